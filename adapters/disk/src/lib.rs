@@ -1,0 +1,1 @@
+//! The Filesystem port on real disks, the archive format, and the system clock.

@@ -1,0 +1,1 @@
+//! The Containers port on a Docker Engine.

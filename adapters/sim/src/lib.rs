@@ -1,0 +1,1 @@
+//! All four ports in memory, with faults and crashes.

@@ -1,0 +1,1 @@
+//! The catalog: the Store port on SQLite.

@@ -1,0 +1,16 @@
+//! The things volsnap knows: workloads, containers, places on disk, snapshots, retention.
+
+pub mod ids;
+pub mod place;
+
+pub mod container;
+pub mod snapshot;
+pub mod workload;
+
+pub mod retention;
+
+pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RunState};
+pub use ids::{RestoreId, SnapshotId, WorkloadId};
+pub use place::{FilesystemId, FilesystemInfo, Identity, Location, Occupant, Sight, Space, TreeSize};
+pub use snapshot::{ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mode, Origin, Snapshot, VolumeTotals};
+pub use workload::{DeclaredVolume, Resolved, Selector, Source, VolumePath, Workload};

@@ -1,0 +1,157 @@
+//! Containers as an engine shows them.
+
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::RestoreId;
+
+/// The engine's own id of a container.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerId(pub String);
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a container runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Its processes run, or the engine is about to start them again.
+    Running,
+    /// Its processes exist but are frozen.
+    Paused,
+    /// No process of it exists: created, exited or dead.
+    Stopped,
+}
+
+impl RunState {
+    /// Whether processes of the container exist, which may hold or write files.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        match self {
+            RunState::Running | RunState::Paused => true,
+            RunState::Stopped => false,
+        }
+    }
+}
+
+/// When the engine starts a container by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// The engine's word: `no`, `on-failure`, `unless-stopped`, `always`.
+    pub name: String,
+    /// For `on-failure`: how often at the most; 0 is without limit.
+    pub retries_max: u32,
+}
+
+impl RestartPolicy {
+    /// The policy that never starts a container.
+    #[must_use]
+    pub fn never() -> Self {
+        RestartPolicy { name: "no".into(), retries_max: 0 }
+    }
+
+    /// Whether the engine never starts the container by itself.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        self.name.is_empty() || self.name == "no"
+    }
+}
+
+/// A directory of the host inside a container: a bind mount or a named volume of the local driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Path inside the container.
+    pub target: String,
+    /// Path on the host.
+    pub source: PathBuf,
+    /// Name of the volume; `None` for a bind mount.
+    pub volume: Option<String>,
+    /// Whether the container may write to it.
+    pub writable: bool,
+    /// Why it cannot be a volume of a snapshot (a single file, a socket, another volume driver, an anonymous volume…).
+    pub unsupported: Option<String>,
+}
+
+/// A container as seen just now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name without a leading slash.
+    pub name: String,
+    /// Its service in a compose project, if it is part of one.
+    pub service: Option<String>,
+    /// The image as it was asked for, mostly a tag.
+    pub image: String,
+    /// The image that it runs, by content (`sha256:…`): a tag may have moved since.
+    pub image_id: String,
+    /// Whether it runs.
+    pub run: RunState,
+    /// When the engine starts it by itself.
+    pub restart_policy: RestartPolicy,
+    /// What it mounts, in the engine's order.
+    pub mounts: Vec<Mount>,
+    /// Names of the containers that must run before it (compose's `depends_on`, resolved to container names).
+    pub depends_on: Vec<String>,
+    /// What the adapter needs to make the container anew; opaque to core, journalled before the container is touched.
+    pub spec: serde_json::Value,
+}
+
+/// What a container was before a restore touched it; journalled before it is touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// The container as it was, with everything that is needed to make it anew.
+    pub container: Container,
+    /// Whether it belongs to the workload. Others are fenced, so that the engine does not start them in the middle,
+    /// and given back their policy; they are never made anew.
+    pub member: bool,
+}
+
+/// How a container is brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Redeploy {
+    /// Made anew at the recorded image, with the same name, configuration, networks and anonymous volumes.
+    Recreate,
+    /// The container that holds the name is started again.
+    Restart,
+}
+
+impl Pinned {
+    /// Whether it has to be brought back to life.
+    #[must_use]
+    pub fn was_active(&self) -> bool {
+        self.container.run.is_active()
+    }
+
+    /// Whether it is replaced by [`Redeploy::Recreate`].
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.member && self.container.run != RunState::Stopped
+    }
+}
+
+/// The name under which a replacement is made before the switch: the container's own name and the restore id.
+#[must_use]
+pub fn passing_name(name: &str, restore: RestoreId) -> String {
+    format!("{name}.volsnap-new-{}", restore.0.simple())
+}
+
+/// The name under which a replaced container waits until its replacement runs.
+#[must_use]
+pub fn retired_name(name: &str, restore: RestoreId) -> String {
+    format!("{name}.volsnap-old-{}", restore.0.simple())
+}
+
+/// Whether `name` is one that `restore` gave to a container.
+#[must_use]
+pub fn is_ours(name: &str, restore: RestoreId) -> bool {
+    let suffix = restore.0.simple().to_string();
+    name.ends_with(&format!(".volsnap-new-{suffix}")) || name.ends_with(&format!(".volsnap-old-{suffix}"))
+}

@@ -1,0 +1,155 @@
+//! Places on disk: what a name holds, how a directory is recognised, what a filesystem can do and has left.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::RestoreId;
+
+/// What a directory is recognised by over renames, remounts and reboots.
+///
+/// An inode number is not used again while its directory lives, and the birth time tells a directory from a later one
+/// that was given the same inode number. The device number is deliberately absent: it changes over a remount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// Inode number on its filesystem.
+    pub inode: u64,
+    /// Birth time in nanoseconds since the epoch (`stx_btime`), where the filesystem keeps one.
+    pub birth_ns: Option<i64>,
+}
+
+/// What a name holds, as seen just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sight {
+    /// The name does not exist (and nothing else: any other error is an error).
+    Absent,
+    /// A directory.
+    Directory {
+        /// How it is recognised.
+        identity: Identity,
+        /// Whether it has no entries.
+        empty: bool,
+    },
+    /// Something that is no directory (a file, a symbolic link, …).
+    Other,
+}
+
+/// What stands at a volume's live path, for the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occupant {
+    /// Nothing yet: the restore will create it.
+    Absent,
+    /// An ordinary directory that a rename can move.
+    Directory(Identity),
+    /// A directory on which a filesystem is mounted.
+    MountPoint(Identity),
+    /// A btrfs subvolume.
+    Subvolume(Identity),
+    /// A directory with the immutable or append-only flag.
+    Immutable(Identity),
+    /// Something that is no directory.
+    NotADirectory,
+}
+
+impl Occupant {
+    /// The identity of the directory, where there is one.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        match *self {
+            Occupant::Directory(id) | Occupant::MountPoint(id) | Occupant::Subvolume(id) | Occupant::Immutable(id) => {
+                Some(id)
+            }
+            Occupant::Absent | Occupant::NotADirectory => None,
+        }
+    }
+}
+
+/// Tells filesystems apart for the space check. Valid for as long as the machine runs; never journalled as identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FilesystemId(pub String);
+
+/// A mounted filesystem and what it can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesystemInfo {
+    /// Groups paths that share space.
+    pub id: FilesystemId,
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Its type as the kernel names it: `ext4`, `xfs`, `btrfs`, `tmpfs`, …
+    pub kind: String,
+    /// The disk behind it, for people; `None` where it has none.
+    pub disk: Option<String>,
+    /// Whether two names can be exchanged atomically (`renameat2` with `RENAME_EXCHANGE`).
+    pub exchange: bool,
+    /// Whether directories have birth times.
+    pub births: bool,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
+}
+
+/// Space left, for an unprivileged writer's share where the caller is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// Bytes that can still be written.
+    pub bytes_free: u64,
+    /// Inodes that can still be made; `None` where the filesystem has no fixed number (btrfs).
+    pub inodes_free: Option<u64>,
+    /// Allocation unit in bytes: each file takes a multiple of it.
+    pub block: u64,
+}
+
+/// A live path, resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The path with every symbolic link resolved (also a link at its end).
+    pub real: PathBuf,
+    /// What stands there.
+    pub occupant: Occupant,
+    /// Identity of the parent directory: tells a filesystem that is not mounted from an empty directory.
+    pub parent: Identity,
+    /// Whether this process may create and rename names in the parent.
+    pub parent_writable: bool,
+    /// The filesystem of the parent, on which staging happens.
+    pub filesystem: FilesystemInfo,
+    /// Its space.
+    pub space: Space,
+    /// Identities of all ancestor directories up to `/`, nearest first: finds overlaps that strings do not show.
+    pub ancestors: Vec<Identity>,
+}
+
+/// The size of a tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeSize {
+    /// Bytes of file contents, holes included.
+    pub bytes: u64,
+    /// Bytes that the files take on disk.
+    pub bytes_allocated: u64,
+    /// Entries, the root included.
+    pub entries: u64,
+}
+
+/// Name of the private directory that holds a volume's staged tree and set-aside original, beside the live directory.
+pub const PRIVATE_PREFIX: &str = ".volsnap-";
+
+/// The private directory of a volume: `<parent of live>/.volsnap-<restore>-<index>`, mode 0700.
+///
+/// It is made from the live path and never read from a journal: what a restore removes, it finds by this shape.
+#[must_use]
+pub fn private_dir(live: &Path, restore: RestoreId, index: usize) -> PathBuf {
+    live.with_file_name(format!("{PRIVATE_PREFIX}{}-{index}", restore.0.simple()))
+}
+
+/// The restored tree within a private directory; after an exchange, the original.
+#[must_use]
+pub fn staged_in(private: &Path) -> PathBuf {
+    private.join("staged")
+}
+
+/// The original within a private directory, where two renames are used.
+#[must_use]
+pub fn aside_in(private: &Path) -> PathBuf {
+    private.join("aside")
+}

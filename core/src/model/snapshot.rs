@@ -1,0 +1,150 @@
+//! Snapshots: what one says of itself, in the archive's manifest and in the catalog.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{RestoreId, SnapshotId, Source, WorkloadId};
+
+/// What the app did while its volumes were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Its processes were frozen: the volumes are of one point in time.
+    Pause,
+    /// It was stopped.
+    Stop,
+    /// It ran on: the volumes are read one file after another.
+    Live,
+}
+
+/// Why a snapshot was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Somebody asked for it.
+    Manual,
+    /// It keeps what a restore replaced.
+    PreRestore(RestoreId),
+}
+
+/// An image by the name that was asked for and by its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// The container that ran it.
+    pub container: String,
+    /// The name that was asked for.
+    pub image: String,
+    /// The content (`sha256:…`).
+    pub image_id: String,
+}
+
+/// A volume in a manifest. Its place in the list is its index in the archive (`volumes/<index>/…`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestVolume {
+    /// Its name within the workload.
+    pub target: String,
+    /// Whether the directory did not exist: the archive has no members for it.
+    pub absent: bool,
+}
+
+/// `volsnap.json`, the first member of every archive: what is known before the volumes are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the archive format.
+    pub format: u32,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its workload.
+    pub workload: WorkloadId,
+    /// The workload's name at the time.
+    pub workload_name: String,
+    /// The workload's source at the time.
+    pub source: Source,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// What the app did meanwhile.
+    pub mode: Mode,
+    /// Why it was taken.
+    pub origin: Origin,
+    /// What the user said about it.
+    pub note: Option<String>,
+    /// The images that ran.
+    pub images: Vec<ImageRef>,
+    /// The volumes.
+    pub volumes: Vec<ManifestVolume>,
+}
+
+/// The version of the archive format that this code writes.
+pub const ARCHIVE_FORMAT: u32 = 1;
+
+/// What reading a volume showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeTotals {
+    /// Bytes of file contents, holes included.
+    pub bytes: u64,
+    /// Bytes that the restored tree takes on disk: contents without holes, in blocks of 4096.
+    pub bytes_allocated: u64,
+    /// Entries in the archive, the volume's root included.
+    pub entries: u64,
+    /// BLAKE3 over the digests of the volume's frames, in hexadecimal; equal trees have equal digests.
+    pub digest: String,
+    /// Sockets, which have no contents and are left out.
+    pub sockets_skipped: u64,
+    /// Files that changed, grew, shrank or vanished while they were read, at most the first hundred.
+    pub unsteady: Vec<String>,
+}
+
+/// An archive that is whole, durable and named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveSummary {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Its volumes, in the manifest's order.
+    pub totals: Vec<VolumeTotals>,
+    /// How long the app was frozen or stopped for it, in milliseconds.
+    pub quiesced_ms: u64,
+    /// Size of the file.
+    pub archive_bytes: u64,
+    /// BLAKE3 of the archive's index, in hexadecimal: the index holds the digest of every frame.
+    pub digest: String,
+}
+
+/// A snapshot as the catalog knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The archive.
+    pub archive: ArchiveSummary,
+    /// When every byte of it was last read and found good.
+    pub verified_at: Option<Timestamp>,
+}
+
+impl Snapshot {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> SnapshotId {
+        self.archive.manifest.snapshot
+    }
+
+    /// Its workload.
+    #[must_use]
+    pub fn workload(&self) -> WorkloadId {
+        self.archive.manifest.workload
+    }
+
+    /// When it was begun.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.archive.manifest.created_at
+    }
+
+    /// Why it was taken.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.archive.manifest.origin
+    }
+
+    /// Volumes with what reading them showed, in the order of the archive.
+    pub fn volumes(&self) -> impl Iterator<Item = (usize, &ManifestVolume, &VolumeTotals)> {
+        self.archive.manifest.volumes.iter().zip(&self.archive.totals).enumerate().map(|(i, (v, t))| (i, v, t))
+    }
+}

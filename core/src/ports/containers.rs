@@ -1,0 +1,172 @@
+//! The container engine, or a host's own deployer in its place.
+
+use std::{path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::Lease;
+use crate::{
+    error::{Code, Error},
+    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
+};
+
+/// What kind of failure an engine met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineErrorKind {
+    /// The engine cannot be reached. Worth a retry.
+    Unreachable,
+    /// No answer in time: the call may have been carried out. Look again, then retry.
+    TimedOut,
+    /// The container or image does not exist.
+    NotFound,
+    /// A name is taken or a container is in another state than the call needs. Look again.
+    Conflict,
+    /// The engine refused or failed.
+    Failed,
+}
+
+/// A failed call of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("container engine: {message}")]
+pub struct EngineError {
+    /// What kind of failure.
+    pub kind: EngineErrorKind,
+    /// What happened, with the container's name and the engine's words.
+    pub message: String,
+}
+
+impl EngineError {
+    /// A failure of that kind.
+    pub fn new(kind: EngineErrorKind, message: impl Into<String>) -> Self {
+        EngineError { kind, message: message.into() }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self.kind {
+            EngineErrorKind::Unreachable | EngineErrorKind::TimedOut | EngineErrorKind::Conflict => true,
+            EngineErrorKind::NotFound | EngineErrorKind::Failed => false,
+        }
+    }
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        let hint = match error.kind {
+            EngineErrorKind::Unreachable => "check that the engine runs and that DOCKER_HOST names it",
+            EngineErrorKind::TimedOut => {
+                "the engine did not answer in time; look at its log, then run the command again"
+            }
+            EngineErrorKind::NotFound => "look with `docker ps -a` whether the container was removed or renamed",
+            EngineErrorKind::Conflict => {
+                "look with `docker ps -a` at the container's state, then run the command again"
+            }
+            EngineErrorKind::Failed => "the engine's log says more",
+        };
+        Error::new(Code::Engine, error.to_string()).hint(hint)
+    }
+}
+
+/// About the engine itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Its name and version, for people.
+    pub version: String,
+    /// Where it keeps its own data, if that is on this host: no live path may be that directory or contain it.
+    /// (Named volumes lie below it, which is fine.)
+    pub root: Option<PathBuf>,
+}
+
+/// How a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthState {
+    /// It runs, and its health check, if it has one, says so.
+    Healthy,
+    /// It runs, and its health check has not decided yet.
+    Starting,
+    /// It runs without a health check.
+    Running,
+    /// Its health check fails.
+    Unhealthy,
+    /// It does not run (any more), or the engine restarts it again and again.
+    Down,
+}
+
+/// The health of one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub state: HealthState,
+    /// For people: the last output of the check, or the exit code.
+    pub detail: String,
+}
+
+/// The engine.
+///
+/// Every call looks at the engine anew and may be made twice: a call that finds its work done succeeds. Calls have
+/// their own time-outs and always come back.
+#[async_trait]
+pub trait Containers: Send + Sync {
+    /// About the engine; also tells whether it can be reached.
+    async fn info(&self) -> Result<EngineInfo, EngineError>;
+
+    /// A host's own deploy lock of the workload, held while volsnap works on it; [`EngineErrorKind::Conflict`] if it
+    /// is taken. An engine without one lends an empty lease.
+    async fn lease(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, EngineError>;
+
+    /// The containers that the selector matches, in any state, so ordered that each comes after those that it depends
+    /// on. A label or project that matches nothing gives none; a container that is named and missing is
+    /// [`EngineErrorKind::NotFound`]. Names that a restore gave (see [`passing_name`](crate::model::container::passing_name)) are left out.
+    async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError>;
+
+    /// Every container, in any state and under any name, that mounts one of the paths, something below or something
+    /// above one of them. Paths are compared as they are after resolving links on the host.
+    async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError>;
+
+    /// Freezes running containers; all of them, or none and an error.
+    async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError>;
+
+    /// Thaws those of the containers that are frozen. A container that is gone is no error.
+    async fn unpause(&self, ids: &[ContainerId]) -> Result<(), EngineError>;
+
+    /// Sets the restart policy, reads it back and makes it durable in the engine. A container that is gone is no error.
+    async fn set_restart_policy(&self, id: &ContainerId, policy: &RestartPolicy) -> Result<(), EngineError>;
+
+    /// Stops the containers with their own signal and time-out, in the given order, and returns when each is seen to be
+    /// stopped. Frozen ones are thawed for it. A container that is gone is no error.
+    async fn stop(&self, ids: &[ContainerId]) -> Result<(), EngineError>;
+
+    /// Makes the replacement of a running container under its
+    /// [`passing_name`](crate::model::container::passing_name) with restart policy `no`, at the
+    /// recorded image id, without starting it. Succeeds if it stands already.
+    async fn prepare(&self, restore: RestoreId, container: &Container) -> Result<(), EngineError>;
+
+    /// Brings the containers back, each after those it depends on: what ran runs, what was frozen is frozen, what was
+    /// stopped stays stopped, with the restart policies that were recorded. Works from any state that a crash can
+    /// leave, also when the engine lost the prepared replacement (made anew from the record) or the original.
+    ///
+    /// With [`Redeploy::Recreate`] a container that ran is replaced; the old one is kept under its
+    /// [`retired_name`](crate::model::container::retired_name)
+    /// until the new one runs, then removed without its volumes. If the new one cannot be made or started, the old one
+    /// gets its name back and is started, and the call reports the failure. A container that holds the name and is
+    /// not the recorded one is taken for the replacement (an earlier call, or compose, made it).
+    async fn redeploy(&self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<(), EngineError>;
+
+    /// Removes containers that carry a name of this restore (see
+    /// [`is_ours`](crate::model::container::is_ours)) and are not active, never their volumes.
+    /// If a retired one's own name is free, it gets it back instead.
+    async fn discard(&self, restore: RestoreId) -> Result<(), EngineError>;
+
+    /// How the containers of those names are.
+    async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError>;
+
+    /// How often [`Containers::health`] is worth asking.
+    fn health_interval(&self) -> Duration {
+        Duration::from_millis(250)
+    }
+}

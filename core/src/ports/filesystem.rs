@@ -1,0 +1,315 @@
+//! Real disks: places and names, staging and setting aside, archives, journals and locks.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::Watch;
+use crate::{
+    error::{Code, Error},
+    model::{
+        ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize,
+        WorkloadId,
+    },
+};
+
+/// What kind of failure a filesystem met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FsErrorKind {
+    /// The path does not exist.
+    NotFound,
+    /// The name is taken, or the directory is not empty.
+    Exists,
+    /// No bytes or inodes left, or a quota is used up.
+    NoSpace,
+    /// The filesystem cannot do that (no exchange, another device, a mount point).
+    Unsupported,
+    /// Not allowed, or mounted read-only.
+    Denied,
+    /// A sync failed: what was written before may be lost, and a second sync would not say so. Never retried.
+    SyncFailed,
+    /// Somebody else holds it.
+    Busy,
+    /// An archive or a journal fails its checks.
+    Corrupt,
+    /// An archive member tries to leave its place or breaks a limit.
+    Hostile,
+    /// The observer asked for the end.
+    Cancelled,
+    /// Interrupted or out of a passing resource. Worth a retry.
+    Transient,
+    /// Anything else.
+    Io,
+}
+
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FsOp {
+    /// Resolving or measuring.
+    Look,
+    /// Making names durable.
+    Settle,
+    /// Extracting.
+    Stage,
+    /// Exchanging two names.
+    Exchange,
+    /// Renaming.
+    Rename,
+    /// Removing.
+    Remove,
+    /// Reading or writing an archive.
+    Archive,
+    /// Reading or writing a journal.
+    Journal,
+    /// Taking a lock.
+    Lock,
+}
+
+impl fmt::Display for FsOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FsOp::Look => "look at",
+            FsOp::Settle => "sync",
+            FsOp::Stage => "stage",
+            FsOp::Exchange => "exchange",
+            FsOp::Rename => "rename",
+            FsOp::Remove => "remove",
+            FsOp::Archive => "archive",
+            FsOp::Journal => "journal",
+            FsOp::Lock => "lock",
+        })
+    }
+}
+
+/// A failed call of a filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{op} {}: {message}", path.display())]
+pub struct FsError {
+    /// What kind of failure.
+    pub kind: FsErrorKind,
+    /// What was being done.
+    pub op: FsOp,
+    /// To what.
+    pub path: PathBuf,
+    /// The system's words, or the archive member and what is wrong with it.
+    pub message: String,
+}
+
+impl FsError {
+    /// A failure of that kind.
+    pub fn new(kind: FsErrorKind, op: FsOp, path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        FsError { kind, op, path: path.into(), message: message.into() }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.kind == FsErrorKind::Transient
+    }
+}
+
+impl From<FsError> for Error {
+    fn from(error: FsError) -> Self {
+        let message = error.to_string();
+        let (code, hint) = match error.kind {
+            FsErrorKind::NotFound => (Code::NotFound, "check the path and that its filesystem is mounted"),
+            FsErrorKind::Exists => {
+                (Code::Io, "look at what stands there; volsnap deletes nothing that it did not make")
+            }
+            FsErrorKind::NoSpace => (Code::Io, "free some space on that filesystem, then run the command again"),
+            FsErrorKind::Unsupported => (Code::Refused, "see `volsnap plan` for what this filesystem can do"),
+            FsErrorKind::Denied => (Code::Io, "run as a user who may write there (mostly root)"),
+            FsErrorKind::SyncFailed => {
+                (Code::Io, "the disk may be failing: look at the kernel's log before anything else")
+            }
+            FsErrorKind::Busy => (Code::Busy, "wait until the other process has finished"),
+            FsErrorKind::Corrupt => {
+                (Code::Corrupt, "choose another snapshot; `volsnap verify --all` shows which are good")
+            }
+            FsErrorKind::Hostile => (Code::Hostile, "do not trust this archive; find out where it came from"),
+            FsErrorKind::Cancelled => (Code::Aborted, "run the command again when you are ready"),
+            FsErrorKind::Transient | FsErrorKind::Io => (Code::Io, "the kernel's log may say more"),
+        };
+        Error::new(code, message).hint(hint)
+    }
+}
+
+/// Something that is held as long as the value lives, and ends with the process.
+pub trait Lease: Send + Sync {}
+
+/// What an archive may ask of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of contents in one volume, holes included.
+    pub bytes_max: u64,
+    /// Entries in one volume.
+    pub entries_max: u64,
+    /// Whether device nodes are made. Without it they are [`FsErrorKind::Hostile`].
+    pub devices: bool,
+}
+
+/// One volume to extract.
+#[derive(Clone, Debug)]
+pub struct StageJob {
+    /// The workload whose archive it is.
+    pub workload: WorkloadId,
+    /// The archive.
+    pub snapshot: SnapshotId,
+    /// BLAKE3 of the archive's index as the plan saw it: another archive under the same name is refused.
+    pub archive_digest: String,
+    /// The volume's index in the archive; `None` stages an empty directory (the snapshot says that there was none).
+    pub index: Option<usize>,
+    /// The volume's name, for progress and messages.
+    pub target: String,
+    /// The private directory to make and to stage into; its parent exists.
+    pub private: PathBuf,
+    /// What the archive may ask for.
+    pub limits: Limits,
+}
+
+/// A volume that is extracted, checked, durable and named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The restored directory.
+    pub identity: Identity,
+    /// What was written.
+    pub size: TreeSize,
+}
+
+/// A tree to be read into an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSource {
+    /// The volume's name.
+    pub target: String,
+    /// Its root; `None` if the manifest says that it is absent.
+    pub root: Option<PathBuf>,
+}
+
+/// An archive that was read and checked to its last byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// What it holds.
+    pub summary: ArchiveSummary,
+    /// Bytes of archive that were read.
+    pub bytes_read: u64,
+}
+
+/// An archive whose volumes have been read. Dropping it removes the unfinished file.
+#[async_trait]
+pub trait DraftArchive: Send {
+    /// Writes the index with `quiesced_ms`, makes the file durable, gives it its name and makes the name durable.
+    async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError>;
+}
+
+/// The disks of a host, with volsnap's state directory among them.
+///
+/// Names are directories and files by absolute path. A call that fails has changed nothing, or something that is
+/// found again by looking.
+#[async_trait]
+pub trait Filesystem: Send + Sync {
+    // Looking, before anything is touched.
+
+    /// The machine, by what stays over reboots (`/etc/machine-id`); empty if it has no such thing.
+    fn host(&self) -> String;
+
+    /// The state directory.
+    fn state_dir(&self) -> PathBuf;
+
+    /// Resolves a live path. Only the last component may be absent; a missing parent is [`FsErrorKind::NotFound`].
+    async fn locate(&self, path: &Path) -> Result<Location, FsError>;
+
+    /// The filesystem of an existing directory, and its space.
+    async fn space(&self, dir: &Path) -> Result<(FilesystemInfo, Space), FsError>;
+
+    /// The size of a tree, without what an archive leaves out. Entries that vanish meanwhile are no error.
+    async fn measure(&self, root: &Path) -> Result<TreeSize, FsError>;
+
+    // The survey.
+
+    /// Makes the names in these directories durable; a directory that does not exist is skipped. Called before
+    /// [`Filesystem::look`], so that what is seen is what a power cut leaves. A failure is
+    /// [`FsErrorKind::SyncFailed`].
+    async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError>;
+
+    /// What a name holds, not following a link. Only "not found" is [`Sight::Absent`].
+    async fn look(&self, path: &Path) -> Result<Sight, FsError>;
+
+    // Staging and switching. None of the renames follows links or replaces anything; none syncs.
+
+    /// Extracts a volume. On success `<private>/staged` is the whole tree, every byte of it checked against the
+    /// archive's digests, owner, mode, times, xattrs and ACLs of the root included, and all of it, its names and the
+    /// private directory's own name are durable. Before success the tree stands under another name inside `private`;
+    /// what an earlier attempt left there is removed first. Older than the filesystem's birth-time tick on return.
+    ///
+    /// If `<private>/staged` stands already it is whole, and is returned as it is.
+    async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError>;
+
+    /// Exchanges two existing names atomically; [`FsErrorKind::Unsupported`] if the filesystem has no exchange.
+    async fn exchange(&self, a: &Path, b: &Path) -> Result<(), FsError>;
+
+    /// Renames a directory; [`FsErrorKind::Exists`] if `to` exists.
+    async fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError>;
+
+    /// Removes an empty directory, without recursion.
+    async fn remove_empty(&self, dir: &Path) -> Result<(), FsError>;
+
+    /// Removes a private directory with all that is in it. Refuses any name that [`private_dir`](crate::model::place::private_dir) does not give for
+    /// this restore. May be interrupted and called again; absent is success. Does not cross into other filesystems.
+    async fn discard(&self, restore: RestoreId, private: &Path) -> Result<(), FsError>;
+
+    // Archives: `<state>/snapshots/<workload>/<snapshot>.tar.zst`.
+
+    /// Reads the sources into an archive under a passing name. Returns when the sources have been read to the end;
+    /// nothing is durable yet. Leaves out `lost+found` and names that begin with [`PRIVATE_PREFIX`](crate::model::place::PRIVATE_PREFIX) at a volume's
+    /// root.
+    async fn draft_archive(
+        &self,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: Watch,
+    ) -> Result<Box<dyn DraftArchive>, FsError>;
+
+    /// What an archive says of itself, its index checked. [`FsErrorKind::NotFound`] if there is none.
+    async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError>;
+
+    /// Reads an archive to its last byte: every frame against its digest, every volume against its own.
+    async fn verify_archive(
+        &self,
+        workload: WorkloadId,
+        snapshot: SnapshotId,
+        watch: Watch,
+    ) -> Result<Verified, FsError>;
+
+    /// Where an archive lies.
+    fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf;
+
+    /// Removes an archive durably; absent is success.
+    async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError>;
+
+    /// Removes unfinished archives of a workload (the caller holds its lock).
+    async fn sweep_drafts(&self, workload: WorkloadId) -> Result<(), FsError>;
+
+    // Journals: `<state>/journal/<workload>.json`.
+
+    /// The workloads that have a journal, whether it can be read or not.
+    async fn journals(&self) -> Result<Vec<WorkloadId>, FsError>;
+
+    /// The bytes of a journal; `None` if there is none. What it returns is durable.
+    async fn read_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError>;
+
+    /// Replaces a journal as a whole, durably: after a crash at any instant it is the old or the new one. Keeps space
+    /// for the next replacement of up to `bytes.len() + 16 KiB`, so that a full disk cannot refuse it.
+    async fn write_journal(&self, workload: WorkloadId, bytes: &[u8]) -> Result<(), FsError>;
+
+    /// Removes a journal durably; absent is success.
+    async fn remove_journal(&self, workload: WorkloadId) -> Result<(), FsError>;
+
+    // The lock.
+
+    /// Takes the workload's lock, which ends with the process; [`FsErrorKind::Busy`] names the owner. Does not wait.
+    async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError>;
+}

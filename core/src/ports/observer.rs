@@ -1,0 +1,78 @@
+//! Who watches an operation: hears of its progress and may ask it to stop.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What an operation is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Finishing or rolling back what a crash left.
+    Recover,
+    /// Looking and planning.
+    Plan,
+    /// Reading volumes into an archive.
+    Archive,
+    /// Extracting volumes beside the live directories.
+    Stage,
+    /// Stopping the containers for good reason.
+    Fence,
+    /// Putting the restored directories in place.
+    Switch,
+    /// Bringing the app back.
+    Redeploy,
+    /// Waiting until the app is healthy.
+    Health,
+    /// Archiving the set-aside originals.
+    Capture,
+    /// Removing what is no longer needed.
+    Discard,
+    /// Reading and checking an archive.
+    Verify,
+}
+
+/// How far a phase has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The phase.
+    pub phase: Phase,
+    /// The volume it is at, if it goes by volumes.
+    pub volume: Option<String>,
+    /// Bytes done in this phase and volume.
+    pub bytes: u64,
+    /// Bytes to do; 0 if unknown.
+    pub bytes_total: u64,
+    /// Entries done.
+    pub entries: u64,
+}
+
+impl Progress {
+    /// The beginning of a phase that has no bytes to count.
+    #[must_use]
+    pub fn begin(phase: Phase) -> Self {
+        Progress { phase, volume: None, bytes: 0, bytes_total: 0, entries: 0 }
+    }
+}
+
+/// Watches an operation. Both methods are called often, from any thread, and must return at once.
+pub trait Observer: Send + Sync {
+    /// The operation has come so far.
+    fn progress(&self, progress: &Progress);
+
+    /// Whether the operation should end. Before the commit it then goes back to the original; after it, it goes on.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// An observer that can be handed to worker threads.
+pub type Watch = Arc<dyn Observer>;
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {
+    fn progress(&self, _: &Progress) {}
+}

@@ -1,0 +1,137 @@
+//! The catalog: workloads, snapshots and the audit trail. Recovery works without it.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    error::{Code, Error},
+    model::{Snapshot, SnapshotId, Workload, WorkloadId},
+};
+
+/// What kind of failure a store met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// The catalog is damaged.
+    Corrupt,
+    /// Somebody else held it for too long. Worth a retry.
+    Busy,
+    /// A name or an id is taken.
+    Exists,
+    /// The disk or the server failed.
+    Io,
+    /// The catalog was written by a newer version.
+    Newer,
+}
+
+/// A failed call of a store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("catalog: {message}")]
+pub struct StoreError {
+    /// What kind of failure.
+    pub kind: StoreErrorKind,
+    /// What happened, with the thing and its value.
+    pub message: String,
+}
+
+impl StoreError {
+    /// A failure of that kind.
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        StoreError { kind, message: message.into() }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error.kind {
+            StoreErrorKind::Corrupt => Error::new(Code::Corrupt, message).hint(
+                "move catalog.db away and register the workloads again; archives and journals do not depend on it, and `volsnap recover` works without it",
+            ),
+            StoreErrorKind::Busy => Error::new(Code::Busy, message).hint("try again in a moment"),
+            StoreErrorKind::Exists => Error::new(Code::Usage, message).hint("choose another name"),
+            StoreErrorKind::Io => Error::new(Code::Io, message).hint("look at the state directory's disk"),
+            StoreErrorKind::Newer => {
+                Error::new(Code::Refused, message).hint("use the newer volsnap that wrote this catalog")
+            }
+        }
+    }
+}
+
+/// What an audit event tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A workload was registered.
+    WorkloadAdded,
+    /// A workload was removed.
+    WorkloadRemoved,
+    /// A snapshot was taken.
+    SnapshotCreated,
+    /// Taking a snapshot failed.
+    SnapshotFailed,
+    /// A snapshot was deleted, by hand or by retention.
+    SnapshotDeleted,
+    /// A snapshot was read and checked.
+    SnapshotVerified,
+    /// A restore ended, whichever way; the detail is its report.
+    RestoreEnded,
+    /// What a crash left was finished or rolled back; the detail is the report.
+    Recovered,
+}
+
+/// One line of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its id: the same event may be recorded twice (a crash in between) and then stands once.
+    pub id: Uuid,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The workload, also after its removal.
+    pub workload: WorkloadId,
+    /// The workload's name at the time.
+    pub workload_name: String,
+    /// What happened.
+    pub kind: EventKind,
+    /// How it ended, in one word for people (`restored`, `aborted`, …).
+    pub outcome: String,
+    /// The particulars as JSON.
+    pub detail: serde_json::Value,
+}
+
+/// The catalog.
+///
+/// What a writing call wrote is durable when it returns. Calls may be made from several processes at once.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// All workloads, by name.
+    async fn workloads(&self) -> Result<Vec<Workload>, StoreError>;
+
+    /// Registers a workload; [`StoreErrorKind::Exists`] if its id or name is taken.
+    async fn add_workload(&self, workload: &Workload) -> Result<(), StoreError>;
+
+    /// Forgets a workload with its snapshots' rows; its events stay. Nothing happens if it is not there.
+    async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError>;
+
+    /// Snapshots of a workload or of all, newest first (by creation, then id).
+    async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError>;
+
+    /// Records a snapshot; one with the same id is replaced. The workload need not be registered any more.
+    async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError>;
+
+    /// Forgets a snapshot. Nothing happens if it is not there.
+    async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError>;
+
+    /// Records an event; nothing happens if one with its id stands already.
+    async fn record(&self, event: &Event) -> Result<(), StoreError>;
+
+    /// The events of a workload or of all, newest first, `count_max` at the most.
+    async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>, StoreError>;
+
+    /// A setting; `None` if it was never set.
+    async fn setting(&self, key: &str) -> Result<Option<String>, StoreError>;
+
+    /// Sets a setting.
+    async fn set_setting(&self, key: &str, value: &str) -> Result<(), StoreError>;
+}

@@ -1,0 +1,1 @@
+//! What every implementation of the containers port must do.

@@ -1,0 +1,7 @@
+//! Contract suites of the ports, worlds and the oracle for crash tests, and helpers for end-to-end tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
+
+pub mod contracts;
+
+pub mod private_engine;

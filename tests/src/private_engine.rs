@@ -1,0 +1,1 @@
+//! A Docker Engine of our own that a test may kill and restart.
