@@ -10,7 +10,6 @@ pub use clock::Clock;
 pub use containers::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState};
 pub use filesystem::{
     ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Limits, StageJob, Staged, Verified,
-    aside_in, private_dir, staged_in,
 };
 pub use observer::{Observer, Phase, Progress, Quiet, Watch};
 pub use store::{Event, EventKind, Store, StoreError, StoreErrorKind};
