@@ -1,7 +1,12 @@
 //! The one error that callers see: a code of the contract, what happened, and what to do about it.
 
+pub mod engine;
+pub mod filesystem;
+
 use std::fmt;
 
+pub use engine::{EngineError, EngineErrorKind};
+pub use filesystem::{FsError, FsErrorKind, FsOp};
 use serde::{Deserialize, Serialize};
 
 /// How an operation failed, as scripts see it. Each code has one exit status of the command line.

@@ -7,67 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Lease;
 use crate::{
-    error::{Code, Error},
+    error::EngineError,
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
 };
-
-/// What kind of failure an engine met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EngineErrorKind {
-    /// The engine cannot be reached. Worth a retry.
-    Unreachable,
-    /// No answer in time: the call may have been carried out. Look again, then retry.
-    TimedOut,
-    /// The container or image does not exist.
-    NotFound,
-    /// A name is taken or a container is in another state than the call needs. Look again.
-    Conflict,
-    /// The engine refused or failed.
-    Failed,
-}
-
-/// A failed call of an engine.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("container engine: {message}")]
-pub struct EngineError {
-    /// What kind of failure.
-    pub kind: EngineErrorKind,
-    /// What happened, with the container's name and the engine's words.
-    pub message: String,
-}
-
-impl EngineError {
-    /// A failure of that kind.
-    pub fn new(kind: EngineErrorKind, message: impl Into<String>) -> Self {
-        EngineError { kind, message: message.into() }
-    }
-
-    /// Whether the same call may succeed a moment later.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self.kind {
-            EngineErrorKind::Unreachable | EngineErrorKind::TimedOut | EngineErrorKind::Conflict => true,
-            EngineErrorKind::NotFound | EngineErrorKind::Failed => false,
-        }
-    }
-}
-
-impl From<EngineError> for Error {
-    fn from(error: EngineError) -> Self {
-        let hint = match error.kind {
-            EngineErrorKind::Unreachable => "check that the engine runs and that DOCKER_HOST names it",
-            EngineErrorKind::TimedOut => {
-                "the engine did not answer in time; look at its log, then run the command again"
-            }
-            EngineErrorKind::NotFound => "look with `docker ps -a` whether the container was removed or renamed",
-            EngineErrorKind::Conflict => {
-                "look with `docker ps -a` at the container's state, then run the command again"
-            }
-            EngineErrorKind::Failed => "the engine's log says more",
-        };
-        Error::new(Code::Engine, error.to_string()).hint(hint)
-    }
-}
 
 /// About the engine itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,13 +57,13 @@ pub trait Containers: Send + Sync {
     /// About the engine; also tells whether it can be reached.
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
-    /// A host's own deploy lock of the workload, held while volsnap works on it; [`EngineErrorKind::Conflict`] if it
+    /// A host's own deploy lock of the workload, held while volsnap works on it; [`EngineErrorKind::Conflict`](crate::error::EngineErrorKind) if it
     /// is taken. An engine without one lends an empty lease.
     async fn lease(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, EngineError>;
 
     /// The containers that the selector matches, in any state, so ordered that each comes after those that it depends
     /// on. A label or project that matches nothing gives none; a container that is named and missing is
-    /// [`EngineErrorKind::NotFound`]. Names that a restore gave (see [`passing_name`](crate::model::container::passing_name)) are left out.
+    /// [`EngineErrorKind::NotFound`](crate::error::EngineErrorKind). Names that a restore gave (see [`passing_name`](crate::model::container::passing_name)) are left out.
     async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError>;
 
     /// Every container, in any state and under any name, that mounts one of the paths, something below or something

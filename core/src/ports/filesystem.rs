@@ -1,142 +1,18 @@
 //! Real disks: places and names, staging and setting aside, archives, journals and locks.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::Watch;
 use crate::{
-    error::{Code, Error},
+    error::FsError,
     model::{
         ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize,
         WorkloadId,
     },
 };
-
-/// What kind of failure a filesystem met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FsErrorKind {
-    /// The path does not exist.
-    NotFound,
-    /// The name is taken, or the directory is not empty.
-    Exists,
-    /// No bytes or inodes left, or a quota is used up.
-    NoSpace,
-    /// The filesystem cannot do that (no exchange, another device, a mount point).
-    Unsupported,
-    /// Not allowed, or mounted read-only.
-    Denied,
-    /// A sync failed: what was written before may be lost, and a second sync would not say so. Never retried.
-    SyncFailed,
-    /// Somebody else holds it.
-    Busy,
-    /// An archive or a journal fails its checks.
-    Corrupt,
-    /// An archive member tries to leave its place or breaks a limit.
-    Hostile,
-    /// The observer asked for the end.
-    Cancelled,
-    /// Interrupted or out of a passing resource. Worth a retry.
-    Transient,
-    /// Anything else.
-    Io,
-}
-
-/// What was being done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FsOp {
-    /// Resolving or measuring.
-    Look,
-    /// Making names durable.
-    Settle,
-    /// Extracting.
-    Stage,
-    /// Exchanging two names.
-    Exchange,
-    /// Renaming.
-    Rename,
-    /// Removing.
-    Remove,
-    /// Reading or writing an archive.
-    Archive,
-    /// Reading or writing a journal.
-    Journal,
-    /// Taking a lock.
-    Lock,
-}
-
-impl fmt::Display for FsOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FsOp::Look => "look at",
-            FsOp::Settle => "sync",
-            FsOp::Stage => "stage",
-            FsOp::Exchange => "exchange",
-            FsOp::Rename => "rename",
-            FsOp::Remove => "remove",
-            FsOp::Archive => "archive",
-            FsOp::Journal => "journal",
-            FsOp::Lock => "lock",
-        })
-    }
-}
-
-/// A failed call of a filesystem.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{op} {}: {message}", path.display())]
-pub struct FsError {
-    /// What kind of failure.
-    pub kind: FsErrorKind,
-    /// What was being done.
-    pub op: FsOp,
-    /// To what.
-    pub path: PathBuf,
-    /// The system's words, or the archive member and what is wrong with it.
-    pub message: String,
-}
-
-impl FsError {
-    /// A failure of that kind.
-    pub fn new(kind: FsErrorKind, op: FsOp, path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
-        FsError { kind, op, path: path.into(), message: message.into() }
-    }
-
-    /// Whether the same call may succeed a moment later.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        self.kind == FsErrorKind::Transient
-    }
-}
-
-impl From<FsError> for Error {
-    fn from(error: FsError) -> Self {
-        let message = error.to_string();
-        let (code, hint) = match error.kind {
-            FsErrorKind::NotFound => (Code::NotFound, "check the path and that its filesystem is mounted"),
-            FsErrorKind::Exists => {
-                (Code::Io, "look at what stands there; volsnap deletes nothing that it did not make")
-            }
-            FsErrorKind::NoSpace => (Code::Io, "free some space on that filesystem, then run the command again"),
-            FsErrorKind::Unsupported => (Code::Refused, "see `volsnap plan` for what this filesystem can do"),
-            FsErrorKind::Denied => (Code::Io, "run as a user who may write there (mostly root)"),
-            FsErrorKind::SyncFailed => {
-                (Code::Io, "the disk may be failing: look at the kernel's log before anything else")
-            }
-            FsErrorKind::Busy => (Code::Busy, "wait until the other process has finished"),
-            FsErrorKind::Corrupt => {
-                (Code::Corrupt, "choose another snapshot; `volsnap verify --all` shows which are good")
-            }
-            FsErrorKind::Hostile => (Code::Hostile, "do not trust this archive; find out where it came from"),
-            FsErrorKind::Cancelled => (Code::Aborted, "run the command again when you are ready"),
-            FsErrorKind::Transient | FsErrorKind::Io => (Code::Io, "the kernel's log may say more"),
-        };
-        Error::new(code, message).hint(hint)
-    }
-}
 
 /// Something that is held as long as the value lives, and ends with the process.
 pub trait Lease: Send + Sync {}
@@ -148,7 +24,7 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Entries in one volume.
     pub entries_max: u64,
-    /// Whether device nodes are made. Without it they are [`FsErrorKind::Hostile`].
+    /// Whether device nodes are made. Without it they are [`FsErrorKind::Hostile`](crate::error::FsErrorKind).
     pub devices: bool,
 }
 
@@ -219,7 +95,7 @@ pub trait Filesystem: Send + Sync {
     /// The state directory.
     fn state_dir(&self) -> PathBuf;
 
-    /// Resolves a live path. Only the last component may be absent; a missing parent is [`FsErrorKind::NotFound`].
+    /// Resolves a live path. Only the last component may be absent; a missing parent is [`FsErrorKind::NotFound`](crate::error::FsErrorKind).
     async fn locate(&self, path: &Path) -> Result<Location, FsError>;
 
     /// The filesystem of an existing directory, and its space.
@@ -232,7 +108,7 @@ pub trait Filesystem: Send + Sync {
 
     /// Makes the names in these directories durable; a directory that does not exist is skipped. Called before
     /// [`Filesystem::look`], so that what is seen is what a power cut leaves. A failure is
-    /// [`FsErrorKind::SyncFailed`].
+    /// [`FsErrorKind::SyncFailed`](crate::error::FsErrorKind).
     async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError>;
 
     /// What a name holds, not following a link. Only "not found" is [`Sight::Absent`].
@@ -248,10 +124,10 @@ pub trait Filesystem: Send + Sync {
     /// If `<private>/staged` stands already it is whole, and is returned as it is.
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError>;
 
-    /// Exchanges two existing names atomically; [`FsErrorKind::Unsupported`] if the filesystem has no exchange.
+    /// Exchanges two existing names atomically; [`FsErrorKind::Unsupported`](crate::error::FsErrorKind) if the filesystem has no exchange.
     async fn exchange(&self, a: &Path, b: &Path) -> Result<(), FsError>;
 
-    /// Renames a directory; [`FsErrorKind::Exists`] if `to` exists.
+    /// Renames a directory; [`FsErrorKind::Exists`](crate::error::FsErrorKind) if `to` exists.
     async fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError>;
 
     /// Removes an empty directory, without recursion.
@@ -273,7 +149,7 @@ pub trait Filesystem: Send + Sync {
         watch: Watch,
     ) -> Result<Box<dyn DraftArchive>, FsError>;
 
-    /// What an archive says of itself, its index checked. [`FsErrorKind::NotFound`] if there is none.
+    /// What an archive says of itself, its index checked. [`FsErrorKind::NotFound`](crate::error::FsErrorKind) if there is none.
     async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError>;
 
     /// Reads an archive to its last byte: every frame against its digest, every volume against its own.
@@ -310,6 +186,6 @@ pub trait Filesystem: Send + Sync {
 
     // The lock.
 
-    /// Takes the workload's lock, which ends with the process; [`FsErrorKind::Busy`] names the owner. Does not wait.
+    /// Takes the workload's lock, which ends with the process; [`FsErrorKind::Busy`](crate::error::FsErrorKind) names the owner. Does not wait.
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError>;
 }

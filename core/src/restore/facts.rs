@@ -1,0 +1,188 @@
+//! What is seen just now: the places of every volume, the containers, the safety archive.
+
+use serde::Serialize;
+
+use super::state::{Direction, State};
+use crate::model::{Container, ContainerId, Identity, Redeploy, Sight, container};
+
+/// What a name holds, for a restore that knows its two directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Holds {
+    /// Nothing.
+    Absent,
+    /// The directory that was live when the restore began.
+    Original,
+    /// The directory that the restore staged.
+    Restored,
+    /// An empty directory of somebody else: an engine makes one where a bind source is missing.
+    EmptyForeign,
+    /// Something of somebody else.
+    Foreign,
+}
+
+/// What the names of one volume hold, as seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The parent of the live directory.
+    pub parent: Sight,
+    /// The live directory.
+    pub live: Sight,
+    /// The private directory beside it.
+    pub private: Sight,
+    /// The staged tree in the private directory.
+    pub staged: Sight,
+    /// The set-aside original in the private directory.
+    pub aside: Sight,
+}
+
+/// The names of one volume, recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The live directory.
+    pub live: Holds,
+    /// The staged tree.
+    pub staged: Holds,
+    /// The set-aside original.
+    pub aside: Holds,
+}
+
+/// A container, and what it has to do with the restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// As it is now.
+    pub container: Container,
+    /// Whether it belongs to the workload.
+    pub member: bool,
+    /// Whether it mounts one of the plan's live directories, or something above or below.
+    pub mounts: bool,
+}
+
+/// What was seen. What a [`Survey`] did not ask for is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Places by volume, in the plan's order.
+    pub volumes: Vec<Places>,
+    /// Members of the workload and everyone who mounts its directories, in starting order.
+    pub containers: Vec<Seen>,
+    /// Whether the pre-restore snapshot's archive stands whole under its name.
+    pub safety_archive: bool,
+}
+
+/// Which facts the next decision can depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The places on disk.
+    pub places: bool,
+    /// The containers.
+    pub containers: bool,
+    /// The safety archive.
+    pub safety_archive: bool,
+}
+
+impl Survey {
+    /// What has to be looked at in this state.
+    #[must_use]
+    pub fn of(state: &State) -> Self {
+        let settled = state.is_settled();
+        let redeploying = settled && state.redeployed.is_none() && state.pinned.is_some();
+        let capturing =
+            state.direction() == Direction::Forward && state.redeployed.is_some() && state.captured.is_none();
+        Survey {
+            places: !state.closed && !redeploying,
+            containers: !state.closed && !redeploying && !capturing && state.plan.has_containers(),
+            safety_archive: capturing,
+        }
+    }
+}
+
+impl Sight {
+    /// The identity of the directory, where there is one.
+    #[must_use]
+    pub fn identity(self) -> Option<Identity> {
+        match self {
+            Sight::Directory { identity, .. } => Some(identity),
+            Sight::Absent | Sight::Other => None,
+        }
+    }
+}
+
+impl Places {
+    /// Recognises what the names hold.
+    ///
+    /// Until the commit nobody has recorded what was staged: whatever has the staged name in our private directory
+    /// is the staged tree.
+    #[must_use]
+    pub fn recognise(&self, original: Option<Identity>, restored: Option<Identity>) -> Names {
+        let name = |sight: Sight, ours: bool| match sight {
+            Sight::Absent => Holds::Absent,
+            Sight::Other => Holds::Foreign,
+            Sight::Directory { identity, .. } if Some(identity) == original => Holds::Original,
+            Sight::Directory { identity, .. } if Some(identity) == restored => Holds::Restored,
+            Sight::Directory { .. } if ours && restored.is_none() => Holds::Restored,
+            Sight::Directory { empty: true, .. } => Holds::EmptyForeign,
+            Sight::Directory { empty: false, .. } => Holds::Foreign,
+        };
+        Names { live: name(self.live, false), staged: name(self.staged, true), aside: name(self.aside, false) }
+    }
+}
+
+impl Facts {
+    /// The names of a volume, recognised by what the journal recorded.
+    #[must_use]
+    pub fn names(&self, state: &State, volume: usize) -> Names {
+        let restored = state.committed.as_ref().map(|ids| ids[volume]);
+        self.volumes[volume].recognise(state.plan.volumes[volume].original, restored)
+    }
+
+    /// Containers that must not run during the switch and do. A replacement that waits under its passing name is not
+    /// among them, since it does not run.
+    #[must_use]
+    pub fn active(&self) -> Vec<ContainerId> {
+        self.containers.iter().filter(|s| s.container.run.is_active()).map(|s| s.container.id.clone()).collect()
+    }
+
+    /// Containers that the engine would start by itself.
+    #[must_use]
+    pub fn unfenced(&self) -> Vec<ContainerId> {
+        let startable = |s: &&Seen| !s.container.restart_policy.is_never();
+        self.containers.iter().filter(startable).map(|s| s.container.id.clone()).collect()
+    }
+
+    /// Active containers outside the workload that mount one of its directories.
+    #[must_use]
+    pub fn intruders(&self) -> Vec<&Container> {
+        let intrudes = |s: &&Seen| !s.member && s.mounts && s.container.run.is_active();
+        self.containers.iter().filter(intrudes).map(|s| &s.container).collect()
+    }
+
+    /// Running members whose replacement does not stand yet under its passing name.
+    #[must_use]
+    pub fn unprepared(&self, state: &State) -> Vec<Container> {
+        if state.plan.options.redeploy == Redeploy::Restart {
+            return Vec::new();
+        }
+        let stands = |name: &str| {
+            let passing = container::passing_name(name, state.plan.restore);
+            self.containers.iter().any(|s| s.container.name == passing)
+        };
+        self.containers
+            .iter()
+            .filter(|s| {
+                s.member && s.container.run.is_active() && !self.is_ours(state, s) && !stands(&s.container.name)
+            })
+            .map(|s| s.container.clone())
+            .collect()
+    }
+
+    /// Containers under a name that this restore gave.
+    #[must_use]
+    pub fn has_leftovers(&self, state: &State) -> bool {
+        self.containers.iter().any(|s| self.is_ours(state, s))
+    }
+
+    /// Whether a container stands under a name that this restore gave.
+    #[must_use]
+    pub fn is_ours(&self, state: &State, seen: &Seen) -> bool {
+        container::is_ours(&seen.container.name, state.plan.restore)
+    }
+}

@@ -1,0 +1,228 @@
+//! The journal: decisions, one after another, in a file that is whole or not at all.
+//!
+//! ```text
+//! {"format":1,"checksum":"<BLAKE3 of the body's bytes, hexadecimal>","body":{…}}
+//! ```
+//!
+//! The body is one line of JSON; white space may follow the document (the file is kept at a fixed size). A journal that
+//! cannot be read is never skipped and never deleted: it blocks its workload until a person has looked.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::plan::{Plan, is_live_shape};
+use crate::{
+    error::{Code, Error},
+    model::{ContainerId, Identity, Pinned, SnapshotId, Workload},
+};
+
+/// The version that this code writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// What became of the originals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Safety {
+    /// They are archived as the pre-restore snapshot; the set-aside directories may go.
+    Taken,
+    /// There were none, or the user wanted no safety snapshot; the set-aside directories may go.
+    NotWanted,
+    /// They could not be archived: the set-aside directories stay where they are.
+    Kept {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// One durable decision, or a fact that only memory would hold otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Entry {
+    /// The restore has begun. From here on nothing that it makes is without an owner.
+    Opened {
+        /// What it is going to do.
+        plan: Box<Plan>,
+    },
+    /// What ran, before it is touched.
+    Pinned {
+        /// The containers as they were.
+        containers: Vec<Pinned>,
+    },
+    /// **The decision.** Before it everything goes back, after it everything goes forward.
+    Committed {
+        /// The restored directories, in the plan's order: how recovery recognises them.
+        restored: Vec<Identity>,
+    },
+    /// Every volume is restored, durably; the app may start.
+    Switched,
+    /// The decision is turned round as a whole.
+    Aborted {
+        /// The error's code.
+        code: Code,
+        /// What happened.
+        reason: String,
+    },
+    /// Every volume is as it was, durably; the app may start.
+    Reverted,
+    /// The app was brought back, or could not be.
+    Redeployed {
+        /// What is wrong with it, if something is.
+        problem: Option<String>,
+    },
+    /// What became of the originals. Only now may any of their bytes go.
+    Captured {
+        /// The pre-restore snapshot, or why there is none.
+        safety: Safety,
+    },
+    /// Nothing is left to do but to forget.
+    Closed,
+}
+
+impl Entry {
+    /// Its name, for people and for messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Entry::Opened { .. } => "opened",
+            Entry::Pinned { .. } => "pinned",
+            Entry::Committed { .. } => "committed",
+            Entry::Switched => "switched",
+            Entry::Aborted { .. } => "aborted",
+            Entry::Reverted => "reverted",
+            Entry::Redeployed { .. } => "redeployed",
+            Entry::Captured { .. } => "captured",
+            Entry::Closed => "closed",
+        }
+    }
+}
+
+/// An entry with its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// When it was written; for reports only.
+    pub at: Timestamp,
+    /// What it says.
+    pub entry: Entry,
+}
+
+/// A snapshot under way: what has to be set right if it is interrupted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quiesced {
+    /// The workload as it is registered.
+    pub workload: Workload,
+    /// The machine.
+    pub host: String,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// The containers that were active, as they were.
+    pub containers: Vec<Pinned>,
+    /// The containers that were frozen or stopped for it.
+    pub quieted: Vec<ContainerId>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a journal is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// A restore, by its decisions.
+    Restore(Vec<Record>),
+    /// A snapshot for which the app was frozen or stopped.
+    Snapshot(Box<Quiesced>),
+}
+
+/// A journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// What it is about.
+    pub body: Body,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    format: u32,
+    checksum: String,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+/// Why a journal cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Written by a newer version of volsnap.
+    #[error("the journal has format {found}, and this volsnap reads up to {FORMAT}")]
+    Newer {
+        /// Its format.
+        found: u32,
+    },
+    /// Its checksum is wrong or it is no journal at all.
+    #[error("the journal is damaged: {0}")]
+    Damaged(String),
+    /// It is whole and says things that no restore writes.
+    #[error("the journal is not one that a restore writes: {0}")]
+    Illegal(String),
+}
+
+impl From<JournalError> for Error {
+    fn from(error: JournalError) -> Self {
+        let message = error.to_string();
+        match error {
+            JournalError::Newer { .. } => Error::new(Code::NeedsAttention, message)
+                .hint("run `volsnap recover` with the newer version that wrote it; nothing was touched"),
+            JournalError::Damaged(_) | JournalError::Illegal(_) => Error::new(Code::Corrupt, message).hint(
+                "nothing was deleted: look beside the live directories for .volsnap-* (originals and restored data) before you move the journal away",
+            ),
+        }
+    }
+}
+
+impl Journal {
+    /// The bytes of the file.
+    pub fn encode(&self) -> Result<Vec<u8>, JournalError> {
+        let broken = |e: serde_json::Error| JournalError::Illegal(e.to_string());
+        let body = serde_json::value::to_raw_value(&self.body).map_err(broken)?;
+        let checksum = blake3::hash(body.get().as_bytes()).to_hex().to_string();
+        let mut bytes = serde_json::to_vec(&Envelope { format: FORMAT, checksum, body: &body }).map_err(broken)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads the bytes of a file: version first, then checksum, then contents.
+    pub fn decode(bytes: &[u8]) -> Result<Self, JournalError> {
+        let damaged = |e: serde_json::Error| JournalError::Damaged(e.to_string());
+        let version: Version = serde_json::from_slice(bytes).map_err(damaged)?;
+        if version.format > FORMAT {
+            return Err(JournalError::Newer { found: version.format });
+        }
+        let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(damaged)?;
+        let checksum = blake3::hash(envelope.body.get().as_bytes()).to_hex().to_string();
+        if version.format == 0 || checksum != envelope.checksum {
+            return Err(JournalError::Damaged(format!("its checksum is {checksum} and it says {}", envelope.checksum)));
+        }
+        let body: Body = serde_json::from_str(envelope.body.get()).map_err(damaged)?;
+        if let Body::Restore(records) = &body
+            && let Some(Record { entry: Entry::Opened { plan }, .. }) = records.first()
+            && let Some(bad) = plan.volumes.iter().find(|v| !is_live_shape(&v.live))
+        {
+            return Err(JournalError::Illegal(format!("{} cannot be a live directory", bad.live.display())));
+        }
+        Ok(Journal { body })
+    }
+}
+
+/// Time from one record to another, 0 if the clock went back.
+#[must_use]
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}

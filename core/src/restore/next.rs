@@ -1,0 +1,426 @@
+//! The one function that decides: from what the journal says and what is seen, the next thing to do.
+//!
+//! A restore and a recovery are the same loop around [`next`], entered at a different iteration. Why no crash can hurt:
+//!
+//! * Nothing is remembered that can be seen. Every step is asked for because the facts lack its effect, so a step that
+//!   was cut off, undone by a power cut or done twice is asked for again, or not any more.
+//! * What is seen is durable: the survey makes names durable before it reports them.
+//! * Until `Committed` is durable no live directory is renamed, so going back is only sweeping. From `Committed` until
+//!   `Switched` or `Reverted` every rename is derived from the identities that the journal holds, in the one direction
+//!   that it names, for all volumes alike. The app starts only after that, when the directories stay where they are.
+//! * No original is deleted before `Captured`, and then only under a name that carries the restore's id.
+//!
+//! ```text
+//! undecided   stage every volume → prepare the replacements → Pinned → fence → stop → Committed
+//! forward     fence, stop again if something was revived → rename → Switched → redeploy → Redeployed
+//!             → capture → Captured → discard → Closed
+//! back        (if committed: fence, stop → rename → Reverted) → redeploy → Redeployed → discard → Closed
+//! ```
+
+use std::{fmt, path::PathBuf};
+
+use super::{
+    facts::{Facts, Holds, Survey},
+    journal::{Entry, Safety},
+    state::{Direction, State},
+    switch::{self, Rename, Stuck},
+};
+use crate::{
+    error::Code,
+    model::{Container, ContainerId, Identity, Pinned, Sight},
+};
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Write a decision down, durably.
+    Record(Entry),
+    /// Change something, then look again.
+    Perform(Step),
+    /// The restore has ended; the journal can go.
+    Finished,
+    /// Nothing can be decided safely: stop here, delete nothing, keep the journal.
+    NeedsAttention(Anomaly),
+}
+
+/// Something to be done through the ports. Each may be done twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Extract a volume beside its live directory, checked and durable.
+    Stage {
+        /// Its place in the plan.
+        volume: usize,
+    },
+    /// Make the replacements of running containers, without starting them.
+    Prepare {
+        /// The containers to be replaced.
+        containers: Vec<Container>,
+    },
+    /// Switch restart policies off, durably.
+    Fence {
+        /// Whose.
+        containers: Vec<ContainerId>,
+    },
+    /// Stop containers and see them stopped.
+    Stop {
+        /// Which, in stopping order.
+        containers: Vec<ContainerId>,
+    },
+    /// Change names: one rename for each volume that is not yet where it should be.
+    Switch {
+        /// Volume and rename.
+        renames: Vec<(usize, Rename)>,
+    },
+    /// Bring the app back and wait for its health.
+    Redeploy,
+    /// Archive the set-aside originals.
+    Capture,
+    /// Remove a private directory.
+    Discard {
+        /// Whose.
+        volume: usize,
+    },
+    /// Remove containers under names of this restore.
+    DiscardContainers,
+}
+
+impl Step {
+    /// Its name, for messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Step::Stage { .. } => "stage",
+            Step::Prepare { .. } => "prepare",
+            Step::Fence { .. } => "fence",
+            Step::Stop { .. } => "stop",
+            Step::Switch { .. } => "switch",
+            Step::Redeploy => "redeploy",
+            Step::Capture => "capture",
+            Step::Discard { .. } => "discard",
+            Step::DiscardContainers => "discard containers",
+        }
+    }
+}
+
+/// Why nothing can be decided safely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anomaly {
+    /// The parent of a live directory is not the one that the plan saw.
+    ParentChanged {
+        /// The parent.
+        path: PathBuf,
+    },
+    /// Something of somebody else stands at a live name.
+    ForeignLive {
+        /// The name.
+        path: PathBuf,
+    },
+    /// An original cannot be found at any of its names.
+    OriginalMissing {
+        /// Its live name.
+        path: PathBuf,
+        /// The private directory beside it.
+        private: PathBuf,
+    },
+    /// A restored directory cannot be found at any of its names.
+    RestoredMissing {
+        /// Its live name.
+        path: PathBuf,
+        /// The private directory beside it.
+        private: PathBuf,
+    },
+    /// The journal is of another machine.
+    OtherHost {
+        /// The machine that it names.
+        journal: String,
+    },
+    /// A sync failed at or after the commit: what is on disk is in doubt until it has been read again after a remount.
+    InDoubt {
+        /// The failure.
+        message: String,
+    },
+    /// A step failed that has no safe alternative.
+    StepFailed {
+        /// The step.
+        step: &'static str,
+        /// The failure.
+        message: String,
+    },
+    /// The loop did not end within its bound.
+    NoProgress,
+}
+
+impl fmt::Display for Anomaly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Anomaly::ParentChanged { path } => {
+                write!(
+                    f,
+                    "{} is not the directory that the restore began in: is its filesystem mounted?",
+                    path.display()
+                )
+            }
+            Anomaly::ForeignLive { path } => {
+                write!(f, "{} holds data that belong neither to the original nor to the snapshot", path.display())
+            }
+            Anomaly::OriginalMissing { path, private } => {
+                write!(f, "the original of {} is neither there nor in {}", path.display(), private.display())
+            }
+            Anomaly::RestoredMissing { path, private } => {
+                write!(f, "the restored data for {} are neither there nor in {}", path.display(), private.display())
+            }
+            Anomaly::OtherHost { journal } => write!(f, "the journal was written on another machine ({journal})"),
+            Anomaly::InDoubt { message } => write!(f, "a sync failed after the commit: {message}"),
+            Anomaly::StepFailed { step, message } => write!(f, "{step} failed: {message}"),
+            Anomaly::NoProgress => write!(f, "the restore does not come to an end"),
+        }
+    }
+}
+
+impl Anomaly {
+    /// What a person should do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Anomaly::ParentChanged { .. } => "mount the filesystem, then run `volsnap recover`",
+            Anomaly::ForeignLive { .. } => {
+                "move what stands there elsewhere, then run `volsnap recover`; the original and the restored data are kept"
+            }
+            Anomaly::OriginalMissing { .. } | Anomaly::RestoredMissing { .. } => {
+                "look for the directory and move it back to one of its names, then run `volsnap recover`"
+            }
+            Anomaly::OtherHost { .. } => {
+                "run `volsnap recover` on that machine, or move the journal away if it is a copy"
+            }
+            Anomaly::InDoubt { .. } => {
+                "check the disk and the kernel's log, remount or reboot, then run `volsnap recover`; the app stays stopped until then"
+            }
+            Anomaly::StepFailed { .. } | Anomaly::NoProgress => {
+                "remove the cause, then run `volsnap recover`; nothing was deleted"
+            }
+        }
+    }
+}
+
+/// The next thing to do.
+#[must_use]
+pub fn next(state: &State, facts: &Facts) -> Move {
+    if state.closed {
+        return Move::Finished;
+    }
+    let strange = first_anomaly(state, facts);
+    match (state.direction(), strange) {
+        // Nothing has been touched yet, so there is a way back that needs no decision by a person.
+        (Direction::Undecided, Some(anomaly)) => Move::Record(abort(Code::Aborted, anomaly.to_string())),
+        (Direction::Forward | Direction::Back, Some(anomaly)) => Move::NeedsAttention(anomaly),
+        (Direction::Undecided, None) => undecided(state, facts),
+        (Direction::Forward, None) => forward(state, facts),
+        (Direction::Back, None) => back(state, facts),
+    }
+}
+
+/// The entry that turns a restore round as a whole.
+#[must_use]
+pub fn abort(code: Code, reason: impl Into<String>) -> Entry {
+    Entry::Aborted { code, reason: reason.into() }
+}
+
+/// Up to the decision. The app runs until everything that takes time is done.
+fn undecided(state: &State, facts: &Facts) -> Move {
+    for volume in 0..state.plan.volumes.len() {
+        let planned = &state.plan.volumes[volume];
+        let names = facts.names(state, volume);
+        let as_planned = match planned.original {
+            Some(_) => names.live == Holds::Original,
+            None => matches!(names.live, Holds::Absent | Holds::EmptyForeign),
+        };
+        if !as_planned {
+            let reason = format!("{} was replaced while its data were being staged", planned.live.display());
+            return Move::Record(abort(Code::Aborted, reason));
+        }
+        if names.staged == Holds::Absent {
+            return Move::Perform(Step::Stage { volume });
+        }
+    }
+    if let Some(container) = facts.intruders().first() {
+        let reason =
+            format!("container {} was started on one of the volumes and is not part of the workload", container.name);
+        return Move::Record(abort(Code::Refused, reason));
+    }
+    if state.pinned.is_none() {
+        let unprepared = facts.unprepared(state);
+        if !unprepared.is_empty() {
+            return Move::Perform(Step::Prepare { containers: unprepared });
+        }
+        return Move::Record(Entry::Pinned { containers: pins(state, facts) });
+    }
+    // The fence comes before the stop: from here on the engine cannot revive what is stopped, not even over a reboot.
+    quiesce(facts).unwrap_or_else(|| Move::Record(Entry::Committed { restored: staged(facts) }))
+}
+
+/// From the decision to the restored data. A crash anywhere here comes back to here.
+fn forward(state: &State, facts: &Facts) -> Move {
+    if !state.switched {
+        let renames = renames(state, facts, |volume, names| {
+            let planned = &state.plan.volumes[volume];
+            switch::forward(planned.method, planned.original.is_some(), names)
+        });
+        return settle(facts, renames, Entry::Switched);
+    }
+    if state.redeployed.is_none() {
+        return bring_back(state);
+    }
+    if state.captured.is_none() {
+        let wanted = state.plan.options.safety_snapshot && state.plan.volumes.iter().any(|v| v.original.is_some());
+        return match (wanted, facts.safety_archive) {
+            (false, _) => Move::Record(Entry::Captured { safety: Safety::NotWanted }),
+            (true, true) => Move::Record(Entry::Captured { safety: Safety::Taken }),
+            (true, false) => Move::Perform(Step::Capture),
+        };
+    }
+    close(state, facts)
+}
+
+/// From the decision to go back to the original data.
+fn back(state: &State, facts: &Facts) -> Move {
+    if !state.is_settled() {
+        let renames =
+            renames(state, facts, |volume, names| switch::back(state.plan.volumes[volume].original.is_some(), names));
+        return settle(facts, renames, Entry::Reverted);
+    }
+    // Bringing the app back comes before sweeping: a large tree to delete must not keep it down.
+    if state.pinned.is_some() && state.redeployed.is_none() {
+        return bring_back(state);
+    }
+    close(state, facts)
+}
+
+/// No rename under a running app: a revived one is stopped again, before every rename.
+fn settle(facts: &Facts, renames: Result<Vec<(usize, Rename)>, Anomaly>, done: Entry) -> Move {
+    match renames {
+        Err(anomaly) => Move::NeedsAttention(anomaly),
+        Ok(renames) => quiesce(facts).unwrap_or(match renames.is_empty() {
+            true => Move::Record(done),
+            false => Move::Perform(Step::Switch { renames }),
+        }),
+    }
+}
+
+fn quiesce(facts: &Facts) -> Option<Move> {
+    let unfenced = facts.unfenced();
+    if !unfenced.is_empty() {
+        return Some(Move::Perform(Step::Fence { containers: unfenced }));
+    }
+    let mut active = facts.active();
+    active.reverse(); // those that depend on others stop first
+    (!active.is_empty()).then_some(Move::Perform(Step::Stop { containers: active }))
+}
+
+fn bring_back(state: &State) -> Move {
+    match state.pinned.as_deref() {
+        None | Some([]) => Move::Record(Entry::Redeployed { problem: None }),
+        Some(_) => Move::Perform(Step::Redeploy),
+    }
+}
+
+fn close(state: &State, facts: &Facts) -> Move {
+    for (volume, places) in facts.volumes.iter().enumerate() {
+        let names = facts.names(state, volume);
+        let holds_original = names.staged == Holds::Original || names.aside == Holds::Original;
+        match (places.private, holds_original, state.may_forget_originals()) {
+            (Sight::Absent, _, _) => {}
+            // Kept for want of a safety archive: the report names the place.
+            (_, true, false) if state.captured.is_some() => {}
+            (_, true, false) => return Move::NeedsAttention(stuck(state, volume, Stuck::ForeignLive)),
+            (_, true, true) | (_, false, _) => return Move::Perform(Step::Discard { volume }),
+        }
+    }
+    if facts.has_leftovers(state) {
+        return Move::Perform(Step::DiscardContainers);
+    }
+    Move::Record(Entry::Closed)
+}
+
+fn renames(
+    state: &State,
+    facts: &Facts,
+    choose: impl Fn(usize, super::facts::Names) -> Result<Option<Rename>, Stuck>,
+) -> Result<Vec<(usize, Rename)>, Anomaly> {
+    let mut renames = Vec::new();
+    for volume in 0..state.plan.volumes.len() {
+        match choose(volume, facts.names(state, volume)) {
+            Ok(Some(rename)) => renames.push((volume, rename)),
+            Ok(None) => {}
+            Err(reason) => return Err(stuck(state, volume, reason)),
+        }
+    }
+    Ok(renames)
+}
+
+fn stuck(state: &State, volume: usize, reason: Stuck) -> Anomaly {
+    let path = state.plan.volumes[volume].live.clone();
+    let private = state.plan.private(volume);
+    match reason {
+        Stuck::ForeignLive => Anomaly::ForeignLive { path },
+        Stuck::OriginalMissing => Anomaly::OriginalMissing { path, private },
+        Stuck::RestoredMissing => Anomaly::RestoredMissing { path, private },
+    }
+}
+
+/// A filesystem that is not mounted looks like one on which everything is missing. The parent tells.
+fn first_anomaly(state: &State, facts: &Facts) -> Option<Anomaly> {
+    let volumes = facts.volumes.iter().zip(&state.plan.volumes);
+    volumes
+        .filter(|(places, planned)| places.parent.identity() != Some(planned.parent))
+        .map(|(_, planned)| &planned.live)
+        .next()
+        .map(|live| Anomaly::ParentChanged { path: live.parent().unwrap_or(live).to_path_buf() })
+}
+
+/// What ran: members, and others that the engine could start on the volumes in the middle.
+fn pins(state: &State, facts: &Facts) -> Vec<Pinned> {
+    let relevant = facts.containers.iter().filter(|s| !facts.is_ours(state, s));
+    relevant.map(|s| Pinned { container: s.container.clone(), member: s.member }).collect()
+}
+
+fn staged(facts: &Facts) -> Vec<Identity> {
+    facts.volumes.iter().filter_map(|places| places.staged.identity()).collect()
+}
+
+/// What lowers with every move that succeeds: decisions still open first, then what the present one waits for.
+///
+/// The loop ends because no move raises an earlier part. Only the world can raise a later one (an engine that revives
+/// a container), and [`crate::engine::drive`] bounds how often it may.
+#[must_use]
+pub fn measure(state: &State, facts: &Facts) -> [usize; 4] {
+    let survey = Survey::of(state);
+    let volumes = 0..facts.volumes.len();
+    let unstaged = volumes.clone().filter(|v| facts.names(state, *v).staged == Holds::Absent).count();
+    let renames_left: usize = volumes.map(|v| renames_left(state, facts, v)).sum();
+    let privates = facts.volumes.iter().filter(|p| p.private != Sight::Absent).count();
+    let containers = match survey.containers {
+        true => facts.unfenced().len() + facts.active().len() + usize::from(facts.has_leftovers(state)),
+        false => 0,
+    };
+    let waiting = match state.direction() {
+        Direction::Undecided => [unstaged, facts.unprepared(state).len(), containers],
+        Direction::Forward | Direction::Back if state.is_settled() => [privates, containers, 0],
+        Direction::Forward | Direction::Back => [containers, renames_left, 0],
+    };
+    [16_usize.saturating_sub(state.records.len()), waiting[0], waiting[1], waiting[2]]
+}
+
+fn renames_left(state: &State, facts: &Facts, volume: usize) -> usize {
+    let planned = &state.plan.volumes[volume];
+    let names = facts.names(state, volume);
+    let rename = match state.direction() {
+        Direction::Undecided => return 0,
+        Direction::Forward => switch::forward(planned.method, planned.original.is_some(), names),
+        Direction::Back => switch::back(planned.original.is_some(), names),
+    };
+    match rename {
+        Err(_) | Ok(None) => 0,
+        Ok(Some(Rename::Exchange | Rename::Install | Rename::PutBack)) => 1,
+        Ok(Some(Rename::SetAside | Rename::TakeOut | Rename::ClearLive)) => 2,
+    }
+}

@@ -1,0 +1,227 @@
+//! What a restore is going to do: written down before anything is touched, and all that recovery needs.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Code, Error},
+    model::{Identity, Redeploy, RestoreId, SnapshotId, Workload, place},
+};
+
+/// How a restored directory gets to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Live and staged directory exchange their names in one step: live is never missing.
+    Exchange,
+    /// Live is set aside, then the staged directory takes its name.
+    TwoRenames,
+    /// There is nothing to set aside: the staged directory takes the name.
+    New,
+}
+
+/// What to do when the app does not become healthy on the restored data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnhealthy {
+    /// All volumes go back to the original, and the app with them.
+    #[default]
+    Revert,
+    /// The restored data stay.
+    Keep,
+}
+
+/// What the user chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// How long to wait for the app to become healthy; `None` takes "it runs" for an answer.
+    pub health_timeout: Option<Duration>,
+    /// What to do when it does not.
+    pub on_unhealthy: OnUnhealthy,
+    /// Whether the originals are archived as a pre-restore snapshot before they are deleted.
+    pub safety_snapshot: bool,
+    /// How containers come back.
+    pub redeploy: Redeploy,
+    /// Whether device nodes in the archive are made.
+    pub devices: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            health_timeout: None,
+            on_unhealthy: OnUnhealthy::Revert,
+            safety_snapshot: true,
+            redeploy: Redeploy::Recreate,
+            devices: false,
+        }
+    }
+}
+
+/// A reason not to begin. Nothing was touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What is wrong, with the thing and its value.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Refusal { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// One volume of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedVolume {
+    /// Its name within the workload.
+    pub target: String,
+    /// The live directory, links resolved. The only path that is journalled: the private names beside it follow from
+    /// it and the restore id.
+    pub live: PathBuf,
+    /// The parent of the live directory: another one means that a filesystem is not mounted.
+    pub parent: Identity,
+    /// The live directory; `None` if there is none yet.
+    pub original: Option<Identity>,
+    /// Its index in the archive; `None` if the snapshot says that there was no such directory.
+    pub index: Option<usize>,
+    /// How it is switched.
+    pub method: Method,
+    /// Why so.
+    pub reason: String,
+    /// Bytes of contents to restore.
+    pub bytes: u64,
+    /// Bytes that they take on disk.
+    pub bytes_allocated: u64,
+    /// Entries to restore.
+    pub entries: u64,
+}
+
+/// What happens to a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedContainer {
+    /// Its name.
+    pub name: String,
+    /// Its image as asked for.
+    pub image: String,
+    /// In words: `stop and recreate`, `stop and start`, `leave stopped`, `hold stopped`.
+    pub action: String,
+}
+
+/// What a filesystem must have room for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesystemNeed {
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Its type and disk, for people.
+    pub kind: String,
+    /// Bytes that the restore writes to it at the most.
+    pub bytes_needed: u64,
+    /// Bytes free now.
+    pub bytes_free: u64,
+    /// Inodes that the restore makes on it at the most.
+    pub inodes_needed: u64,
+    /// Inodes free now; `None` where there is no fixed number.
+    pub inodes_free: Option<u64>,
+}
+
+/// The plan of a restore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The restore.
+    pub restore: RestoreId,
+    /// The workload as it is registered: recovery works without the catalog.
+    pub workload: Workload,
+    /// The machine that it is for (`/etc/machine-id`); a journal that was copied elsewhere is not followed.
+    pub host: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What is restored.
+    pub snapshot: SnapshotId,
+    /// When that was taken.
+    pub snapshot_created_at: Timestamp,
+    /// BLAKE3 of the archive's index.
+    pub archive_digest: String,
+    /// The pre-restore snapshot to be.
+    pub safety: SnapshotId,
+    /// What the user chose.
+    pub options: Options,
+    /// The volumes.
+    pub volumes: Vec<PlannedVolume>,
+    /// The containers that the restore has to do with.
+    pub containers: Vec<PlannedContainer>,
+    /// Space.
+    pub filesystems: Vec<FilesystemNeed>,
+    /// Reasons not to begin; a plan with any is never opened.
+    pub refusals: Vec<Refusal>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The private directory of a volume.
+    #[must_use]
+    pub fn private(&self, volume: usize) -> PathBuf {
+        place::private_dir(&self.volumes[volume].live, self.restore, volume)
+    }
+
+    /// Paths of all live directories.
+    #[must_use]
+    pub fn live_paths(&self) -> Vec<PathBuf> {
+        self.volumes.iter().map(|v| v.live.clone()).collect()
+    }
+
+    /// Whether containers have a part in it.
+    #[must_use]
+    pub fn has_containers(&self) -> bool {
+        !self.workload.selector.is_empty()
+    }
+
+    /// The refusals as one error; `Ok` if there are none.
+    pub fn check(&self) -> Result<(), Error> {
+        let Some(first) = self.refusals.first() else { return Ok(()) };
+        let more = match self.refusals.len() {
+            1 => String::new(),
+            n => format!(" (and {} more: `volsnap plan` shows them)", n - 1),
+        };
+        Err(Error::new(Code::Refused, format!("{}{more}", first.message)).hint(first.hint.clone()))
+    }
+
+    /// What differs between the plan that was shown and the same plan made again under the lock, as far as it matters.
+    #[must_use]
+    pub fn differs_from(&self, shown: &Plan) -> Option<String> {
+        if self.archive_digest != shown.archive_digest {
+            return Some(format!("snapshot {} is another archive now", self.snapshot));
+        }
+        let lives = |plan: &Plan| -> Vec<(String, PathBuf, Option<Identity>)> {
+            plan.volumes.iter().map(|v| (v.target.clone(), v.live.clone(), v.original)).collect()
+        };
+        if lives(self) != lives(shown) {
+            return Some("the workload's volumes are others now".into());
+        }
+        None
+    }
+}
+
+/// Whether a journalled path has the shape that every live path has: absolute, with a name and a parent, no `..`.
+#[must_use]
+pub fn is_live_shape(path: &Path) -> bool {
+    use std::path::Component;
+    let mut components = path.components();
+    components.next() == Some(Component::RootDir)
+        && components.clone().count() >= 1
+        && components.all(|c| matches!(c, Component::Normal(_)))
+}

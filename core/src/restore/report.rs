@@ -1,0 +1,183 @@
+//! How a restore ended, for scripts and for people.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    journal::{Entry, Safety, between},
+    next::Anomaly,
+    plan::Method,
+    state::{Direction, State},
+};
+use crate::{
+    error::Code,
+    model::{Pinned, RestoreId, SnapshotId, WorkloadId},
+};
+
+/// How a restore ended, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All volumes are restored.
+    Restored,
+    /// All volumes were restored and then put back.
+    Reverted,
+    /// No volume was touched.
+    Aborted,
+    /// A person has to look.
+    NeedsAttention,
+}
+
+/// A volume in a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedVolume {
+    /// Its name within the workload.
+    pub target: String,
+    /// How it was switched.
+    pub method: Method,
+    /// Bytes of contents in the snapshot.
+    pub bytes: u64,
+    /// Entries in the snapshot.
+    pub entries: u64,
+}
+
+/// Why a restore did not end in the restored data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The error's code.
+    pub code: Code,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// The report of a restore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The restore.
+    pub restore_id: RestoreId,
+    /// The workload's name.
+    pub workload: String,
+    /// The workload's id.
+    pub workload_id: WorkloadId,
+    /// What was restored.
+    pub snapshot: SnapshotId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, unless it ended in the restored data.
+    pub cause: Option<Cause>,
+    /// The volumes.
+    pub volumes: Vec<ReportedVolume>,
+    /// The snapshot that brings the replaced data back.
+    pub safety_snapshot: Option<SnapshotId>,
+    /// How long the app was down, in milliseconds; for plain directories, from the decision to the last rename.
+    pub downtime_ms: u64,
+    /// How much of the downtime the container engine took, in milliseconds, as far as this process saw it.
+    pub engine_ms: u64,
+    /// How long staging took, the app running meanwhile.
+    pub stage_ms: u64,
+    /// From the first entry of the journal to the last.
+    pub total_ms: u64,
+    /// What needs a look.
+    pub warnings: Vec<String>,
+    /// Whether a later process than the one that began the restore ended it.
+    pub recovered: bool,
+}
+
+impl Report {
+    /// The report of a state. `anomaly` says why a restore stopped short, `extra` what the driver noticed.
+    #[must_use]
+    pub fn of(state: &State, anomaly: Option<&Anomaly>, engine_ms: u64, recovered: bool, extra: &[String]) -> Self {
+        let plan = &state.plan;
+        let outcome = match (anomaly, state.direction(), &state.committed) {
+            (Some(_), _, _) => Outcome::NeedsAttention,
+            (None, Direction::Forward, _) => Outcome::Restored,
+            (None, Direction::Back, Some(_)) => Outcome::Reverted,
+            (None, Direction::Back | Direction::Undecided, _) => Outcome::Aborted,
+        };
+        let mut warnings = plan.warnings.clone();
+        warnings.extend(extra.iter().cloned());
+        if let Some(Some(problem)) = &state.redeployed {
+            warnings.push(format!("the app did not come back: {problem}"));
+        }
+        if let Some(Safety::Kept { reason }) = &state.captured {
+            let places: Vec<String> = (0..plan.volumes.len()).map(|v| plan.private(v).display().to_string()).collect();
+            warnings.push(format!(
+                "no safety snapshot was taken ({reason}); the originals are kept in {}",
+                places.join(", ")
+            ));
+        }
+        let (downtime_ms, stage_ms, total_ms) = times(state);
+        Report {
+            restore_id: plan.restore,
+            workload: plan.workload.name.clone(),
+            workload_id: plan.workload.id,
+            snapshot: plan.snapshot,
+            outcome,
+            cause: cause(state, anomaly),
+            volumes: plan
+                .volumes
+                .iter()
+                .map(|v| ReportedVolume {
+                    target: v.target.clone(),
+                    method: v.method,
+                    bytes: v.bytes,
+                    entries: v.entries,
+                })
+                .collect(),
+            safety_snapshot: (state.captured == Some(Safety::Taken)).then_some(plan.safety),
+            downtime_ms,
+            engine_ms,
+            stage_ms,
+            total_ms,
+            warnings,
+            recovered,
+        }
+    }
+
+    /// The code that scripts see: `None` when all went well.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        match self.outcome {
+            Outcome::Restored if self.warnings.is_empty() => None,
+            Outcome::Restored => Some(Code::Warnings),
+            Outcome::Reverted => Some(Code::Aborted),
+            // A bad archive and a refusal are what they are, also when they are found after the restore began.
+            Outcome::Aborted => Some(match &self.cause {
+                Some(Cause { code: code @ (Code::Corrupt | Code::Hostile | Code::Refused), .. }) => *code,
+                Some(_) | None => Code::Aborted,
+            }),
+            Outcome::NeedsAttention => Some(Code::NeedsAttention),
+        }
+    }
+}
+
+fn cause(state: &State, anomaly: Option<&Anomaly>) -> Option<Cause> {
+    if let Some(anomaly) = anomaly {
+        let hint = Some(anomaly.remedy().to_string());
+        return Some(Cause { code: Code::NeedsAttention, message: anomaly.to_string(), hint });
+    }
+    let abort = state.aborted.as_ref()?;
+    Some(Cause { code: abort.code, message: abort.reason.clone(), hint: None })
+}
+
+/// Downtime, staging and total in milliseconds, from the times of the records.
+fn times(state: &State) -> (u64, u64, u64) {
+    let ms = |from, to| match (from, to) {
+        (Some(from), Some(to)) => u64::try_from(between(from, to).as_millis()).unwrap_or(u64::MAX),
+        _ => 0,
+    };
+    let first = state.records.first().map(|r| r.at);
+    let last = state.records.last().map(|r| r.at);
+    let pinned = state.time_of(|e| matches!(e, Entry::Pinned { .. }));
+    let committed = state.time_of(|e| matches!(e, Entry::Committed { .. }));
+    let up = state.records.iter().rev().find(|r| matches!(r.entry, Entry::Redeployed { .. })).map(|r| r.at);
+    let settled =
+        state.records.iter().rev().find(|r| matches!(r.entry, Entry::Switched | Entry::Reverted)).map(|r| r.at);
+    let has_app = state.pinned.as_ref().is_some_and(|p| p.iter().any(Pinned::was_active));
+    let downtime = match has_app {
+        true => ms(pinned, up.or(last)),
+        false => ms(committed, settled),
+    };
+    (downtime, ms(first, pinned.or(last)), ms(first, last))
+}
