@@ -1,1 +1,143 @@
-//! The only caller of the ports.
+//! The only caller of the ports: snapshot, restore, recover, verify, prune.
+
+mod act;
+mod catalog;
+mod drive;
+mod gather;
+mod recover;
+mod restore;
+mod retain;
+mod snapshot;
+mod survey;
+
+use std::sync::Arc;
+
+pub use recover::{Outlook, Recovered, RecoveredItem};
+pub use restore::RestoreRequest;
+pub use retain::Pruned;
+pub use snapshot::{SnapshotRequest, Snapshotted};
+
+use crate::{
+    error::{Code, EngineError, EngineErrorKind, Error, Result},
+    model::{Workload, WorkloadId},
+    ports::{Clock, Containers, Event, EventKind, Filesystem, Lease, Store},
+    restore::{Facts, Move, State, next},
+};
+
+/// The ports that an engine works through.
+#[derive(Clone)]
+pub struct Ports {
+    /// The catalog.
+    pub store: Arc<dyn Store>,
+    /// The container engine; workloads of plain directories need none.
+    pub containers: Option<Arc<dyn Containers>>,
+    /// The disks.
+    pub filesystem: Arc<dyn Filesystem>,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Snapshots and restores workloads.
+///
+/// It holds nothing but its ports: two engines over the same state directory keep out of each other's way by the
+/// workload's lock, and an engine that is dropped in the middle leaves what a killed process leaves.
+#[derive(Clone)]
+pub struct Engine {
+    ports: Ports,
+    decide: fn(&State, &Facts) -> Move,
+}
+
+/// A workload's lock and the host's deploy lock, held together.
+struct Held {
+    _lock: Box<dyn Lease>,
+    _deploy: Option<Box<dyn Lease>>,
+}
+
+impl Engine {
+    /// An engine over these ports.
+    #[must_use]
+    pub fn new(ports: Ports) -> Self {
+        Engine { ports, decide: next }
+    }
+
+    /// The same engine with another decision function. For tests that break the rules on purpose.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_decision(mut self, decide: fn(&State, &Facts) -> Move) -> Self {
+        self.decide = decide;
+        self
+    }
+
+    /// The ports.
+    #[must_use]
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// The container engine, for a workload that needs one.
+    fn containers(&self) -> Result<&dyn Containers, EngineError> {
+        self.ports.containers.as_deref().ok_or_else(|| {
+            EngineError::new(EngineErrorKind::Unreachable, "none is configured, and the workload has containers")
+        })
+    }
+
+    /// Takes the workload's lock, then the host's deploy lock.
+    async fn hold(&self, workload: &Workload) -> Result<Held> {
+        let lock = self.lock(workload.id, &workload.name).await?;
+        let deploy = match &self.ports.containers {
+            Some(containers) if !workload.selector.is_empty() => {
+                Some(containers.lease(workload.id).await.map_err(|error| {
+                    match error.kind {
+                        EngineErrorKind::Conflict => Error::new(Code::Busy, error.to_string())
+                            .hint("a deployment of the workload is under way; wait until it has finished"),
+                        EngineErrorKind::Unreachable
+                        | EngineErrorKind::TimedOut
+                        | EngineErrorKind::NotFound
+                        | EngineErrorKind::Failed => error.into(),
+                    }
+                })?)
+            }
+            Some(_) | None => None,
+        };
+        Ok(Held { _lock: lock, _deploy: deploy })
+    }
+
+    async fn lock(&self, workload: WorkloadId, name: &str) -> Result<Box<dyn Lease>> {
+        let lock = self.ports.filesystem.lock(workload).await;
+        lock.map_err(|error| Error::from(error).context(format_args!("workload {name}")))
+    }
+
+    /// Writes an audit event. A catalog that is lost must not stop a restore or a recovery, so a failure is only told.
+    async fn tell(&self, event: &Event) -> Option<String> {
+        let failed = self.ports.store.record(event).await.err()?;
+        tracing::warn!(event = ?event.kind, error = %failed, "the audit event was not recorded");
+        Some(format!("the audit event was not recorded: {failed}"))
+    }
+
+    fn event(&self, workload: &Workload, kind: EventKind, outcome: &str, detail: serde_json::Value) -> Event {
+        Event {
+            id: self.ports.clock.fresh_id(),
+            at: self.ports.clock.now(),
+            workload: workload.id,
+            workload_name: workload.name.clone(),
+            kind,
+            outcome: outcome.into(),
+            detail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_can_run_on_another_thread() {
+        fn sendable<T: Send>(
+            _: impl FnOnce(&'static Engine, &'static RestoreRequest, &'static crate::ports::Watch) -> T,
+        ) {
+        }
+        sendable(|engine, request, watch| engine.restore(request, watch));
+        sendable(|engine, _, watch| engine.recover(None, watch));
+    }
+}

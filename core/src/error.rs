@@ -86,7 +86,7 @@ impl fmt::Display for Code {
 /// A failed operation.
 ///
 /// `message` begins in lower case and names the thing and the value; `hint` says what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Error {
     /// What kind of failure, for scripts.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::restore::Report;
+
 /// What an operation is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -55,10 +57,15 @@ impl Progress {
     }
 }
 
-/// Watches an operation. Both methods are called often, from any thread, and must return at once.
+/// Watches an operation. The methods are called often, from any thread, and must return at once.
 pub trait Observer: Send + Sync {
     /// The operation has come so far.
     fn progress(&self, progress: &Progress);
+
+    /// Before its own work the operation finished or rolled back what a crash had left.
+    fn recovered(&self, report: &Report) {
+        let _ = report;
+    }
 
     /// Whether the operation should end. Before the commit it then goes back to the original; after it, it goes on.
     fn cancelled(&self) -> bool {

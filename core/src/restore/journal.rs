@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::plan::{Plan, is_live_shape};
 use crate::{
     error::{Code, Error},
-    model::{ContainerId, Identity, Pinned, SnapshotId, Workload},
+    model::{Identity, Mode, Pinned, SnapshotId, Workload},
 };
 
 /// The version that this code writes and reads.
@@ -119,10 +119,10 @@ pub struct Quiesced {
     pub host: String,
     /// The snapshot.
     pub snapshot: SnapshotId,
+    /// What is done to the app.
+    pub mode: Mode,
     /// The containers that were active, as they were.
     pub containers: Vec<Pinned>,
-    /// The containers that were frozen or stopped for it.
-    pub quieted: Vec<ContainerId>,
     /// When.
     pub at: Timestamp,
 }

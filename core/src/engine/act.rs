@@ -1,0 +1,182 @@
+//! Does one step through the ports. Decides nothing.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::{
+    model::{ARCHIVE_FORMAT, ImageRef, Manifest, ManifestVolume, Mode, Origin, Pinned, Redeploy, RestartPolicy, place},
+    ports::{ArchiveSource, Health, HealthState, Limits, StageJob, Watch},
+    restore::{Entry, Facts, State, Step, facts::Holds, judge::Failure, state::Direction, switch::Rename},
+};
+
+/// How long a container without a health check must stay up before it counts as healthy.
+const STAYS_UP: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// Does a step. An entry that is returned says what only this call knows.
+    pub(super) async fn act(
+        &self,
+        state: &State,
+        facts: &Facts,
+        step: &Step,
+        watch: &Watch,
+    ) -> Result<Option<Entry>, Failure> {
+        let plan = &state.plan;
+        match step {
+            Step::Stage { volume } => self.stage(state, *volume, watch).await?,
+            Step::Prepare { containers } => {
+                for container in containers {
+                    self.containers()?.prepare(plan.restore, container).await?;
+                }
+            }
+            Step::Fence { containers } => {
+                for id in containers {
+                    self.containers()?.set_restart_policy(id, &RestartPolicy::never()).await?;
+                }
+            }
+            Step::Stop { containers } => self.containers()?.stop(containers).await?,
+            Step::Switch { renames } => {
+                for (volume, rename) in renames {
+                    self.rename(state, *volume, *rename).await?;
+                }
+            }
+            Step::Redeploy => {
+                self.redeploy(state).await?;
+                return Ok(Some(Entry::Redeployed { problem: None }));
+            }
+            Step::Capture => self.capture(state, facts, watch).await?,
+            Step::Discard { volume } => self.ports.filesystem.discard(plan.restore, &plan.private(*volume)).await?,
+            Step::DiscardContainers => self.containers()?.discard(plan.restore).await?,
+        }
+        Ok(None)
+    }
+
+    async fn stage(&self, state: &State, volume: usize, watch: &Watch) -> Result<(), Failure> {
+        let plan = &state.plan;
+        let planned = &plan.volumes[volume];
+        let job = StageJob {
+            workload: plan.workload.id,
+            snapshot: plan.snapshot,
+            archive_digest: plan.archive_digest.clone(),
+            index: planned.index,
+            target: planned.target.clone(),
+            private: plan.private(volume),
+            limits: Limits { bytes_max: planned.bytes, entries_max: planned.entries, devices: plan.options.devices },
+        };
+        self.ports.filesystem.stage(&job, watch.clone()).await?;
+        Ok(())
+    }
+
+    /// One rename. What a crash leaves is in the table of [`crate::restore::switch`]: both names as before, or both as
+    /// after.
+    async fn rename(&self, state: &State, volume: usize, rename: Rename) -> Result<(), Failure> {
+        let filesystem = &self.ports.filesystem;
+        let live = &state.plan.volumes[volume].live;
+        let private = state.plan.private(volume);
+        let (staged, aside) = (place::staged_in(&private), place::aside_in(&private));
+        match rename {
+            Rename::Exchange => filesystem.exchange(live, &staged).await?,
+            Rename::SetAside => filesystem.rename(live, &aside).await?,
+            Rename::Install => filesystem.rename(&staged, live).await?,
+            Rename::TakeOut => filesystem.rename(live, &staged).await?,
+            Rename::PutBack => filesystem.rename(&aside, live).await?,
+            Rename::ClearLive => filesystem.remove_empty(live).await?,
+        }
+        Ok(())
+    }
+
+    async fn redeploy(&self, state: &State) -> Result<(), Failure> {
+        let plan = &state.plan;
+        let pinned = state.pinned.as_deref().unwrap_or_default();
+        let how = match state.direction() {
+            Direction::Forward => plan.options.redeploy,
+            // On the way back whatever holds the name is good enough: the original container, as a rule.
+            Direction::Back | Direction::Undecided => Redeploy::Restart,
+        };
+        self.containers()?.redeploy(plan.restore, pinned, how).await?;
+        match plan.options.health_timeout {
+            Some(timeout) if state.direction() == Direction::Forward => self.await_health(pinned, timeout).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Healthy is: every container that ran is healthy by its own check, or has none and stays up.
+    async fn await_health(&self, pinned: &[Pinned], timeout: Duration) -> Result<(), Failure> {
+        let containers = self.containers()?;
+        let clock = &self.ports.clock;
+        let running = pinned.iter().filter(|p| p.member && p.container.run == crate::model::RunState::Running);
+        let names: Vec<String> = running.map(|p| p.container.name.clone()).collect();
+        let began = clock.monotonic();
+        let mut up_since = began;
+        loop {
+            let health = containers.health(&names).await?;
+            let now = clock.monotonic();
+            if let Some(sick) = health.iter().find(|h| h.state == HealthState::Unhealthy) {
+                return Err(Failure::Unhealthy(format!("container {} is unhealthy: {}", sick.name, sick.detail)));
+            }
+            if health.iter().any(|h| h.state == HealthState::Down) {
+                up_since = now;
+            }
+            let up_long = now.saturating_sub(up_since) >= STAYS_UP.min(timeout);
+            let undecided = |h: &Health| matches!(h.state, HealthState::Starting | HealthState::Down);
+            let checked = health.iter().all(|h| h.state == HealthState::Healthy);
+            if checked || up_long && !health.iter().any(undecided) {
+                return Ok(());
+            }
+            if now.saturating_sub(began) >= timeout {
+                let waiting = health.iter().find(|h| undecided(h));
+                let what = waiting.map_or("the app".to_string(), |h| format!("container {} ({})", h.name, h.detail));
+                return Err(Failure::Unhealthy(format!("{what} was not healthy after {timeout:?}")));
+            }
+            clock.sleep(containers.health_interval()).await;
+        }
+    }
+
+    /// Archives the originals from where the facts show them.
+    async fn capture(&self, state: &State, facts: &Facts, watch: &Watch) -> Result<(), Failure> {
+        let plan = &state.plan;
+        let mut volumes = Vec::new();
+        let mut sources = Vec::new();
+        for (index, planned) in plan.volumes.iter().enumerate() {
+            let private = plan.private(index);
+            let names = facts.names(state, index);
+            let root = match (names.staged, names.aside) {
+                (Holds::Original, _) => Some(place::staged_in(&private)),
+                (_, Holds::Original) => Some(place::aside_in(&private)),
+                _ if planned.original.is_none() => None,
+                _ => {
+                    return Err(Failure::Unhealthy(format!(
+                        "the original of {} is not in {}",
+                        planned.live.display(),
+                        private.display()
+                    )));
+                }
+            };
+            volumes.push(ManifestVolume { target: planned.target.clone(), absent: root.is_none() });
+            sources.push(ArchiveSource { target: planned.target.clone(), root });
+        }
+        let manifest = Manifest {
+            format: ARCHIVE_FORMAT,
+            snapshot: plan.safety,
+            workload: plan.workload.id,
+            workload_name: plan.workload.name.clone(),
+            source: plan.workload.source.clone(),
+            created_at: plan.created_at,
+            mode: Mode::Stop,
+            origin: Origin::PreRestore(plan.restore),
+            note: Some(format!("before the restore of {}", plan.snapshot)),
+            images: images(state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container)),
+            volumes,
+        };
+        let draft = self.ports.filesystem.draft_archive(&manifest, &sources, watch.clone()).await?;
+        draft.seal(0).await?;
+        Ok(())
+    }
+}
+
+/// The images of containers, by name and by content.
+pub(super) fn images<'a>(containers: impl Iterator<Item = &'a crate::model::Container>) -> Vec<ImageRef> {
+    containers
+        .map(|c| ImageRef { container: c.name.clone(), image: c.image.clone(), image_id: c.image_id.clone() })
+        .collect()
+}

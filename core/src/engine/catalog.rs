@@ -1,0 +1,148 @@
+//! Finding workloads and snapshots by what people type, and registering workloads.
+
+use serde_json::json;
+
+use super::Engine;
+use crate::{
+    error::{Code, Error, Result},
+    model::{Origin, Snapshot, SnapshotId, Workload, WorkloadId},
+    ports::{Event, EventKind},
+};
+
+/// Shortest prefix of a snapshot id that is taken for one.
+pub const PREFIX_MIN: usize = 4;
+
+impl Engine {
+    /// The registered workloads, by name.
+    pub async fn workloads(&self) -> Result<Vec<Workload>> {
+        Ok(self.ports.store.workloads().await?)
+    }
+
+    /// The workload of that name or id.
+    pub async fn workload(&self, name_or_id: &str) -> Result<Workload> {
+        let workloads = self.workloads().await?;
+        let matches = |w: &&Workload| w.name == name_or_id || w.id.to_string() == name_or_id;
+        workloads.iter().find(matches).cloned().ok_or_else(|| {
+            let names: Vec<&str> = workloads.iter().map(|w| w.name.as_str()).collect();
+            Error::new(Code::NotFound, format!("there is no workload {name_or_id}")).hint(match names.is_empty() {
+                true => "register one with `volsnap workload add`".to_string(),
+                false => format!("the workloads are: {}", names.join(", ")),
+            })
+        })
+    }
+
+    /// Registers a workload after a look at its name, containers and directories.
+    pub async fn add_workload(&self, workload: &Workload) -> Result<()> {
+        check_name(&workload.name)?;
+        if workload.selector.is_empty() && workload.volumes.is_empty() {
+            return Err(Error::new(
+                Code::Usage,
+                format!("workload {} has neither containers nor directories", workload.name),
+            )
+            .hint("give --compose-project, --container, --label or --volume"));
+        }
+        let resolved = self.resolve(workload).await?;
+        if resolved.volumes.is_empty() {
+            return Err(Error::new(Code::Refused, format!("workload {} has no volumes", workload.name)).hint(
+                match resolved.left_out.is_empty() {
+                    true => "no container matches, or none mounts a directory of the host".to_string(),
+                    false => format!("left out: {}", resolved.left_out.join("; ")),
+                },
+            ));
+        }
+        for (i, volume) in resolved.volumes.iter().enumerate() {
+            if resolved.volumes[..i].iter().any(|v| v.target == volume.target) {
+                return Err(Error::new(Code::Usage, format!("volume {} is declared twice", volume.target))
+                    .hint("give each directory a target of its own"));
+            }
+            self.ports
+                .filesystem
+                .locate(&volume.path)
+                .await
+                .map_err(|e| Error::from(e).context(format_args!("volume {}", volume.target)))?;
+        }
+        self.ports.store.add_workload(workload).await?;
+        self.tell(&self.event(workload, EventKind::WorkloadAdded, "added", json!({ "volumes": resolved.volumes })))
+            .await;
+        Ok(())
+    }
+
+    /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone.
+    pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool) -> Result<usize> {
+        let _held = self.hold(workload).await?;
+        self.recover_held(workload.id, &super::recover::quiet()).await?;
+        let snapshots = self.snapshots(Some(workload.id)).await?;
+        if !snapshots.is_empty() && !delete_snapshots {
+            return Err(Error::new(
+                Code::Refused,
+                format!("workload {} has {} snapshots", workload.name, snapshots.len()),
+            )
+            .hint("give --delete-snapshots to delete them with it"));
+        }
+        for snapshot in &snapshots {
+            self.forget(workload, snapshot).await?;
+        }
+        self.ports.store.remove_workload(workload.id).await?;
+        let detail = json!({ "snapshots_deleted": snapshots.len() });
+        self.tell(&self.event(workload, EventKind::WorkloadRemoved, "removed", detail)).await;
+        Ok(snapshots.len())
+    }
+
+    /// Snapshots of a workload or of all, newest first.
+    pub async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>> {
+        Ok(self.ports.store.snapshots(workload).await?)
+    }
+
+    /// The snapshot that `text` means: an id, a unique prefix of at least [`PREFIX_MIN`] characters, or `latest`, the
+    /// newest that somebody asked for (what a restore replaced is found by [`Engine::undo_of`]).
+    pub async fn snapshot(&self, workload: Option<WorkloadId>, text: &str) -> Result<Snapshot> {
+        let mut snapshots = self.snapshots(workload).await?;
+        if text == "latest" {
+            return snapshots.into_iter().find(|s| s.origin() == Origin::Manual).ok_or_else(|| {
+                Error::new(Code::NotFound, "there is no snapshot yet").hint("take one with `volsnap create`")
+            });
+        }
+        if let Ok(id) = text.parse::<SnapshotId>() {
+            snapshots.retain(|s| s.id() == id);
+        } else if text.len() < PREFIX_MIN {
+            return Err(Error::new(Code::Usage, format!("{text} is too short for a snapshot id"))
+                .hint(format!("give at least {PREFIX_MIN} characters of it, or `latest`")));
+        } else {
+            let prefix = text.to_lowercase();
+            snapshots.retain(|s| s.id().to_string().starts_with(&prefix));
+        }
+        match snapshots.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(Error::new(Code::NotFound, format!("there is no snapshot {text}"))
+                .hint("`volsnap list` shows the snapshots")),
+            several => {
+                let ids: Vec<String> = several.iter().map(|s| s.id().to_string()).collect();
+                Err(Error::new(Code::Usage, format!("{text} is the beginning of {} snapshots", several.len()))
+                    .hint(format!("give more of the id: {}", ids.join(", "))))
+            }
+        }
+    }
+
+    /// The snapshot that keeps what the last restore of the workload replaced.
+    pub async fn undo_of(&self, workload: &Workload) -> Result<Snapshot> {
+        let snapshots = self.snapshots(Some(workload.id)).await?;
+        snapshots.into_iter().find(|s| matches!(s.origin(), Origin::PreRestore(_))).ok_or_else(|| {
+            Error::new(Code::NotFound, format!("no restore of {} left a safety snapshot", workload.name))
+                .hint("`volsnap list` shows the snapshots that can be restored")
+        })
+    }
+
+    /// The audit trail, newest first.
+    pub async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>> {
+        Ok(self.ports.store.events(workload, count_max).await?)
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 128 || !name.chars().all(fine) || name.starts_with(['-', '.']) {
+        return Err(Error::new(Code::Usage, format!("{name:?} cannot be the name of a workload"))
+            .hint("use letters, digits, `-`, `_` and `.`, beginning with a letter or digit"));
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! The loop: look, ask what is next, write it down or do it, look again.
+//!
+//! [`Engine::restore`] opens a journal and drives; [`Engine::recover`] replays a journal and drives. There is no other
+//! way through a restore.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Engine;
+use crate::{
+    error::{Code, Error, Result},
+    model::Snapshot,
+    ports::{EventKind, Phase, Progress, Watch},
+    restore::{
+        Anomaly, Entry, Facts, Move, Outcome, Record, Report, State, Step,
+        journal::Safety,
+        judge::{Failure, Verdict, judge, judge_survey},
+        next::abort,
+        state::Direction,
+    },
+};
+
+/// What a drive notices besides what the journal holds.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Time inside engine calls while the app was down.
+    pub engine: Duration,
+    /// What the report should mention.
+    pub warnings: Vec<String>,
+    /// Whether another process began the restore.
+    pub recovered: bool,
+}
+
+/// How the loop ended.
+enum End {
+    Finished,
+    Attention(Anomaly),
+}
+
+/// Consecutive failures of one step.
+#[derive(Default)]
+struct Attempts {
+    step: &'static str,
+    count: u32,
+}
+
+impl Attempts {
+    fn next(&mut self, step: &'static str) -> u32 {
+        if self.step != step {
+            *self = Attempts { step, count: 0 };
+        }
+        self.count += 1;
+        self.count
+    }
+}
+
+impl Engine {
+    /// Brings a restore to its end, whichever it is. The caller holds the workload's lock.
+    pub(super) async fn drive(&self, state: &mut State, watch: &Watch, mut notes: Notes) -> Result<Report> {
+        let end = match self.run(state, watch, &mut notes).await {
+            Ok(end) => end,
+            Err(error) => return Err(left_open(state, error)),
+        };
+        let kind = if notes.recovered { EventKind::Recovered } else { EventKind::RestoreEnded };
+        match end {
+            End::Attention(anomaly) => {
+                let engine_ms = millis(notes.engine);
+                let report = Report::of(state, Some(&anomaly), engine_ms, notes.recovered, &notes.warnings);
+                let event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
+                self.tell(&event).await;
+                Ok(report)
+            }
+            End::Finished => self.finish(state, kind, notes).await,
+        }
+    }
+
+    async fn run(&self, state: &mut State, watch: &Watch, notes: &mut Notes) -> Result<End> {
+        let mut attempts = Attempts::default();
+        // A restore takes some ten moves and a few for each volume; failures and revived containers add to that.
+        let moves_max = 64 + 32 * state.plan.volumes.len();
+        for _ in 0..moves_max {
+            if state.direction() == Direction::Undecided && watch.cancelled() {
+                self.record(state, abort(Code::Aborted, "cancelled")).await?;
+            }
+            let began = self.ports.clock.monotonic();
+            let surveyed = self.survey(state).await;
+            self.charge(state, began, notes);
+            let facts = match surveyed {
+                Ok(facts) => facts,
+                Err(failure) => {
+                    let verdict = judge_survey(state, &failure, attempts.next("survey"));
+                    match self.follow(state, verdict, &attempts).await? {
+                        Some(end) => return Ok(end),
+                        None => continue,
+                    }
+                }
+            };
+            match (self.decide)(state, &facts) {
+                Move::Finished => return Ok(End::Finished),
+                Move::NeedsAttention(anomaly) => return Ok(End::Attention(anomaly)),
+                Move::Record(entry) => self.record(state, entry).await?,
+                Move::Perform(step) => {
+                    if let Some(end) = self.perform(state, &facts, &step, watch, notes, &mut attempts).await? {
+                        return Ok(end);
+                    }
+                }
+            }
+        }
+        Ok(End::Attention(Anomaly::NoProgress))
+    }
+
+    async fn perform(
+        &self,
+        state: &mut State,
+        facts: &Facts,
+        step: &Step,
+        watch: &Watch,
+        notes: &mut Notes,
+        attempts: &mut Attempts,
+    ) -> Result<Option<End>> {
+        tracing::debug!(restore = %state.plan.restore, step = step.name(), "perform");
+        watch.progress(&Progress::begin(phase(step)));
+        self.note_intruders(state, facts, step, notes);
+        let began = self.ports.clock.monotonic();
+        let done = self.act(state, facts, step, watch).await;
+        if matches!(step, Step::Fence { .. } | Step::Stop { .. } | Step::Redeploy) {
+            self.charge(state, began, notes);
+        }
+        match done {
+            Ok(Some(entry)) => self.record(state, entry).await.map(|()| None),
+            Ok(None) => {
+                *attempts = Attempts::default();
+                Ok(None)
+            }
+            Err(failure) => {
+                tracing::warn!(step = step.name(), error = %failure.error(), "step failed");
+                let verdict = judge(state, step, &failure, attempts.next(step.name()));
+                self.follow(state, verdict, attempts).await
+            }
+        }
+    }
+
+    async fn follow(&self, state: &mut State, verdict: Verdict, attempts: &Attempts) -> Result<Option<End>> {
+        match verdict {
+            Verdict::Again => {
+                self.ports.clock.sleep(Duration::from_millis(100) * attempts.count).await;
+                Ok(None)
+            }
+            Verdict::Record(entry) => self.record(state, entry).await.map(|()| None),
+            Verdict::Stop(error) => Err(error),
+            Verdict::Attention(anomaly) => Ok(Some(End::Attention(anomaly))),
+        }
+    }
+
+    /// Writes an entry. A crash before it leaves the old journal, a crash after it the new one: both are followed.
+    ///
+    /// If the write fails, nobody knows which of the two a power cut would leave. Nothing more is done then: the next
+    /// recovery reads what is there, and goes on in the direction that it names.
+    async fn record(&self, state: &mut State, entry: Entry) -> Result<()> {
+        tracing::debug!(restore = %state.plan.restore, entry = entry.name(), "record");
+        let mut after = state.clone();
+        after.append(Record { at: self.ports.clock.now(), entry })?;
+        let bytes = after.journal().encode()?;
+        self.ports.filesystem.write_journal(state.plan.workload.id, &bytes).await?;
+        *state = after;
+        Ok(())
+    }
+
+    /// Closed: the event, the catalog's row of the safety snapshot, and last of all the journal. Each can be done
+    /// again by the recovery that finds the closed journal.
+    async fn finish(&self, state: &State, kind: EventKind, mut notes: Notes) -> Result<Report> {
+        if state.captured == Some(Safety::Taken) {
+            notes.warnings.extend(self.catalogue_safety(state).await);
+        }
+        let engine_ms = millis(notes.engine);
+        let mut report = Report::of(state, None, engine_ms, notes.recovered, &notes.warnings);
+        let mut event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
+        event.id = state.plan.restore.0; // one event for one restore, also if it is recorded twice
+        report.warnings.extend(self.tell(&event).await);
+        self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
+        Ok(report)
+    }
+
+    async fn catalogue_safety(&self, state: &State) -> Option<String> {
+        let plan = &state.plan;
+        let archive = match self.ports.filesystem.read_archive(plan.workload.id, plan.safety).await {
+            Ok(archive) => archive,
+            Err(error) => return Some(format!("the safety snapshot is not in the catalog: {error}")),
+        };
+        let put = self.ports.store.put_snapshot(&Snapshot { archive, verified_at: None }).await;
+        put.err().map(|error| format!("the safety snapshot {} is not in the catalog: {error}", plan.safety))
+    }
+
+    /// Adds the time since `began` to the engine's share of the downtime, if the app is down.
+    fn charge(&self, state: &State, began: Duration, notes: &mut Notes) {
+        if state.pinned.is_some() && state.redeployed.is_none() && state.plan.has_containers() {
+            notes.engine += self.ports.clock.monotonic().saturating_sub(began);
+        }
+    }
+
+    fn note_intruders(&self, state: &State, facts: &Facts, step: &Step, notes: &mut Notes) {
+        if matches!(step, Step::Stop { .. }) && state.direction() != Direction::Undecided {
+            for container in facts.intruders() {
+                notes.warnings.push(format!(
+                    "container {} was started on a volume in the middle of the switch and was stopped; start it again",
+                    container.name
+                ));
+            }
+        }
+    }
+}
+
+fn left_open(state: &State, error: Error) -> Error {
+    let name = &state.plan.workload.name;
+    let volumes = match (state.direction(), state.is_settled()) {
+        (Direction::Undecided, _) | (Direction::Back, true) => "the original data are live",
+        (Direction::Forward, true) => "the restored data are live",
+        (Direction::Forward | Direction::Back, false) => "nothing was deleted",
+    };
+    let hint = error.hint.clone().map_or_else(String::new, |h| format!("{h}; then "));
+    let context = format!("the restore of {name} did not end ({volumes}, journal kept)");
+    error.context(context).hint(format!("{hint}run `volsnap recover {name}`"))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Restored => "restored",
+        Outcome::Reverted => "reverted",
+        Outcome::Aborted => "aborted",
+        Outcome::NeedsAttention => "needs-attention",
+    }
+}
+
+fn phase(step: &Step) -> Phase {
+    match step {
+        Step::Stage { .. } => Phase::Stage,
+        Step::Prepare { .. } | Step::Fence { .. } | Step::Stop { .. } => Phase::Fence,
+        Step::Switch { .. } => Phase::Switch,
+        Step::Redeploy => Phase::Redeploy,
+        Step::Capture => Phase::Capture,
+        Step::Discard { .. } | Step::DiscardContainers => Phase::Discard,
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error()
+    }
+}

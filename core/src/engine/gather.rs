@@ -1,0 +1,158 @@
+//! Looks at everything that a plan depends on. Touches nothing.
+
+use std::collections::BTreeMap;
+
+use super::{Engine, RestoreRequest};
+use crate::{
+    error::{EngineErrorKind, Error, Result},
+    model::{Container, Resolved, RestoreId, Selector, SnapshotId, TreeSize, Workload},
+    ports::Containers,
+    restore::{
+        Plan, Refusal,
+        preflight::{self, Candidate, Protected, Situation},
+    },
+};
+
+impl Engine {
+    /// The workload's volumes as they are now.
+    pub async fn resolve(&self, workload: &Workload) -> Result<Resolved> {
+        Ok(workload.resolve(&self.members(workload).await?))
+    }
+
+    /// What a restore would do. Touches nothing.
+    pub async fn plan(&self, request: &RestoreRequest) -> Result<Plan> {
+        let mut plan = self.plan_now(request).await?;
+        if self.ports.filesystem.read_journal(request.workload.id).await?.is_some() {
+            let name = &request.workload.name;
+            plan.refusals.insert(
+                0,
+                Refusal::new(
+                    format!("an earlier operation on {name} has not ended"),
+                    format!("`volsnap recover {name}` finishes it or rolls it back; a restore does so first by itself"),
+                ),
+            );
+        }
+        Ok(plan)
+    }
+
+    /// The plan, from the world as it is this moment.
+    pub(super) async fn plan_now(&self, request: &RestoreRequest) -> Result<Plan> {
+        let RestoreRequest { workload, snapshot, targets, options, .. } = request;
+        let filesystem = &self.ports.filesystem;
+        // The archive is asked, not the catalog: it must be there, whole at both ends, and be the one that is listed.
+        let archive = filesystem.read_archive(snapshot.workload(), snapshot.id()).await?;
+        if archive.digest != snapshot.archive.digest {
+            let path = filesystem.archive_path(snapshot.workload(), snapshot.id());
+            return Err(Error::new(
+                crate::error::Code::Corrupt,
+                format!(
+                    "{} is not the archive that the catalog lists: its digest is {}",
+                    path.display(),
+                    archive.digest
+                ),
+            )
+            .hint("somebody replaced it; choose another snapshot"));
+        }
+        let members = self.members(workload).await?;
+        let resolved = workload.resolve(&members);
+        let mut candidates = BTreeMap::new();
+        let mut paths = Vec::new();
+        for volume in resolved.volumes {
+            let chosen = targets.is_empty() || targets.contains(&volume.target);
+            let located = filesystem.locate(&volume.path).await;
+            let mut size = TreeSize::default();
+            if let (true, Ok(location)) = (chosen, &located) {
+                paths.push(location.real.clone());
+                if location.occupant.identity().is_some() && options.safety_snapshot {
+                    size = filesystem.measure(&location.real).await?;
+                }
+            }
+            let named = members.iter().flat_map(|c| &c.mounts).any(|m| m.volume.is_some() && m.source == volume.path);
+            let location = located.map_err(|e| e.to_string());
+            candidates.insert(volume.target, Candidate { location, named, size });
+        }
+        let state_dir = filesystem.state_dir();
+        let mut protected = vec![Protected {
+            what: "volsnap's state directory",
+            location: filesystem.locate(&state_dir).await?,
+            holds_named_volumes: false,
+        }];
+        if let Some(root) = self.engine_root(workload).await?
+            && let Ok(location) = filesystem.locate(&root).await
+        {
+            protected.push(Protected { what: "the container engine's own data", location, holds_named_volumes: true });
+        }
+        let situation = Situation {
+            restore: RestoreId(self.ports.clock.fresh_id()),
+            safety: SnapshotId(self.ports.clock.fresh_id()),
+            now: self.ports.clock.now(),
+            host: filesystem.host(),
+            workload: workload.clone(),
+            snapshot: snapshot.clone(),
+            targets: targets.clone(),
+            options: *options,
+            consumers: self.consumers(workload, &paths).await?,
+            members,
+            candidates,
+            protected,
+            state_filesystem: filesystem.space(&state_dir).await?,
+        };
+        Ok(preflight::plan(&situation))
+    }
+
+    /// The workload's containers; none for plain directories.
+    pub(super) async fn members(&self, workload: &Workload) -> Result<Vec<Container>> {
+        match workload.selector.is_empty() {
+            true => Ok(Vec::new()),
+            false => Ok(self.containers()?.find(&workload.selector).await?),
+        }
+    }
+
+    /// Every container that mounts one of the paths. For plain directories an engine is asked if it answers, and not
+    /// missed if it does not.
+    pub(super) async fn consumers(&self, workload: &Workload, paths: &[std::path::PathBuf]) -> Result<Vec<Container>> {
+        let Some(containers) = &self.ports.containers else { return Ok(Vec::new()) };
+        match containers.mounting(paths).await {
+            Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(Vec::new()),
+            other => Ok(other?),
+        }
+    }
+
+    async fn engine_root(&self, workload: &Workload) -> Result<Option<std::path::PathBuf>> {
+        let Some(containers) = &self.ports.containers else { return Ok(None) };
+        match containers.info().await {
+            Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(None),
+            other => Ok(other?.root),
+        }
+    }
+
+    /// The workload's containers when some of those that it names may be missing, as in the middle of a redeploy.
+    pub(super) async fn members_left(
+        containers: &dyn Containers,
+        selector: &Selector,
+    ) -> Result<Vec<Container>, crate::error::EngineError> {
+        match containers.find(selector).await {
+            Err(error) if error.kind == EngineErrorKind::NotFound => {}
+            other => return other,
+        }
+        let mut parts = vec![Selector { containers: Vec::new(), ..selector.clone() }];
+        parts.extend(
+            selector.containers.iter().map(|n| Selector { containers: vec![n.clone()], ..Selector::default() }),
+        );
+        let mut found: Vec<Container> = Vec::new();
+        for part in parts.iter().filter(|p| !p.is_empty()) {
+            match containers.find(part).await {
+                Err(error) if error.kind == EngineErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+                Ok(more) => {
+                    for container in more {
+                        if !found.iter().any(|c| c.id == container.id) {
+                            found.push(container);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,268 @@
+//! Recovery: replay each open journal and drive on. Needs no catalog.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Engine, drive::Notes};
+use crate::{
+    error::{Code, Error, Result},
+    model::{Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
+    ports::{EventKind, Phase, Progress, Quiet, Watch},
+    restore::{Anomaly, Body, Journal, Report, State, journal::Quiesced, judge, report::Outcome, state::Direction},
+};
+
+/// What a recovery did for one workload.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The workload.
+    pub workload: WorkloadId,
+    /// How it went. An error means that the journal stays.
+    pub result: Result<RecoveredItem>,
+}
+
+/// What was recovered.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum RecoveredItem {
+    /// A restore, brought to its end.
+    Restore(Box<Report>),
+    /// A snapshot that was interrupted: the app runs again as before.
+    Snapshot {
+        /// The workload's name.
+        workload: String,
+        /// The snapshot; its archive is there only if it was complete.
+        snapshot: SnapshotId,
+        /// Whether the archive was complete.
+        complete: bool,
+    },
+}
+
+/// What an open journal is about and what recovery would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outlook {
+    /// The workload's id.
+    pub workload_id: WorkloadId,
+    /// Its name, if the journal can be read.
+    pub workload: Option<String>,
+    /// The restore, if it is one.
+    pub restore_id: Option<RestoreId>,
+    /// The snapshot that is restored or taken.
+    pub snapshot: Option<SnapshotId>,
+    /// The last entry of the journal.
+    pub phase: String,
+    /// What recovery would do, in words.
+    pub would: String,
+    /// What stands on disk beside the live directories because of it.
+    pub leftovers: Vec<String>,
+    /// Whether another process is at it right now.
+    pub in_progress: bool,
+    /// Why the journal cannot be followed.
+    pub problem: Option<Error>,
+}
+
+pub(super) fn quiet() -> Watch {
+    Arc::new(Quiet)
+}
+
+impl Engine {
+    /// Finishes or rolls back what crashes left, for one workload or all.
+    pub async fn recover(&self, workload: Option<WorkloadId>, watch: &Watch) -> Result<Vec<Recovered>> {
+        let mut recovered = Vec::new();
+        for id in self.ports.filesystem.journals().await? {
+            if workload.is_none_or(|w| w == id)
+                && let Some(result) = self.recover_one(id, watch).await.transpose()
+            {
+                recovered.push(Recovered { workload: id, result });
+            }
+        }
+        Ok(recovered)
+    }
+
+    async fn recover_one(&self, id: WorkloadId, watch: &Watch) -> Result<Option<RecoveredItem>> {
+        let _lock = self.lock(id, &id.to_string()).await?;
+        self.follow_journal(id, watch).await
+    }
+
+    /// Recovers the workload whose lock the caller holds, before the caller's own work.
+    pub(super) async fn recover_held(&self, id: WorkloadId, watch: &Watch) -> Result<Option<Report>> {
+        match self.follow_journal(id, watch).await? {
+            Some(RecoveredItem::Restore(report)) => {
+                watch.recovered(&report);
+                Ok(Some(*report))
+            }
+            Some(RecoveredItem::Snapshot { .. }) | None => Ok(None),
+        }
+    }
+
+    /// As [`Engine::recover_held`], for work that cannot go on beside an open journal.
+    pub(super) async fn recover_or_refuse(&self, id: WorkloadId, watch: &Watch) -> Result<()> {
+        match self.recover_held(id, watch).await? {
+            Some(Report { outcome: Outcome::NeedsAttention, cause, workload, .. }) => {
+                let (message, hint) = cause.map_or((String::new(), None), |c| (c.message, c.hint));
+                let error = Error::new(
+                    Code::NeedsAttention,
+                    format!("an earlier restore of {workload} needs attention: {message}"),
+                );
+                Err(Error { hint, ..error })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn follow_journal(&self, id: WorkloadId, watch: &Watch) -> Result<Option<RecoveredItem>> {
+        let Some(bytes) = self.ports.filesystem.read_journal(id).await? else { return Ok(None) };
+        let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
+        watch.progress(&Progress::begin(Phase::Recover));
+        match journal.body {
+            Body::Restore(records) => {
+                let mut state = State::replay(&records).map_err(|e| self.name_journal(id, e.into()))?;
+                if state.plan.workload.id != id {
+                    return Err(
+                        self.name_journal(id, Error::new(Code::Corrupt, "it is the journal of another workload"))
+                    );
+                }
+                let notes = Notes { recovered: true, ..Notes::default() };
+                if let Some(anomaly) = self.other_host(&state.plan.host) {
+                    let report = Report::of(&state, Some(&anomaly), 0, true, &[]);
+                    return Ok(Some(RecoveredItem::Restore(Box::new(report))));
+                }
+                if let Some(entry) = judge::interrupted(&state) {
+                    let record = crate::restore::Record { at: self.ports.clock.now(), entry };
+                    state.append(record)?;
+                    self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
+                }
+                let report = self.drive(&mut state, watch, notes).await?;
+                Ok(Some(RecoveredItem::Restore(Box::new(report))))
+            }
+            Body::Snapshot(quiesced) => self.recover_snapshot(&quiesced).await.map(Some),
+        }
+    }
+
+    /// Gives the app its life back after an interrupted snapshot.
+    async fn recover_snapshot(&self, quiesced: &Quiesced) -> Result<RecoveredItem> {
+        let Quiesced { workload, snapshot, .. } = quiesced;
+        if let Some(anomaly) = self.other_host(&quiesced.host) {
+            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+        }
+        self.resume(quiesced).await?;
+        self.ports.filesystem.sweep_drafts(workload.id).await?;
+        let archive = self.ports.filesystem.read_archive(workload.id, *snapshot).await.ok();
+        let complete = archive.is_some();
+        if let Some(archive) = archive {
+            self.ports.store.put_snapshot(&Snapshot { archive, verified_at: None }).await?;
+        }
+        let mut event = self.event(
+            workload,
+            EventKind::Recovered,
+            "snapshot",
+            json!({ "snapshot": snapshot, "complete": complete }),
+        );
+        event.id = snapshot.0;
+        self.tell(&event).await;
+        self.ports.filesystem.remove_journal(workload.id).await?;
+        Ok(RecoveredItem::Snapshot { workload: workload.name.clone(), snapshot: *snapshot, complete })
+    }
+
+    /// What was frozen is thawed, what was stopped is started.
+    pub(super) async fn resume(&self, quiesced: &Quiesced) -> Result<()> {
+        match quiesced.mode {
+            Mode::Live => {}
+            Mode::Pause => {
+                let ids: Vec<_> = quiesced.containers.iter().map(|p| p.container.id.clone()).collect();
+                self.containers()?.unpause(&ids).await?;
+            }
+            Mode::Stop => {
+                let restore = RestoreId(quiesced.snapshot.0);
+                self.containers()?.redeploy(restore, &quiesced.containers, Redeploy::Restart).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is open, and what recovery would do. Touches nothing.
+    pub async fn outlook(&self, workload: Option<WorkloadId>) -> Result<Vec<Outlook>> {
+        let mut outlooks = Vec::new();
+        for id in self.ports.filesystem.journals().await? {
+            if workload.is_none_or(|w| w == id)
+                && let Some(bytes) = self.ports.filesystem.read_journal(id).await?
+            {
+                let mut outlook = self.outlook_of(id, &bytes).await;
+                outlook.in_progress = self.ports.filesystem.lock(id).await.is_err();
+                outlooks.push(outlook);
+            }
+        }
+        Ok(outlooks)
+    }
+
+    async fn outlook_of(&self, id: WorkloadId, bytes: &[u8]) -> Outlook {
+        let mut outlook = Outlook {
+            workload_id: id,
+            workload: None,
+            restore_id: None,
+            snapshot: None,
+            phase: "unreadable".into(),
+            would: "nothing: a person has to look; nothing is deleted".into(),
+            leftovers: Vec::new(),
+            in_progress: false,
+            problem: None,
+        };
+        let read = Journal::decode(bytes).and_then(|journal| match journal.body {
+            Body::Restore(records) => State::replay(&records).map(Ok),
+            Body::Snapshot(quiesced) => Ok(Err(quiesced)),
+        });
+        match read {
+            Err(error) => outlook.problem = Some(self.name_journal(id, error.into())),
+            Ok(Err(quiesced)) => {
+                outlook.workload = Some(quiesced.workload.name.clone());
+                outlook.snapshot = Some(quiesced.snapshot);
+                outlook.phase = "snapshot".into();
+                outlook.would = "wake the app and remove the unfinished archive".into();
+            }
+            Ok(Ok(state)) => {
+                outlook.workload = Some(state.plan.workload.name.clone());
+                outlook.restore_id = Some(state.plan.restore);
+                outlook.snapshot = Some(state.plan.snapshot);
+                outlook.phase = state.phase().into();
+                outlook.would = would(&state).into();
+                for volume in 0..state.plan.volumes.len() {
+                    let private = state.plan.private(volume);
+                    match self.ports.filesystem.look(&private).await {
+                        Ok(crate::model::Sight::Absent) => {}
+                        Ok(_) => outlook.leftovers.push(private.display().to_string()),
+                        Err(error) => outlook.leftovers.push(error.to_string()),
+                    }
+                }
+            }
+        }
+        outlook
+    }
+
+    /// The anomaly of a journal that was written on another machine; a machine without an id is not compared.
+    fn other_host(&self, journal: &str) -> Option<Anomaly> {
+        let here = self.ports.filesystem.host();
+        let differs = !journal.is_empty() && !here.is_empty() && journal != here;
+        differs.then(|| Anomaly::OtherHost { journal: journal.to_string() })
+    }
+
+    fn name_journal(&self, id: WorkloadId, error: Error) -> Error {
+        error.context(format_args!(
+            "workload {id} is blocked by its journal in {}",
+            self.ports.filesystem.state_dir().join("journal").display()
+        ))
+    }
+}
+
+fn would(state: &State) -> &'static str {
+    match (state.direction(), state.is_settled(), &state.redeployed, state.closed) {
+        (_, _, _, true) => "remove the journal: everything else is done",
+        (Direction::Undecided, ..) => "roll back: remove what was staged, and bring the app back if it was stopped",
+        (Direction::Forward, false, ..) => "roll forward: put the restored data in place and bring the app back",
+        (Direction::Forward, true, None, _) => "bring the app back on the restored data, then archive the originals",
+        (Direction::Forward, true, Some(_), _) => "archive the originals as a safety snapshot and clean up",
+        (Direction::Back, false, ..) => "roll back: put the original data in place and bring the app back",
+        (Direction::Back, true, None, _) => "bring the app back on the original data and clean up",
+        (Direction::Back, true, Some(_), _) => "clean up",
+    }
+}

@@ -1,0 +1,74 @@
+//! A restore: plan under the lock, open the journal, drive.
+
+use serde_json::json;
+
+use super::{
+    Engine,
+    drive::{Notes, word},
+};
+use crate::{
+    error::{Code, Error, Result},
+    model::{Snapshot, Workload},
+    ports::{EventKind, Phase, Progress, Watch},
+    restore::{Options, Outcome, Plan, Report, State},
+};
+
+/// What to restore, and how.
+#[derive(Clone, Debug)]
+pub struct RestoreRequest {
+    /// The workload.
+    pub workload: Workload,
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// The volumes; empty for all.
+    pub targets: Vec<String>,
+    /// What the user chose.
+    pub options: Options,
+    /// The plan that the user agreed to, if one was shown.
+    pub shown: Option<Plan>,
+}
+
+impl Engine {
+    /// Restores a workload, and returns how it ended.
+    ///
+    /// An error means that it did not begin, or (as its message says) that it did not end and the journal was kept.
+    /// If the future is dropped, the restore stops as if the process were killed; run it in a task of its own.
+    pub async fn restore(&self, request: &RestoreRequest, watch: &Watch) -> Result<Report> {
+        let workload = &request.workload;
+        let _held = self.hold(workload).await?;
+        if let Some(report) = self.recover_held(workload.id, watch).await?
+            && report.outcome == Outcome::NeedsAttention
+        {
+            return Ok(report);
+        }
+        watch.progress(&Progress::begin(Phase::Plan));
+        // Looked at again now that nobody else can change it: the workload, its volumes, containers and space.
+        let registered = self.ports.store.workloads().await?.into_iter().find(|w| w.id == workload.id);
+        let request = match registered {
+            Some(workload) => &RestoreRequest { workload, ..request.clone() },
+            None => {
+                return Err(Error::new(Code::NotFound, format!("workload {} was removed", workload.name))
+                    .hint("`volsnap workload list` shows the workloads"));
+            }
+        };
+        let plan = self.plan_now(request).await?;
+        if let Err(refused) = plan.check() {
+            let event = self.event(workload, EventKind::RestoreEnded, "refused", json!(plan.refusals));
+            self.tell(&event).await;
+            return Err(refused);
+        }
+        if let Some(difference) = request.shown.as_ref().and_then(|shown| plan.differs_from(shown)) {
+            return Err(Error::new(
+                Code::Refused,
+                format!("the world has changed since the plan was made: {difference}"),
+            )
+            .hint("look at the plan again"));
+        }
+        let mut state = State::opened(plan, self.ports.clock.now());
+        // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
+        self.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;
+        let report = self.drive(&mut state, watch, Notes::default()).await?;
+        tracing::info!(workload = %report.workload, outcome = word(report.outcome), downtime_ms = report.downtime_ms, "restore ended");
+        Ok(report)
+    }
+}

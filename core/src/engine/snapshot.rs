@@ -1,0 +1,186 @@
+//! Taking a snapshot: quiet the app, read its volumes, wake it, make the archive durable.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Engine, act::images};
+use crate::{
+    error::{Code, Error, Result},
+    model::{
+        ARCHIVE_FORMAT, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved, RunState, Snapshot,
+        SnapshotId, Workload,
+    },
+    ports::{ArchiveSource, DraftArchive, EventKind, Phase, Progress, Watch},
+    restore::{Body, Journal, journal::Quiesced},
+};
+
+/// What to snapshot, and how.
+#[derive(Clone, Debug)]
+pub struct SnapshotRequest {
+    /// The workload.
+    pub workload: Workload,
+    /// What the app does meanwhile.
+    pub mode: Mode,
+    /// What the user says about it.
+    pub note: Option<String>,
+}
+
+/// A snapshot that was taken, and what was noticed.
+#[derive(Clone, Debug)]
+pub struct Snapshotted {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// What needs a look.
+    pub warnings: Vec<String>,
+}
+
+impl Engine {
+    /// Takes a snapshot of all volumes of a workload.
+    pub async fn create(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
+        let _held = self.hold(&request.workload).await?;
+        self.recover_or_refuse(request.workload.id, watch).await?;
+        let created = self.create_held(request, watch).await;
+        if let Err(error) = &created {
+            let detail = json!({ "code": error.code, "message": error.message });
+            self.tell(&self.event(&request.workload, EventKind::SnapshotFailed, "failed", detail)).await;
+        }
+        created
+    }
+
+    async fn create_held(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
+        let workload = &request.workload;
+        let filesystem = &self.ports.filesystem;
+        filesystem.sweep_drafts(workload.id).await?;
+        let members = self.members(workload).await?;
+        let resolved = workload.resolve(&members);
+        let (volumes, sources) = self.sources(workload, &resolved).await?;
+        let snapshot = SnapshotId(self.ports.clock.fresh_id());
+        let manifest = Manifest {
+            format: ARCHIVE_FORMAT,
+            snapshot,
+            workload: workload.id,
+            workload_name: workload.name.clone(),
+            source: workload.source.clone(),
+            created_at: self.ports.clock.now(),
+            mode: request.mode,
+            origin: Origin::Manual,
+            note: request.note.clone(),
+            images: images(members.iter()),
+            volumes,
+        };
+        let quiesced = Quiesced {
+            workload: workload.clone(),
+            host: filesystem.host(),
+            snapshot,
+            mode: request.mode,
+            containers: members
+                .into_iter()
+                .filter(|c| match request.mode {
+                    Mode::Pause => c.run == RunState::Running,
+                    Mode::Stop | Mode::Live => c.run.is_active(),
+                })
+                .map(|container| Pinned { container, member: true })
+                .collect(),
+            at: Timestamp::UNIX_EPOCH.max(manifest.created_at),
+        };
+        watch.progress(&Progress::begin(Phase::Archive));
+        let (draft, quiesced_ms) = self.read_quietly(&quiesced, &manifest, &sources, watch).await?;
+        let archive = draft.seal(quiesced_ms).await?;
+        let snapshot = Snapshot { archive, verified_at: None };
+        self.ports.store.put_snapshot(&snapshot).await?;
+        let warnings = warnings(&snapshot, &resolved);
+        let detail = json!({ "snapshot": snapshot.id(), "mode": request.mode, "warnings": warnings });
+        self.tell(&self.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
+        Ok(Snapshotted { snapshot, warnings })
+    }
+
+    async fn sources(
+        &self,
+        workload: &Workload,
+        resolved: &Resolved,
+    ) -> Result<(Vec<ManifestVolume>, Vec<ArchiveSource>)> {
+        let mut volumes = Vec::new();
+        let mut sources = Vec::new();
+        for volume in &resolved.volumes {
+            let target = volume.target.clone();
+            let location = self.ports.filesystem.locate(&volume.path).await;
+            let location = location.map_err(|e| Error::from(e).context(format_args!("volume {target}")))?;
+            let root = match location.occupant {
+                Occupant::Absent => None,
+                Occupant::NotADirectory => {
+                    let path = location.real.display();
+                    return Err(Error::new(Code::Refused, format!("volume {target} at {path} is not a directory"))
+                        .hint("only directories can be volumes"));
+                }
+                Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) | Occupant::Immutable(_) => {
+                    Some(location.real)
+                }
+            };
+            volumes.push(ManifestVolume { target: target.clone(), absent: root.is_none() });
+            sources.push(ArchiveSource { target, root });
+        }
+        if sources.iter().all(|s| s.root.is_none()) {
+            let declared: Vec<String> = resolved.volumes.iter().map(|v| v.path.display().to_string()).collect();
+            return Err(Error::new(
+                Code::Refused,
+                format!("workload {} has no volume that exists: {}", workload.name, declared.join(", ")),
+            )
+            .hint("check that its filesystems are mounted and its containers exist"));
+        }
+        Ok((volumes, sources))
+    }
+
+    /// Reads the volumes while the app is quiet, and wakes it as soon as the last byte is read, whatever happened.
+    async fn read_quietly(
+        &self,
+        quiesced: &Quiesced,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: &Watch,
+    ) -> Result<(Box<dyn DraftArchive>, u64)> {
+        let filesystem = &self.ports.filesystem;
+        if quiesced.mode == Mode::Live || quiesced.containers.is_empty() {
+            return Ok((filesystem.draft_archive(manifest, sources, watch.clone()).await?, 0));
+        }
+        // Written before the app is touched: whoever finds the journal wakes the app.
+        let journal = Journal { body: Body::Snapshot(Box::new(quiesced.clone())) };
+        filesystem.write_journal(quiesced.workload.id, &journal.encode()?).await?;
+        let began = self.ports.clock.monotonic();
+        let drafted = match self.quiet(quiesced).await {
+            Ok(()) => filesystem.draft_archive(manifest, sources, watch.clone()).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        let woken = self.resume(quiesced).await;
+        let quiesced_ms = self.ports.clock.monotonic().saturating_sub(began).as_millis();
+        woken.map_err(|e| {
+            let name = &quiesced.workload.name;
+            e.context(format_args!("{name} was not woken after its snapshot"))
+                .hint(format!("run `volsnap recover {name}`"))
+        })?;
+        filesystem.remove_journal(quiesced.workload.id).await?;
+        Ok((drafted?, u64::try_from(quiesced_ms).unwrap_or(u64::MAX)))
+    }
+
+    async fn quiet(&self, quiesced: &Quiesced) -> Result<()> {
+        let ids: Vec<_> = quiesced.containers.iter().rev().map(|p| p.container.id.clone()).collect();
+        match quiesced.mode {
+            Mode::Pause => self.containers()?.pause(&ids).await?,
+            Mode::Stop => self.containers()?.stop(&ids).await?,
+            Mode::Live => {}
+        }
+        Ok(())
+    }
+}
+
+fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {
+    let mut warnings: Vec<String> = resolved.left_out.iter().map(|what| format!("left out: {what}")).collect();
+    for (_, volume, totals) in snapshot.volumes() {
+        if volume.absent {
+            warnings.push(format!("volume {} does not exist", volume.target));
+        }
+        for path in &totals.unsteady {
+            warnings.push(format!("volume {}: {path} changed while it was read", volume.target));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,96 @@
+//! Sync, then look: what the survey reports is on disk before it is reported.
+//!
+//! A killed process leaves renames that its successor sees and that a power cut then takes back. Syncing after acting
+//! does not help the successor; syncing before believing does, and serves the first process just as well.
+
+use super::Engine;
+use crate::{
+    error::FsError,
+    model::{Container, container, place},
+    restore::{Facts, Places, Seen, State, facts::Survey, judge::Failure, state::Direction},
+};
+
+impl Engine {
+    /// Looks at what the next decision can depend on.
+    pub(super) async fn survey(&self, state: &State) -> Result<Facts, Failure> {
+        let survey = Survey::of(state);
+        let mut facts = Facts::default();
+        if survey.places {
+            facts.volumes = self.places(state).await?;
+        }
+        if survey.containers {
+            facts.containers = self.seen(state).await?;
+        }
+        if survey.safety_archive {
+            let safety = self.ports.filesystem.read_archive(state.plan.workload.id, state.plan.safety).await;
+            facts.safety_archive = match safety {
+                Ok(_) => true,
+                Err(error) if error.kind == crate::error::FsErrorKind::NotFound => false,
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok(facts)
+    }
+
+    async fn places(&self, state: &State) -> Result<Vec<Places>, FsError> {
+        let filesystem = &self.ports.filesystem;
+        let plan = &state.plan;
+        let mut dirs = Vec::new();
+        for (index, volume) in plan.volumes.iter().enumerate() {
+            dirs.extend(volume.live.parent().map(std::path::Path::to_path_buf));
+            dirs.push(plan.private(index));
+        }
+        dirs.sort();
+        dirs.dedup();
+        filesystem.settle(&dirs).await?;
+        let mut places = Vec::new();
+        for (index, volume) in plan.volumes.iter().enumerate() {
+            let private = plan.private(index);
+            let parent = volume.live.parent().unwrap_or(&volume.live);
+            places.push(Places {
+                parent: filesystem.look(parent).await?,
+                live: filesystem.look(&volume.live).await?,
+                private: filesystem.look(&private).await?,
+                staged: self.look_within(&private, place::staged_in(&private)).await?,
+                aside: self.look_within(&private, place::aside_in(&private)).await?,
+            });
+        }
+        Ok(places)
+    }
+
+    /// A name in a directory that may not exist: absent then, without asking for an error that means something else.
+    async fn look_within(
+        &self,
+        private: &std::path::Path,
+        name: std::path::PathBuf,
+    ) -> Result<crate::model::Sight, FsError> {
+        match self.ports.filesystem.look(private).await? {
+            crate::model::Sight::Directory { .. } => self.ports.filesystem.look(&name).await,
+            crate::model::Sight::Absent | crate::model::Sight::Other => Ok(crate::model::Sight::Absent),
+        }
+    }
+
+    /// Members in starting order, then everyone else who mounts a live directory.
+    async fn seen(&self, state: &State) -> Result<Vec<Seen>, Failure> {
+        let containers = self.containers()?;
+        let plan = &state.plan;
+        let mounting = containers.mounting(&plan.live_paths()).await?;
+        let members = match (state.direction(), &state.pinned) {
+            (Direction::Undecided, None) => containers.find(&plan.workload.selector).await?,
+            _ => Self::members_left(containers, &plan.workload.selector).await?,
+        };
+        let is_member = |c: &Container| {
+            let pinned = state.pinned.iter().flatten().any(|p| p.member && p.container.id == c.id);
+            pinned || container::is_ours(&c.name, plan.restore)
+        };
+        let mounts = |c: &Container| mounting.iter().any(|m| m.id == c.id);
+        let mut seen: Vec<Seen> =
+            members.into_iter().map(|c| Seen { member: true, mounts: mounts(&c), container: c }).collect();
+        for container in mounting {
+            if !seen.iter().any(|s| s.container.id == container.id) {
+                seen.push(Seen { member: is_member(&container), mounts: true, container });
+            }
+        }
+        Ok(seen)
+    }
+}
