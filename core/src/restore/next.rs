@@ -129,6 +129,11 @@ pub enum Anomaly {
         /// The private directory beside it.
         private: PathBuf,
     },
+    /// An original lies where something is about to be deleted.
+    OriginalAside {
+        /// The private directory.
+        private: PathBuf,
+    },
     /// The journal is of another machine.
     OtherHost {
         /// The machine that it names.
@@ -169,6 +174,9 @@ impl fmt::Display for Anomaly {
             Anomaly::RestoredMissing { path, private } => {
                 write!(f, "the restored data for {} are neither there nor in {}", path.display(), private.display())
             }
+            Anomaly::OriginalAside { private } => {
+                write!(f, "the original is in {}, which is about to be deleted", private.display())
+            }
             Anomaly::OtherHost { journal } => write!(f, "the journal was written on another machine ({journal})"),
             Anomaly::InDoubt { message } => write!(f, "a sync failed after the commit: {message}"),
             Anomaly::StepFailed { step, message } => write!(f, "{step} failed: {message}"),
@@ -186,6 +194,7 @@ impl Anomaly {
             Anomaly::ForeignLive { .. } => {
                 "move what stands there elsewhere, then run `volsnap recover`; the original and the restored data are kept"
             }
+            Anomaly::OriginalAside { .. } => "move it back to its live name, then run `volsnap recover`",
             Anomaly::OriginalMissing { .. } | Anomaly::RestoredMissing { .. } => {
                 "look for the directory and move it back to one of its names, then run `volsnap recover`"
             }
@@ -331,7 +340,9 @@ fn close(state: &State, facts: &Facts) -> Move {
             (Sight::Absent, _, _) => {}
             // Kept for want of a safety archive: the report names the place.
             (_, true, false) if state.captured.is_some() => {}
-            (_, true, false) => return Move::NeedsAttention(stuck(state, volume, Stuck::ForeignLive)),
+            (_, true, false) => {
+                return Move::NeedsAttention(Anomaly::OriginalAside { private: state.plan.private(volume) });
+            }
             (_, true, true) | (_, false, _) => return Move::Perform(Step::Discard { volume }),
         }
     }
