@@ -1,6 +1,14 @@
 //! Every decision of a restore on a small world of values: each step can succeed, fail or be cut off, and the engine
 //! may revive what it is allowed to revive. All states that can be reached are visited.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test's way to fail is to panic"
+)]
+
 use std::{
     collections::{BTreeSet, VecDeque},
     path::PathBuf,
@@ -18,7 +26,7 @@ use volsnap_core::{
         Anomaly, Entry, Facts, Move, Options, Places, Plan, PlannedVolume, Record, Safety, Seen, State, Step,
         facts::Survey,
         judge::{Failure, Verdict, interrupted, judge},
-        next::{measure, next},
+        measure, next,
         plan::Method,
         state::Direction,
         switch::Rename,

@@ -1,5 +1,13 @@
 //! The journal on disk: what it looks like, what is refused, and which entry may follow which.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test's way to fail is to panic"
+)]
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;

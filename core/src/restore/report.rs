@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    anomaly::Anomaly,
     journal::{Entry, Safety, between},
-    next::Anomaly,
     plan::Method,
     state::{Direction, State},
 };
