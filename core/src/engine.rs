@@ -9,6 +9,8 @@ mod restore;
 mod retain;
 mod snapshot;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -128,19 +130,4 @@ async fn deploy_lease(containers: &dyn Containers, workload: WorkloadId) -> Resu
         | EngineErrorKind::NotFound
         | EngineErrorKind::Failed => error.into(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn operations_can_run_on_another_thread() {
-        fn sendable<T: Send>(
-            _: impl FnOnce(&'static Engine, &'static RestoreRequest, &'static crate::ports::Watch) -> T,
-        ) {
-        }
-        sendable(Engine::restore);
-        sendable(|engine, _, watch| engine.recover(None, watch));
-    }
 }
