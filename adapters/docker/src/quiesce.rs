@@ -128,7 +128,8 @@ fn place(seen: &ContainerInspectResponse) -> Compose {
     Compose::of(seen.config.as_ref().and_then(|config| config.labels.as_ref()))
 }
 
-/// Stops one container and returns when it is seen to be stopped or gone.
+/// Stops one container and returns when it is seen to be stopped; one that removes itself (`--rm`), when it is gone:
+/// until then its name is taken.
 pub(crate) async fn stop_one(api: &Api, seen: &ContainerInspectResponse) -> Result<()> {
     let Some(id) = seen.id.as_deref() else { return Ok(()) };
     match run_state(seen.state.as_ref()) {
@@ -137,15 +138,16 @@ pub(crate) async fn stop_one(api: &Api, seen: &ContainerInspectResponse) -> Resu
         RunState::Paused => unpause_one(api, id).await?,
         RunState::Running => {}
     }
+    let removes_itself = seen.host_config.as_ref().and_then(|host| host.auto_remove) == Some(true);
     let patience = patience(seen);
     let deadline = Instant::now() + patience;
     api.stop(id, patience).await?;
     while let Some(now) = api.inspect(id).await? {
-        if !run_state(now.state.as_ref()).is_active() {
+        if !run_state(now.state.as_ref()).is_active() && !removes_itself {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let why = format!("container {} still runs after it was stopped", name_of(&now));
+            let why = format!("container {} still stands after it was stopped", name_of(&now));
             return Err(EngineError::new(EngineErrorKind::TimedOut, why));
         }
         sleep(POLL).await;
