@@ -1,1 +1,3 @@
 //! The Filesystem port on real disks, the archive format, and the system clock.
+
+pub mod tree;
