@@ -7,7 +7,7 @@ mod walk;
 use std::{collections::HashSet, path::Path};
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, Statx},
+    fs::{AtFlags, FileType, Mode, OFlags},
     io::Errno,
 };
 use volsnap_core::{
@@ -160,16 +160,6 @@ pub(crate) fn open_root(root: &Path, trouble: &Trouble) -> Result<std::os::fd::O
         opened => opened,
     };
     opened.map_err(|e| trouble.errno("open", e))
-}
-
-/// What recognises a directory over renames and reboots.
-pub(crate) fn identity(stat: &Statx) -> volsnap_core::model::Identity {
-    let birth = &stat.stx_btime;
-    let known = stat.stx_mask & rustix::fs::StatxFlags::BTIME.bits() != 0;
-    volsnap_core::model::Identity {
-        inode: stat.stx_ino,
-        birth_ns: known.then(|| birth.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(birth.tv_nsec))),
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,10 @@ use volsnap_core::{
 };
 
 use super::{acl, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
-use crate::tree::{self, Trouble, identity, open_root, stat};
+use crate::{
+    handles::identity,
+    tree::{self, Trouble, open_root, stat},
+};
 
 /// The tree while it is extracted, within the private directory.
 const PARTIAL: &str = "partial";

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use volsnap_core::ports::{FsError, FsErrorKind, FsOp};
 
+use crate::errno;
+
 /// What is being done to which place; makes errors that say so.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
@@ -40,12 +42,12 @@ impl Trouble {
 
     /// A system call on the place itself failed.
     pub(crate) fn errno(&self, doing: &str, error: Errno) -> FsError {
-        self.of(kind_of(error), format!("cannot {doing}: {error}"))
+        self.of(errno::kind(error), format!("cannot {doing}: {error}"))
     }
 
     /// A system call on something below the place failed.
     pub(crate) fn entry(&self, entry: &[u8], doing: &str, error: Errno) -> FsError {
-        self.of(kind_of(error), format!("cannot {doing} `{}`: {error}", Trouble::show(entry)))
+        self.of(errno::kind(error), format!("cannot {doing} `{}`: {error}", Trouble::show(entry)))
     }
 
     /// A sync failed. It is never tried again: the second one would say that all is well.
@@ -66,17 +68,5 @@ impl Trouble {
     /// The observer asked for the end.
     pub(crate) fn cancelled(&self) -> FsError {
         self.of(FsErrorKind::Cancelled, "cancelled")
-    }
-}
-
-fn kind_of(error: Errno) -> FsErrorKind {
-    match error {
-        Errno::NOENT => FsErrorKind::NotFound,
-        Errno::EXIST | Errno::NOTEMPTY => FsErrorKind::Exists,
-        Errno::NOSPC | Errno::DQUOT => FsErrorKind::NoSpace,
-        Errno::OPNOTSUPP | Errno::XDEV | Errno::NOSYS | Errno::NOTDIR | Errno::LOOP => FsErrorKind::Unsupported,
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => FsErrorKind::Denied,
-        Errno::INTR | Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE => FsErrorKind::Transient,
-        _ => FsErrorKind::Io,
     }
 }
