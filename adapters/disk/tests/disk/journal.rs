@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
-    os::unix::fs::{FileTypeExt, symlink},
+    os::unix::fs::{FileTypeExt, MetadataExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -122,6 +122,22 @@ async fn whatever_a_crash_leaves_of_the_spares_the_journal_is_read_and_replaced(
                 assert!(room >= 500 + 16 * 1024, "the spare has {room} bytes");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn the_old_journal_is_the_next_spare_so_its_blocks_are_never_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::open(dir.path()).unwrap();
+    disk.write_journal(WORKLOAD, &text(0, 100)).await.unwrap();
+    let files = || ["", ".spare"].map(|suffix| fs::metadata(file(dir.path(), suffix)).unwrap());
+    for n in 1..4 {
+        let [old, spare] = files();
+        disk.write_journal(WORKLOAD, &text(n, 100)).await.unwrap();
+        let [journal, next] = files();
+        assert_eq!((journal.ino(), next.ino()), (spare.ino(), old.ino()));
+        // Whole blocks on disk, no holes.
+        assert!(journal.blocks() * 512 >= journal.len() && next.blocks() * 512 >= next.len());
     }
 }
 
