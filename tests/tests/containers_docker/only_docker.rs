@@ -6,6 +6,7 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -198,6 +199,10 @@ async fn a_container_that_uses_the_network_of_another_follows_it() {
         let pinned = h.quiesce(restore, &[&app, &vpn]).await;
         assert_eq!(pinned[0].container.name, vpn);
         assert_eq!(pinned[1].container.depends_on, std::slice::from_ref(&vpn));
+        let made = |name: &str| h.json(&passing_name(name, restore))["Id"].as_str().unwrap().to_string();
+        let prepared_app = made(&app);
+        let reference = h.json(&prepared_app)["HostConfig"]["NetworkMode"].clone();
+        assert_eq!(reference, format!("container:{}", made(&vpn)), "it is made for the other's replacement");
         if !prepared {
             // A crash between the two, after which the engine lost one of them: the other's reference leads nowhere.
             h.remove(&passing_name(&vpn, restore)).await;
@@ -207,8 +212,42 @@ async fn a_container_that_uses_the_network_of_another_follows_it() {
         assert_ne!(now, pinned[0].container.id.0);
         assert_eq!(h.json(&app)["HostConfig"]["NetworkMode"], format!("container:{now}"));
         assert_eq!(h.json(&app)["State"]["Status"], "running");
+        assert_eq!(h.json(&app)["Id"] == json!(prepared_app), prepared, "what was prepared is used if it still fits");
         let left = h.engine.names();
         assert_eq!(left.iter().filter(|name| name.contains(".volsnap-")).count(), 0, "{left:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_container_and_the_new_one_never_run_at_the_same_time() {
+    let Some(h) = DockerHarness::new("the_old_container_and_the_new_one_never_run_at_the_same_time").await else {
+        return;
+    };
+    for (stem, retired) in [("revived-under-its-own-name", false), ("revived-after-it-was-retired", true)] {
+        let name = h.name(stem);
+        h.engine.run(&Run { name: &name, image: &h.image, ..Run::default() });
+        let restore = restore();
+        let pinned = h.quiesce(restore, &[&name]).await;
+        if retired {
+            h.rename(&name, &retired_name(&name, restore)).await;
+        }
+        let old = pinned[0].container.id.0.clone();
+        h.start(&old).await;
+        h.port.redeploy(restore, &pinned, Redeploy::Recreate).await.unwrap();
+        let new = h.json(&name)["Id"].as_str().unwrap().to_string();
+        // A moment ahead, for which the engine waits: all that happened is in.
+        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 2;
+        let events = h.engine.docker(&[
+            "events",
+            "--since=0",
+            &format!("--until={until}"),
+            "--filter=event=start",
+            "--filter=event=die",
+            "--format={{.Action}} {{.Actor.ID}}",
+        ]);
+        let lines: Vec<&str> = events.lines().collect();
+        let last = |event: String| lines.iter().rposition(|line| *line == event).unwrap_or_else(|| panic!("{events}"));
+        assert!(last(format!("die {old}")) < last(format!("start {new}")), "{stem}: {events}");
     }
 }
 
