@@ -1,1 +1,10 @@
 //! The catalog: the Store port on SQLite.
+
+mod birth;
+mod fault;
+mod open;
+mod rows;
+mod schema;
+mod store;
+
+pub use store::SqliteStore;

@@ -1,0 +1,46 @@
+//! Snapshots: the whole as JSON, and beside it the columns that are searched and sorted by.
+
+use sqlx::{SqliteConnection, SqlitePool, types::Json};
+use volsnap_core::model::{Snapshot, SnapshotId, WorkloadId};
+
+use super::columns_of;
+use crate::fault::Fault;
+
+pub(crate) async fn newest_first(readers: &SqlitePool, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, Fault> {
+    let query = match workload {
+        Some(id) => sqlx::query_scalar(
+            "SELECT body FROM snapshots WHERE workload = $1 ORDER BY created_s DESC, created_ns DESC, id DESC",
+        )
+        .bind(id.to_string()),
+        None => sqlx::query_scalar("SELECT body FROM snapshots ORDER BY created_s DESC, created_ns DESC, id DESC"),
+    };
+    let bodies: Vec<Json<Snapshot>> = query.fetch_all(readers).await?;
+    Ok(bodies.into_iter().map(|Json(snapshot)| snapshot).collect())
+}
+
+pub(crate) async fn put(tx: &mut SqliteConnection, snapshot: &Snapshot) -> Result<(), Fault> {
+    let (created_s, created_ns) = columns_of(snapshot.created_at());
+    sqlx::query(
+        "INSERT INTO snapshots (id, workload, created_s, created_ns, body) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET workload = excluded.workload, created_s = excluded.created_s,
+             created_ns = excluded.created_ns, body = excluded.body",
+    )
+    .bind(snapshot.id().to_string())
+    .bind(snapshot.workload().to_string())
+    .bind(created_s)
+    .bind(created_ns)
+    .bind(Json(snapshot))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn remove(tx: &mut SqliteConnection, id: SnapshotId) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM snapshots WHERE id = $1").bind(id.to_string()).execute(tx).await?;
+    Ok(())
+}
+
+pub(crate) async fn remove_all_of(tx: &mut SqliteConnection, workload: WorkloadId) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM snapshots WHERE workload = $1").bind(workload.to_string()).execute(tx).await?;
+    Ok(())
+}

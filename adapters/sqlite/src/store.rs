@@ -1,0 +1,127 @@
+//! The Store port: each call is one statement on a reader or one immediate transaction on the writer.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use volsnap_core::{
+    model::{Snapshot, SnapshotId, Workload, WorkloadId},
+    ports::{Event, Store, StoreError},
+};
+
+use crate::{
+    fault::{At, Fault},
+    open::{self, PATIENCE},
+    rows::{events, settings, snapshots, workloads},
+};
+
+/// The catalog in one SQLite file.
+///
+/// Several processes, and several of these within a process, may have the same file open. A writer waits for
+/// another one for up to ten seconds before it gives up as busy; readers wait for nobody.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    pub(crate) path: PathBuf,
+    /// One connection: writers of this process queue here, fairly, and only processes meet at SQLite's lock.
+    pub(crate) writer: SqlitePool,
+    pub(crate) readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the catalog at `path`, brings its schema up to date, and makes it (mode 0600) if nothing is there.
+    ///
+    /// The directory must exist. What stands at `path` is never replaced: a file that is no whole catalog is
+    /// [`StoreErrorKind::Corrupt`](volsnap_core::ports::StoreErrorKind::Corrupt), one of a later schema
+    /// [`StoreErrorKind::Newer`](volsnap_core::ports::StoreErrorKind::Newer).
+    pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+        open::open(path, PATIENCE).await
+    }
+
+    /// Closes every connection and folds the write-ahead log into the file.
+    ///
+    /// Nothing is lost without it: it only leaves one file instead of three. Later calls fail.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Begins a write. Immediate: a transaction that reads before it asks for the lock would be refused without a
+    /// wait where another process wrote in between.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn workloads(&self) -> Result<Vec<Workload>, StoreError> {
+        workloads::all(&self.readers).await.at("listing workloads", &self.path)
+    }
+
+    async fn add_workload(&self, workload: &Workload) -> Result<(), StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            workloads::add(&mut tx, workload).await?;
+            Ok(tx.commit().await?)
+        };
+        write.await.at("registering a workload", &self.path)
+    }
+
+    async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            snapshots::remove_all_of(&mut tx, id).await?;
+            workloads::remove(&mut tx, id).await?;
+            Ok(tx.commit().await?)
+        };
+        write.await.at("removing a workload", &self.path)
+    }
+
+    async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError> {
+        snapshots::newest_first(&self.readers, workload).await.at("listing snapshots", &self.path)
+    }
+
+    async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            snapshots::put(&mut tx, snapshot).await?;
+            Ok(tx.commit().await?)
+        };
+        write.await.at("recording a snapshot", &self.path)
+    }
+
+    async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            snapshots::remove(&mut tx, id).await?;
+            Ok(tx.commit().await?)
+        };
+        write.await.at("removing a snapshot", &self.path)
+    }
+
+    async fn record(&self, event: &Event) -> Result<(), StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            events::add(&mut tx, event).await?;
+            Ok(tx.commit().await?)
+        };
+        write.await.at("recording an event", &self.path)
+    }
+
+    async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>, StoreError> {
+        events::newest_first(&self.readers, workload, count_max).await.at("listing events", &self.path)
+    }
+
+    async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
+        settings::get(&self.readers, key).await.at("reading a setting", &self.path)
+    }
+
+    async fn set_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            settings::set(&mut tx, key, value).await?;
+            Ok(tx.commit().await?)
+        };
+        write.await.at("writing a setting", &self.path)
+    }
+}
