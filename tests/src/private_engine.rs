@@ -1,1 +1,420 @@
 //! A Docker Engine of our own that a test may kill and restart.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    mount::{UnmountFlags, unmount},
+    process::{Pid, Signal, kill_process},
+};
+use tempfile::TempDir;
+
+/// How long an engine may take to answer after its start.
+const READY: Duration = Duration::from_secs(60);
+/// The programs of BusyBox that the test image offers under their own names.
+const APPLETS: [&str; 12] =
+    ["sh", "sleep", "cat", "touch", "date", "mkdir", "sync", "echo", "ls", "rm", "true", "false"];
+/// Ends at once when it is asked to: the shell waits for a background child, which a signal interrupts.
+pub const FOREVER: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
+
+/// A Docker Engine for one test: a private one where that is possible, otherwise the one that `DOCKER_HOST` names.
+///
+/// Dropping it ends every process and removes every mount, container and file that it brought, also after a panic.
+pub struct PrivateEngine {
+    host: String,
+    private: Option<Private>,
+    /// Names that carry this prefix are ours, on an engine that is shared.
+    prefix: String,
+}
+
+/// What is ours alone.
+struct Private {
+    dir: TempDir,
+    daemon: Option<Child>,
+}
+
+/// A container to be made by [`PrivateEngine::run`].
+#[derive(Clone, Debug, Default)]
+pub struct Run<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The image.
+    pub image: &'a str,
+    /// Bind mounts and named volumes as `docker run -v` takes them; a path alone makes an anonymous volume.
+    pub volumes: Vec<String>,
+    /// Its restart policy; empty: `no`.
+    pub restart: &'a str,
+    /// Its labels, `key=value`.
+    pub labels: Vec<String>,
+    /// Further options of `docker create`.
+    pub options: Vec<String>,
+    /// What its shell runs; empty: waits for its end.
+    pub script: &'a str,
+    /// Whether it is only created.
+    pub created_only: bool,
+}
+
+impl PrivateEngine {
+    /// Starts a private engine, or takes the one of `DOCKER_HOST`.
+    ///
+    /// With neither, prints why `test` is skipped and gives `None`.
+    ///
+    /// # Panics
+    /// With neither, where the environment says `CI=true`: there a skipped test must not pass for a good one.
+    #[must_use]
+    pub fn start(test: &str) -> Option<Self> {
+        let prefix = format!("volsnap-test-{}", std::process::id());
+        let why = match Self::start_private(&prefix) {
+            Ok(engine) => return Some(engine),
+            Err(why) => why,
+        };
+        if let Ok(host) = std::env::var("DOCKER_HOST") {
+            let engine = PrivateEngine { host, private: None, prefix };
+            if engine.answers() {
+                return Some(engine);
+            }
+        }
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} needs a container engine: {why}");
+        println!("skipped {test}: no container engine: {why}");
+        None
+    }
+
+    /// Starts a private engine, or says why it cannot.
+    fn start_private(prefix: &str) -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("a private engine needs root".into());
+        }
+        // A socket's path is short, and mounts below it must be recognised by it.
+        let dir = tempfile::Builder::new().prefix("volsnap-engine-").tempdir().map_err(|e| e.to_string())?;
+        let host = format!("unix://{}/docker.sock", dir.path().display());
+        let mut engine =
+            PrivateEngine { host, private: Some(Private { dir, daemon: None }), prefix: prefix.to_string() };
+        engine.start_daemon()?;
+        Ok(engine)
+    }
+
+    /// Starts the daemon and waits until it answers.
+    fn start_daemon(&mut self) -> Result<(), String> {
+        let private = self.private.as_mut().ok_or("a shared engine is not ours to start")?;
+        let dir = private.dir.path().to_path_buf();
+        // A power cut takes what lay in /run with it, and a start expects that.
+        let _ = fs::remove_dir_all(dir.join("exec"));
+        let _ = fs::remove_file(dir.join("pid"));
+        fs::write(dir.join("daemon.json"), "{}").map_err(|e| e.to_string())?;
+        let log = fs::File::options().create(true).append(true).open(dir.join("log")).map_err(|e| e.to_string())?;
+        let at = |name: &str| dir.join(name).into_os_string();
+        let daemon = Command::new("dockerd")
+            .arg("--config-file")
+            .arg(at("daemon.json"))
+            .arg("--data-root")
+            .arg(at("data"))
+            .arg("--exec-root")
+            .arg(at("exec"))
+            .arg("--pidfile")
+            .arg(at("pid"))
+            .args(["-H", &self.host])
+            .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
+            .args(["--exec-opt", "native.cgroupdriver=cgroupfs"])
+            .arg(format!("--cgroup-parent={}", cgroup_parent(&dir)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(|e| e.to_string())?)
+            .stderr(log)
+            .spawn()
+            .map_err(|e| format!("start dockerd: {e}"))?;
+        private.daemon = Some(daemon);
+        self.wait_until_ready(&dir)
+    }
+
+    fn wait_until_ready(&mut self, dir: &Path) -> Result<(), String> {
+        let deadline = Instant::now() + READY;
+        while !self.answers() {
+            let daemon = self.private.as_mut().and_then(|p| p.daemon.as_mut());
+            let ended = daemon.and_then(|d| d.try_wait().ok().flatten());
+            if ended.is_some() || Instant::now() > deadline {
+                let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(5).collect();
+                return Err(format!("dockerd did not start: {}", tail.join(" | ")));
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn answers(&self) -> bool {
+        self.command(&["version"]).output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Whether the engine may be killed and restarted.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.private.is_some()
+    }
+
+    /// The engine's address, as `DOCKER_HOST` has it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path of the engine's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        PathBuf::from(self.host.trim_start_matches("unix://"))
+    }
+
+    /// A prefix for names, so that tests do not meet on a shared engine.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Ends the daemon, its containerd, the shims and all containers as a power cut would: without a word.
+    ///
+    /// # Panics
+    /// On an engine that is not private.
+    pub fn kill(&mut self) {
+        let private = self.private.as_mut().expect("a shared engine is not ours to kill");
+        private.end();
+    }
+
+    /// Starts the daemon again after [`PrivateEngine::kill`], as a reboot would.
+    ///
+    /// # Panics
+    /// If it does not come up, or the engine is not private.
+    pub fn restart_engine(&mut self) {
+        self.start_daemon().unwrap();
+    }
+
+    /// The docker command on this engine.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("-H").arg(&self.host).args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the docker command and gives what it printed, without the line's end.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn docker(&self, args: &[&str]) -> String {
+        match self.try_docker(args) {
+            Ok(out) => out,
+            Err(why) => panic!("docker {}: {why}", args.join(" ")),
+        }
+    }
+
+    /// Runs the docker command; its error output if it fails.
+    ///
+    /// # Errors
+    /// What the command wrote to its error output.
+    pub fn try_docker(&self, args: &[&str]) -> Result<String, String> {
+        let Output { status, stdout, stderr } = self.command(args).output().map_err(|e| e.to_string())?;
+        match status.success() {
+            true => Ok(String::from_utf8_lossy(&stdout).trim_end().to_string()),
+            false => Err(String::from_utf8_lossy(&stderr).trim_end().to_string()),
+        }
+    }
+
+    /// Makes an image from the static BusyBox of this machine by the engine's import call; no registry is asked.
+    ///
+    /// # Panics
+    /// If there is no BusyBox (Debian package `busybox-static`), or the engine refuses.
+    pub fn import_image(&self, tag: &str) {
+        let root = tempfile::tempdir().unwrap();
+        let bin = root.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::create_dir_all(root.path().join("tmp")).unwrap();
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|path| Path::new(path).exists());
+        let busybox = busybox.expect("no /bin/busybox: install the package busybox-static");
+        fs::copy(busybox, bin.join("busybox")).unwrap();
+        for applet in APPLETS {
+            std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
+        }
+        let archive = root.path().with_extension("tar");
+        let packed = Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(root.path()).arg(".").status();
+        assert!(packed.unwrap().success(), "tar failed");
+        let imported = self.try_docker(&["import", "--change", r#"CMD ["/bin/sh"]"#, &archive.to_string_lossy(), tag]);
+        fs::remove_file(&archive).unwrap();
+        imported.unwrap();
+    }
+
+    /// Makes a container on network `none` and starts it; gives its id.
+    ///
+    /// # Panics
+    /// If the engine refuses.
+    pub fn run(&self, run: &Run<'_>) -> String {
+        let mut args: Vec<String> = vec!["create".into(), "--name".into(), run.name.into()];
+        if !run.options.iter().any(|option| option.starts_with("--network")) {
+            args.push("--network=none".into());
+        }
+        args.push("--stop-timeout=1".into());
+        if !run.restart.is_empty() {
+            args.push(format!("--restart={}", run.restart));
+        }
+        args.extend(run.labels.iter().map(|label| format!("--label={label}")));
+        args.extend(run.volumes.iter().map(|volume| format!("--volume={volume}")));
+        args.extend(run.options.iter().cloned());
+        let script = if run.script.is_empty() { FOREVER } else { run.script };
+        args.extend([run.image.into(), "sh".into(), "-c".into(), script.into()]);
+        let id = self.docker(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        if !run.created_only {
+            self.docker(&["start", &id]);
+        }
+        id
+    }
+
+    /// One value of `docker inspect`, by a Go template.
+    ///
+    /// # Panics
+    /// If there is no such container.
+    pub fn inspect(&self, which: &str, template: &str) -> String {
+        self.docker(&["inspect", "--type=container", "--format", template, which])
+    }
+
+    /// Whether there is such a container.
+    pub fn exists(&self, which: &str) -> bool {
+        self.try_docker(&["inspect", "--type=container", which]).is_ok()
+    }
+
+    /// The names of all containers, sorted.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.docker(&["ps", "--all", "--format", "{{.Names}}"]).lines().map(String::from).collect()
+    }
+
+    /// Runs something in a container and gives what it printed.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn exec(&self, which: &str, script: &str) -> String {
+        self.docker(&["exec", which, "sh", "-c", script])
+    }
+
+    /// Removes containers, volumes and networks that carry our prefix; on a private engine, all of them.
+    fn tidy(&self) {
+        let ours = |name: &&str| self.private.is_some() || name.starts_with(&self.prefix);
+        for (list, remove) in [
+            (vec!["ps", "--all", "--format", "{{.Names}}"], vec!["rm", "--force"]),
+            (vec!["volume", "ls", "--format", "{{.Name}}"], vec!["volume", "rm"]),
+            (vec!["network", "ls", "--filter", "type=custom", "--format", "{{.Name}}"], vec!["network", "rm"]),
+        ] {
+            let listed = self.try_docker(&list).unwrap_or_default();
+            let names: Vec<&str> = listed.lines().filter(ours).collect();
+            if !names.is_empty() {
+                let _ = self.try_docker(&[remove, names].concat());
+            }
+        }
+    }
+}
+
+impl Drop for PrivateEngine {
+    fn drop(&mut self) {
+        // After a kill nobody would take a network's bridge from the host.
+        if self.private.is_some() && !self.answers() {
+            let _ = self.start_daemon();
+        }
+        self.tidy();
+        if let Some(private) = &mut self.private {
+            private.end();
+            private.unmount();
+            remove_cgroups(&cgroup_parent(private.dir.path()));
+        }
+    }
+}
+
+impl Private {
+    /// Kills what the engine started and what it is, then waits until all of it is gone.
+    fn end(&mut self) {
+        let mark = format!("{}/", self.dir.path().display());
+        let deadline = Instant::now() + READY;
+        loop {
+            let pids = processes_of(&mark);
+            for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+                // Gone in between: what was wanted.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            if let Some(daemon) = self.daemon.as_mut() {
+                let _ = daemon.kill();
+                if daemon.wait().is_ok() {
+                    self.daemon = None;
+                }
+            }
+            if pids.is_empty() || Instant::now() > deadline {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Takes away what the engine mounted, the innermost first.
+    fn unmount(&self) {
+        let below = format!("{}/", self.dir.path().display());
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+        places.sort_unstable();
+        for place in places.iter().rev().filter(|place| place.starts_with(&below)) {
+            let _ = unmount(*place, UnmountFlags::DETACH);
+        }
+    }
+}
+
+/// The processes that name our directory on their command line, and all their children: the containers' own processes
+/// know nothing of it.
+fn processes_of(mark: &str) -> BTreeSet<i32> {
+    let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // "pid (name) state parent …": the name may hold anything, also brackets.
+        let Some(mut rest) = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()) else { continue };
+        if rest.next() == Some("Z") {
+            continue;
+        }
+        let parent = rest.next().and_then(|parent| parent.parse().ok()).unwrap_or_default();
+        children.entry(parent).or_default().push(pid);
+        let program = command.split(|b| *b == 0).next().unwrap_or_default();
+        let program = String::from_utf8_lossy(program).into_owned();
+        if ["dockerd", "containerd", "docker-proxy", "runc"].iter().any(|ours| program.contains(ours))
+            && String::from_utf8_lossy(&command).contains(mark)
+        {
+            found.push(pid);
+        }
+    }
+    let mut all = BTreeSet::new();
+    while let Some(pid) = found.pop() {
+        if all.insert(pid) {
+            found.extend(children.get(&pid).into_iter().flatten());
+        }
+    }
+    all
+}
+
+/// The group under which the engine of that directory makes its containers' groups: killed ones leave theirs behind.
+fn cgroup_parent(dir: &Path) -> String {
+    format!("/{}", dir.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn remove_cgroups(parent: &str) {
+    let root = Path::new("/sys/fs/cgroup");
+    let controllers = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    for hierarchy in controllers.chain([root.to_path_buf()]) {
+        remove_cgroup(&hierarchy.join(parent.trim_start_matches('/')));
+    }
+}
+
+fn remove_cgroup(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
+}

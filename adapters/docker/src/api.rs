@@ -1,0 +1,270 @@
+//! The calls of the engine's API that the adapter uses, with their time-outs, errors and the answers "it is gone".
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    errors::Error,
+    models::{
+        ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, EndpointSettings,
+        NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicyNameEnum, SystemInfo,
+    },
+    query_parameters::{
+        CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListVolumesOptions,
+        RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
+    },
+};
+use serde_json::{Value, json};
+use volsnap_core::{
+    model::RestartPolicy,
+    ports::{EngineError, EngineErrorKind},
+};
+
+use crate::{error::engine_error, mounts::Volumes, record::MacAddress};
+
+/// How long the first word with an engine may take.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long an ordinary call may take.
+const CALL: Duration = Duration::from_secs(60);
+
+type Result<T> = std::result::Result<T, EngineError>;
+
+/// A connection whose version is agreed.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    docker: Docker,
+    root: Option<PathBuf>,
+}
+
+impl Api {
+    /// Greets the engine behind a socket.
+    pub(crate) async fn connect(socket: &str) -> Result<Self> {
+        let doing = format!("connect to {socket}");
+        let docker = Docker::connect_with_unix(socket, GREETING.as_secs(), API_DEFAULT_VERSION)
+            .map_err(|error| engine_error(&doing, &error))?;
+        let docker = docker.negotiate_version().await.map_err(|error| engine_error(&doing, &error))?;
+        let info = docker.info().await.map_err(|error| engine_error(&doing, &error))?;
+        let root = local_root(&info).await;
+        Ok(Api { docker: docker.with_timeout(CALL), root })
+    }
+
+    /// The engine's own directory, if it is on this host.
+    pub(crate) fn root(&self) -> Option<&PathBuf> {
+        self.root.as_ref()
+    }
+
+    /// Where this engine wants to be told a MAC address.
+    pub(crate) fn mac(&self) -> MacAddress {
+        let version = self.docker.client_version();
+        match (version.major_version, version.minor_version) < (1, 44) {
+            true => MacAddress::OfContainer,
+            false => MacAddress::OfEndpoint,
+        }
+    }
+
+    pub(crate) async fn info(&self) -> Result<SystemInfo> {
+        self.docker.info().await.map_err(|error| engine_error("ask the engine about itself", &error))
+    }
+
+    /// All containers in any state.
+    pub(crate) async fn list(&self) -> Result<Vec<ContainerSummary>> {
+        let options = ListContainersOptions { all: true, ..Default::default() };
+        match self.docker.list_containers(Some(options)).await {
+            Err(Error::JsonDataError { contents, .. }) if contents.trim_start().starts_with('[') => {
+                lenient_list(&contents)
+            }
+            other => other.map_err(|error| engine_error("list containers", &error)),
+        }
+    }
+
+    /// All named volumes.
+    pub(crate) async fn volumes(&self) -> Result<Volumes> {
+        let listed = self.docker.list_volumes(None::<ListVolumesOptions>).await;
+        let listed = listed.map_err(|error| engine_error("list volumes", &error))?;
+        Ok(Volumes::new(listed.volumes.unwrap_or_default()))
+    }
+
+    /// A container by id or name; `None` if there is none.
+    pub(crate) async fn inspect(&self, which: &str) -> Result<Option<ContainerInspectResponse>> {
+        let answer = match self.docker.inspect_container(which, None::<InspectContainerOptions>).await {
+            Err(Error::JsonDataError { contents, .. }) => lenient_container(which, &contents).map(Some),
+            other => found(other, format_args!("look at container {which}")),
+        }?;
+        // The engine also answers to the beginning of an id: a name must not be taken for one.
+        Ok(answer.filter(|seen| seen.id.as_deref() == Some(which) || name_of(seen) == which))
+    }
+
+    /// The content that an image name stands for now; `None` if it stands for nothing.
+    pub(crate) async fn image_id(&self, image: &str) -> Result<Option<String>> {
+        let answer = found(self.docker.inspect_image(image).await, format_args!("look at image {image}"))?;
+        Ok(answer.and_then(|image| image.id))
+    }
+
+    /// Makes a container from a body that may hold more than bollard's type: what the type does not know is not lost.
+    pub(crate) async fn create(&self, name: &str, body: &Value) -> Result<String> {
+        let raw: Arc<[u8]> = body.to_string().into_bytes().into();
+        let docker = self.docker.clone().with_request_modifier(move |mut request| {
+            *request.body_mut() = bollard::body_full(raw.to_vec().into());
+            request
+        });
+        let options = CreateContainerOptions { name: Some(name.to_string()), ..Default::default() };
+        let made = docker.create_container(Some(options), ContainerCreateBody::default()).await;
+        made.map(|made| made.id).map_err(|error| engine_error(format_args!("create container {name}"), &error))
+    }
+
+    pub(crate) async fn connect_network(&self, network: &str, id: &str, endpoint: EndpointSettings) -> Result<()> {
+        let request = NetworkConnectRequest { container: id.to_string(), endpoint_config: Some(endpoint) };
+        let answer = self.docker.connect_network(network, request).await;
+        answer.map_err(|error| engine_error(format_args!("connect container {id} to network {network}"), &error))
+    }
+
+    pub(crate) async fn disconnect_network(&self, network: &str, id: &str) -> Result<()> {
+        let request = NetworkDisconnectRequest { container: id.to_string(), force: None };
+        let answer = self.docker.disconnect_network(network, request).await;
+        answer.map_err(|error| engine_error(format_args!("take container {id} from network {network}"), &error))
+    }
+
+    /// Starts a container; nothing happens if it runs.
+    pub(crate) async fn start(&self, which: &str) -> Result<()> {
+        let answer = self.docker.start_container(which, None).await;
+        answer.map_err(|error| engine_error(format_args!("start container {which}"), &error))
+    }
+
+    /// Stops a container with its own signal and time-out; nothing happens if it is stopped or gone.
+    pub(crate) async fn stop(&self, which: &str, patience: Duration) -> Result<()> {
+        let docker = self.docker.clone().with_timeout(patience);
+        let answer = docker.stop_container(which, None::<StopContainerOptions>).await;
+        found(answer, format_args!("stop container {which}")).map(|_| ())
+    }
+
+    pub(crate) async fn pause(&self, which: &str) -> Result<()> {
+        let answer = self.docker.pause_container(which).await;
+        answer.map_err(|error| engine_error(format_args!("pause container {which}"), &error))
+    }
+
+    pub(crate) async fn unpause(&self, which: &str) -> Result<()> {
+        let answer = self.docker.unpause_container(which).await;
+        answer.map_err(|error| engine_error(format_args!("thaw container {which}"), &error))
+    }
+
+    pub(crate) async fn rename(&self, which: &str, name: &str) -> Result<()> {
+        let options = RenameContainerOptions { name: name.to_string() };
+        let answer = self.docker.rename_container(which, options).await;
+        answer.map_err(|error| engine_error(format_args!("rename container {which} to {name}"), &error))
+    }
+
+    /// Removes a container that does not run, never its volumes; nothing happens if it is gone or going.
+    pub(crate) async fn remove(&self, which: &str) -> Result<()> {
+        let options = RemoveContainerOptions { v: false, force: false, link: false };
+        let answer = self.docker.remove_container(which, Some(options)).await;
+        match found(answer, format_args!("remove container {which}")) {
+            Err(error) if error.kind == EngineErrorKind::Conflict && error.message.contains("already in progress") => {
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Sets the restart policy; `false` if the container is gone.
+    pub(crate) async fn update_policy(&self, which: &str, policy: &RestartPolicy) -> Result<bool> {
+        let doing = format!("set the restart policy of container {which} to {}", policy.name);
+        let name = match policy.is_never() {
+            true => RestartPolicyNameEnum::NO,
+            false => (policy.name.parse())
+                .map_err(|why| EngineError::new(EngineErrorKind::Failed, format!("{doing}: {why}")))?,
+        };
+        let restart_policy = bollard::models::RestartPolicy {
+            name: Some(name),
+            maximum_retry_count: Some(i64::from(policy.retries_max)),
+        };
+        let body = ContainerUpdateBody { restart_policy: Some(restart_policy), ..Default::default() };
+        found(self.docker.update_container(which, body).await, doing).map(|done| done.is_some())
+    }
+
+    /// Makes what the engine wrote durable, where its directory is on this host: it does not sync its records itself.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let Some(root) = self.root.clone() else { return Ok(()) };
+        let doing = format!("sync the engine's directory {}", root.display());
+        let synced = tokio::task::spawn_blocking(move || {
+            let directory = std::fs::File::open(root)?;
+            rustix::fs::syncfs(directory).map_err(std::io::Error::from)
+        });
+        match synced.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(EngineError::new(EngineErrorKind::Failed, format!("{doing}: {error}"))),
+            Err(error) => Err(EngineError::new(EngineErrorKind::Failed, format!("{doing}: {error}"))),
+        }
+    }
+}
+
+/// A container's name without the slash.
+pub(crate) fn name_of(seen: &ContainerInspectResponse) -> &str {
+    seen.name.as_deref().unwrap_or_default().trim_start_matches('/')
+}
+
+fn found<T>(answer: std::result::Result<T, Error>, doing: impl std::fmt::Display) -> Result<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match engine_error(doing, &error) {
+            error if error.kind == EngineErrorKind::NotFound => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+/// The engine's directory as this host has it: `None` where the engine runs elsewhere or this process may not look.
+async fn local_root(info: &SystemInfo) -> Option<PathBuf> {
+    let root = PathBuf::from(info.docker_root_dir.clone()?);
+    tokio::task::spawn_blocking(move || std::fs::read_dir(&root).is_ok().then_some(root)).await.ok().flatten()
+}
+
+/// Reads a container whose state bollard does not know. It counts as running: what is unknown is never taken for
+/// stopped.
+fn lenient_container(which: &str, contents: &str) -> Result<ContainerInspectResponse> {
+    let read = || -> serde_json::Result<ContainerInspectResponse> {
+        let mut value: Value = serde_json::from_str(contents)?;
+        if let Some(state) = value.get_mut("State").and_then(Value::as_object_mut) {
+            state.insert("Status".into(), json!("running"));
+            state.remove("Health");
+        }
+        serde_json::from_value(value)
+    };
+    read().map_err(|error| EngineError::new(EngineErrorKind::Failed, format!("read container {which}: {error}")))
+}
+
+/// Reads a list of containers without their states, which are looked at one by one.
+fn lenient_list(contents: &str) -> Result<Vec<ContainerSummary>> {
+    let read = || -> serde_json::Result<Vec<ContainerSummary>> {
+        let mut value: Vec<serde_json::Map<String, Value>> = serde_json::from_str(contents)?;
+        for container in &mut value {
+            container.remove("State");
+            container.remove("Health");
+        }
+        serde_json::from_value(Value::from_iter(value))
+    };
+    read().map_err(|error| EngineError::new(EngineErrorKind::Failed, format!("read the list of containers: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_state_counts_as_running() {
+        let seen =
+            lenient_container("web", r#"{"Id":"1","Name":"/web","State":{"Status":"hibernating","Running":false}}"#);
+        let state = seen.unwrap().state.unwrap();
+        assert_eq!(state.status, Some(bollard::models::ContainerStateStatusEnum::RUNNING));
+    }
+
+    #[test]
+    fn a_list_with_an_unknown_state_hides_no_container() {
+        let list = lenient_list(r#"[{"Id":"1","State":"hibernating"},{"Id":"2","State":"exited"}]"#).unwrap();
+        assert_eq!(list.iter().map(|c| c.id.as_deref().unwrap()).collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_not_a_container() {
+        assert_eq!(lenient_container("web", "<html>").unwrap_err().kind, EngineErrorKind::Failed);
+    }
+}

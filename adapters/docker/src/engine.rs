@@ -1,0 +1,237 @@
+//! The engine behind a socket: where it is found, and the port that is put on it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
+use futures_util::future::join_all;
+use tokio::sync::OnceCell;
+use volsnap_core::{
+    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
+    ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease},
+};
+
+use crate::{api::Api, look, quiesce, replace};
+
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// A Docker Engine behind a Unix socket.
+///
+/// Nothing is connected before the first call, so that an engine that is down is an answer and not a reason not to
+/// start. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct DockerEngine {
+    socket: PathBuf,
+    api: Arc<OnceCell<Api>>,
+}
+
+impl DockerEngine {
+    /// The engine that `DOCKER_HOST` names, or the one behind the default socket.
+    ///
+    /// # Errors
+    /// [`EngineErrorKind::Failed`] if `DOCKER_HOST` names anything but a Unix socket: the volumes have to be on this
+    /// host.
+    pub fn from_env() -> Result<Self, EngineError> {
+        match std::env::var_os("DOCKER_HOST") {
+            None => Ok(Self::at_socket(DEFAULT_SOCKET)),
+            Some(host) => Self::at_host(&host.to_string_lossy()),
+        }
+    }
+
+    /// The engine behind that socket.
+    pub fn at_socket(socket: impl Into<PathBuf>) -> Self {
+        DockerEngine { socket: socket.into(), api: Arc::default() }
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    fn at_host(host: &str) -> Result<Self, EngineError> {
+        match (host, host.strip_prefix("unix://")) {
+            ("", _) => Ok(Self::at_socket(DEFAULT_SOCKET)),
+            (_, Some(path)) if path.starts_with('/') => Ok(Self::at_socket(path)),
+            (other, _) => Err(EngineError::new(
+                EngineErrorKind::Failed,
+                format!("DOCKER_HOST={other} is no Unix socket (unix:///path): the volumes have to be on this host"),
+            )),
+        }
+    }
+
+    /// The connection, made by the first call that reaches the engine.
+    async fn api(&self) -> Result<&Api, EngineError> {
+        let Some(socket) = self.socket.to_str() else {
+            let why = format!("the socket's path {} is not UTF-8", self.socket.display());
+            return Err(EngineError::new(EngineErrorKind::Failed, why));
+        };
+        self.api.get_or_try_init(|| Api::connect(socket)).await
+    }
+}
+
+struct NoLease;
+
+impl Lease for NoLease {}
+
+#[async_trait]
+impl Containers for DockerEngine {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let api = self.api().await?;
+        let version = api.info().await?.server_version.unwrap_or_else(|| "of an unknown version".into());
+        Ok(EngineInfo { version: format!("Docker Engine {version}"), root: api.root().cloned() })
+    }
+
+    async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {
+        Ok(Box::new(NoLease))
+    }
+
+    async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError> {
+        look::find(self.api().await?, selector).await
+    }
+
+    async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
+        look::mounting(self.api().await?, paths).await
+    }
+
+    async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
+        quiesce::pause(self.api().await?, ids).await
+    }
+
+    async fn unpause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
+        quiesce::unpause(self.api().await?, ids).await
+    }
+
+    async fn set_restart_policy(&self, id: &ContainerId, policy: &RestartPolicy) -> Result<(), EngineError> {
+        let api = self.api().await?;
+        quiesce::set_policy(api, &id.0, policy).await?;
+        // A policy that was set before, by a call that died here, may not be durable either.
+        api.settle().await
+    }
+
+    async fn stop(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
+        quiesce::stop(self.api().await?, ids).await
+    }
+
+    async fn prepare(&self, restore: RestoreId, container: &Container) -> Result<(), EngineError> {
+        replace::prepare(self.api().await?, restore, container).await
+    }
+
+    async fn redeploy(&self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<(), EngineError> {
+        replace::redeploy(self.api().await?, restore, pinned, how).await
+    }
+
+    async fn discard(&self, restore: RestoreId) -> Result<(), EngineError> {
+        replace::discard(self.api().await?, restore).await
+    }
+
+    async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {
+        let api = self.api().await?;
+        let seen = join_all(names.iter().map(|name| api.inspect(name))).await;
+        names.iter().zip(seen).map(|(name, seen)| Ok(health(name, seen?.as_ref()))).collect()
+    }
+}
+
+/// How a container is, from what the engine shows of it; `None` if it is gone.
+fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
+    let judged = |state, detail: String| Health { name: name.to_string(), state, detail };
+    let Some(seen) = seen else { return judged(HealthState::Down, "there is no such container".into()) };
+    let Some(state) = &seen.state else { return judged(HealthState::Running, "in an unknown state".into()) };
+    let exit_code = state.exit_code.unwrap_or_default();
+    if state.restarting == Some(true) {
+        let count = seen.restart_count.unwrap_or_default();
+        return judged(HealthState::Down, format!("restarted {count} times, last exit code {exit_code}"));
+    }
+    match look::run_state(Some(state)) {
+        RunState::Stopped => return judged(HealthState::Down, format!("exit code {exit_code}")),
+        // A frozen container cannot answer its check; it is as it should be.
+        RunState::Paused => return judged(HealthState::Running, "paused".into()),
+        RunState::Running => {}
+    }
+    let check = state.health.as_ref();
+    let last = check.and_then(|check| check.log.iter().flatten().last()).and_then(|result| result.output.clone());
+    let detail = last.unwrap_or_default().trim().to_string();
+    match check.and_then(|check| check.status).unwrap_or(HealthStatusEnum::NONE) {
+        HealthStatusEnum::HEALTHY => judged(HealthState::Healthy, detail),
+        HealthStatusEnum::STARTING => judged(HealthState::Starting, detail),
+        HealthStatusEnum::UNHEALTHY => judged(HealthState::Unhealthy, detail),
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => {
+            judged(HealthState::Running, "without a health check".into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{ContainerState, ContainerStateStatusEnum, HealthcheckResult};
+
+    use super::*;
+
+    #[test]
+    fn only_a_socket_of_this_host_is_an_engine() {
+        assert_eq!(DockerEngine::at_host("unix:///run/d.sock").unwrap().socket(), Path::new("/run/d.sock"));
+        assert_eq!(DockerEngine::at_host("").unwrap().socket(), Path::new(DEFAULT_SOCKET));
+        for elsewhere in ["tcp://10.0.0.1:2375", "ssh://host", "unix://", "unix://relative", "/run/d.sock"] {
+            let error = DockerEngine::at_host(elsewhere).unwrap_err();
+            assert_eq!(error.kind, EngineErrorKind::Failed);
+            assert!(error.message.contains(elsewhere), "{}", error.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_is_unreachable() {
+        let error = DockerEngine::at_socket("/nowhere/docker.sock").info().await.unwrap_err();
+        assert_eq!(error.kind, EngineErrorKind::Unreachable);
+        assert!(error.is_transient());
+        assert!(error.message.contains("/nowhere/docker.sock"), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_serves_is_unreachable() {
+        let socket = std::env::temp_dir().join(format!("volsnap-docker-{}.sock", std::process::id()));
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let error = DockerEngine::at_socket(&socket).info().await.unwrap_err();
+        std::fs::remove_file(&socket).unwrap();
+        assert_eq!(error.kind, EngineErrorKind::Unreachable);
+    }
+
+    fn running(check: Option<HealthStatusEnum>) -> ContainerInspectResponse {
+        let log = vec![HealthcheckResult { output: Some("pong\n".into()), ..Default::default() }];
+        let health =
+            check.map(|status| bollard::models::Health { status: Some(status), log: Some(log), ..Default::default() });
+        let status = Some(ContainerStateStatusEnum::RUNNING);
+        let state = ContainerState { status, running: Some(true), health, ..Default::default() };
+        ContainerInspectResponse { state: Some(state), ..Default::default() }
+    }
+
+    #[test]
+    fn health_follows_the_check_if_there_is_one() {
+        let of = |check| health("web", Some(&running(check)));
+        assert_eq!(of(None).state, HealthState::Running);
+        assert_eq!(of(Some(HealthStatusEnum::NONE)).state, HealthState::Running);
+        assert_eq!(of(Some(HealthStatusEnum::STARTING)).state, HealthState::Starting);
+        assert_eq!(of(Some(HealthStatusEnum::HEALTHY)).state, HealthState::Healthy);
+        let ill = of(Some(HealthStatusEnum::UNHEALTHY));
+        assert_eq!((ill.state, ill.detail.as_str()), (HealthState::Unhealthy, "pong"));
+    }
+
+    #[test]
+    fn what_is_gone_ended_or_restarts_is_down() {
+        assert_eq!(health("web", None).state, HealthState::Down);
+        let mut seen = running(None);
+        let state = seen.state.as_mut().unwrap();
+        state.restarting = Some(true);
+        assert_eq!(health("web", Some(&seen)).state, HealthState::Down);
+        let ended = ContainerState {
+            status: Some(ContainerStateStatusEnum::EXITED),
+            running: Some(false),
+            exit_code: Some(137),
+            ..Default::default()
+        };
+        let seen = ContainerInspectResponse { state: Some(ended), ..Default::default() };
+        assert_eq!(health("web", Some(&seen)).detail, "exit code 137");
+    }
+}

@@ -1,0 +1,232 @@
+//! Looking at containers: which belong to a workload, which mount a path, and what each of them is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
+};
+
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary};
+use futures_util::future::join_all;
+use volsnap_core::{
+    model::{Container, ContainerId, RestartPolicy, RunState, Selector},
+    ports::{EngineError, EngineErrorKind},
+};
+
+use crate::{
+    api::{Api, name_of},
+    mounts::{self, Volumes},
+    order::{Compose, waves},
+    record::Record,
+};
+
+type Result<T> = std::result::Result<T, EngineError>;
+
+/// The containers that a selector matches, each after those that it depends on.
+pub(crate) async fn find(api: &Api, selector: &Selector) -> Result<Vec<Container>> {
+    let all = Overview::of(api).await?;
+    if let Some(missing) = selector.containers.iter().find(|name| !all.by_name.contains_key(*name)) {
+        return Err(EngineError::new(EngineErrorKind::NotFound, format!("there is no container {missing}")));
+    }
+    let wanted: Vec<&Line> =
+        all.by_name.values().filter(|line| !is_passing(&line.name) && matches(selector, line)).collect();
+    let containers = all.inspect(api, &wanted).await?;
+    Ok(in_order(containers))
+}
+
+/// The containers under any name that mount one of the paths, or something above or below one.
+pub(crate) async fn mounting(api: &Api, paths: &[PathBuf]) -> Result<Vec<Container>> {
+    let all = Overview::of(api).await?;
+    let sources: HashMap<String, Vec<PathBuf>> =
+        all.by_name.values().map(|line| (line.name.clone(), line.sources.clone())).collect();
+    let paths = paths.to_vec();
+    let touching = blocking("compare mounts", move || mounts::touching(&sources, &paths)).await?;
+    let touching: Vec<&Line> = touching.iter().filter_map(|name| all.by_name.get(name)).collect();
+    all.inspect(api, &touching).await
+}
+
+/// Orders containers so that each comes after those that it depends on; otherwise by name.
+pub(crate) fn in_order(containers: Vec<Container>) -> Vec<Container> {
+    let depends_on = containers.iter().map(|c| (c.name.clone(), c.depends_on.clone())).collect();
+    let mut by_name: BTreeMap<String, Container> = containers.into_iter().map(|c| (c.name.clone(), c)).collect();
+    waves(&depends_on).concat().iter().filter_map(|name| by_name.remove(name)).collect()
+}
+
+/// Whether the container is alive, as far as its state tells.
+pub(crate) fn run_state(state: Option<&ContainerState>) -> RunState {
+    let Some(state) = state else { return RunState::Running };
+    let alive = state.running == Some(true);
+    match state.status.unwrap_or(ContainerStateStatusEnum::EMPTY) {
+        ContainerStateStatusEnum::PAUSED => RunState::Paused,
+        ContainerStateStatusEnum::RUNNING if state.paused == Some(true) => RunState::Paused,
+        // A container that is being stopped still has processes; one that restarts will have some in a moment.
+        ContainerStateStatusEnum::RUNNING
+        | ContainerStateStatusEnum::RESTARTING
+        | ContainerStateStatusEnum::STOPPING
+        | ContainerStateStatusEnum::EMPTY => RunState::Running,
+        ContainerStateStatusEnum::CREATED
+        | ContainerStateStatusEnum::EXITED
+        | ContainerStateStatusEnum::DEAD
+        | ContainerStateStatusEnum::REMOVING => match alive {
+            true => RunState::Running,
+            false => RunState::Stopped,
+        },
+    }
+}
+
+/// The restart policy as the port has it.
+pub(crate) fn restart_policy(seen: &ContainerInspectResponse) -> RestartPolicy {
+    let policy = seen.host_config.as_ref().and_then(|host| host.restart_policy.clone()).unwrap_or_default();
+    let name = policy.name.map(|name| name.to_string()).filter(|name| !name.is_empty());
+    let retries_max = policy.maximum_retry_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
+    match name {
+        Some(name) => RestartPolicy { name, retries_max },
+        None => RestartPolicy::never(),
+    }
+}
+
+/// Whether a name is one that some restore gave to a container.
+pub(crate) fn is_passing(name: &str) -> bool {
+    [".volsnap-new-", ".volsnap-old-"].iter().any(|mark| {
+        name.rsplit_once(mark).is_some_and(|(own, id)| {
+            !own.is_empty() && id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        })
+    })
+}
+
+/// What the engine's list tells of a container.
+struct Line {
+    id: String,
+    name: String,
+    labels: HashMap<String, String>,
+    compose: Compose,
+    sources: Vec<PathBuf>,
+}
+
+/// All containers and volumes of an engine, as listed.
+struct Overview {
+    by_name: BTreeMap<String, Line>,
+    volumes: Volumes,
+}
+
+impl Overview {
+    async fn of(api: &Api) -> Result<Self> {
+        let (containers, volumes) = futures_util::future::try_join(api.list(), api.volumes()).await?;
+        let lines = containers.into_iter().filter_map(|summary| Line::of(summary, &volumes));
+        Ok(Overview { by_name: lines.map(|line| (line.name.clone(), line)).collect(), volumes })
+    }
+
+    /// Looks at each of the containers; one that vanished meanwhile is left out.
+    async fn inspect(&self, api: &Api, lines: &[&Line]) -> Result<Vec<Container>> {
+        let seen: Vec<_> = join_all(lines.iter().map(|line| api.inspect(&line.id))).await;
+        let mut containers = Vec::new();
+        for (line, seen) in lines.iter().zip(seen) {
+            if let Some(seen) = seen? {
+                containers.push(self.container(line, seen).await?);
+            }
+        }
+        Ok(containers)
+    }
+
+    async fn container(&self, line: &Line, seen: ContainerInspectResponse) -> Result<Container> {
+        let record = Record::take(&seen, |reference| self.name_of(reference));
+        let (volumes, mounted) = (self.volumes.clone(), seen.mounts.clone().unwrap_or_default());
+        let mounts = blocking("look at mounts", move || mounts::describe(&mounted, &volumes)).await?;
+        Ok(Container {
+            id: ContainerId(line.id.clone()),
+            name: name_of(&seen).to_string(),
+            service: line.compose.service.clone(),
+            image: seen.config.as_ref().and_then(|config| config.image.clone()).unwrap_or_default(),
+            image_id: seen.image.clone().unwrap_or_default(),
+            run: run_state(seen.state.as_ref()),
+            restart_policy: restart_policy(&seen),
+            mounts,
+            depends_on: self.needed_by(line, &record),
+            spec: record.to_spec()?,
+        })
+    }
+
+    /// Names of the containers that must run before one: those of the services that it names, and those whose
+    /// namespaces it uses.
+    fn needed_by(&self, line: &Line, record: &Record) -> Vec<String> {
+        let services = self.by_name.values().filter(|other| line.compose.needs(&other.compose));
+        let names: BTreeSet<String> =
+            services.map(|other| other.name.clone()).chain(record.peers().values().cloned()).collect();
+        names.into_iter().filter(|name| *name != line.name && !is_passing(name)).collect()
+    }
+
+    fn name_of(&self, reference: &str) -> Option<String> {
+        let mut lines = self.by_name.values();
+        lines.find(|line| line.id == reference || line.name == reference).map(|line| line.name.clone())
+    }
+}
+
+impl Line {
+    fn of(summary: ContainerSummary, volumes: &Volumes) -> Option<Self> {
+        let labels = summary.labels.unwrap_or_default();
+        Some(Line {
+            id: summary.id?,
+            name: own_name(summary.names.as_deref().unwrap_or_default())?,
+            compose: Compose::of(Some(&labels)),
+            labels,
+            sources: summary.mounts.iter().flatten().flat_map(|mount| volumes.sources(mount)).collect(),
+        })
+    }
+}
+
+/// A container's own name; the list also has the names that links give it (`/other/alias`).
+fn own_name(names: &[String]) -> Option<String> {
+    names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/')).map(String::from)
+}
+
+fn matches(selector: &Selector, line: &Line) -> bool {
+    let by_project = selector.compose_project.is_some() && selector.compose_project == line.compose.project;
+    let by_labels =
+        !selector.labels.is_empty() && selector.labels.iter().all(|(key, value)| line.labels.get(key) == Some(value));
+    by_project || by_labels || selector.containers.contains(&line.name)
+}
+
+async fn blocking<T: Send + 'static>(doing: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| EngineError::new(EngineErrorKind::Failed, format!("{doing}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(status: ContainerStateStatusEnum, running: bool) -> ContainerState {
+        ContainerState { status: Some(status), running: Some(running), ..Default::default() }
+    }
+
+    #[test]
+    fn only_a_known_stop_counts_as_stopped() {
+        use ContainerStateStatusEnum as S;
+        for status in [S::CREATED, S::EXITED, S::DEAD, S::REMOVING] {
+            assert_eq!(run_state(Some(&state(status, false))), RunState::Stopped);
+            assert_eq!(run_state(Some(&state(status, true))), RunState::Running, "{status:?} with a process");
+        }
+        for status in [S::RUNNING, S::RESTARTING, S::STOPPING, S::EMPTY] {
+            assert_eq!(run_state(Some(&state(status, false))), RunState::Running);
+        }
+        assert_eq!(run_state(Some(&state(S::PAUSED, true))), RunState::Paused);
+        assert_eq!(run_state(None), RunState::Running);
+        assert_eq!(run_state(Some(&ContainerState::default())), RunState::Running);
+    }
+
+    #[test]
+    fn names_of_any_restore_are_known() {
+        let id = "0123456789abcdef0123456789abcdef";
+        assert!(is_passing(&format!("web.volsnap-new-{id}")));
+        assert!(is_passing(&format!("web.volsnap-old-{id}")));
+        assert!(!is_passing("web"));
+        assert!(!is_passing("web.volsnap-new-1234"));
+        assert!(!is_passing(&format!("web.volsnap-tmp-{id}")));
+        assert!(!is_passing(&format!("web.volsnap-old-{}", id.to_uppercase())));
+    }
+
+    #[test]
+    fn a_name_given_by_a_link_is_not_the_containers_own() {
+        assert_eq!(own_name(&["/web/db".into(), "/db".into()]).unwrap(), "db");
+        assert_eq!(own_name(&[]), None);
+    }
+}

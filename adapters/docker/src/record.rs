@@ -1,0 +1,298 @@
+//! The record of a container, from which it can be made anew, and the request that does so: pure functions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bollard::models::{
+    ContainerConfig, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HostConfig, Mount, MountPoint,
+    MountType, NetworkingConfig,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use volsnap_core::{
+    model::Container,
+    ports::{EngineError, EngineErrorKind},
+};
+
+/// Version of the record; it is journalled, so that a newer volsnap may have to read it.
+const FORMAT: u32 = 1;
+
+/// Everything that is needed to make a container anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    format: u32,
+    /// The container's id: what the engine derived from it is not carried over.
+    id: String,
+    config: ContainerConfig,
+    host: HostConfig,
+    networks: BTreeMap<String, EndpointSettings>,
+    mounts: Vec<MountPoint>,
+    /// Containers whose network, IPC or process namespace it uses, as they are referred to, with their names: when
+    /// such a container is made anew, the reference must follow.
+    peers: BTreeMap<String, String>,
+}
+
+/// The part of the engine's API that decides where a MAC address is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MacAddress {
+    /// Up to API 1.43: one for the container, for its first network.
+    OfContainer,
+    /// From API 1.44: one for each endpoint.
+    OfEndpoint,
+}
+
+impl Record {
+    /// Takes the record of a container as the engine shows it. `name_of` gives the name of a container by a reference.
+    pub(crate) fn take(seen: &ContainerInspectResponse, name_of: impl Fn(&str) -> Option<String>) -> Self {
+        let host = seen.host_config.clone().unwrap_or_default();
+        let peers = peer_modes(&host)
+            .filter_map(|mode| peer_of(mode))
+            .filter_map(|peer| Some((peer.to_string(), name_of(peer)?)))
+            .collect();
+        let networks = seen.network_settings.as_ref().and_then(|settings| settings.networks.clone());
+        Record {
+            format: FORMAT,
+            id: seen.id.clone().unwrap_or_default(),
+            config: seen.config.clone().unwrap_or_default(),
+            host,
+            networks: networks.unwrap_or_default().into_iter().collect(),
+            mounts: seen.mounts.clone().unwrap_or_default(),
+            peers,
+        }
+    }
+
+    /// The record as core carries it.
+    pub(crate) fn to_spec(&self) -> Result<Value, EngineError> {
+        serde_json::to_value(self).map_err(|error| {
+            EngineError::new(EngineErrorKind::Failed, format!("record container {}: {error}", self.id))
+        })
+    }
+
+    /// Reads the record that core carried.
+    pub(crate) fn of(container: &Container) -> Result<Self, EngineError> {
+        let unreadable = |why: String| {
+            EngineError::new(EngineErrorKind::Failed, format!("read the record of container {}: {why}", container.name))
+        };
+        match container.spec.get("format").and_then(Value::as_u64) {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(newer) => return Err(unreadable(format!("format {newer} is not known, only {FORMAT} is"))),
+            None => return Err(unreadable("it has no format".into())),
+        }
+        serde_json::from_value(container.spec.clone()).map_err(|error| unreadable(error.to_string()))
+    }
+
+    /// References to other containers with their names.
+    pub(crate) fn peers(&self) -> &BTreeMap<String, String> {
+        &self.peers
+    }
+
+    /// The body of the request that makes the container anew, stopped and with restart policy `no`.
+    ///
+    /// `image` is a name or id of the recorded content; `peers` gives for each reference to another container the one
+    /// to use now.
+    pub(crate) fn create_body(
+        &self,
+        image: &str,
+        peers: &BTreeMap<String, String>,
+        mac: MacAddress,
+    ) -> Result<Value, EngineError> {
+        let body = || -> serde_json::Result<Value> {
+            let mut body = serde_json::to_value(self.new_config(image))?;
+            body["HostConfig"] = serde_json::to_value(self.new_host(peers))?;
+            if let Some((name, endpoint)) = self.first_network() {
+                let given = given_mac(endpoint);
+                let endpoint = self.new_endpoint(endpoint, mac);
+                if let (Some(address), MacAddress::OfContainer) = (given, mac) {
+                    body["MacAddress"] = json!(address);
+                }
+                let networking =
+                    NetworkingConfig { endpoints_config: Some([(name.to_string(), endpoint)].into_iter().collect()) };
+                body["NetworkingConfig"] = serde_json::to_value(networking)?;
+            }
+            Ok(body)
+        };
+        body().map_err(|error| {
+            EngineError::new(EngineErrorKind::Failed, format!("write down container {}: {error}", self.id))
+        })
+    }
+
+    /// The networks that it has to be connected to after it is made: API 1.41 takes only one while making it.
+    pub(crate) fn further_networks(&self, mac: MacAddress) -> BTreeMap<String, EndpointSettings> {
+        let first = self.first_network().map(|(name, _)| name);
+        self.own_networks()
+            .filter(|(name, _)| Some(name.as_str()) != first)
+            .map(|(name, endpoint)| (name.clone(), self.new_endpoint(endpoint, mac)))
+            .collect()
+    }
+
+    /// Names of all networks that it is in.
+    pub(crate) fn network_names(&self) -> BTreeSet<String> {
+        self.own_networks().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether a container that was made from the record still refers to the right other containers.
+    pub(crate) fn refers_like(&self, made: &HostConfig, peers: &BTreeMap<String, String>) -> bool {
+        peer_modes(&self.new_host(peers)).eq(peer_modes(made))
+    }
+
+    /// Its networks; those that come with the mode (host, none, another container's) are not its own.
+    fn own_networks(&self) -> impl Iterator<Item = (&String, &EndpointSettings)> {
+        let mode = self.network_mode();
+        let borrowed = mode == "host" || mode == "none" || peer_of(mode).is_some();
+        self.networks.iter().filter(move |_| !borrowed)
+    }
+
+    /// The network of its mode, which it gets while it is made.
+    fn first_network(&self) -> Option<(&str, &EndpointSettings)> {
+        let mode = self.network_mode();
+        self.own_networks()
+            .find(|(name, _)| *name == mode)
+            .or_else(|| self.own_networks().find(|(_, endpoint)| endpoint.network_id.as_deref() == Some(mode)))
+            .map(|(name, endpoint)| (name.as_str(), endpoint))
+    }
+
+    fn network_mode(&self) -> &str {
+        match self.host.network_mode.as_deref() {
+            None | Some("" | "default") => "bridge",
+            Some(mode) => mode,
+        }
+    }
+
+    fn new_config(&self, image: &str) -> ContainerConfig {
+        let mut config = self.config.clone();
+        config.image = Some(image.to_string());
+        if config.hostname.as_deref() == Some(short(&self.id)) {
+            // The engine took it from the id: the new container gets one from its own.
+            config.hostname = None;
+        }
+        if self.host.uts_mode.as_deref() == Some("host") || peer_of(self.network_mode()).is_some() {
+            // Shown, but the host's or the other container's; the engine refuses to be told.
+            config.hostname = None;
+            config.domainname = None;
+        }
+        if peer_of(self.network_mode()).is_some() {
+            config.exposed_ports = None;
+        }
+        config
+    }
+
+    fn new_host(&self, peers: &BTreeMap<String, String>) -> HostConfig {
+        let mut host = self.host.clone();
+        host.restart_policy = Some(bollard::models::RestartPolicy {
+            name: Some(bollard::models::RestartPolicyNameEnum::NO),
+            maximum_retry_count: Some(0),
+        });
+        for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode].into_iter().flatten() {
+            if let Some(now) = peer_of(mode).and_then(|peer| peers.get(peer)) {
+                *mode = format!("container:{now}");
+            }
+        }
+        host.links = host.links.map(|links| links.iter().map(|link| plain_link(link)).collect());
+        self.keep_volumes(&mut host);
+        host
+    }
+
+    /// Attaches the volumes that it has, also those without a name of their own, by name.
+    ///
+    /// The engine must not fill them from the image (`nocopy`): it would do so where a volume is empty, while the
+    /// container is made, which is a write into a volume that nobody asked for.
+    fn keep_volumes(&self, host: &mut HostConfig) {
+        for mount in host.mounts.iter_mut().flatten().filter(|mount| mount.typ == Some(MountType::VOLUME)) {
+            if mount.source.as_deref().unwrap_or_default().is_empty() {
+                mount.source = self.volume_at(mount.target.as_deref().unwrap_or_default());
+            }
+            mount.volume_options.get_or_insert_default().no_copy = Some(true);
+        }
+        let mut binds: Vec<String> = host.binds.iter().flatten().map(|bind| without_copy(bind)).collect();
+        for volume in self.mounts.iter().filter(|mount| mount.typ.as_deref() == Some("volume")) {
+            let (Some(name), Some(target)) = (&volume.name, &volume.destination) else { continue };
+            if !is_bound(&binds, target) && !is_mounted(host.mounts.as_deref(), target) {
+                let access = if volume.rw == Some(false) { "ro" } else { "rw" };
+                binds.push(format!("{name}:{target}:{access},nocopy"));
+            }
+        }
+        host.binds = if binds.is_empty() { None } else { Some(binds) };
+    }
+
+    fn volume_at(&self, target: &str) -> Option<String> {
+        let mut at = self.mounts.iter().filter(|mount| mount.destination.as_deref() == Some(target));
+        at.find_map(|mount| mount.name.clone())
+    }
+
+    /// What was asked for of an endpoint, without what the engine made of it.
+    fn new_endpoint(&self, endpoint: &EndpointSettings, mac: MacAddress) -> EndpointSettings {
+        let aliases = endpoint.aliases.iter().flatten().filter(|alias| *alias != short(&self.id)).cloned().collect();
+        EndpointSettings {
+            ipam_config: endpoint.ipam_config.clone().filter(|asked| *asked != EndpointIpamConfig::default()),
+            links: endpoint.links.clone(),
+            aliases: Some(aliases).filter(|aliases: &Vec<String>| !aliases.is_empty()),
+            driver_opts: endpoint.driver_opts.clone(),
+            gw_priority: endpoint.gw_priority,
+            mac_address: given_mac(endpoint).filter(|_| mac == MacAddress::OfEndpoint),
+            ..EndpointSettings::default()
+        }
+    }
+}
+
+/// The engine's short form of an id.
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+fn peer_modes(host: &HostConfig) -> impl Iterator<Item = &String> {
+    [&host.network_mode, &host.ipc_mode, &host.pid_mode].into_iter().flatten()
+}
+
+/// The container that a mode refers to.
+fn peer_of(mode: &str) -> Option<&str> {
+    mode.strip_prefix("container:")
+}
+
+/// A link as it is asked for; the engine shows `/other:/self/alias`.
+fn plain_link(link: &str) -> String {
+    match link.split_once(':') {
+        Some((other, alias)) => {
+            let alias = alias.rsplit('/').next().unwrap_or(alias);
+            format!("{}:{alias}", other.trim_start_matches('/'))
+        }
+        None => link.to_string(),
+    }
+}
+
+/// The MAC address if somebody chose it. The engine's own are made from the address of the endpoint (up to Docker 27);
+/// those of later engines cannot be told from chosen ones, and keeping them does no harm: only one of the two
+/// containers runs at a time.
+fn given_mac(endpoint: &EndpointSettings) -> Option<String> {
+    let address: std::net::Ipv4Addr = endpoint.ip_address.as_deref().unwrap_or_default().parse().ok()?;
+    let [a, b, c, d] = address.octets();
+    let made = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
+    endpoint.mac_address.clone().filter(|mac| !mac.is_empty() && *mac != made)
+}
+
+/// A bind of a named volume that is not filled from the image; a bind of a host directory is as it is.
+fn without_copy(bind: &str) -> String {
+    let mut parts = bind.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(name), Some(target), None) if !name.starts_with('/') => format!("{name}:{target}:nocopy"),
+        (Some(name), Some(_), Some(mode)) if !name.starts_with('/') && !mode.split(',').any(|m| m == "nocopy") => {
+            format!("{bind},nocopy")
+        }
+        _ => bind.to_string(),
+    }
+}
+
+fn is_bound(binds: &[String], target: &str) -> bool {
+    binds.iter().any(|bind| bind.split(':').nth(1).is_some_and(|at| same_place(at, target)))
+}
+
+fn is_mounted(mounts: Option<&[Mount]>, target: &str) -> bool {
+    mounts.into_iter().flatten().any(|mount| mount.target.as_deref().is_some_and(|at| same_place(at, target)))
+}
+
+/// The engine shows places in a container cleaned, and binds as they were typed.
+fn same_place(typed: &str, cleaned: &str) -> bool {
+    std::path::Path::new(typed).components().eq(std::path::Path::new(cleaned).components())
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

@@ -1,0 +1,383 @@
+//! Bringing containers back: made anew beside the old one, which goes only when the new one runs.
+//!
+//! A replacement goes through these states, each found again by the names alone after a crash:
+//!
+//! | own name    | retired name | passing name | what happened                              | what comes next          |
+//! |-------------|--------------|--------------|--------------------------------------------|--------------------------|
+//! | original    | –            | –            | nothing, or a crash before `prepare`       | make the replacement     |
+//! | original    | –            | replacement  | prepared                                   | retire the original      |
+//! | –           | original     | replacement  | crash between the renames                  | name the replacement     |
+//! | –           | original     | –            | the engine lost the replacement            | make it from the record  |
+//! | replacement | original     | –            | named, perhaps started                     | start, then remove       |
+//! | replacement | –            | –            | done, or the original vanished by itself   | see that it runs         |
+//! | –           | –            | any          | the original vanished when it was stopped  | name or make, then start |
+
+use std::collections::BTreeMap;
+
+use bollard::models::ContainerInspectResponse;
+use futures_util::future::{join_all, try_join};
+use volsnap_core::{
+    model::{
+        Container, Pinned, Redeploy, RestartPolicy, RestoreId, RunState,
+        container::{is_ours, passing_name, retired_name},
+    },
+    ports::{EngineError, EngineErrorKind},
+};
+
+use crate::{
+    api::{Api, name_of},
+    look::run_state,
+    order::waves,
+    quiesce,
+    record::Record,
+};
+
+type Result<T> = std::result::Result<T, EngineError>;
+
+/// Brings the containers back, each after those that it depends on. One that fails does not keep the others down; the
+/// first failure is reported.
+pub(crate) async fn redeploy(api: &Api, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<()> {
+    let depends_on = pinned.iter().map(|p| (p.container.name.clone(), p.container.depends_on.clone())).collect();
+    let by_name: BTreeMap<&str, &Pinned> = pinned.iter().map(|p| (p.container.name.as_str(), p)).collect();
+    let mut failure = None;
+    let mut replaced = Vec::new();
+    for wave in waves(&depends_on) {
+        let wave: Vec<&Pinned> = wave.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect();
+        let results = join_all(wave.iter().map(|p| bring_back(api, restore, p, how))).await;
+        for (pinned, result) in wave.into_iter().zip(results) {
+            match result {
+                Ok(()) if pinned.is_replaced() && how == Redeploy::Recreate => replaced.push(&pinned.container),
+                Ok(()) => {}
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+    }
+    // The app is up: what follows costs no downtime.
+    for container in replaced {
+        retire(api, restore, container).await?;
+    }
+    api.settle().await?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// Makes the replacement of a container under its passing name, or finds it made.
+pub(crate) async fn prepare(api: &Api, restore: RestoreId, container: &Container) -> Result<()> {
+    make(api, restore, container, Peers::Prepared).await.map(|_| ())
+}
+
+/// Removes what carries a name of the restore and does not run; a retired container whose own name is free gets it
+/// back instead.
+pub(crate) async fn discard(api: &Api, restore: RestoreId) -> Result<()> {
+    let listed = api.list().await?;
+    let names = listed.iter().flat_map(|c| c.names.iter().flatten()).map(|name| name.trim_start_matches('/'));
+    let mut ours: Vec<&str> = names.filter(|name| is_ours(name, restore)).collect();
+    ours.sort_unstable();
+    for name in ours {
+        let Some(seen) = api.inspect(name).await? else { continue };
+        if run_state(seen.state.as_ref()).is_active() {
+            continue;
+        }
+        let own = retired_own_name(name, restore);
+        match own {
+            Some(own) if api.inspect(own).await?.is_none() => api.rename(id(&seen), own).await?,
+            _ => api.remove(id(&seen)).await?,
+        }
+    }
+    Ok(())
+}
+
+fn retired_own_name(name: &str, restore: RestoreId) -> Option<&str> {
+    name.strip_suffix(retired_name("", restore).as_str())
+}
+
+async fn bring_back(api: &Api, restore: RestoreId, pinned: &Pinned, how: Redeploy) -> Result<()> {
+    let container = &pinned.container;
+    match (container.run, how) {
+        (RunState::Stopped, Redeploy::Recreate | Redeploy::Restart) => {
+            quiesce::set_policy(api, &container.id.0, &container.restart_policy).await.map(|_| ())
+        }
+        (RunState::Running | RunState::Paused, Redeploy::Recreate) if pinned.member => {
+            replace(api, restore, container).await
+        }
+        (RunState::Running | RunState::Paused, Redeploy::Recreate | Redeploy::Restart) => {
+            restart(api, restore, pinned).await
+        }
+    }
+}
+
+/// Puts the replacement in place of the original and starts it; the original waits under its retired name.
+async fn replace(api: &Api, restore: RestoreId, container: &Container) -> Result<()> {
+    match switch(api, restore, container).await {
+        Ok(()) => Ok(()),
+        // No answer is no refusal: the new one may be starting right now, and the old one beside it would be two
+        // writers on one volume. Another call looks again.
+        Err(error) if matches!(error.kind, EngineErrorKind::Unreachable | EngineErrorKind::TimedOut) => Err(error),
+        Err(error) => Err(match put_back(api, restore, container).await {
+            Ok(()) => error,
+            Err(back) => {
+                let both =
+                    format!("{}; and the old container could not be brought back: {}", error.message, back.message);
+                EngineError::new(error.kind, both)
+            }
+        }),
+    }
+}
+
+async fn switch(api: &Api, restore: RestoreId, container: &Container) -> Result<()> {
+    let retired = retired_name(&container.name, restore);
+    let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
+    if let Some(old) = old {
+        // Somebody started it: two of them must never work on one volume.
+        quiesce::stop_one(api, &old).await?;
+    }
+    match holder {
+        Some(holder) if id(&holder) != container.id.0 => return run(api, id(&holder), container).await,
+        Some(original) => {
+            let new = make(api, restore, container, Peers::Standing).await?;
+            quiesce::stop_one(api, &original).await?;
+            // A container that removes itself when it stops (`--rm`) has left its name free.
+            retire_name(api, &original, &retired).await?;
+            // A crash here leaves the name to nobody; original and replacement are found under their other names.
+            api.rename(&new, &container.name).await?;
+            run(api, &new, container).await
+        }
+        None => {
+            let new = make(api, restore, container, Peers::Standing).await?;
+            api.rename(&new, &container.name).await?;
+            run(api, &new, container).await
+        }
+    }
+}
+
+async fn retire_name(api: &Api, original: &ContainerInspectResponse, retired: &str) -> Result<()> {
+    match api.rename(id(original), retired).await {
+        Err(error) if error.kind == EngineErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Gives the original its name back and starts it, unless the replacement runs after all.
+async fn put_back(api: &Api, restore: RestoreId, container: &Container) -> Result<()> {
+    let retired = retired_name(&container.name, restore);
+    let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
+    match (holder, old) {
+        (Some(holder), _) if id(&holder) == container.id.0 => run(api, id(&holder), container).await,
+        (Some(holder), Some(old)) if !run_state(holder.state.as_ref()).is_active() => {
+            // Under its passing name it is tried again by the next call, or discarded.
+            api.rename(id(&holder), &passing_name(&container.name, restore)).await?;
+            revive(api, &old, container).await
+        }
+        (None, Some(old)) => revive(api, &old, container).await,
+        (Some(_) | None, None) | (Some(_), Some(_)) => Ok(()),
+    }
+}
+
+async fn revive(api: &Api, old: &ContainerInspectResponse, container: &Container) -> Result<()> {
+    api.rename(id(old), &container.name).await?;
+    run(api, id(old), container).await
+}
+
+/// Starts the container that holds the name, whichever it is.
+async fn restart(api: &Api, restore: RestoreId, pinned: &Pinned) -> Result<()> {
+    let container = &pinned.container;
+    if let Some(holder) = api.inspect(&container.name).await? {
+        return run(api, id(&holder), container).await;
+    }
+    let retired = retired_name(&container.name, restore);
+    if let Some(old) = api.inspect(&retired).await? {
+        return revive(api, &old, container).await;
+    }
+    if !pinned.member {
+        return Ok(());
+    }
+    let new = make(api, restore, container, Peers::Standing).await?;
+    api.rename(&new, &container.name).await?;
+    run(api, &new, container).await
+}
+
+/// Starts a container and gives it what was recorded: its restart policy, and the frost.
+async fn run(api: &Api, id: &str, container: &Container) -> Result<()> {
+    let gone = |error: &EngineError| error.kind == EngineErrorKind::NotFound;
+    if let Err(error) = api.start(id).await {
+        // Paused by an earlier call, it cannot be started but runs.
+        match api.inspect(id).await? {
+            Some(seen) if run_state(seen.state.as_ref()).is_active() => {}
+            Some(_) | None => return Err(error),
+        }
+    }
+    let policy = &container.restart_policy;
+    let Some(seen) = quiesce::set_policy(api, id, policy).await? else { return Ok(()) };
+    if !run_state(seen.state.as_ref()).is_active() && would_restart(policy, &seen) {
+        // It ended before it had its policy, so that the engine let it lie.
+        api.start(id).await?;
+    }
+    match container.run {
+        RunState::Paused => match quiesce::pause_one(api, id).await {
+            // It ended at once by itself and, with `--rm`, is gone.
+            Err(error) if gone(&error) => Ok(()),
+            other => other.map(|_| ()),
+        },
+        RunState::Running | RunState::Stopped => Ok(()),
+    }
+}
+
+fn would_restart(policy: &RestartPolicy, seen: &ContainerInspectResponse) -> bool {
+    let exit_code = seen.state.as_ref().and_then(|state| state.exit_code).unwrap_or_default();
+    match policy.name.as_str() {
+        "always" | "unless-stopped" => true,
+        "on-failure" => exit_code != 0,
+        _ => false,
+    }
+}
+
+/// Removes the original, its replacement standing under its name.
+async fn retire(api: &Api, restore: RestoreId, container: &Container) -> Result<()> {
+    let Some(old) = api.inspect(&retired_name(&container.name, restore)).await? else { return Ok(()) };
+    quiesce::stop_one(api, &old).await?;
+    api.remove(id(&old)).await
+}
+
+/// Which containers a replacement may refer to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peers {
+    /// Their replacements, where they are prepared already.
+    Prepared,
+    /// Those that hold the names.
+    Standing,
+}
+
+/// Makes the replacement, or completes the one that stands, and gives its id.
+async fn make(api: &Api, restore: RestoreId, container: &Container, which: Peers) -> Result<String> {
+    let record = Record::of(container)?;
+    let peers = peers(api, restore, &record, which).await?;
+    let name = passing_name(&container.name, restore);
+    let standing = match api.inspect(&name).await? {
+        Some(made) if fits(&made, container, &record, &peers) => Some(made),
+        Some(other) => {
+            quiesce::stop_one(api, &other).await?;
+            api.remove(id(&other)).await?;
+            None
+        }
+        None => None,
+    };
+    let made = match standing {
+        Some(made) => made,
+        None => create(api, &name, container, &record, &peers).await?,
+    };
+    // A crash while it was connected leaves it in fewer networks than the original.
+    join_networks(api, &record, &made).await?;
+    Ok(id(&made).to_string())
+}
+
+/// Whether a container that was made by an earlier call can be used as it is.
+fn fits(
+    made: &ContainerInspectResponse,
+    container: &Container,
+    record: &Record,
+    peers: &BTreeMap<String, String>,
+) -> bool {
+    made.image.as_deref() == Some(container.image_id.as_str())
+        && !run_state(made.state.as_ref()).is_active()
+        && made.host_config.as_ref().is_some_and(|host| record.refers_like(host, peers))
+}
+
+/// Creates the container at the recorded content: by the name that was asked for if that still stands for it, so that
+/// it looks as before; otherwise by id.
+async fn create(
+    api: &Api,
+    name: &str,
+    container: &Container,
+    record: &Record,
+    peers: &BTreeMap<String, String>,
+) -> Result<ContainerInspectResponse> {
+    let asked = match api.image_id(&container.image).await? {
+        Some(now) if now == container.image_id => Some(container.image.as_str()),
+        Some(_) | None => None,
+    };
+    for image in asked.into_iter().chain([container.image_id.as_str()]) {
+        let id = api.create(name, &record.create_body(image, peers, api.mac())?).await?;
+        match api.inspect(&id).await? {
+            Some(made) if made.image.as_deref() == Some(container.image_id.as_str()) => return Ok(made),
+            // The name moved to another content in this very moment.
+            Some(_) | None => api.remove(&id).await?,
+        }
+    }
+    Err(EngineError::new(
+        EngineErrorKind::Failed,
+        format!("container {name} was made from another image than {}", container.image_id),
+    ))
+}
+
+/// Connects it to the networks that it lacks, and takes it from those that it should not be in.
+async fn join_networks(api: &Api, record: &Record, made: &ContainerInspectResponse) -> Result<()> {
+    let wanted = record.network_names();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let networks = made.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let mut present: Vec<&String> = networks.into_iter().flat_map(|networks| networks.keys()).collect();
+    present.sort();
+    for extra in present.iter().filter(|name| !wanted.contains(**name)) {
+        api.disconnect_network(extra, id(made)).await?;
+    }
+    for (name, endpoint) in record.further_networks(api.mac()) {
+        if !present.contains(&&name) {
+            api.connect_network(&name, id(made), endpoint).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The containers that the record's references stand for now.
+async fn peers(api: &Api, restore: RestoreId, record: &Record, which: Peers) -> Result<BTreeMap<String, String>> {
+    let mut now = BTreeMap::new();
+    for (reference, name) in record.peers() {
+        let replacement = match which {
+            Peers::Prepared => api.inspect(&passing_name(name, restore)).await?,
+            Peers::Standing => None,
+        };
+        let peer = match replacement {
+            Some(replacement) => Some(replacement),
+            None => api.inspect(name).await?,
+        };
+        if let Some(peer) = peer {
+            now.insert(reference.clone(), id(&peer).to_string());
+        }
+    }
+    Ok(now)
+}
+
+/// An inspected container's id; the engine always gives one, and an empty one matches nothing.
+fn id(seen: &ContainerInspectResponse) -> &str {
+    seen.id.as_deref().unwrap_or_else(|| name_of(seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::ContainerState;
+
+    use super::*;
+
+    #[test]
+    fn a_retired_name_gives_the_own_name_back() {
+        let restore: RestoreId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        assert_eq!(retired_own_name(&retired_name("web", restore), restore), Some("web"));
+        assert_eq!(retired_own_name(&passing_name("web", restore), restore), None);
+        let other: RestoreId = "01890a5d-ac96-774b-bcce-b302099a8058".parse().unwrap();
+        assert_eq!(retired_own_name(&retired_name("web", restore), other), None);
+    }
+
+    #[test]
+    fn what_the_engine_would_have_restarted_is_started_again() {
+        let ended = |code| ContainerInspectResponse {
+            state: Some(ContainerState { exit_code: Some(code), ..Default::default() }),
+            ..Default::default()
+        };
+        let policy = |name: &str| RestartPolicy { name: name.into(), retries_max: 0 };
+        assert!(would_restart(&policy("always"), &ended(0)));
+        assert!(would_restart(&policy("unless-stopped"), &ended(1)));
+        assert!(would_restart(&policy("on-failure"), &ended(1)));
+        assert!(!would_restart(&policy("on-failure"), &ended(0)));
+        assert!(!would_restart(&RestartPolicy::never(), &ended(1)));
+    }
+}
