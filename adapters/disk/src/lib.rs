@@ -1,1 +1,26 @@
 //! The Filesystem port on real disks, the archive format, and the system clock.
+//!
+//! [`Disk`] answers the port; all its work is blocking system calls on descriptors, off the runtime's own threads.
+//! Nothing is remembered between two calls that can be seen on the disk.
+
+mod disk;
+
+mod archive;
+mod tree;
+
+mod journal;
+mod locate;
+mod lock;
+mod mounts;
+mod names;
+mod state;
+
+mod blocking;
+mod errno;
+mod handles;
+
+mod clock;
+mod host;
+
+pub use clock::SystemClock;
+pub use disk::Disk;

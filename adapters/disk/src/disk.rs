@@ -1,0 +1,218 @@
+//! The disks of this host, with the state directory among them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use volsnap_core::{
+    model::{
+        ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
+    },
+    ports::{ArchiveSource, DraftArchive, Filesystem, FsError, FsOp, Lease, StageJob, Staged, Verified, Watch},
+};
+
+use crate::{
+    archive,
+    blocking::{blocking, watched},
+    host,
+    journal::Journals,
+    locate,
+    lock::{Held, Locks},
+    names,
+    state::State,
+    tree,
+};
+
+/// The [`Filesystem`] of this host.
+///
+/// Clones share their locks. Every call runs on a thread that may block and comes to its end there also if its future
+/// is dropped; the locks that were held when it began last until then.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    state: State,
+    locks: Locks,
+}
+
+impl Disk {
+    /// Opens the state directory at an absolute path; makes it, only for its owner's eyes, if it is not there. Blocks
+    /// for a few system calls.
+    pub fn open(state_dir: &Path) -> Result<Disk, FsError> {
+        Ok(Disk { state: State::open(state_dir)?, locks: Locks::default() })
+    }
+
+    /// Runs a call on a thread that may block, under the locks that are held now.
+    async fn run<T: Send + 'static>(
+        &self,
+        op: FsOp,
+        path: &Path,
+        work: impl FnOnce(&Path) -> Result<T, FsError> + Send + 'static,
+    ) -> Result<T, FsError> {
+        let (held, owned) = (self.locks.keep(), path.to_path_buf());
+        blocking(op, path, move || under(held, || work(&owned))).await
+    }
+
+    /// The same for long work, which ends early when nobody waits for it any more.
+    async fn run_watched<T: Send + 'static>(
+        &self,
+        op: FsOp,
+        path: &Path,
+        watch: Watch,
+        work: impl FnOnce(&Path, &Watch) -> Result<T, FsError> + Send + 'static,
+    ) -> Result<T, FsError> {
+        let (held, owned) = (self.locks.keep(), path.to_path_buf());
+        watched(op, path, watch, move |watch| under(held, || work(&owned, watch))).await
+    }
+
+    async fn with_journals<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Journals) -> Result<T, FsError> + Send + 'static,
+    ) -> Result<T, FsError> {
+        self.run(FsOp::Journal, &self.state.journals(), |dir| work(&Journals::open(dir)?)).await
+    }
+}
+
+/// Does `work` and lets go of the locks when it is done, before anybody hears of it.
+fn under<T>(held: Vec<Arc<Held>>, work: impl FnOnce() -> T) -> T {
+    let result = work();
+    drop(held);
+    result
+}
+
+#[async_trait]
+impl Filesystem for Disk {
+    fn host(&self) -> String {
+        host::machine_id()
+    }
+
+    fn state_dir(&self) -> PathBuf {
+        self.state.root().to_path_buf()
+    }
+
+    async fn locate(&self, path: &Path) -> Result<Location, FsError> {
+        self.run(FsOp::Look, path, locate::locate).await
+    }
+
+    async fn space(&self, dir: &Path) -> Result<(FilesystemInfo, Space), FsError> {
+        self.run(FsOp::Look, dir, locate::space).await
+    }
+
+    async fn measure(&self, root: &Path) -> Result<TreeSize, FsError> {
+        self.run(FsOp::Look, root, tree::measure).await
+    }
+
+    async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError> {
+        let Some(first) = dirs.first() else { return Ok(()) };
+        let dirs = dirs.to_vec();
+        self.run(FsOp::Settle, first, move |_| names::settle(&dirs)).await
+    }
+
+    async fn look(&self, path: &Path) -> Result<Sight, FsError> {
+        self.run(FsOp::Look, path, names::look).await
+    }
+
+    async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {
+        let path = self.state.archive(job.workload, job.snapshot);
+        let job = job.clone();
+        self.run_watched(FsOp::Stage, &path, watch, move |path, watch| archive::stage(path, &job, watch)).await
+    }
+
+    async fn exchange(&self, a: &Path, b: &Path) -> Result<(), FsError> {
+        let b = b.to_path_buf();
+        self.run(FsOp::Exchange, a, move |a| names::exchange(a, &b)).await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        let to = to.to_path_buf();
+        self.run(FsOp::Rename, from, move |from| names::rename(from, &to)).await
+    }
+
+    async fn remove_empty(&self, dir: &Path) -> Result<(), FsError> {
+        self.run(FsOp::Remove, dir, names::remove_empty).await
+    }
+
+    async fn discard(&self, restore: RestoreId, private: &Path) -> Result<(), FsError> {
+        self.run(FsOp::Remove, private, move |private| names::discard(restore, private)).await
+    }
+
+    async fn draft_archive(
+        &self,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: Watch,
+    ) -> Result<Box<dyn DraftArchive>, FsError> {
+        let (state, manifest, sources) = (self.state.clone(), manifest.clone(), sources.to_vec());
+        let path = self.state.archives(manifest.workload);
+        let held = self.locks.keep();
+        let draft = self.run_watched(FsOp::Archive, &path, watch, move |_, watch| {
+            archive::draft(&state.make_archives(manifest.workload)?, &manifest, &sources, watch)
+        });
+        Ok(Box::new(Draft { draft: draft.await?, held }))
+    }
+
+    async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError> {
+        self.run(FsOp::Archive, &self.state.archive(workload, snapshot), archive::summary).await
+    }
+
+    async fn verify_archive(
+        &self,
+        workload: WorkloadId,
+        snapshot: SnapshotId,
+        watch: Watch,
+    ) -> Result<Verified, FsError> {
+        self.run_watched(FsOp::Archive, &self.state.archive(workload, snapshot), watch, archive::verify).await
+    }
+
+    fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
+        self.state.archive(workload, snapshot)
+    }
+
+    async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {
+        let state = self.state.clone();
+        self.run(FsOp::Remove, self.state.root(), move |_| state.remove_archive(workload, snapshot)).await
+    }
+
+    async fn sweep_drafts(&self, workload: WorkloadId) -> Result<(), FsError> {
+        let state = self.state.clone();
+        self.run(FsOp::Remove, self.state.root(), move |_| state.sweep_drafts(workload)).await
+    }
+
+    async fn journals(&self) -> Result<Vec<WorkloadId>, FsError> {
+        self.with_journals(Journals::list).await
+    }
+
+    async fn read_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
+        self.with_journals(move |journals| journals.read(workload)).await
+    }
+
+    async fn write_journal(&self, workload: WorkloadId, bytes: &[u8]) -> Result<(), FsError> {
+        let bytes = bytes.to_vec();
+        self.with_journals(move |journals| journals.write(workload, &bytes)).await
+    }
+
+    async fn remove_journal(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.with_journals(move |journals| journals.remove(workload)).await
+    }
+
+    async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
+        let locks = self.locks.clone();
+        self.run(FsOp::Lock, &self.state.locks(), move |dir| locks.take(dir, workload)).await
+    }
+}
+
+/// A draft that keeps the locks under which it was begun: nobody sweeps it away while it is sealed.
+struct Draft {
+    draft: Box<dyn DraftArchive>,
+    held: Vec<Arc<Held>>,
+}
+
+#[async_trait]
+impl DraftArchive for Draft {
+    async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
+        let Draft { draft, held } = *self;
+        let sealed = draft.seal(quiesced_ms).await;
+        drop(held);
+        sealed
+    }
+}

@@ -1,0 +1,193 @@
+//! Names on disk: making them durable, looking at them, renaming and removing them.
+
+use std::path::{Path, PathBuf};
+
+use rustix::{
+    fs::{AtFlags, Dir, RenameFlags, renameat, renameat_with, unlinkat},
+    io::Errno,
+};
+use volsnap_core::{
+    model::{
+        RestoreId, Sight,
+        place::{PRIVATE_PREFIX, private_dir},
+    },
+    ports::{FsError, FsErrorKind, FsOp},
+};
+
+use crate::{
+    errno::fs_error,
+    handles::{Name, identity, is_dir, stat, stat_fd, sync, try_open_dir},
+    tree,
+};
+
+/// Makes the names in these directories durable.
+///
+/// Each directory is synced by itself, not its whole filesystem: `syncfs` would also wait for the dirty data of
+/// everybody else, and this is called while the app is down. What is staged was synced when it was staged.
+pub(crate) fn settle(dirs: &[PathBuf]) -> Result<(), FsError> {
+    for dir in dirs {
+        match try_open_dir(dir) {
+            Ok(fd) => sync(FsOp::Settle, dir, fd)?,
+            Err(Errno::NOENT) => {}
+            // Nothing was synced, so no report of lost writes was used up: the kind is that of the failed opening.
+            Err(errno) => return Err(fs_error(FsOp::Settle, dir, errno)),
+        }
+    }
+    Ok(())
+}
+
+/// What a name holds. Only "no such file" is absence: a name that cannot be looked at may hold the last copy.
+pub(crate) fn look(path: &Path) -> Result<Sight, FsError> {
+    let fail = |errno| fs_error(FsOp::Look, path, errno);
+    let fd = match try_open_dir(path) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT) => return Ok(Sight::Absent),
+        // Either the name holds something else, or something above it is no directory: looking at the name tells.
+        Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {
+            let found = stat(path).map_err(fail)?;
+            return if is_dir(&found) { Err(fail(errno)) } else { Ok(Sight::Other) };
+        }
+        Err(errno) => return Err(fail(errno)),
+    };
+    // Identity and contents are of one open directory, whatever happens to the name meanwhile.
+    let identity = identity(&stat_fd(&fd).map_err(fail)?);
+    for entry in Dir::read_from(&fd).map_err(fail)? {
+        if !matches!(entry.map_err(fail)?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(Sight::Directory { identity, empty: false });
+        }
+    }
+    Ok(Sight::Directory { identity, empty: true })
+}
+
+/// Exchanges two existing names in one system call: a crash leaves them as they were or exchanged.
+pub(crate) fn exchange(a: &Path, b: &Path) -> Result<(), FsError> {
+    let (a, b) = (Name::open(FsOp::Exchange, a)?, Name::open(FsOp::Exchange, b)?);
+    renameat_with(&a.parent, &a.name, &b.parent, &b.name, RenameFlags::EXCHANGE)
+        .map_err(|errno| between(FsOp::Exchange, &a, &b, errno))
+}
+
+/// Renames a directory to a free name.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    let (a, b) = (Name::open(FsOp::Rename, from)?, Name::open(FsOp::Rename, to)?);
+    match renameat_with(&a.parent, &a.name, &b.parent, &b.name, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::INVAL | Errno::NOSYS) => rename_after_looking(&a, &b),
+        Err(errno) => Err(between(FsOp::Rename, &a, &b, errno)),
+    }
+}
+
+/// For filesystems without a no-replace rename. Between the look and the rename somebody may make `to`: a plain rename
+/// of a directory then replaces an empty directory and nothing else, and an empty one holds nothing to lose.
+fn rename_after_looking(a: &Name, b: &Name) -> Result<(), FsError> {
+    match (look(&a.path)?, look(&b.path)?) {
+        (Sight::Directory { .. }, Sight::Absent) => {
+            renameat(&a.parent, &a.name, &b.parent, &b.name).map_err(|errno| between(FsOp::Rename, a, b, errno))
+        }
+        (Sight::Absent, _) => Err(a.error(FsOp::Rename, Errno::NOENT)),
+        (Sight::Other, _) => Err(a.error(FsOp::Rename, Errno::INVAL)),
+        (Sight::Directory { .. }, Sight::Directory { .. } | Sight::Other) => Err(b.error(FsOp::Rename, Errno::EXIST)),
+    }
+}
+
+/// An error between two names says both.
+fn between(op: FsOp, a: &Name, b: &Name, errno: Errno) -> FsError {
+    let error = a.error(op, errno);
+    let message = format!("with {}: {}", b.path.display(), error.message);
+    FsError { message, ..error }
+}
+
+/// Removes an empty directory.
+pub(crate) fn remove_empty(dir: &Path) -> Result<(), FsError> {
+    let name = Name::open(FsOp::Remove, dir)?;
+    unlinkat(&name.parent, &name.name, AtFlags::REMOVEDIR).map_err(|errno| name.error(FsOp::Remove, errno))
+}
+
+/// Removes a private directory of this restore with all that is in it.
+///
+/// The removal is not durable on return: the next survey settles the parent, and what a power cut brings back has the
+/// same name and is discarded again.
+pub(crate) fn discard(restore: RestoreId, private: &Path) -> Result<(), FsError> {
+    if !is_private(restore, private) {
+        let message = format!("not a private directory of restore {restore}; nothing else is ever removed");
+        return Err(FsError::new(FsErrorKind::Denied, FsOp::Remove, private, message));
+    }
+    match look(private)? {
+        Sight::Absent => Ok(()),
+        Sight::Directory { .. } => tree::remove(private),
+        Sight::Other => Err(fs_error(FsOp::Remove, private, Errno::NOTDIR)),
+    }
+}
+
+/// Whether [`private_dir`] gives this name for some volume of the restore.
+fn is_private(restore: RestoreId, path: &Path) -> bool {
+    let index = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.strip_prefix(PRIVATE_PREFIX))
+        .and_then(|name| name.rsplit_once('-'))
+        .and_then(|(_, digits)| digits.parse::<usize>().ok());
+    path.is_absolute() && index.is_some_and(|index| private_dir(path, restore, index) == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_names_that_this_restore_gives_are_private() {
+        let restore = RestoreId(Uuid::from_u128(7));
+        let simple = restore.0.simple();
+        assert!(is_private(restore, Path::new(&format!("/data/.volsnap-{simple}-0"))));
+        assert!(is_private(restore, Path::new(&format!("/data/.volsnap-{simple}-12"))));
+        let other = RestoreId(Uuid::from_u128(8)).0.simple();
+        for name in [
+            format!("/data/.volsnap-{other}-0"),
+            format!("/data/.volsnap-{simple}-00"),
+            format!("/data/.volsnap-{simple}-+1"),
+            format!("/data/.volsnap-{simple}-"),
+            format!("/data/.volsnap-{simple}"),
+            format!("/data/.volsnap-{simple}-0/staged"),
+            format!("/data/.volsnap-{simple}-0/.."),
+            format!("data/.volsnap-{simple}-0"),
+            "/data".into(),
+            "/".into(),
+        ] {
+            assert!(!is_private(restore, Path::new(&name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_private_directory_is_kept_with_what_it_points_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let restore = RestoreId(Uuid::from_u128(7));
+        fs::create_dir(dir.path().join("precious")).unwrap();
+        let private = private_dir(&dir.path().join("live"), restore, 0);
+        std::os::unix::fs::symlink("precious", &private).unwrap();
+        discard(restore, &private).unwrap_err();
+        assert!(dir.path().join("precious").exists() && private.is_symlink());
+    }
+
+    #[test]
+    fn a_name_below_a_file_is_an_error_and_not_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "x").unwrap();
+        assert_eq!(look(&dir.path().join("file/live")).unwrap_err().kind, FsErrorKind::Io);
+        assert_eq!(look(&dir.path().join("file")).unwrap(), Sight::Other);
+    }
+
+    #[test]
+    fn without_a_no_replace_rename_an_occupied_name_is_still_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to, free] = ["from", "to", "free"].map(|name| dir.path().join(name));
+        fs::create_dir(&from).unwrap();
+        fs::create_dir(&to).unwrap();
+        let open = |path: &Path| Name::open(FsOp::Rename, path).unwrap();
+        assert_eq!(rename_after_looking(&open(&from), &open(&to)).unwrap_err().kind, FsErrorKind::Exists);
+        rename_after_looking(&open(&from), &open(&free)).unwrap();
+        assert!(free.exists() && !from.exists());
+    }
+}
