@@ -33,3 +33,11 @@ fn words(command: &Command) -> String {
     let arguments = command.get_args().map(|a| a.to_string_lossy().into_owned());
     std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
 }
+
+/// Runs a command to its end and says nothing unless it fails.
+pub fn run_quietly(mut command: Command) -> Outcome {
+    let name = words(&command);
+    let output = command.stdin(Stdio::null()).output().map_err(|e| format!("cannot run `{name}`: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("`{name}` failed: {}", said.trim())) }
+}

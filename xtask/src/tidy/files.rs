@@ -34,7 +34,8 @@ type Problem = (usize, String);
 
 fn shape(file: &Text) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if !file.text.starts_with("//! ") {
+    // Or with a document that tells it.
+    if !["//! ", "#![doc = include_str!("].iter().any(|begin| file.text.starts_with(begin)) {
         problems.push((1, "does not begin with `//!` and its purpose".to_string()));
     }
     let lines = file.text.lines().count();
@@ -88,6 +89,7 @@ mod tests {
     #[test]
     fn a_source_file_begins_with_its_purpose() {
         assert_eq!(count("a.rs", "//! What it is for.\n"), 0);
+        assert_eq!(count("a.rs", "#![doc = include_str!(\"../README.md\")]\n"), 0);
         assert_eq!(count("a.rs", "use std::fmt;\n"), 1);
         assert_eq!(count("a.sh", "echo\n"), 0);
     }
