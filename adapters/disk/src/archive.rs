@@ -1,22 +1,28 @@
-use std::path::Path;
-use volsnap_core::{model::*, ports::*};
-fn no<T>(p: &Path) -> Result<T, FsError> {
-    Err(FsError::new(FsErrorKind::Io, FsOp::Archive, p, "stub"))
-}
-pub(crate) fn draft(
-    dir: &Path,
-    _: &Manifest,
-    _: &[ArchiveSource],
-    _: &Watch,
-) -> Result<Box<dyn DraftArchive>, FsError> {
-    no(dir)
-}
-pub(crate) fn summary(p: &Path) -> Result<ArchiveSummary, FsError> {
-    no(p)
-}
-pub(crate) fn verify(p: &Path, _: &Watch) -> Result<Verified, FsError> {
-    no(p)
-}
-pub(crate) fn stage(p: &Path, _: &StageJob, _: &Watch) -> Result<Staged, FsError> {
-    no(p)
-}
+//! Archives: many independent zstd frames of one PAX tar stream, with an index at the end (see the crate's README).
+
+mod acl;
+mod compress;
+mod decompress;
+mod draft;
+mod extract;
+mod format;
+mod header;
+mod member;
+mod name;
+mod open;
+mod pax;
+mod pipeline;
+mod progress;
+mod read;
+mod source;
+mod stage;
+mod stream;
+mod verify;
+mod xattr;
+
+pub use draft::draft;
+pub use stage::stage;
+pub use verify::{summary, verify};
+
+#[cfg(test)]
+mod tests;

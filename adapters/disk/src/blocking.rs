@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use tokio::task::JoinError;
 use volsnap_core::ports::{FsError, FsErrorKind, FsOp, Observer, Progress, Watch};
 
 /// Runs `work` on a thread that may block. If the future is dropped, the work ends by itself.
@@ -16,16 +17,20 @@ pub(crate) async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, FsError> + Send + 'static,
 ) -> Result<T, FsError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            let message = match error.try_into_panic() {
-                Ok(payload) => format!("a fault of volsnap: {}", panic_words(&*payload)),
-                Err(error) => format!("the work was given up: {error}"),
-            };
-            Err(FsError::new(FsErrorKind::Io, op, path, message))
-        }
-    }
+    ended(op, path, tokio::task::spawn_blocking(work).await)
+}
+
+/// The result of a task. One that panicked, or that a runtime gave up at its end, is an error and not a panic here.
+pub(crate) fn ended<T>(op: FsOp, path: &Path, task: Result<Result<T, FsError>, JoinError>) -> Result<T, FsError> {
+    let error = match task {
+        Ok(result) => return result,
+        Err(error) => error,
+    };
+    let message = match error.try_into_panic() {
+        Ok(payload) => format!("a fault of volsnap: {}", panic_words(&*payload)),
+        Err(error) => format!("the work was given up: {error}"),
+    };
+    Err(FsError::new(FsErrorKind::Io, op, path, message))
 }
 
 /// Runs long `work` with a watch that also asks for the end when the future is dropped: a tree that nobody waits for

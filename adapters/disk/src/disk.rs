@@ -15,7 +15,7 @@ use volsnap_core::{
 
 use crate::{
     archive,
-    blocking::{blocking, watched},
+    blocking::{blocking, ended, watched},
     host,
     journal::Journals,
     locate,
@@ -143,12 +143,12 @@ impl Filesystem for Disk {
         watch: Watch,
     ) -> Result<Box<dyn DraftArchive>, FsError> {
         let (state, manifest, sources) = (self.state.clone(), manifest.clone(), sources.to_vec());
-        let path = self.state.archives(manifest.workload);
+        let path = self.state.archive(manifest.workload, manifest.snapshot);
         let held = self.locks.keep();
         let draft = self.run_watched(FsOp::Archive, &path, watch, move |_, watch| {
             archive::draft(&state.make_archives(manifest.workload)?, &manifest, &sources, watch)
         });
-        Ok(Box::new(Draft { draft: draft.await?, held }))
+        Ok(Box::new(Draft { draft: draft.await?, held, path }))
     }
 
     async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError> {
@@ -203,6 +203,7 @@ impl Filesystem for Disk {
 
 /// A draft that keeps the locks under which it was begun: nobody sweeps it away while it is sealed.
 struct Draft {
+    path: PathBuf,
     draft: Box<dyn DraftArchive>,
     held: Vec<Arc<Held>>,
 }
@@ -210,9 +211,13 @@ struct Draft {
 #[async_trait]
 impl DraftArchive for Draft {
     async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
-        let Draft { draft, held } = *self;
-        let sealed = draft.seal(quiesced_ms).await;
-        drop(held);
-        sealed
+        let Draft { path, draft, held } = *self;
+        // A task of its own comes to its end, with the locks, also if nobody waits for it any more.
+        let sealing = tokio::spawn(async move {
+            let sealed = draft.seal(quiesced_ms).await;
+            drop(held);
+            sealed
+        });
+        ended(FsOp::Archive, &path, sealing.await)
     }
 }

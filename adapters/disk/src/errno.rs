@@ -24,7 +24,8 @@ pub(crate) fn sync_error(op: FsOp, path: impl Into<PathBuf>, errno: Errno) -> Fs
     FsError::new(FsErrorKind::SyncFailed, op, path, format!("sync failed: {}", words(errno)))
 }
 
-fn kind(errno: Errno) -> FsErrorKind {
+/// What kind of failure a number tells of. A failed sync is none of them: see [`sync_error`].
+pub(crate) fn kind(errno: Errno) -> FsErrorKind {
     match errno {
         Errno::NOENT => FsErrorKind::NotFound,
         Errno::EXIST | Errno::NOTEMPTY => FsErrorKind::Exists,

@@ -131,8 +131,9 @@ fn is_private(restore: RestoreId, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
     use uuid::Uuid;
 
     use super::*;
@@ -177,6 +178,37 @@ mod tests {
         fs::write(dir.path().join("file"), "x").unwrap();
         assert_eq!(look(&dir.path().join("file/live")).unwrap_err().kind, FsErrorKind::Io);
         assert_eq!(look(&dir.path().join("file")).unwrap(), Sight::Other);
+    }
+
+    #[test]
+    fn a_name_below_an_unreadable_directory_is_an_error_and_not_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let closed = dir.path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let _ordinary = OrdinaryRights::take();
+        assert_eq!(look(&closed.join("live")).unwrap_err().kind, FsErrorKind::Denied);
+        assert_eq!(look(&closed).unwrap_err().kind, FsErrorKind::Denied);
+        assert_eq!(crate::locate::locate(&closed.join("live")).unwrap_err().kind, FsErrorKind::Denied);
+        assert!(!crate::locate::locate(&closed).unwrap().parent_writable, "a directory that cannot be moved");
+    }
+
+    /// Without root's pass through permissions, on this thread, until dropped.
+    struct OrdinaryRights(CapabilitySets);
+
+    impl OrdinaryRights {
+        fn take() -> Self {
+            let before = capabilities(None).unwrap();
+            let effective = before.effective - CapabilitySet::DAC_OVERRIDE - CapabilitySet::DAC_READ_SEARCH;
+            set_capabilities(None, CapabilitySets { effective, ..before }).unwrap();
+            OrdinaryRights(before)
+        }
+    }
+
+    impl Drop for OrdinaryRights {
+        fn drop(&mut self) {
+            set_capabilities(None, self.0).unwrap();
+        }
     }
 
     #[test]

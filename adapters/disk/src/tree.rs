@@ -1,8 +1,166 @@
-use std::path::Path;
-use volsnap_core::{model::*, ports::*};
-pub(crate) fn measure(_: &Path) -> Result<TreeSize, FsError> {
-    Ok(TreeSize::default())
+//! Directory trees by descriptor: measuring and removing them without following a link or leaving the filesystem.
+
+mod error;
+mod ladder;
+mod walk;
+
+use std::{collections::HashSet, path::Path};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags},
+    io::Errno,
+};
+use volsnap_core::{
+    model::{TreeSize, place::PRIVATE_PREFIX},
+    ports::{FsError, FsErrorKind, FsOp},
+};
+
+pub(crate) use error::Trouble;
+pub(crate) use ladder::Ladder;
+pub(crate) use walk::{Entry, Visitor, device, file_type, mount, stat, walk};
+
+/// Whether an archive leaves out this name at a volume's root: what a filesystem or volsnap itself put there.
+pub(crate) fn is_left_out(name: &[u8]) -> bool {
+    name == b"lost+found" || name.starts_with(PRIVATE_PREFIX.as_bytes())
 }
-pub(crate) fn remove(p: &Path) -> Result<(), FsError> {
-    std::fs::remove_dir_all(p).map_err(|e| crate::errno::io_error(FsOp::Remove, p, &e))
+
+/// The size of the tree below `root`, without what an archive leaves out.
+///
+/// Entries that vanish meanwhile and other filesystems mounted inside are not counted.
+///
+/// # Errors
+/// [`FsErrorKind::NotFound`] if there is no such directory, or whatever reading it gives.
+pub fn measure(root: &Path) -> Result<TreeSize, FsError> {
+    let trouble = Trouble::new(FsOp::Look, root);
+    let mut measuring =
+        Measuring { trouble: &trouble, size: TreeSize { entries: 1, ..TreeSize::default() }, links: HashSet::new() };
+    walk(open_root(root, &trouble)?, &trouble, &mut measuring)?;
+    Ok(measuring.size)
 }
+
+struct Measuring<'a> {
+    trouble: &'a Trouble,
+    size: TreeSize,
+    /// Files with several names that were counted already.
+    links: HashSet<(u64, u64)>,
+}
+
+impl Visitor for Measuring<'_> {
+    fn wants(&self, depth: usize, name: &[u8]) -> bool {
+        depth > 0 || !is_left_out(name)
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        let kind = file_type(entry.stat);
+        if kind == FileType::Socket {
+            return Ok(());
+        }
+        self.size.entries += 1;
+        if kind == FileType::RegularFile
+            && (entry.stat.stx_nlink < 2 || self.links.insert((device(entry.stat), entry.stat.stx_ino)))
+        {
+            self.size.bytes += entry.stat.stx_size;
+            self.size.bytes_allocated += entry.stat.stx_blocks * 512;
+        }
+        Ok(())
+    }
+
+    fn mounted(&mut self, path: &[u8]) -> Result<(), FsError> {
+        let place = self.trouble.path().join(Trouble::show(path));
+        tracing::debug!(place = %place.display(), "another filesystem is mounted here and not measured");
+        Ok(())
+    }
+}
+
+/// Removes `dir` with all that is in it. Absent is success.
+///
+/// A crash in the middle leaves a smaller tree under the same name, and the next call goes on with it.
+///
+/// # Errors
+/// [`FsErrorKind::Unsupported`] if another filesystem is mounted inside: nothing of it is touched.
+pub fn remove(dir: &Path) -> Result<(), FsError> {
+    let trouble = Trouble::new(FsOp::Remove, dir);
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
+        return Err(FsError::new(FsErrorKind::Unsupported, FsOp::Remove, dir, "this is no name within a directory"));
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = match rustix::fs::open(parent, flags, Mode::empty()) {
+        Ok(parent) => parent,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(trouble.errno("open the parent directory", error)),
+    };
+    let root = match rustix::fs::openat(&parent, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(root) => root,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(trouble.errno("open", error)),
+    };
+    let inside = stat(&root, c"").map_err(|e| trouble.errno("look at", e))?;
+    let outside = stat(&parent, c"").map_err(|e| trouble.errno("look at the parent directory", e))?;
+    if mount(&inside) != mount(&outside) {
+        return Err(other_filesystem(dir));
+    }
+    walk(root, &trouble, &mut Removing { trouble: &trouble })?;
+    match rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(trouble.errno("remove", error)),
+    }
+}
+
+struct Removing<'a> {
+    trouble: &'a Trouble,
+}
+
+impl Visitor for Removing<'_> {
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        if file_type(entry.stat) != FileType::Directory {
+            return self.unlink(entry, AtFlags::empty());
+        }
+        if let Some(fd) = entry.opened
+            && u32::from(entry.stat.stx_mode) & 0o700 != 0o700
+        {
+            // Only matters to a user who is not root; if it fails, so will the removal, and says why.
+            let _ = rustix::fs::fchmod(fd, Mode::RWXU);
+        }
+        Ok(())
+    }
+
+    fn left(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        self.unlink(entry, AtFlags::REMOVEDIR)
+    }
+
+    fn mounted(&mut self, path: &[u8]) -> Result<(), FsError> {
+        Err(other_filesystem(&self.trouble.path().join(Trouble::show(path))))
+    }
+}
+
+impl Removing<'_> {
+    fn unlink(&self, entry: &Entry<'_>, flags: AtFlags) -> Result<(), FsError> {
+        match rustix::fs::unlinkat(entry.dir, entry.name, flags) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.trouble.entry(entry.path, "remove", error)),
+        }
+    }
+}
+
+fn other_filesystem(place: &Path) -> FsError {
+    FsError::new(
+        FsErrorKind::Unsupported,
+        FsOp::Remove,
+        place,
+        "another filesystem is mounted here; unmount it, it is not removed",
+    )
+}
+
+/// Opens the root of a tree; a symbolic link in its place is refused.
+pub(crate) fn open_root(root: &Path, trouble: &Trouble) -> Result<std::os::fd::OwnedFd, FsError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match rustix::fs::open(root, flags | OFlags::NOATIME, Mode::empty()) {
+        // Only the owner may leave the time of access alone.
+        Err(Errno::PERM) => rustix::fs::open(root, flags, Mode::empty()),
+        opened => opened,
+    };
+    opened.map_err(|e| trouble.errno("open", e))
+}
+
+#[cfg(test)]
+mod tests;

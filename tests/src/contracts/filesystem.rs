@@ -1,1 +1,186 @@
 //! What every implementation of the filesystem port must do.
+//!
+//! An adapter's test names its [`Harness`] in [`filesystem_contract!`](crate::filesystem_contract), which makes one
+//! test of each promise below.
+
+mod archives;
+mod names;
+mod state;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use volsnap_core::{
+    model::{
+        ArchiveSummary, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, RestoreId, Sight, SnapshotId,
+        Source, WorkloadId,
+        place::{private_dir, staged_in},
+        snapshot::ARCHIVE_FORMAT,
+    },
+    ports::{
+        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Progress, Quiet, StageJob,
+        Watch,
+    },
+};
+
+pub use archives::*;
+pub use names::*;
+pub use state::*;
+
+/// Contents of files by their path below a directory; directories are there where a file needs them.
+pub type Tree = BTreeMap<String, Vec<u8>>;
+
+/// Disks that a promise is tried on: nothing is shared between two harnesses.
+pub trait Harness {
+    /// The disks.
+    fn filesystem(&self) -> Arc<dyn Filesystem>;
+
+    /// The same disks as a second process has them.
+    fn second_process(&self) -> Arc<dyn Filesystem>;
+
+    /// An empty directory outside the state directory, on a filesystem that has exchange and birth times.
+    fn data(&self) -> PathBuf;
+
+    /// Makes a directory, with those above it, and its files.
+    fn put(&self, dir: &Path, tree: &Tree);
+
+    /// Makes a file in an existing directory.
+    fn put_file(&self, path: &Path, bytes: &[u8]);
+
+    /// Removes an empty directory, as another program would.
+    fn remove_dir(&self, dir: &Path);
+
+    /// The files below a directory; `None` if the name does not exist.
+    fn get(&self, dir: &Path) -> Option<Tree>;
+
+    /// How many unfinished archives lie in the state directory.
+    fn drafts(&self, workload: WorkloadId) -> usize;
+}
+
+/// Makes a test of each promise of the filesystem port for the harness that the expression makes.
+#[macro_export]
+macro_rules! filesystem_contract {
+    ($harness:expr) => {
+        $crate::filesystem_contract! { $harness;
+            a_name_is_absent_or_a_directory_or_something_else
+            an_identity_stays_over_rename_and_exchange
+            a_directory_that_is_made_anew_is_another_one
+            a_rename_replaces_nothing
+            an_exchange_needs_both_names
+            only_an_empty_directory_is_removed_without_recursion
+            a_private_directory_is_discarded_whole_and_twice
+            no_other_name_is_discarded
+            settling_skips_what_is_absent
+            a_live_path_is_located_with_what_stands_there
+            only_the_last_component_of_a_live_path_may_be_absent
+            a_tree_is_measured_with_its_root
+            a_staged_tree_is_the_archived_one_and_has_its_digest
+            a_tree_that_stands_staged_is_returned_as_it_is
+            an_absent_volume_is_staged_as_an_empty_directory
+            another_archive_under_the_name_is_corrupt
+            an_archive_that_breaks_a_limit_is_hostile
+            a_cancelled_stage_leaves_no_staged_tree
+            private_names_and_lost_found_are_not_archived
+            a_sealed_archive_says_what_it_holds_and_verifies
+            a_draft_that_is_dropped_leaves_nothing
+            a_draft_that_a_kill_left_is_swept
+            an_archive_is_removed_and_absent_is_success
+            a_journal_is_replaced_as_a_whole
+            a_journal_is_listed_until_it_is_removed
+            a_lock_is_exclusive_until_it_is_dropped
+        }
+    };
+    ($harness:expr; $($promise:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $promise() {
+                let harness = $harness;
+                $crate::contracts::filesystem::$promise(&harness).await;
+            }
+        )+
+    };
+}
+
+const WORKLOAD: WorkloadId = WorkloadId(Uuid::from_u128(10));
+const SNAPSHOT: SnapshotId = SnapshotId(Uuid::from_u128(20));
+const RESTORE: RestoreId = RestoreId(Uuid::from_u128(30));
+const GENEROUS: Limits = Limits { bytes_max: 1 << 30, entries_max: 1 << 20, devices: false };
+
+struct Cancelling;
+
+impl Observer for Cancelling {
+    fn progress(&self, _: &Progress) {}
+
+    fn cancelled(&self) -> bool {
+        true
+    }
+}
+
+fn quiet() -> Watch {
+    Arc::new(Quiet)
+}
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    files.iter().map(|(path, text)| ((*path).to_string(), text.as_bytes().to_vec())).collect()
+}
+
+async fn look(fs: &Arc<dyn Filesystem>, path: &Path) -> Sight {
+    fs.look(path).await.unwrap()
+}
+
+async fn identity(fs: &Arc<dyn Filesystem>, path: &Path) -> Identity {
+    match look(fs, path).await {
+        Sight::Directory { identity, .. } => identity,
+        sight @ (Sight::Absent | Sight::Other) => panic!("{}: {sight:?}", path.display()),
+    }
+}
+
+fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
+    let volume = |(index, absent): (usize, &bool)| ManifestVolume { target: format!("/v{index}"), absent: *absent };
+    Manifest {
+        format: ARCHIVE_FORMAT,
+        snapshot,
+        workload: WORKLOAD,
+        workload_name: "app".into(),
+        source: Source::Directories,
+        created_at: Timestamp::from_second(1_700_000_000).unwrap(),
+        mode: Mode::Live,
+        origin: Origin::Manual,
+        note: None,
+        images: Vec::new(),
+        volumes: absent.iter().enumerate().map(volume).collect(),
+    }
+}
+
+async fn draft(
+    fs: &Arc<dyn Filesystem>,
+    snapshot: SnapshotId,
+    roots: &[PathBuf],
+) -> Result<Box<dyn DraftArchive>, FsError> {
+    let source =
+        |(index, root): (usize, &PathBuf)| ArchiveSource { target: format!("/v{index}"), root: Some(root.clone()) };
+    let sources: Vec<_> = roots.iter().enumerate().map(source).collect();
+    fs.draft_archive(&manifest(snapshot, &vec![false; roots.len()]), &sources, quiet()).await
+}
+
+async fn archive(fs: &Arc<dyn Filesystem>, snapshot: SnapshotId, roots: &[PathBuf]) -> ArchiveSummary {
+    draft(fs, snapshot, roots).await.unwrap().seal(0).await.unwrap()
+}
+
+fn job(summary: &ArchiveSummary, index: usize, private: &Path) -> StageJob {
+    StageJob {
+        workload: WORKLOAD,
+        snapshot: summary.manifest.snapshot,
+        archive_digest: summary.digest.clone(),
+        index: Some(index),
+        target: format!("/v{index}"),
+        private: private.to_path_buf(),
+        limits: GENEROUS,
+    }
+}

@@ -1,0 +1,147 @@
+//! The writing half of frames: a byte stream is cut into frames, which are compressed in parallel and written in order.
+
+use std::{fs::File, io::Write, thread::Scope};
+
+use volsnap_core::ports::{FsError, FsErrorKind};
+use zstd::{bulk::Compressor, zstd_safe::CParameter};
+
+use super::{
+    format::{Digest, FRAME_MAX, First, Frame},
+    name,
+    pipeline::{Drain, Feed, pipeline},
+};
+use crate::tree::Trouble;
+
+const LEVEL: i32 = 3;
+
+/// Takes the stream and cuts it.
+pub(super) struct Cutter {
+    feed: Feed<Cut, Compressed>,
+    /// Content of the frame being filled: `used` bytes of [`FRAME_MAX`].
+    content: Vec<u8>,
+    used: usize,
+    first: Option<First>,
+    cut: usize,
+}
+
+/// A frame on its way to a worker.
+struct Cut {
+    content: Vec<u8>,
+    first: Option<First>,
+}
+
+/// A frame on its way to the file.
+pub(super) struct Compressed(Result<(Vec<u8>, Frame), std::io::Error>);
+
+/// Starts the workers.
+pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> (Cutter, Drain<Compressed>) {
+    let (feed, drain) = pipeline(scope, compressor, |compressor, cut: Cut| Compressed(compress(compressor, cut)));
+    (Cutter { feed, content: vec![0; FRAME_MAX], used: 0, first: None, cut: 0 }, drain)
+}
+
+/// Nobody takes frames any more: writing failed, and that failure is the one to report.
+pub(super) struct Closed;
+
+impl Cutter {
+    /// A member begins here.
+    pub(super) fn begin(&mut self, name: &[u8]) {
+        if self.first.is_none() {
+            // A full frame is cut at once, so the offset is less than the frame's length and fits.
+            let offset = u32::try_from(self.used).unwrap_or(u32::MAX);
+            self.first = Some(First { offset, name: name::escape(name) });
+        }
+    }
+
+    /// Room for at least one byte, to be filled and then told of with [`Cutter::filled`].
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.content[self.used..]
+    }
+
+    /// So many bytes of the room have been filled.
+    pub(super) fn filled(&mut self, bytes: usize) -> Result<(), Closed> {
+        self.used += bytes;
+        if self.used == FRAME_MAX { self.cut().map(drop) } else { Ok(()) }
+    }
+
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<(), Closed> {
+        while !bytes.is_empty() {
+            let room = self.room();
+            let length = room.len().min(bytes.len());
+            room[..length].copy_from_slice(&bytes[..length]);
+            self.filled(length)?;
+            bytes = &bytes[length..];
+        }
+        Ok(())
+    }
+
+    pub(super) fn zeros(&mut self, mut bytes: u64) -> Result<(), Closed> {
+        while bytes > 0 {
+            let room = self.room();
+            let length = usize::try_from(bytes).unwrap_or(usize::MAX).min(room.len());
+            room[..length].fill(0);
+            self.filled(length)?;
+            bytes -= length as u64;
+        }
+        Ok(())
+    }
+
+    /// Ends the current frame, if it holds anything; gives the number of frames so far.
+    pub(super) fn cut(&mut self) -> Result<usize, Closed> {
+        if self.used > 0 {
+            let mut content = std::mem::replace(&mut self.content, vec![0; FRAME_MAX]);
+            content.truncate(self.used);
+            self.used = 0;
+            self.cut += 1;
+            if !self.feed.push(Cut { content, first: self.first.take() }) {
+                return Err(Closed);
+            }
+        }
+        Ok(self.cut)
+    }
+}
+
+/// Writes frames as they come, in order, until the cutter is dropped.
+pub(super) fn write_frames(
+    drain: &Drain<Compressed>,
+    mut file: &File,
+    trouble: &Trouble,
+) -> Result<Vec<Frame>, FsError> {
+    let mut frames = Vec::new();
+    while let Some(Compressed(result)) = drain.next() {
+        let (stored, frame) = result.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot compress: {e}")))?;
+        file.write_all(&stored).map_err(|e| io_error(trouble, "write", &e))?;
+        frames.push(frame);
+    }
+    Ok(frames)
+}
+
+/// An error of the standard library's calls on files.
+pub(super) fn io_error(trouble: &Trouble, doing: &str, error: &std::io::Error) -> FsError {
+    match rustix::io::Errno::from_io_error(error) {
+        Some(errno) => trouble.errno(doing, errno),
+        None => trouble.of(FsErrorKind::Io, format!("cannot {doing}: {error}")),
+    }
+}
+
+fn compressor() -> std::io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(LEVEL)?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
+    Ok(compressor)
+}
+
+fn compress(
+    compressor: &mut std::io::Result<Compressor<'static>>,
+    Cut { content, first }: Cut,
+) -> std::io::Result<(Vec<u8>, Frame)> {
+    let stored = compressor.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?.compress(&content)?;
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(std::io::Error::other);
+    let frame = Frame {
+        stored_bytes: length(&stored)?,
+        stored_digest: Digest::of(&stored),
+        bytes: length(&content)?,
+        digest: Digest::of(&content),
+        first,
+    };
+    Ok((stored, frame))
+}

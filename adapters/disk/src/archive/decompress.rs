@@ -1,0 +1,64 @@
+//! The reading half of frames: read in order, checked and decompressed ahead in parallel, handed out in order.
+
+use std::{ops::Range, thread::Scope};
+
+use volsnap_core::ports::{FsError, FsErrorKind};
+use zstd::bulk::Decompressor;
+
+use super::{
+    format::{Digest, Frame},
+    open::{Archive, read_at},
+    pipeline::{Drain, pipeline},
+};
+use crate::tree::Trouble;
+
+/// The content of a frame, or why there is none.
+pub(super) type Content = Result<Vec<u8>, FsError>;
+
+/// Starts to read frames. When the drain is dropped, it ends.
+pub(super) fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    archive: &'scope Archive,
+    range: Range<usize>,
+) -> Drain<Content> {
+    let (feed, drain) = pipeline(scope, Unpacker::new, |unpacker, (number, stored): (usize, Content)| {
+        unpacker.unpack(number, &stored?, &archive.index.frames[number], &archive.trouble)
+    });
+    scope.spawn(move || {
+        let mut offset = archive.index.offset(range.start);
+        for number in range {
+            let mut stored = vec![0; archive.index.frames[number].stored_bytes as usize];
+            let read = read_at(&archive.file, &mut stored, offset, &archive.trouble);
+            offset += stored.len() as u64;
+            if !feed.push((number, read.map(|()| stored))) {
+                return;
+            }
+        }
+    });
+    drain
+}
+
+/// Decompresses frames that are what the index says.
+pub(super) struct Unpacker(std::io::Result<Decompressor<'static>>);
+
+impl Unpacker {
+    pub(super) fn new() -> Self {
+        Unpacker(Decompressor::new())
+    }
+
+    /// The content of frame `number`. Nothing of it is looked at before both digests are seen to be right.
+    pub(super) fn unpack(&mut self, number: usize, stored: &[u8], frame: &Frame, trouble: &Trouble) -> Content {
+        let damaged = |what: &str| trouble.corrupt(format!("frame {number} {what}"));
+        if Digest::of(stored) != frame.stored_digest {
+            return Err(damaged("does not have its digest"));
+        }
+        let unpacker = self.0.as_mut().map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot decompress: {e}")))?;
+        let mut content = Vec::with_capacity(frame.bytes as usize);
+        // The buffer's capacity bounds what comes out, whatever the frame claims.
+        unpacker.decompress_to_buffer(stored, &mut content).map_err(|e| damaged(&format!("cannot be read: {e}")))?;
+        if content.len() != frame.bytes as usize || Digest::of(&content) != frame.digest {
+            return Err(damaged("has other content than the index says"));
+        }
+        Ok(content)
+    }
+}

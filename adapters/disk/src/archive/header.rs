@@ -1,0 +1,212 @@
+//! Tar headers of members: a ustar block, with a PAX header before it where something does not fit.
+
+use tar::{EntryType, Header};
+use volsnap_core::ports::{FsError, FsErrorKind};
+
+use super::{
+    acl,
+    member::{Kind, Member},
+    name,
+    pax::{self, RECORDS_MAX, Records},
+};
+use crate::tree::Trouble;
+
+/// Bytes of a tar block.
+pub(super) const BLOCK: usize = 512;
+const NAME_BYTES: usize = 100;
+const PREFIX_BYTES: usize = 155;
+/// The largest number in a field of 12 bytes (size, time).
+const LONG_MAX: u64 = 0o777_7777_7777;
+/// The largest number in a field of 8 bytes (owner, group).
+const SHORT_MAX: u32 = 0o777_7777;
+
+/// Everything that stands before a member's contents.
+pub(super) fn encode(member: &Member, root: &[u8], trouble: &Trouble) -> Result<Vec<u8>, FsError> {
+    let mut full = name::in_volume(root, &member.path);
+    if matches!(member.kind, Kind::Directory) {
+        full.push(b'/');
+    }
+    let link = match &member.kind {
+        Kind::HardLink { target } => name::in_volume(root, target),
+        Kind::Symlink { target } => target.clone(),
+        Kind::Directory | Kind::File { .. } | Kind::Fifo | Kind::Device { .. } => Vec::new(),
+    };
+    let records = records(member, &full, &link).encode();
+    if full.len() > name::NAME_MAX || records.len() > RECORDS_MAX {
+        let message = format!("`{}` has a name or attributes too large for an archive", Trouble::show(&member.path));
+        return Err(trouble.of(FsErrorKind::Unsupported, message));
+    }
+    let mut bytes = Vec::with_capacity(4 * BLOCK);
+    if !records.is_empty() {
+        bytes.extend(pax_header(&full, records.len()).as_bytes());
+        bytes.extend(&records);
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+    }
+    bytes.extend(ustar_header(member, &full, &link, trouble)?.as_bytes());
+    Ok(bytes)
+}
+
+/// The header of a plain file that is no part of a volume.
+pub(super) fn plain(name: &[u8], bytes: u64, seconds: u64) -> Header {
+    let mut header = Header::new_ustar();
+    put(&mut header.as_old_mut().name, name);
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(bytes);
+    header.set_mtime(seconds);
+    header.set_cksum();
+    header
+}
+
+fn records(member: &Member, full: &[u8], link: &[u8]) -> Records {
+    let mut records = Records::default();
+    let (long_name, long_link) = (split(full).is_none(), link.len() > NAME_BYTES);
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+    if (long_name && !text(full)) || (long_link && !text(link)) {
+        records.push("hdrcharset", "BINARY");
+    }
+    if long_name {
+        records.push("path", full);
+    }
+    if long_link {
+        records.push("linkpath", link);
+    }
+    if member.content_bytes() > LONG_MAX {
+        records.push("size", member.content_bytes().to_string());
+    }
+    if member.uid > SHORT_MAX {
+        records.push("uid", member.uid.to_string());
+    }
+    if member.gid > SHORT_MAX {
+        records.push("gid", member.gid.to_string());
+    }
+    let mtime = member.mtime;
+    if mtime.nanoseconds != 0 || u64::try_from(mtime.seconds).is_ok_and(|s| s > LONG_MAX) || mtime.seconds < 0 {
+        records.push("mtime", pax::time(mtime));
+    }
+    for (name, value) in &member.xattrs {
+        let text = match name.as_slice() {
+            acl::ACCESS => acl::to_text(value).map(|text| ("SCHILY.acl.access", text)),
+            acl::DEFAULT => acl::to_text(value).map(|text| ("SCHILY.acl.default", text)),
+            _ => None,
+        };
+        match text {
+            Some((key, text)) => records.push(key, text),
+            None => records.push(pax::xattr_key(name), value.as_slice()),
+        }
+    }
+    if let Kind::File { holes, .. } = &member.kind
+        && !holes.is_empty()
+    {
+        records.push("VOLSNAP.holes", pax::holes(holes));
+    }
+    records
+}
+
+/// The header of a PAX header. It has a name of its own: BusyBox takes one without for damage.
+fn pax_header(full: &[u8], bytes: usize) -> Header {
+    let name = full.strip_suffix(b"/").unwrap_or(full);
+    let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+    let mut header = plain(&[b"PaxHeaders/", base].concat(), bytes as u64, 0);
+    header.set_entry_type(EntryType::XHeader);
+    header.set_cksum();
+    header
+}
+
+fn ustar_header(member: &Member, full: &[u8], link: &[u8], trouble: &Trouble) -> Result<Header, FsError> {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(match &member.kind {
+        Kind::Directory => EntryType::Directory,
+        Kind::File { .. } => EntryType::Regular,
+        Kind::HardLink { .. } => EntryType::Link,
+        Kind::Symlink { .. } => EntryType::Symlink,
+        Kind::Fifo => EntryType::Fifo,
+        Kind::Device { block: true, .. } => EntryType::Block,
+        Kind::Device { block: false, .. } => EntryType::Char,
+    });
+    header.set_mode(member.mode);
+    // Numbers that are too large for octal are written in base 256, which every reader without PAX knows.
+    header.set_uid(member.uid.into());
+    header.set_gid(member.gid.into());
+    header.set_size(member.content_bytes());
+    header.set_mtime(u64::try_from(member.mtime.seconds).unwrap_or(0).min(LONG_MAX));
+    if let Some(ustar) = header.as_ustar_mut() {
+        let (prefix, name) = split(full).unwrap_or((b"", full));
+        put(&mut ustar.prefix, prefix);
+        put(&mut ustar.name, name);
+        put(&mut ustar.linkname, link);
+    }
+    if let Kind::Device { major, minor, .. } = member.kind {
+        let too_large = |e| trouble.of(FsErrorKind::Unsupported, format!("`{}`: {e}", Trouble::show(&member.path)));
+        header.set_device_major(major).map_err(too_large)?;
+        header.set_device_minor(minor).map_err(too_large)?;
+    }
+    header.set_cksum();
+    Ok(header)
+}
+
+/// As much of the bytes as fits.
+fn put(field: &mut [u8], bytes: &[u8]) {
+    let length = bytes.len().min(field.len());
+    field[..length].copy_from_slice(&bytes[..length]);
+}
+
+/// A name as ustar's prefix and name; `None` if it fits no way.
+fn split(full: &[u8]) -> Option<(&[u8], &[u8])> {
+    if full.len() <= NAME_BYTES {
+        return Some((b"", full));
+    }
+    let fits = |&at: &usize| full[at] == b'/' && (1..=NAME_BYTES).contains(&(full.len() - at - 1));
+    let at = (1..full.len().min(PREFIX_BYTES + 1)).find(fits)?;
+    Some((&full[..at], &full[at + 1..]))
+}
+
+/// What a ustar block says, numbers and texts apart from what PAX records may say instead.
+pub(super) struct Ustar {
+    pub(super) entry: EntryType,
+    pub(super) name: Vec<u8>,
+    pub(super) link: Vec<u8>,
+    pub(super) mode: u32,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
+    pub(super) size: u64,
+    pub(super) mtime: u64,
+    pub(super) device: (u32, u32),
+}
+
+/// Reads a ustar block; says what is wrong with it.
+pub(super) fn decode(block: &[u8; BLOCK]) -> Result<Ustar, &'static str> {
+    let header = Header::from_byte_slice(block);
+    let sum: u32 =
+        block.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
+    let ustar = header.as_ustar().ok_or("is no ustar header")?;
+    if header.cksum().ok() != Some(sum) {
+        return Err("has a wrong checksum");
+    }
+    let number = "has a field that is no number";
+    let entry = header.entry_type();
+    let device = match entry.is_block_special() || entry.is_character_special() {
+        true => (ustar.device_major().map_err(|_| number)?, ustar.device_minor().map_err(|_| number)?),
+        false => (0, 0),
+    };
+    let (prefix, name) = (text(&ustar.prefix), text(&ustar.name));
+    let name = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
+    Ok(Ustar {
+        entry,
+        name,
+        link: text(&ustar.linkname).to_vec(),
+        mode: header.mode().map_err(|_| number)?,
+        uid: header.uid().map_err(|_| number)?,
+        gid: header.gid().map_err(|_| number)?,
+        size: header.entry_size().map_err(|_| number)?,
+        mtime: header.mtime().map_err(|_| number)?,
+        device,
+    })
+}
+
+/// A field up to its first NUL.
+fn text(field: &[u8]) -> &[u8] {
+    field.split(|&byte| byte == 0).next().unwrap_or(field)
+}

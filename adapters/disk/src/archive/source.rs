@@ -1,0 +1,282 @@
+//! Reads a volume's tree into an archive.
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{FileType, Mode, OFlags, SeekFrom, Statx},
+    io::Errno,
+};
+use volsnap_core::{
+    model::VolumeTotals,
+    ports::{FsError, FsErrorKind, FsOp},
+};
+
+use super::{
+    compress::{Closed, Cutter},
+    header::{self, BLOCK},
+    member::{Hole, Kind, Member, Time},
+    name,
+    pax::HOLES_MAX,
+    progress::Meter,
+    xattr::{self, Place},
+};
+use crate::tree::{Entry, Trouble, Visitor, device, file_type, is_left_out, open_root, stat, walk};
+
+/// Names in [`VolumeTotals::unsteady`] at the most.
+const UNSTEADY_MAX: usize = 100;
+
+/// Reads the tree at `path` into the stream as volume `index`. The digest in the totals is left empty.
+pub(super) fn read_volume(
+    cutter: &mut Cutter,
+    index: usize,
+    path: &Path,
+    meter: &mut Meter<'_>,
+) -> Result<VolumeTotals, FsError> {
+    let trouble = Trouble::new(FsOp::Archive, path);
+    let root = open_root(path, &trouble)?;
+    let mut reader = Reader {
+        cutter,
+        meter,
+        trouble: &trouble,
+        root: name::volume_root(index),
+        links: HashMap::new(),
+        totals: VolumeTotals::default(),
+    };
+    let found = stat(&root, c"").map_err(|e| trouble.errno("look at", e))?;
+    reader.plain(b"", &found, Kind::Directory, Place::Open(root.as_fd()))?;
+    walk(root, &trouble, &mut reader)?;
+    Ok(reader.totals)
+}
+
+struct Reader<'a, 'm> {
+    cutter: &'a mut Cutter,
+    meter: &'a mut Meter<'m>,
+    trouble: &'a Trouble,
+    root: Vec<u8>,
+    /// Files with further names still to come: the first name, and how many names are missing.
+    links: HashMap<(u64, u64), (Vec<u8>, u32)>,
+    totals: VolumeTotals,
+}
+
+impl Visitor for Reader<'_, '_> {
+    fn wants(&self, depth: usize, name: &[u8]) -> bool {
+        depth > 0 || !is_left_out(name)
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        let named = Place::Name(entry.dir, entry.name);
+        match file_type(entry.stat) {
+            FileType::Directory => {
+                self.plain(entry.path, entry.stat, Kind::Directory, entry.opened.map_or(named, Place::Open))
+            }
+            FileType::RegularFile => self.file(entry),
+            FileType::Symlink => match rustix::fs::readlinkat(entry.dir, entry.name, Vec::new()) {
+                Ok(target) => self.plain(entry.path, entry.stat, Kind::Symlink { target: target.into_bytes() }, named),
+                Err(Errno::NOENT | Errno::INVAL) => {
+                    self.vanished(entry.path);
+                    Ok(())
+                }
+                Err(error) => Err(self.trouble.entry(entry.path, "read", error)),
+            },
+            FileType::Fifo => self.plain(entry.path, entry.stat, Kind::Fifo, named),
+            kind @ (FileType::BlockDevice | FileType::CharacterDevice) => {
+                let (major, minor) = (entry.stat.stx_rdev_major, entry.stat.stx_rdev_minor);
+                let kind = Kind::Device { block: kind == FileType::BlockDevice, major, minor };
+                self.plain(entry.path, entry.stat, kind, named)
+            }
+            FileType::Socket => {
+                self.totals.sockets_skipped += 1;
+                Ok(())
+            }
+            FileType::Unknown => {
+                self.unsteady(entry.path, "is of no known kind and left out");
+                Ok(())
+            }
+        }
+    }
+
+    fn vanished(&mut self, path: &[u8]) {
+        self.unsteady(path, "vanished");
+    }
+
+    fn mounted(&mut self, path: &[u8]) -> Result<(), FsError> {
+        self.unsteady(path, "is another filesystem, whose contents are left out");
+        Ok(())
+    }
+}
+
+impl Reader<'_, '_> {
+    /// An entry without contents.
+    fn plain(&mut self, path: &[u8], stat: &Statx, kind: Kind, place: Place<'_>) -> Result<(), FsError> {
+        let xattrs = match xattr::read(place) {
+            Err(Errno::NOENT) => {
+                self.vanished(path);
+                return Ok(());
+            }
+            xattrs => xattrs.map_err(|e| self.trouble.entry(path, "read the attributes of", e))?,
+        };
+        self.begin(&Member { xattrs, ..member(path, stat, kind) })
+    }
+
+    /// A regular file, or one more name of it.
+    fn file(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        let key = (device(entry.stat), entry.stat.stx_ino);
+        if let Some((target, missing)) = self.links.get_mut(&key) {
+            let link = member(entry.path, entry.stat, Kind::HardLink { target: target.clone() });
+            *missing -= 1;
+            if *missing == 0 {
+                self.links.remove(&key);
+            }
+            return self.begin(&link);
+        }
+        let opened = open_file(entry).map_err(|e| self.trouble.entry(entry.path, "open", e))?;
+        let Some((file, before)) = opened else {
+            self.vanished(entry.path);
+            return Ok(());
+        };
+        let size = before.stx_size;
+        let holes = if before.stx_blocks.saturating_mul(512) < size { find_holes(&file, size) } else { Ok(Vec::new()) };
+        let holes = holes.map_err(|e| self.trouble.entry(entry.path, "find the holes of", e))?;
+        let xattrs = xattr::read(Place::Open(file.as_fd()));
+        let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
+        self.begin(&Member { xattrs, ..member(entry.path, &before, Kind::File { size, holes: holes.clone() }) })?;
+        self.contents(entry.path, &file, size, &holes)?;
+        let after = stat(&file, c"").map_err(|e| self.trouble.entry(entry.path, "look at", e))?;
+        if changed(&before, &after) {
+            self.unsteady(entry.path, "changed while it was read");
+        }
+        if before.stx_nlink > 1 {
+            let key = (device(&before), before.stx_ino);
+            self.links.insert(key, (entry.path.to_vec(), before.stx_nlink - 1));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, member: &Member) -> Result<(), FsError> {
+        let bytes = header::encode(member, &self.root, self.trouble)?;
+        self.cutter.begin(&name::in_volume(&self.root, &member.path));
+        self.cutter.write(&bytes).map_err(|closed| self.closed(&closed))?;
+        self.totals.entries += 1;
+        self.totals.bytes += member.content_bytes();
+        self.totals.bytes_allocated += member.allocated_bytes();
+        self.meter.add(0, 1)
+    }
+
+    /// Exactly `size` bytes, whatever the file has become since, and the padding.
+    fn contents(&mut self, path: &[u8], file: &OwnedFd, size: u64, holes: &[Hole]) -> Result<(), FsError> {
+        let mut at = 0;
+        let end = Hole { offset: size, bytes: 0 };
+        for hole in holes.iter().chain([&end]) {
+            at = self.data(path, file, at, hole.offset)?;
+            // A file that has become shorter ends in zeros.
+            let zeros = hole.offset + hole.bytes - at;
+            self.zeros(zeros)?;
+            at += zeros;
+        }
+        let padding = size.next_multiple_of(BLOCK as u64) - size;
+        self.cutter.zeros(padding).map_err(|closed| self.closed(&closed))
+    }
+
+    /// Copies from `at` to `end`; gives how far the file went.
+    fn data(&mut self, path: &[u8], file: &OwnedFd, mut at: u64, end: u64) -> Result<u64, FsError> {
+        while at < end {
+            let room = self.cutter.room();
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(room.len());
+            match rustix::io::pread(file, &mut room[..wanted], at) {
+                Ok(0) => break,
+                Ok(read) => {
+                    self.cutter.filled(read).map_err(|closed| self.closed(&closed))?;
+                    at += read as u64;
+                    self.meter.add(read as u64, 0)?;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(self.trouble.entry(path, "read", error)),
+            }
+        }
+        Ok(at)
+    }
+
+    /// Zeros in steps, so that a hole of terabytes can be cancelled too.
+    fn zeros(&mut self, mut bytes: u64) -> Result<(), FsError> {
+        while bytes > 0 {
+            let step = bytes.min(1 << 20);
+            self.cutter.zeros(step).map_err(|closed| self.closed(&closed))?;
+            self.meter.add(step, 0)?;
+            bytes -= step;
+        }
+        Ok(())
+    }
+
+    fn unsteady(&mut self, path: &[u8], what: &str) {
+        if self.totals.unsteady.len() < UNSTEADY_MAX {
+            self.totals.unsteady.push(format!("{}: {what}", Trouble::show(path)));
+        }
+    }
+
+    fn closed(&self, Closed: &Closed) -> FsError {
+        self.trouble.of(FsErrorKind::Io, "the archive cannot be written any more")
+    }
+}
+
+/// A regular file and what it is, opened without following a link or waiting for a FIFO's writer; `None` if something
+/// else or nothing is there by now.
+fn open_file(entry: &Entry<'_>) -> Result<Option<(OwnedFd, Statx)>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = match rustix::fs::openat(entry.dir, entry.name, flags | OFlags::NOATIME, Mode::empty()) {
+        // Only the owner may leave the time of access alone.
+        Err(Errno::PERM) => rustix::fs::openat(entry.dir, entry.name, flags, Mode::empty()),
+        opened => opened,
+    };
+    let file = match opened {
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
+        file => file?,
+    };
+    let found = stat(&file, c"")?;
+    Ok((file_type(&found) == FileType::RegularFile).then_some((file, found)))
+}
+
+fn member(path: &[u8], stat: &Statx, kind: Kind) -> Member {
+    Member {
+        path: path.to_vec(),
+        kind,
+        mode: u32::from(stat.stx_mode) & 0o7777,
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        mtime: Time { seconds: stat.stx_mtime.tv_sec, nanoseconds: stat.stx_mtime.tv_nsec },
+        xattrs: Vec::new(),
+    }
+}
+
+fn find_holes(file: &OwnedFd, size: u64) -> Result<Vec<Hole>, Errno> {
+    let mut holes = Vec::new();
+    let mut at = 0;
+    while at < size && holes.len() < HOLES_MAX {
+        let data = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Err(Errno::NXIO) => size,
+            data => data?.min(size),
+        };
+        if data > at {
+            holes.push(Hole { offset: at, bytes: data - at });
+        }
+        if data == size {
+            break;
+        }
+        at = match rustix::fs::seek(file, SeekFrom::Hole(data)) {
+            Err(Errno::NXIO) => size,
+            hole => hole?.max(data + 1),
+        };
+    }
+    Ok(holes)
+}
+
+fn changed(before: &Statx, after: &Statx) -> bool {
+    let times = |stat: &Statx| {
+        let (m, c) = (&stat.stx_mtime, &stat.stx_ctime);
+        (m.tv_sec, m.tv_nsec, c.tv_sec, c.tv_nsec)
+    };
+    before.stx_size != after.stx_size || times(before) != times(after)
+}

@@ -1,0 +1,197 @@
+//! Stages a volume: extracted into a private directory, checked, durable, and only then named.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, Statx},
+    io::Errno,
+};
+use volsnap_core::{
+    model::{TreeSize, place::staged_in},
+    ports::{FsError, FsErrorKind, FsOp, Phase, StageJob, Staged, Watch},
+};
+
+use super::{acl, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
+use crate::{
+    handles::identity,
+    tree::{self, Trouble, open_root, stat},
+};
+
+/// The tree while it is extracted, within the private directory.
+const PARTIAL: &str = "partial";
+/// The tree when it is whole.
+const STAGED: &str = "staged";
+/// Births tick at up to 10 ms, and an inode may be used again within a tick: two directories that are older than this
+/// cannot be taken for each other.
+const BIRTH_TICK: Duration = Duration::from_millis(20);
+
+/// Extracts a volume of an archive; the contract is that of
+/// [`Filesystem::stage`](volsnap_core::ports::Filesystem::stage). When it fails, what this call made is removed.
+///
+/// # Errors
+/// `Corrupt` if the archive is damaged or not the one that was planned with, `Hostile` if a member breaks a rule,
+/// `SyncFailed` if the tree could not be made durable, otherwise what the disk gave.
+pub fn stage(archive_path: &Path, job: &StageJob, watch: &Watch) -> Result<Staged, FsError> {
+    let trouble = Trouble::new(FsOp::Stage, &job.private);
+    let private = Private::open(&job.private, &trouble)?;
+    let staged = match stat(&private.dir, c"staged") {
+        Ok(found) => standing(job, &found, &trouble),
+        Err(Errno::NOENT) => stage_new(archive_path, job, &private, watch, &trouble),
+        Err(error) => Err(trouble.errno("look for the staged tree in", error)),
+    };
+    // Whether it was just made or stands from before: a killed process may have left names that are not durable yet.
+    let named = staged.and_then(|staged| {
+        rustix::fs::fsync(&private.dir).map_err(|e| trouble.sync("the staged tree's name", e))?;
+        rustix::fs::fsync(&private.parent).map_err(|e| trouble.sync("the private directory's name", e))?;
+        Ok(staged)
+    });
+    named.inspect_err(|_| private.clean_up(&job.private))
+}
+
+/// A tree that an earlier call named: it was whole and durable before it got its name.
+fn standing(job: &StageJob, found: &Statx, trouble: &Trouble) -> Result<Staged, FsError> {
+    wait_for_birth(found);
+    let size = tree::measure(&staged_in(&job.private))?;
+    match tree::file_type(found) == FileType::Directory {
+        true => Ok(Staged { identity: identity(found), size }),
+        false => Err(trouble.of(FsErrorKind::Exists, "`staged` is no directory")),
+    }
+}
+
+fn stage_new(
+    archive_path: &Path,
+    job: &StageJob,
+    private: &Private,
+    watch: &Watch,
+    trouble: &Trouble,
+) -> Result<Staged, FsError> {
+    let archive = Archive::open(archive_path)?;
+    let manifest = &archive.manifest;
+    if archive.digest.hex() != job.archive_digest {
+        return Err(archive.trouble.corrupt("this is another archive than the one that was planned with"));
+    }
+    if (manifest.workload, manifest.snapshot) != (job.workload, job.snapshot) {
+        return Err(archive.trouble.corrupt("its manifest is of another workload or snapshot"));
+    }
+    tree::remove(&job.private.join(PARTIAL))?;
+    rustix::fs::mkdirat(&private.dir, PARTIAL, Mode::RWXU).map_err(|e| trouble.errno("make a directory in", e))?;
+    // Opened before the first write: a sync through it reports every write that fails from here on.
+    let root = open_root(&job.private.join(PARTIAL), trouble)?;
+    let size = fill(&archive, job, &root, watch, trouble)?;
+    // A crash before this is over leaves `partial`, which is thrown away. A failure is final: the pages that could not
+    // be written are marked clean by now, and a second sync would say that all is well.
+    rustix::fs::syncfs(&root).map_err(|e| trouble.sync("the staged tree", e))?;
+    rustix::fs::renameat(&private.dir, PARTIAL, &private.dir, STAGED)
+        .map_err(|e| trouble.errno("name the tree in", e))?;
+    // A crash here leaves `partial` or a `staged` that is whole.
+    private.made_staged.set(true);
+    let found = stat(&root, c"").map_err(|e| trouble.errno("look at the staged tree in", e))?;
+    wait_for_birth(&found);
+    Ok(Staged { identity: identity(&found), size })
+}
+
+/// Fills the root of the tree with the volume, or leaves it empty if there was none.
+fn fill(
+    archive: &Archive,
+    job: &StageJob,
+    root: &OwnedFd,
+    watch: &Watch,
+    trouble: &Trouble,
+) -> Result<TreeSize, FsError> {
+    let Some(at) = job.index else {
+        let mode = Mode::from_raw_mode(0o755);
+        rustix::fs::fchmod(root, mode).map_err(|e| trouble.errno("set the mode of the tree in", e))?;
+        return Ok(TreeSize { entries: 1, ..TreeSize::default() });
+    };
+    let volume = archive.index.volumes.get(at).filter(|volume| volume.frame_count > 0);
+    let Some(volume) = volume else {
+        return Err(archive.trouble.corrupt(format!("it has no contents for volume {at}")));
+    };
+    let totals = &volume.totals;
+    if totals.bytes > job.limits.bytes_max || totals.entries > job.limits.entries_max {
+        let message = format!("volume {at} goes beyond the limits: {} bytes, {} entries", totals.bytes, totals.entries);
+        return Err(archive.trouble.of(FsErrorKind::Hostile, message));
+    }
+    let mut meter = Meter::new(watch, trouble, Phase::Stage);
+    meter.volume(&job.target, totals.bytes)?;
+    let root = root.as_fd().try_clone_to_owned();
+    let root = root.map_err(|e| super::compress::io_error(trouble, "open the tree in", &e))?;
+    let mut extractor = Extractor::new(root, trouble);
+    extract_volume(archive, at, job.limits, &mut extractor, &mut meter)?;
+    meter.tell()?;
+    Ok(TreeSize { bytes: totals.bytes, bytes_allocated: totals.bytes_allocated, entries: totals.entries })
+}
+
+/// Returns when the directory is older than a tick of its filesystem's births.
+fn wait_for_birth(found: &Statx) {
+    let Some(birth_ns) = identity(found).birth_ns.and_then(|birth| u64::try_from(birth).ok()) else { return };
+    let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_nanos(birth_ns));
+    // A clock that was set back gives no age: then a whole tick is waited.
+    if let Some(rest) = BIRTH_TICK.checked_sub(age.unwrap_or_default()) {
+        std::thread::sleep(rest);
+    }
+}
+
+/// The private directory, held open, and what this call made of it.
+struct Private {
+    parent: OwnedFd,
+    dir: OwnedFd,
+    made_dir: bool,
+    made_staged: std::cell::Cell<bool>,
+}
+
+impl Private {
+    fn open(path: &Path, trouble: &Trouble) -> Result<Self, FsError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(trouble.of(FsErrorKind::Unsupported, "this is no name within a directory"));
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = rustix::fs::open(parent, flags, Mode::empty());
+        let parent = parent.map_err(|e| trouble.errno("open the parent directory", e))?;
+        let made_dir = match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(error) => return Err(trouble.errno("make", error)),
+        };
+        let dir = rustix::fs::openat(&parent, name, flags | OFlags::NOFOLLOW, Mode::empty());
+        let dir = dir.map_err(|e| trouble.errno("open", e))?;
+        let private = Private { parent, dir, made_dir, made_staged: false.into() };
+        private.close_to_others(trouble).inspect_err(|_| private.clean_up(path))?;
+        Ok(private)
+    }
+
+    /// Lets nobody else in: neither the parent's default ACL, nor whoever may have made the name before us.
+    fn close_to_others(&self, trouble: &Trouble) -> Result<(), FsError> {
+        for name in [acl::DEFAULT, acl::ACCESS] {
+            let removed = xattr::remove(self.dir.as_fd(), name);
+            removed.map_err(|e| trouble.errno("remove the inherited ACL of", e))?;
+        }
+        rustix::fs::fchmod(&self.dir, Mode::RWXU).map_err(|e| trouble.errno("set the mode of", e))?;
+        let found = stat(&self.dir, c"").map_err(|e| trouble.errno("look at", e))?;
+        match found.stx_uid == rustix::process::geteuid().as_raw() {
+            true => Ok(()),
+            false => Err(trouble.of(FsErrorKind::Denied, format!("it belongs to user {}", found.stx_uid))),
+        }
+    }
+
+    /// Removes what this call made, as far as that goes; what stays is found again by its name.
+    fn clean_up(&self, path: &Path) {
+        let mut removed = tree::remove(&path.join(PARTIAL));
+        if self.made_staged.get() {
+            removed = removed.and(tree::remove(&staged_in(path)));
+        }
+        if self.made_dir
+            && let (Ok(()), Some(name)) = (&removed, path.file_name())
+        {
+            // Not empty means that something else stands in it: then it stays.
+            let _ = rustix::fs::unlinkat(&self.parent, name, AtFlags::REMOVEDIR);
+        }
+        if let Err(error) = removed {
+            tracing::warn!(%error, "what a failed staging left stays until the restore is discarded");
+        }
+    }
+}

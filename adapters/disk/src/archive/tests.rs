@@ -1,0 +1,8 @@
+//! Archives on real directories: what goes in comes out, other tools read it, and hostile ones stay in their place.
+
+mod forge;
+mod hostile;
+mod interop;
+mod random;
+mod roundtrip;
+mod scene;

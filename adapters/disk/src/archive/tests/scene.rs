@@ -1,0 +1,201 @@
+//! A place for one test: an archive directory, a volume, a place to stage, and a look at trees that shares no code
+//! with the archive.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rustix::fs::SeekFrom;
+use uuid::Uuid;
+use volsnap_core::{
+    model::{
+        ArchiveSummary, Manifest, ManifestVolume, Mode, Origin, RestoreId, SnapshotId, Source, WorkloadId,
+        place::private_dir,
+    },
+    ports::{ArchiveSource, FsError, Limits, Observer, Progress, Quiet, StageJob, Staged, Watch},
+};
+
+/// No limits but on devices.
+pub(super) const OPEN: Limits = Limits { bytes_max: u64::MAX, entries_max: u64::MAX, devices: true };
+
+pub(super) fn quiet() -> Watch {
+    Arc::new(Quiet)
+}
+
+/// Asks for the end after so many questions.
+pub(super) struct Impatient(pub(super) AtomicU64);
+
+impl Observer for Impatient {
+    fn progress(&self, _: &Progress) {}
+
+    fn cancelled(&self) -> bool {
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+pub(super) struct Scene {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) manifest: Manifest,
+}
+
+impl Scene {
+    /// A scene with so many volumes, all of them present.
+    pub(super) fn new(volumes: usize) -> Self {
+        let volume = |i| ManifestVolume { target: format!("/data{i}"), absent: false };
+        let manifest = Manifest {
+            format: 1,
+            snapshot: SnapshotId(Uuid::from_u128(0x51)),
+            workload: WorkloadId(Uuid::from_u128(0x52)),
+            workload_name: "app".into(),
+            source: Source::Directories,
+            created_at: "2026-05-01T12:00:00Z".parse().unwrap(),
+            mode: Mode::Stop,
+            origin: Origin::Manual,
+            note: None,
+            images: Vec::new(),
+            volumes: (0..volumes).map(volume).collect(),
+        };
+        let scene = Scene { dir: tempfile::tempdir().unwrap(), manifest };
+        for i in 0..volumes {
+            std::fs::create_dir(scene.volume(i)).unwrap();
+        }
+        scene
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn volume(&self, i: usize) -> PathBuf {
+        self.path().join(format!("live{i}"))
+    }
+
+    pub(super) fn archives(&self) -> PathBuf {
+        self.path().join("snapshots/workload")
+    }
+
+    pub(super) fn archive(&self) -> PathBuf {
+        self.archives().join(format!("{}.tar.zst", self.manifest.snapshot))
+    }
+
+    pub(super) fn sources(&self) -> Vec<ArchiveSource> {
+        let source = |(i, volume): (usize, &ManifestVolume)| ArchiveSource {
+            target: volume.target.clone(),
+            root: (!volume.absent).then(|| self.volume(i)),
+        };
+        self.manifest.volumes.iter().enumerate().map(source).collect()
+    }
+
+    /// Archives all volumes.
+    pub(super) fn pack(&self) -> ArchiveSummary {
+        let draft = crate::archive::draft(&self.archives(), &self.manifest, &self.sources(), &quiet()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        runtime.block_on(draft.seal(7)).unwrap()
+    }
+
+    pub(super) fn job(&self, digest: &str, index: Option<usize>) -> StageJob {
+        let live = self.volume(index.unwrap_or(0));
+        StageJob {
+            workload: self.manifest.workload,
+            snapshot: self.manifest.snapshot,
+            archive_digest: digest.into(),
+            index,
+            target: "/data".into(),
+            private: private_dir(&live, RestoreId(Uuid::from_u128(0x53)), index.unwrap_or(0)),
+            limits: OPEN,
+        }
+    }
+
+    /// Archives and stages volume 0; gives where it stands.
+    pub(super) fn pack_and_stage(&self) -> PathBuf {
+        let summary = self.pack();
+        self.stage(&self.job(&summary.digest, Some(0))).unwrap();
+        self.job("", Some(0)).private.join("staged")
+    }
+
+    pub(super) fn stage(&self, job: &StageJob) -> Result<Staged, FsError> {
+        crate::archive::stage(&self.archive(), job, &quiet())
+    }
+}
+
+/// Everything about an entry that a restore must give back.
+#[derive(Debug, PartialEq, Eq, Clone)]
+pub(super) struct Look {
+    pub(super) mode: u32,
+    pub(super) owner: (u32, u32),
+    pub(super) mtime: (i64, i64),
+    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) contents: Vec<u8>,
+    pub(super) link: PathBuf,
+    pub(super) device: u64,
+    pub(super) holes: Vec<(u64, u64)>,
+    /// The first path that is the same file.
+    pub(super) same_as: PathBuf,
+}
+
+/// What a tree is, entry by entry, with the root under the empty path.
+pub(super) fn look_at(root: &Path) -> BTreeMap<PathBuf, Look> {
+    let mut looks = BTreeMap::new();
+    let mut first = BTreeMap::new();
+    let mut todo = vec![PathBuf::new()];
+    while let Some(path) = todo.pop() {
+        let full = root.join(&path);
+        let full = if path.as_os_str().is_empty() { root.to_path_buf() } else { full };
+        let meta = std::fs::symlink_metadata(&full).unwrap();
+        let kind = meta.file_type();
+        if kind.is_dir() {
+            let mut names: Vec<_> = std::fs::read_dir(&full).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort_by(|a, b| b.cmp(a));
+            todo.extend(names.into_iter().map(|name| path.join(name)));
+        }
+        let same_as =
+            if kind.is_dir() { path.clone() } else { first.entry(meta.ino()).or_insert(path.clone()).clone() };
+        let look = Look {
+            mode: meta.mode(),
+            owner: (meta.uid(), meta.gid()),
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+            xattrs: xattrs(&full),
+            contents: if kind.is_file() { std::fs::read(&full).unwrap() } else { Vec::new() },
+            link: if kind.is_symlink() { std::fs::read_link(&full).unwrap() } else { PathBuf::new() },
+            device: meta.rdev(),
+            holes: if kind.is_file() { holes(&full) } else { Vec::new() },
+            same_as,
+        };
+        looks.insert(path, look);
+    }
+    looks
+}
+
+fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut names = vec![0; 65536];
+    let length = rustix::fs::llistxattr(path, names.as_mut_slice()).unwrap();
+    let names = names[..length].split(|&b| b == 0).filter(|name| !name.is_empty());
+    let value = |name: &[u8]| {
+        let mut value = vec![0; 65536];
+        let length = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), value.as_mut_slice()).unwrap();
+        value[..length].to_vec()
+    };
+    names.map(|name| (name.to_vec(), value(name))).collect()
+}
+
+fn holes(path: &Path) -> Vec<(u64, u64)> {
+    let file = std::fs::File::open(path).unwrap();
+    let size = file.metadata().unwrap().len();
+    let mut holes = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let data = rustix::fs::seek(&file, SeekFrom::Data(at)).unwrap_or(size);
+        if data > at {
+            holes.push((at, data));
+        }
+        at = if data < size { rustix::fs::seek(&file, SeekFrom::Hole(data)).unwrap() } else { size };
+    }
+    holes
+}
