@@ -70,7 +70,7 @@ impl Engine {
     /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone.
     pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool) -> Result<usize> {
         let _held = self.hold(workload).await?;
-        self.recover_held(workload.id, &super::recover::quiet()).await?;
+        self.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
         let snapshots = self.snapshots(Some(workload.id)).await?;
         if !snapshots.is_empty() && !delete_snapshots {
             return Err(Error::new(

@@ -96,7 +96,11 @@ impl Engine {
                 watch.recovered(&report);
                 Ok(Some(*report))
             }
-            Some(RecoveredItem::Snapshot { .. }) | None => Ok(None),
+            Some(RecoveredItem::Snapshot { workload, snapshot, complete }) => {
+                watch.woken(&workload, snapshot, complete);
+                Ok(None)
+            }
+            None => Ok(None),
         }
     }
 

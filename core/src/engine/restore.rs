@@ -28,6 +28,14 @@ pub struct RestoreRequest {
     pub shown: Option<Plan>,
 }
 
+impl RestoreRequest {
+    /// All volumes, with the default options.
+    #[must_use]
+    pub fn of(workload: Workload, snapshot: Snapshot) -> Self {
+        RestoreRequest { workload, snapshot, targets: Vec::new(), options: Options::default(), shown: None }
+    }
+}
+
 impl Engine {
     /// Restores a workload, and returns how it ended.
     ///

@@ -24,6 +24,14 @@ pub struct SnapshotRequest {
     pub note: Option<String>,
 }
 
+impl SnapshotRequest {
+    /// Of one point in time, without a note.
+    #[must_use]
+    pub fn of(workload: Workload) -> Self {
+        SnapshotRequest { workload, mode: Mode::Pause, note: None }
+    }
+}
+
 /// A snapshot that was taken, and what was noticed.
 #[derive(Clone, Debug)]
 pub struct Snapshotted {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::restore::Report;
+use crate::{model::SnapshotId, restore::Report};
 
 /// What an operation is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +65,12 @@ pub trait Observer: Send + Sync {
     /// Before its own work the operation finished or rolled back what a crash had left.
     fn recovered(&self, report: &Report) {
         let _ = report;
+    }
+
+    /// Before its own work the operation woke an app that an interrupted snapshot had left frozen or stopped. The
+    /// snapshot is in the catalog only if its archive was `complete`.
+    fn woken(&self, workload: &str, snapshot: SnapshotId, complete: bool) {
+        let _ = (workload, snapshot, complete);
     }
 
     /// Whether the operation should end. Before the commit it then goes back to the original; after it, it goes on.
