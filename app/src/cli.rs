@@ -1,0 +1,65 @@
+//! From arguments to exit status: parse, open, do one command, print one answer.
+
+mod args;
+mod parse;
+
+mod commands;
+mod session;
+
+mod answer;
+mod progress;
+mod render;
+
+use std::{ffi::OsString, io, process::ExitCode};
+
+use clap::{Parser, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+use volsnap::{Code, Error};
+
+use self::{
+    answer::Printer,
+    args::{Args, Global},
+};
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let args = match Args::try_parse_from(&words) {
+        Ok(args) => args,
+        Err(error) => return complain(&words, &error),
+    };
+    trace(&args.global);
+    let printer = Printer::new(args.global.json, args.global.quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return printer.fail(&Error::new(Code::Internal, format!("no runtime: {error}")), &[]),
+    };
+    runtime.block_on(commands::run(args, &printer))
+}
+
+/// Usage errors are errors like others, also for scripts; help and version are answers.
+fn complain(words: &[OsString], error: &clap::Error) -> ExitCode {
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    if asked_for || !json {
+        // A reader that has gone away is not worth a word.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.render().to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
+    Printer::new(true, true).fail(&Error::new(Code::Usage, message).hint("`volsnap help` shows the commands"), &[])
+}
+
+fn trace(global: &Global) {
+    let default = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_env("VOLSNAP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let ansi = answer::is_coloured(&io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
+}

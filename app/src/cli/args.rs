@@ -1,0 +1,290 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+use volsnap::model::DeclaredVolume;
+
+use super::parse::{duration, label, volume};
+
+/// Crash-safe snapshot and restore of container volumes.
+///
+/// After a crash at any instant every volume of a workload is wholly as it was or wholly restored, and the app is
+/// brought back.
+#[derive(Debug, Parser)]
+#[command(name = "volsnap", version, propagate_version = true, after_help = STATUS)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const STATUS: &str = "\
+Exit status: 0 done · 1 failed · 2 usage · 3 refused, nothing touched · 4 rolled back · 5 done with warnings ·
+6 needs attention · 7 busy · 8 not found · 9 corrupt · 10 hostile archive";
+
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Global {
+    /// Where archives, journals and the catalog lie [default: /var/lib/volsnap as root, else in $XDG_STATE_HOME]
+    #[arg(long, global = true, env = "VOLSNAP_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print one JSON document, for results and for errors
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How progress is shown on standard error
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
+    pub progress: ProgressMode,
+    /// Say more on standard error; twice for even more (VOLSNAP_LOG takes a filter)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but the result and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal, else nothing
+    #[default]
+    Auto,
+    /// A bar
+    Bar,
+    /// One JSON object a line
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Register, show and remove workloads
+    #[command(subcommand)]
+    Workload(WorkloadCommand),
+    /// Take a snapshot of a workload
+    Create(Create),
+    /// List snapshots
+    List {
+        /// Only those of this workload (name or id)
+        workload: Option<String>,
+    },
+    /// Show a snapshot
+    Show {
+        /// Id, unique prefix of it, or `latest` for the newest of all workloads
+        snapshot: String,
+    },
+    /// Read and check every byte of snapshots
+    Verify(Verify),
+    /// Show what a restore would do; touches nothing
+    Plan(Plan),
+    /// Restore a workload from a snapshot
+    Restore(Restore),
+    /// Go back to what the last restore replaced
+    Undo {
+        /// Name or id
+        workload: String,
+        #[command(flatten)]
+        options: RestoreOptions,
+    },
+    /// Finish or roll back what a crash left; ends with the worst status of the workloads
+    Recover {
+        /// Only this workload (name or id)
+        workload: Option<String>,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show what is open and what recovery would do
+    Status {
+        /// Only this workload (name or id)
+        workload: Option<String>,
+    },
+    /// Delete a snapshot
+    Delete {
+        /// Id or unique prefix of it
+        snapshot: String,
+    },
+    /// Delete the snapshots that no rule keeps
+    Prune(Prune),
+    /// Show the audit trail, newest first
+    Events {
+        /// Only this workload (name or id, also a removed one)
+        workload: Option<String>,
+        /// At the most so many
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkloadCommand {
+    /// Register a workload
+    Add(WorkloadAdd),
+    /// List the workloads
+    List,
+    /// Show a workload with its volumes and containers as they are now
+    Show {
+        /// Name or id
+        workload: String,
+    },
+    /// Forget a workload; its containers and directories stay
+    Remove {
+        /// Name or id
+        workload: String,
+        /// Delete its snapshots too
+        #[arg(long)]
+        delete_snapshots: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct WorkloadAdd {
+    /// Its name
+    pub name: String,
+    /// Containers of this compose project
+    #[arg(long, value_name = "PROJECT")]
+    pub compose_project: Option<String>,
+    /// The container of this name
+    #[arg(long = "container", value_name = "NAME")]
+    pub containers: Vec<String>,
+    /// Containers with this label (all labels must match)
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+    /// A directory of this host and its name within the workload
+    #[arg(long = "volume", value_name = "TARGET=HOSTPATH", value_parser = volume)]
+    pub volumes: Vec<DeclaredVolume>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Create {
+    /// Name or id
+    pub workload: String,
+    /// What the app does meanwhile
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    pub mode: ModeArg,
+    /// Something to remember it by
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum ModeArg {
+    /// It is frozen: one point in time
+    #[default]
+    Pause,
+    /// It is stopped
+    Stop,
+    /// It runs on: files are read one after another
+    Live,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Verify {
+    /// Ids or unique prefixes of them
+    #[arg(value_name = "SNAPSHOT", required_unless_present = "all")]
+    pub snapshots: Vec<String>,
+    /// All snapshots
+    #[arg(long, conflicts_with = "snapshots")]
+    pub all: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct What {
+    /// Name or id
+    pub workload: String,
+    /// Id, unique prefix of it, or `latest`
+    pub snapshot: String,
+    /// Only this volume; may be given more than once
+    #[arg(long = "volume", value_name = "TARGET")]
+    pub volumes: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Plan {
+    #[command(flatten)]
+    pub what: What,
+    #[command(flatten)]
+    pub options: RestoreOptions,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Restore {
+    #[command(flatten)]
+    pub what: What,
+    #[command(flatten)]
+    pub options: RestoreOptions,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RestoreOptions {
+    /// Wait so long for the app to become healthy, such as `2m`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub health_timeout: Option<SignedDuration>,
+    /// What to do when it does not
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub on_unhealthy: Unhealthy,
+    /// Do not keep what is replaced
+    #[arg(long)]
+    pub no_safety_snapshot: bool,
+    /// Make device nodes that are in the archive
+    #[arg(long)]
+    pub allow_devices: bool,
+    /// How containers come back
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub redeploy: RedeployArg,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Unhealthy {
+    /// All volumes go back to the original
+    #[default]
+    Revert,
+    /// The restored data stay
+    Keep,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum RedeployArg {
+    /// Made anew at the image that ran
+    #[default]
+    Recreate,
+    /// Started again
+    Restart,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Prune {
+    /// Only this workload (name or id); else all
+    pub workload: Option<String>,
+    /// Keep the newest N
+    #[arg(long, default_value_t, value_name = "N")]
+    pub keep_last: u32,
+    /// Keep the newest of each of N hours
+    #[arg(long, default_value_t, value_name = "N")]
+    pub keep_hourly: u32,
+    /// Keep the newest of each of N days
+    #[arg(long, default_value_t, value_name = "N")]
+    pub keep_daily: u32,
+    /// Keep the newest of each of N weeks
+    #[arg(long, default_value_t, value_name = "N")]
+    pub keep_weekly: u32,
+    /// Keep the newest of each of N months
+    #[arg(long, default_value_t, value_name = "N")]
+    pub keep_monthly: u32,
+    /// Keep the newest of each of N years
+    #[arg(long, default_value_t, value_name = "N")]
+    pub keep_yearly: u32,
+    /// Keep all that are younger, such as `7d`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub keep_within: Option<SignedDuration>,
+    /// Keep the newest N that restores took of what they replaced [default: 3]
+    #[arg(long, value_name = "N")]
+    pub keep_prerestore: Option<u32>,
+    /// Only say what would be deleted, and which rule keeps what
+    #[arg(long)]
+    pub dry_run: bool,
+}

@@ -1,0 +1,80 @@
+//! `create`, `list`, `show` and `verify`.
+
+use serde_json::json;
+use volsnap::{
+    Code, Error, Result, SnapshotRequest,
+    model::{Mode, Snapshot},
+    view::{SnapshotView, SnapshotsView, VerifiedView, severity},
+};
+
+use crate::cli::{
+    answer::Answer,
+    args::{Create, ModeArg, Verify},
+    render,
+    session::Session,
+};
+
+pub async fn create(session: &Session, args: Create) -> Result<Answer> {
+    let workload = session.volsnap.workload(&args.workload).await?;
+    let mode = match args.mode {
+        ModeArg::Pause => Mode::Pause,
+        ModeArg::Stop => Mode::Stop,
+        ModeArg::Live => Mode::Live,
+    };
+    let taken = session.finish(session.volsnap.create(SnapshotRequest { workload, mode, note: args.note })).await?;
+    let view = SnapshotView { warnings: taken.warnings, ..view(session, &taken.snapshot) };
+    for warning in &view.warnings {
+        session.printer.note(&format!("warning: {warning}"));
+    }
+    Answer::new(&view, view.id.to_string())
+}
+
+pub async fn list(session: &Session, workload: Option<&str>) -> Result<Answer> {
+    let workload = match workload {
+        Some(name) => Some(session.volsnap.workload(name).await?.id),
+        None => None,
+    };
+    let snapshots = session.volsnap.snapshots(workload).await?;
+    let view = SnapshotsView { snapshots: snapshots.iter().map(|s| view(session, s)).collect() };
+    Answer::new(&view, render::snapshots(&view))
+}
+
+pub async fn show(session: &Session, snapshot: &str) -> Result<Answer> {
+    let view = view(session, &session.volsnap.snapshot(None, snapshot).await?);
+    Answer::new(&view, render::snapshot(&view))
+}
+
+/// One snapshot fails like any command; of several each is reported, and the worst decides.
+pub async fn verify(session: &Session, args: Verify) -> Result<Answer> {
+    let mut snapshots = match args.all {
+        true => session.volsnap.snapshots(None).await?,
+        false => Vec::new(),
+    };
+    for text in &args.snapshots {
+        snapshots.push(session.volsnap.snapshot(None, text).await?);
+    }
+    let mut views = Vec::new();
+    let mut worst: Option<Code> = None;
+    for snapshot in &snapshots {
+        let result = session.finish(session.volsnap.verify(snapshot.clone())).await;
+        views.push(VerifiedView::of(snapshot, &result));
+        match result {
+            Ok(_) => {}
+            // Cancelled: the rest is not begun.
+            Err(error) if error.code == Code::Aborted || args.snapshots.len() == 1 => {
+                return Err(name(snapshot, error));
+            }
+            Err(error) => worst = worst.into_iter().chain([error.code]).max_by_key(|code| severity(*code)),
+        }
+    }
+    let text = render::verified(&views);
+    Ok(Answer::new(&json!({ "verified": views }), text)?.code(worst))
+}
+
+fn name(snapshot: &Snapshot, error: Error) -> Error {
+    error.context(format_args!("snapshot {}", snapshot.id()))
+}
+
+fn view(session: &Session, snapshot: &Snapshot) -> SnapshotView {
+    SnapshotView::of(snapshot, &session.volsnap.archive_path(snapshot))
+}

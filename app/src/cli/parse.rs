@@ -1,0 +1,82 @@
+//! What single arguments mean: durations, labels, volumes, and where the state is when nobody says.
+
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use volsnap::{Code, Error, Result, model::DeclaredVolume};
+
+/// `2m`, `90s`, `1h 30m`, `7d`, `2w`; a day has 24 hours.
+pub fn duration(text: &str) -> Result<SignedDuration, String> {
+    let span: Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+    match duration.is_positive() {
+        true => Ok(duration),
+        false => Err("must be longer than nothing".into()),
+    }
+}
+
+/// `key=value`.
+pub fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        Some(_) | None => Err("must be KEY=VALUE".into()),
+    }
+}
+
+/// `target=path`; the path may contain `=`.
+pub fn volume(text: &str) -> Result<DeclaredVolume, String> {
+    match text.split_once('=') {
+        Some((target, path)) if !target.is_empty() && !path.is_empty() => {
+            Ok(DeclaredVolume { target: target.into(), path: path.into() })
+        }
+        Some(_) | None => Err("must be TARGET=HOSTPATH".into()),
+    }
+}
+
+/// `/var/lib/volsnap` for root, else `volsnap` in the user's state directory.
+pub fn default_state_dir() -> Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/volsnap".into());
+    }
+    // As the XDG base directory specification has it: a relative path is as good as none.
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    base.map(|base| base.join("volsnap")).ok_or_else(|| {
+        Error::new(Code::Usage, "neither XDG_STATE_HOME nor HOME says where the state directory is")
+            .hint("give --state-dir")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, seconds) in
+            [("2m", 120), ("90s", 90), ("1h 30m", 5400), ("7d", 604_800), ("2w", 1_209_600), ("PT5M", 300)]
+        {
+            assert_eq!(duration(text).unwrap().as_secs(), seconds, "{text}");
+        }
+        for text in ["", "soon", "0s", "-5m", "1month", "10"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_may_contain_an_equals_sign_and_a_target_may_not() {
+        let parsed = volume("/data=/srv/a=b").unwrap();
+        assert_eq!((parsed.target.as_str(), parsed.path.to_str()), ("/data", Some("/srv/a=b")));
+        for text in ["/data", "=/srv", "/data=", ""] {
+            assert!(volume(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_label_may_be_empty_but_not_nameless() {
+        assert_eq!(label("a=b=c").unwrap(), ("a".into(), "b=c".into()));
+        assert_eq!(label("a=").unwrap(), ("a".into(), String::new()));
+        assert!(label("=b").is_err());
+        assert!(label("a").is_err());
+    }
+}

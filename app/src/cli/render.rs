@@ -1,0 +1,12 @@
+//! Answers as text for people. Scripts read the JSON documents; this may change.
+
+mod recovery;
+mod restore;
+mod snapshot;
+mod table;
+mod workload;
+
+pub use recovery::{recovered_line, recovery, status};
+pub use restore::{plan, report};
+pub use snapshot::{events, pruned, snapshot, snapshots, verified};
+pub use workload::{workload, workloads};

@@ -1,0 +1,74 @@
+//! What crashes left, and what became of it.
+
+use volsnap::view::{OpenView, RecoveredView, RecoveryView, StatusView};
+
+use super::{
+    restore::{headline, report},
+    table::{join, labelled},
+};
+
+/// One line about something that was recovered before a command's own work.
+pub fn recovered_line(recovered: &RecoveredView) -> String {
+    let line = match recovered {
+        RecoveredView::Restore(report) => headline(report),
+        RecoveredView::Snapshot { workload, snapshot, complete, .. } => interrupted(workload, snapshot, *complete),
+    };
+    format!("recovered: {line}")
+}
+
+/// The answer of `recover`.
+pub fn recovery(view: &RecoveryView) -> String {
+    let recovered = view.recovered.iter().map(|recovered| match recovered {
+        RecoveredView::Restore(restore) => report(restore),
+        RecoveredView::Snapshot { workload, snapshot, complete, .. } => interrupted(workload, snapshot, *complete),
+    });
+    let errors = view.errors.iter().map(|failure| {
+        let hint = failure.error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+        format!("not recovered: {}{hint}", failure.error.message)
+    });
+    let nothing = match view.recovered.is_empty() && view.errors.is_empty() {
+        true => "nothing to recover".to_string(),
+        false => String::new(),
+    };
+    join(recovered.chain(errors).chain([nothing, labelled("warning", &view.warnings)]))
+}
+
+/// The answer of `status`.
+pub fn status(view: &StatusView) -> String {
+    let nothing = match view.open.is_empty() {
+        true => "nothing is open".to_string(),
+        false => String::new(),
+    };
+    let catalog = view.catalog.as_ref().map_or_else(String::new, |error| format!("warning: {}", error.message));
+    join(view.open.iter().map(open).chain([nothing, catalog]))
+}
+
+fn open(open: &OpenView) -> String {
+    let name = open.workload.clone().unwrap_or_else(|| open.workload_id.to_string());
+    let what = match (open.restore_id, open.snapshot) {
+        (Some(_), Some(snapshot)) => format!("restore of {snapshot}"),
+        (None, Some(snapshot)) => format!("snapshot {snapshot}"),
+        (_, None) => "journal".into(),
+    };
+    let next = match open.in_progress {
+        true => "  another process is at it right now".to_string(),
+        false => format!("  recovery would: {}", open.would),
+    };
+    let problem = open.problem.as_ref().map(|error| {
+        let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+        format!("  problem: {}{hint}", error.message)
+    });
+    join([
+        format!("{name}: {what}, phase {}", open.phase),
+        next,
+        labelled("  beside the live directories", &open.leftovers),
+        problem.unwrap_or_default(),
+    ])
+}
+
+fn interrupted(workload: &str, snapshot: &impl std::fmt::Display, complete: bool) -> String {
+    match complete {
+        true => format!("{workload} runs again; its interrupted snapshot {snapshot} is complete and listed"),
+        false => format!("{workload} runs again; its interrupted snapshot {snapshot} was not complete and is gone"),
+    }
+}

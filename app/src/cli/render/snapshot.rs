@@ -1,0 +1,129 @@
+//! Snapshots: listed, shown, verified, pruned, and the trail of what happened to them.
+
+use jiff::Timestamp;
+use volsnap::view::{EventsView, PruneView, SnapshotView, SnapshotsView, VerifiedView};
+
+use super::table::{
+    Column::{Number, Text},
+    age, bytes, join, labelled, milliseconds, number, table, time,
+};
+
+/// The answer of `list`.
+pub fn snapshots(view: &SnapshotsView) -> String {
+    let now = Timestamp::now();
+    let rows = view.snapshots.iter().map(|s| {
+        let note = s.note.clone().unwrap_or_default();
+        let old = age(now.duration_since(s.created_at).as_secs());
+        let data = bytes(s.volumes.iter().map(|v| v.bytes).sum());
+        [s.id.to_string(), s.workload.clone(), time(s.created_at), old, kind(s), data, bytes(s.archive_bytes), note]
+    });
+    let columns = [
+        Text("SNAPSHOT"),
+        Text("WORKLOAD"),
+        Text("CREATED"),
+        Text("AGE"),
+        Text("MODE"),
+        Number("DATA"),
+        Number("ARCHIVE"),
+        Text("NOTE"),
+    ];
+    or(table(columns, rows), "no snapshots yet; take one with `volsnap create`")
+}
+
+fn kind(snapshot: &SnapshotView) -> String {
+    match snapshot.restore_id {
+        Some(_) => snapshot.origin.to_string(),
+        None => mode(snapshot).to_string(),
+    }
+}
+
+fn mode(snapshot: &SnapshotView) -> &'static str {
+    use volsnap::model::Mode;
+    match snapshot.mode {
+        Mode::Pause => "pause",
+        Mode::Stop => "stop",
+        Mode::Live => "live",
+    }
+}
+
+/// The answer of `show`.
+pub fn snapshot(s: &SnapshotView) -> String {
+    let volumes = table(
+        [Text("VOLUME"), Number("SIZE"), Number("ENTRIES"), Text("DIGEST")],
+        s.volumes.iter().map(|v| {
+            let target = match v.absent {
+                true => format!("{} (absent)", v.target),
+                false => v.target.clone(),
+            };
+            [target, bytes(v.bytes), number(v.entries), v.digest.clone()]
+        }),
+    );
+    let unsteady: Vec<String> =
+        s.volumes.iter().flat_map(|v| v.unsteady.iter().map(|path| format!("{}: {path}", v.target))).collect();
+    join([
+        format!("snapshot  {}", s.id),
+        format!("workload  {} ({})", s.workload, s.workload_id),
+        format!(
+            "created   {} ({} old)",
+            time(s.created_at),
+            age(Timestamp::now().duration_since(s.created_at).as_secs())
+        ),
+        format!("mode      {}, app quiet for {}", mode(s), milliseconds(s.quiesced_ms)),
+        s.restore_id.map_or_else(String::new, |restore| format!("origin    {} of restore {restore}", s.origin)),
+        s.note.as_ref().map_or_else(String::new, |note| format!("note      {note}")),
+        s.images
+            .iter()
+            .map(|i| format!("image     {}: {} {}", i.container, i.image, i.image_id))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        format!("archive   {} ({})", s.archive, bytes(s.archive_bytes)),
+        format!("digest    {}", s.digest),
+        format!("verified  {}", s.verified_at.map_or("never".into(), time)),
+        volumes,
+        labelled("changed while it was read", &unsteady),
+    ])
+}
+
+/// The answer of `verify`.
+pub fn verified(views: &[VerifiedView]) -> String {
+    let lines = views.iter().map(|v| match &v.error {
+        None => format!("{} of {}: good, {} read", v.snapshot, v.workload, bytes(v.bytes_read)),
+        Some(error) => format!("{} of {}: {}: {}", v.snapshot, v.workload, error.code, error.message),
+    });
+    or(join(lines), "no snapshots to verify")
+}
+
+/// The answer of `prune`.
+pub fn pruned(view: &PruneView) -> String {
+    let gone = match view.dry_run {
+        true => "would be deleted",
+        false => "deleted",
+    };
+    let rows = view.snapshots.iter().map(|s| {
+        let verdict = match s.kept_by.is_empty() {
+            true => gone.to_string(),
+            false => format!("kept: {}", s.kept_by.join(", ")),
+        };
+        [s.id.to_string(), s.workload.clone(), time(s.created_at), verdict]
+    });
+    let columns = [Text("SNAPSHOT"), Text("WORKLOAD"), Text("CREATED"), Text("VERDICT")];
+    or(table(columns, rows), "no snapshots to prune")
+}
+
+/// The answer of `events`.
+pub fn events(view: &EventsView) -> String {
+    let rows = view.events.iter().map(|e| {
+        let kind = serde_json::to_value(e.kind).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default();
+        let about = ["restore_id", "snapshot"].iter().find_map(|key| e.detail[key].as_str());
+        [time(e.at), e.workload.clone(), kind, e.outcome.clone(), about.unwrap_or_default().to_string()]
+    });
+    let columns = [Text("AT"), Text("WORKLOAD"), Text("WHAT"), Text("OUTCOME"), Text("ID")];
+    or(table(columns, rows), "no events yet")
+}
+
+fn or(text: String, otherwise: &str) -> String {
+    match text.is_empty() {
+        true => otherwise.to_string(),
+        false => text,
+    }
+}

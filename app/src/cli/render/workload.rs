@@ -1,0 +1,40 @@
+//! Workloads.
+
+use volsnap::view::{WorkloadView, WorkloadsView};
+
+use super::table::{Column::Text, join, labelled, table, time};
+
+/// The answer of `workload list`.
+pub fn workloads(view: &WorkloadsView) -> String {
+    let rows = view.workloads.iter().map(|w| [w.name.clone(), w.source.clone(), time(w.created_at), w.id.to_string()]);
+    let text = table([Text("WORKLOAD"), Text("SOURCE"), Text("REGISTERED"), Text("ID")], rows);
+    match text.is_empty() {
+        true => "no workloads yet; register one with `volsnap workload add`".into(),
+        false => text,
+    }
+}
+
+/// The answer of `workload show`.
+pub fn workload(view: &WorkloadView) -> String {
+    let head = [
+        format!("workload    {} ({})", view.name, view.id),
+        format!("source      {}", view.source),
+        format!("registered  {}", time(view.created_at)),
+    ];
+    let Some(now) = &view.now else { return join(head) };
+    let volumes =
+        table([Text("VOLUME"), Text("DIRECTORY")], now.volumes.iter().map(|v| [v.target.clone(), v.path.clone()]));
+    let containers = table(
+        [Text("CONTAINER"), Text("IMAGE"), Text("STATE"), Text("RESTART POLICY")],
+        now.containers.iter().map(|c| {
+            use volsnap::model::RunState;
+            let state = match c.state {
+                RunState::Running => "running",
+                RunState::Paused => "paused",
+                RunState::Stopped => "stopped",
+            };
+            [c.name.clone(), c.image.clone(), state.into(), c.restart_policy.clone()]
+        }),
+    );
+    join(head.into_iter().chain([volumes, containers, labelled("left out", &now.left_out)]))
+}

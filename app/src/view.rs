@@ -1,0 +1,48 @@
+//! The documents that scripts read: what the command line prints with `--json`, for hosts that offer the same.
+//!
+//! Fields are only ever added. Times are RFC 3339 in UTC, sizes are bytes, durations are milliseconds; paths that are
+//! not UTF-8 are shown with replacement characters.
+
+mod plan;
+mod recovery;
+mod report;
+mod retention;
+mod snapshot;
+mod trail;
+mod workload;
+
+pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
+pub use recovery::{FailureView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
+pub use report::{CauseView, ReportView, ReportedVolumeView};
+pub use retention::{PruneView, VerdictView};
+use serde::Serialize;
+pub use snapshot::{ImageView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView};
+pub use trail::{EventView, EventsView};
+use volsnap_core::{Code, Error};
+pub use workload::{NowView, RunningView, SelectorView, VolumeView, WorkloadView, WorkloadsView};
+
+/// `{"error":{"code","message","hint"}}`, what every failure prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorDocument {
+    /// The error.
+    pub error: ErrorView,
+}
+
+/// An error.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorView {
+    /// The word of the contract.
+    pub code: Code,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl ErrorView {
+    /// The view of an error.
+    #[must_use]
+    pub fn of(error: &Error) -> Self {
+        ErrorView { code: error.code, message: error.message.clone(), hint: error.hint.clone() }
+    }
+}

@@ -1,0 +1,210 @@
+//! `recover` and `status`: what crashes left, and what became of it.
+
+use serde::Serialize;
+use volsnap_core::{
+    Code, Error,
+    engine::{Outlook, Recovered, RecoveredItem},
+    model::{RestoreId, SnapshotId, WorkloadId},
+    restore::Report,
+};
+
+use super::{ErrorView, ReportView, ReportedVolumeView};
+
+/// The document of `recover`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RecoveryView {
+    /// What was brought to its end.
+    pub recovered: Vec<RecoveredView>,
+    /// What was not: the journal is kept and its workload stays blocked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FailureView>,
+    /// The worst of the errors, where every other command has its error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorView>,
+    /// What else needs a look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Something that was recovered: a restore, or a snapshot in the same shape.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum RecoveredView {
+    /// A restore.
+    Restore(Box<ReportView>),
+    /// A snapshot that was interrupted. The fields of a restore that it has not are `null`, 0 or empty.
+    Snapshot {
+        /// There is none.
+        restore_id: Option<RestoreId>,
+        /// The workload's name.
+        workload: String,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// `snapshot-interrupted`.
+        outcome: &'static str,
+        /// Whether its archive was complete, so that it is listed now.
+        complete: bool,
+        /// None.
+        volumes: Vec<ReportedVolumeView>,
+        /// None.
+        safety_snapshot: Option<SnapshotId>,
+        /// Not known: from the freeze to this recovery.
+        downtime_ms: u64,
+        /// None.
+        stage_ms: u64,
+        /// Not known.
+        total_ms: u64,
+        /// None.
+        warnings: Vec<String>,
+    },
+}
+
+impl RecoveredView {
+    /// The view of a restore that was recovered.
+    #[must_use]
+    pub fn restore(report: &Report) -> Self {
+        RecoveredView::Restore(Box::new(ReportView::of(report)))
+    }
+
+    /// The view of a snapshot that was interrupted.
+    #[must_use]
+    pub fn snapshot(workload: &str, snapshot: SnapshotId, complete: bool) -> Self {
+        RecoveredView::Snapshot {
+            restore_id: None,
+            workload: workload.into(),
+            snapshot,
+            outcome: "snapshot-interrupted",
+            complete,
+            volumes: Vec::new(),
+            safety_snapshot: None,
+            downtime_ms: 0,
+            stage_ms: 0,
+            total_ms: 0,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The view of what a recovery did.
+    #[must_use]
+    pub fn of(item: &RecoveredItem) -> Self {
+        match item {
+            RecoveredItem::Restore(report) => RecoveredView::restore(report),
+            RecoveredItem::Snapshot { workload, snapshot, complete } => {
+                RecoveredView::snapshot(workload, *snapshot, *complete)
+            }
+        }
+    }
+}
+
+/// A workload that could not be recovered.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailureView {
+    /// The workload.
+    pub workload_id: WorkloadId,
+    /// Why.
+    pub error: ErrorView,
+}
+
+impl RecoveryView {
+    /// The view of a recovery. A catalog that cannot be used is a warning: the recovery did without.
+    #[must_use]
+    pub fn of(recovered: &[Recovered], catalog_problem: Option<&Error>) -> Self {
+        let mut view = RecoveryView::default();
+        for one in recovered {
+            match &one.result {
+                Ok(item) => view.recovered.push(RecoveredView::of(item)),
+                Err(error) => {
+                    view.errors.push(FailureView { workload_id: one.workload, error: ErrorView::of(error) });
+                }
+            }
+        }
+        view.error = view.errors.iter().map(|f| &f.error).max_by_key(|e| severity(e.code)).cloned();
+        view.warnings.extend(catalog_problem.map(ToString::to_string));
+        view
+    }
+}
+
+/// The code that a recovery as a whole ends with: the worst of its workloads'. Everything restored without a warning,
+/// an app woken after a snapshot, or nothing to do, is no code.
+#[must_use]
+pub fn worst(recovered: &[Recovered]) -> Option<Code> {
+    let code = |one: &Recovered| match &one.result {
+        Ok(RecoveredItem::Restore(report)) => report.code(),
+        Ok(RecoveredItem::Snapshot { .. }) => None,
+        Err(error) => Some(error.code),
+    };
+    recovered.iter().filter_map(code).max_by_key(|code| severity(*code))
+}
+
+/// Orders codes by how urgently somebody has to look.
+#[must_use]
+pub fn severity(code: Code) -> u8 {
+    match code {
+        Code::NeedsAttention => 11,
+        Code::Internal => 10,
+        Code::Hostile => 9,
+        Code::Corrupt => 8,
+        Code::Io => 7,
+        Code::Engine => 6,
+        Code::Busy => 5,
+        Code::Aborted => 4,
+        Code::Warnings => 3,
+        Code::Refused => 2,
+        Code::NotFound => 1,
+        Code::Usage => 0,
+    }
+}
+
+/// The document of `status` and of `recover --dry-run`.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatusView {
+    /// The open journals.
+    pub open: Vec<OpenView>,
+    /// Why the catalog cannot be used; `null` if it can.
+    pub catalog: Option<ErrorView>,
+}
+
+/// An open journal.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenView {
+    /// The workload's name; `null` if the journal cannot be read.
+    pub workload: Option<String>,
+    /// The workload.
+    pub workload_id: WorkloadId,
+    /// The restore; `null` for a snapshot.
+    pub restore_id: Option<RestoreId>,
+    /// The snapshot that is restored or taken.
+    pub snapshot: Option<SnapshotId>,
+    /// The journal's last entry.
+    pub phase: String,
+    /// What recovery would do.
+    pub would: String,
+    /// Directories that stand beside the live ones because of it.
+    pub leftovers: Vec<String>,
+    /// Whether another process is at it right now.
+    pub in_progress: bool,
+    /// Why the journal cannot be followed.
+    pub problem: Option<ErrorView>,
+}
+
+impl StatusView {
+    /// The view of what is open.
+    #[must_use]
+    pub fn of(open: &[Outlook], catalog_problem: Option<&Error>) -> Self {
+        let open = open
+            .iter()
+            .map(|o| OpenView {
+                workload: o.workload.clone(),
+                workload_id: o.workload_id,
+                restore_id: o.restore_id,
+                snapshot: o.snapshot,
+                phase: o.phase.clone(),
+                would: o.would.clone(),
+                leftovers: o.leftovers.clone(),
+                in_progress: o.in_progress,
+                problem: o.problem.as_ref().map(ErrorView::of),
+            })
+            .collect();
+        StatusView { open, catalog: catalog_problem.map(ErrorView::of) }
+    }
+}

@@ -1,0 +1,101 @@
+//! `restore` and `undo`: how a restore ended.
+
+use serde::Serialize;
+use volsnap_core::{
+    Code,
+    model::{RestoreId, SnapshotId, WorkloadId},
+    restore::{Outcome, Report, plan::Method},
+};
+
+/// The document of `restore` and `undo`, and an item of `recover`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReportView {
+    /// The restore.
+    pub restore_id: RestoreId,
+    /// The workload's name.
+    pub workload: String,
+    /// The workload.
+    pub workload_id: WorkloadId,
+    /// What was restored.
+    pub snapshot: SnapshotId,
+    /// `restored`, `reverted`, `aborted` or `needs-attention`.
+    pub outcome: Outcome,
+    /// Why, unless it ended in the restored data.
+    pub cause: Option<CauseView>,
+    /// The volumes.
+    pub volumes: Vec<ReportedVolumeView>,
+    /// The snapshot that brings the replaced data back.
+    pub safety_snapshot: Option<SnapshotId>,
+    /// How long the app was down; for plain directories, from the decision to the last rename.
+    pub downtime_ms: u64,
+    /// The container engine's share of the downtime.
+    pub engine_ms: u64,
+    /// How long the data were extracted, with the app running.
+    pub stage_ms: u64,
+    /// From the first entry of the journal to the last.
+    pub total_ms: u64,
+    /// What needs a look.
+    pub warnings: Vec<String>,
+    /// Whether a later process than the one that began it brought it to its end.
+    pub finished_by_recovery: bool,
+}
+
+/// Why a restore did not end in the restored data.
+#[derive(Clone, Debug, Serialize)]
+pub struct CauseView {
+    /// The word of the contract.
+    pub code: Code,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// A volume of a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReportedVolumeView {
+    /// Its name within the workload.
+    pub target: String,
+    /// How it was switched.
+    pub method: Method,
+    /// Bytes in the snapshot.
+    pub bytes: u64,
+    /// Entries in the snapshot.
+    pub entries: u64,
+}
+
+impl ReportView {
+    /// The view of a report.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        ReportView {
+            restore_id: report.restore_id,
+            workload: report.workload.clone(),
+            workload_id: report.workload_id,
+            snapshot: report.snapshot,
+            outcome: report.outcome,
+            cause: report.cause.as_ref().map(|c| CauseView {
+                code: c.code,
+                message: c.message.clone(),
+                hint: c.hint.clone(),
+            }),
+            volumes: report
+                .volumes
+                .iter()
+                .map(|v| ReportedVolumeView {
+                    target: v.target.clone(),
+                    method: v.method,
+                    bytes: v.bytes,
+                    entries: v.entries,
+                })
+                .collect(),
+            safety_snapshot: report.safety_snapshot,
+            downtime_ms: report.downtime_ms,
+            engine_ms: report.engine_ms,
+            stage_ms: report.stage_ms,
+            total_ms: report.total_ms,
+            warnings: report.warnings.clone(),
+            finished_by_recovery: report.recovered,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `create`, `show`, `list` and `verify`: snapshots.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use volsnap_core::{
+    Error,
+    model::{Mode, Origin, RestoreId, Snapshot, SnapshotId, WorkloadId},
+    ports::Verified,
+};
+
+use super::ErrorView;
+
+/// The document of `create` and `show`, and an item of `list`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotView {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// The workload's name when it was taken.
+    pub workload: String,
+    /// The workload.
+    pub workload_id: WorkloadId,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// What the app did meanwhile.
+    pub mode: Mode,
+    /// `manual`, or `pre-restore` if a restore took it of what it replaced.
+    pub origin: &'static str,
+    /// That restore.
+    pub restore_id: Option<RestoreId>,
+    /// What was said about it.
+    pub note: Option<String>,
+    /// The first container's image as it was asked for; `null` for plain directories.
+    pub image: Option<String>,
+    /// All containers' images.
+    pub images: Vec<ImageView>,
+    /// The volumes.
+    pub volumes: Vec<SnapshotVolumeView>,
+    /// The archive.
+    pub archive: String,
+    /// Its size.
+    pub archive_bytes: u64,
+    /// BLAKE3 of its index.
+    pub digest: String,
+    /// How long the app was frozen or stopped for it.
+    pub quiesced_ms: u64,
+    /// When every byte was last read and found good.
+    pub verified_at: Option<Timestamp>,
+    /// What was noticed when it was taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// An image of a snapshot.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageView {
+    /// The container.
+    pub container: String,
+    /// The image as asked for.
+    pub image: String,
+    /// The image by content.
+    pub image_id: String,
+}
+
+/// A volume of a snapshot.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotVolumeView {
+    /// Its name within the workload.
+    pub target: String,
+    /// Bytes of contents, holes included.
+    pub bytes: u64,
+    /// Entries, the root included.
+    pub entries: u64,
+    /// BLAKE3 over its frames.
+    pub digest: String,
+    /// Whether the directory did not exist.
+    pub absent: bool,
+    /// Sockets, which are left out.
+    pub sockets_skipped: u64,
+    /// Files that changed while they were read.
+    pub unsteady: Vec<String>,
+}
+
+/// The document of `list`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotsView {
+    /// The snapshots, newest first.
+    pub snapshots: Vec<SnapshotView>,
+}
+
+impl SnapshotView {
+    /// The view of a snapshot whose archive lies at `archive`.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, archive: &Path) -> Self {
+        let manifest = &snapshot.archive.manifest;
+        let (origin, restore_id) = match manifest.origin {
+            Origin::Manual => ("manual", None),
+            Origin::PreRestore(restore) => ("pre-restore", Some(restore)),
+        };
+        let images: Vec<ImageView> = manifest
+            .images
+            .iter()
+            .map(|i| ImageView { container: i.container.clone(), image: i.image.clone(), image_id: i.image_id.clone() })
+            .collect();
+        SnapshotView {
+            id: manifest.snapshot,
+            workload: manifest.workload_name.clone(),
+            workload_id: manifest.workload,
+            created_at: manifest.created_at,
+            mode: manifest.mode,
+            origin,
+            restore_id,
+            note: manifest.note.clone(),
+            image: images.first().map(|i| i.image.clone()),
+            images,
+            volumes: snapshot
+                .volumes()
+                .map(|(_, volume, totals)| SnapshotVolumeView {
+                    target: volume.target.clone(),
+                    bytes: totals.bytes,
+                    entries: totals.entries,
+                    digest: totals.digest.clone(),
+                    absent: volume.absent,
+                    sockets_skipped: totals.sockets_skipped,
+                    unsteady: totals.unsteady.clone(),
+                })
+                .collect(),
+            archive: archive.display().to_string(),
+            archive_bytes: snapshot.archive.archive_bytes,
+            digest: snapshot.archive.digest.clone(),
+            quiesced_ms: snapshot.archive.quiesced_ms,
+            verified_at: snapshot.verified_at,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// A snapshot that was read and checked, an item of `verify`.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifiedView {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// The workload's name when it was taken.
+    pub workload: String,
+    /// Whether every byte is good.
+    pub ok: bool,
+    /// Bytes of archive that were read; 0 if it is not good.
+    pub bytes_read: u64,
+    /// What is wrong with it.
+    pub error: Option<ErrorView>,
+}
+
+impl VerifiedView {
+    /// The view of a snapshot and what reading it showed.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, result: &Result<Verified, Error>) -> Self {
+        VerifiedView {
+            snapshot: snapshot.id(),
+            workload: snapshot.archive.manifest.workload_name.clone(),
+            ok: result.is_ok(),
+            bytes_read: result.as_ref().map_or(0, |v| v.bytes_read),
+            error: result.as_ref().err().map(ErrorView::of),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
+
+use std::{fmt, future::Future, path::PathBuf, sync::Arc};
+
+use volsnap_core::{
+    Code, Error, Result,
+    engine::{Engine, Outlook, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
+    model::{
+        Container, DeclaredVolume, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId,
+        retention::Policy,
+    },
+    ports::{Event, Verified, Watch},
+    restore::{Options, Outcome, Plan, Report},
+};
+
+use crate::{Builder, Operation};
+
+/// Snapshots and restores the workloads of one state directory. Clones share everything.
+#[derive(Clone)]
+pub struct Volsnap {
+    engine: Engine,
+    watch: Watch,
+    recovered: Arc<[Recovered]>,
+    catalog_problem: Option<Error>,
+}
+
+/// A workload to be registered.
+#[derive(Clone, Debug, Default)]
+pub struct NewWorkload {
+    /// Its name, unique in the catalog.
+    pub name: String,
+    /// Its containers; empty for plain directories alone.
+    pub selector: Selector,
+    /// Host directories that are volumes besides those that the containers mount; relative paths are resolved now.
+    pub volumes: Vec<DeclaredVolume>,
+}
+
+impl NewWorkload {
+    /// A workload of plain directories, each with its target.
+    pub fn directories<T: Into<String>, P: Into<PathBuf>>(
+        name: impl Into<String>,
+        volumes: impl IntoIterator<Item = (T, P)>,
+    ) -> Self {
+        let declare = |(target, path): (T, P)| DeclaredVolume { target: target.into(), path: path.into() };
+        let volumes = volumes.into_iter().map(declare).collect();
+        NewWorkload { name: name.into(), selector: Selector::default(), volumes }
+    }
+}
+
+/// A workload as it is now.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Its volumes, and what was left out.
+    pub resolved: Resolved,
+    /// Its containers, in starting order.
+    pub containers: Vec<Container>,
+}
+
+impl fmt::Debug for Volsnap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state_dir = self.engine.ports().filesystem.state_dir();
+        f.debug_struct("Volsnap").field("state_dir", &state_dir).finish_non_exhaustive()
+    }
+}
+
+impl Volsnap {
+    /// Begins to compose one.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn compose(engine: Engine, watch: Watch, catalog_problem: Option<Error>) -> Self {
+        Volsnap { engine, watch, recovered: Arc::new([]), catalog_problem }
+    }
+
+    pub(crate) fn remember(&mut self, recovered: Vec<Recovered>) {
+        self.recovered = recovered.into();
+    }
+
+    /// What opening recovered, workload by workload; an error among it means that a journal still blocks its workload.
+    #[must_use]
+    pub fn recovered(&self) -> &[Recovered] {
+        &self.recovered
+    }
+
+    /// Why the catalog cannot be used. Recovery works all the same.
+    #[must_use]
+    pub fn catalog_problem(&self) -> Option<&Error> {
+        self.catalog_problem.as_ref()
+    }
+
+    /// The engine underneath. Its futures stop where they are dropped; prefer the operations here.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn start<T: Send + 'static, F>(&self, work: impl FnOnce(Engine, Watch) -> F) -> Operation<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        Operation::start(self.watch.clone(), |watch| work(self.engine.clone(), watch))
+    }
+}
+
+/// What changes something. Each begins by recovering what an earlier crash left for its workload.
+impl Volsnap {
+    /// Registers a workload of containers made from images, of plain directories, or of both.
+    ///
+    /// [`Code::NotFound`] if a declared directory or a named container does not exist.
+    pub async fn add_workload(&self, new: NewWorkload) -> Result<Workload> {
+        let ports = self.engine.ports();
+        let mut volumes = new.volumes;
+        for volume in &mut volumes {
+            volume.path = self.existing_directory(&volume.target, &volume.path).await?;
+        }
+        let source = match new.selector.is_empty() {
+            true => Source::Directories,
+            false => Source::Image,
+        };
+        let id = WorkloadId(ports.clock.fresh_id());
+        let created_at = ports.clock.now();
+        let workload = Workload { id, name: new.name, source, selector: new.selector, volumes, created_at };
+        self.engine.add_workload(&workload).await?;
+        Ok(workload)
+    }
+
+    async fn existing_directory(&self, target: &str, path: &std::path::Path) -> Result<PathBuf> {
+        let volume = format!("volume {target}");
+        let absolute = std::path::absolute(path)
+            .map_err(|error| Error::new(Code::Usage, format!("{volume}: {}: {error}", path.display())))?;
+        let located = self.engine.ports().filesystem.locate(&absolute).await;
+        match located.map_err(|error| Error::from(error).context(&volume))?.occupant {
+            Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) | Occupant::Immutable(_) => {
+                Ok(absolute)
+            }
+            Occupant::Absent => {
+                Err(Error::new(Code::NotFound, format!("{volume}: {} does not exist", absolute.display()))
+                    .hint("check the path and that its filesystem is mounted"))
+            }
+            Occupant::NotADirectory => {
+                Err(Error::new(Code::Refused, format!("{volume}: {} is not a directory", absolute.display()))
+                    .hint("only directories can be volumes"))
+            }
+        }
+    }
+
+    /// Forgets a workload, and deletes its snapshots if told to; gives how many. Its directories and containers stay.
+    pub fn remove_workload(&self, workload: Workload, delete_snapshots: bool) -> Operation<usize> {
+        self.start(|engine, watch| async move {
+            recover_first(&engine, &workload, &watch).await?;
+            engine.remove_workload(&workload, delete_snapshots).await
+        })
+    }
+
+    /// Takes a snapshot.
+    pub fn create(&self, request: SnapshotRequest) -> Operation<Snapshotted> {
+        self.start(|engine, watch| async move { engine.create(&request, &watch).await })
+    }
+
+    /// Restores, and tells how it ended: see [`Report::code`]. An error means that nothing was begun, or says what it
+    /// left.
+    pub fn restore(&self, request: RestoreRequest) -> Operation<Report> {
+        self.start(|engine, watch| async move { engine.restore(&request, &watch).await })
+    }
+
+    /// Restores what the last restore of the workload replaced. It can be undone in turn.
+    pub fn undo(&self, workload: Workload, options: Options) -> Operation<Report> {
+        self.start(move |engine, watch| async move {
+            // First, because the restore to be undone may be one that a crash interrupted: only its end says whether
+            // there is something to undo.
+            recover_first(&engine, &workload, &watch).await?;
+            let snapshot = engine.undo_of(&workload).await?;
+            let request = RestoreRequest { options, ..RestoreRequest::of(workload, snapshot) };
+            engine.restore(&request, &watch).await
+        })
+    }
+
+    /// Finishes or rolls back what a crash left for a workload and tells the observer, as every operation does before
+    /// its own work; an error if that does not end well. For callers who look something up before they operate: an
+    /// interrupted snapshot or restore decides what `latest` is and whether a plan has refusals.
+    pub fn settle(&self, workload: Workload) -> Operation<()> {
+        self.start(|engine, watch| async move { recover_first(&engine, &workload, &watch).await })
+    }
+
+    /// Finishes or rolls back what crashes left, for one workload or for all. Needs no catalog.
+    pub fn recover(&self, workload: Option<WorkloadId>) -> Operation<Vec<Recovered>> {
+        self.start(move |engine, watch| async move { engine.recover(workload, &watch).await })
+    }
+
+    /// Reads a snapshot's archive to the last byte.
+    pub fn verify(&self, snapshot: Snapshot) -> Operation<Verified> {
+        self.start(|engine, watch| async move { engine.verify(&snapshot, &watch).await })
+    }
+
+    /// Deletes a snapshot.
+    pub fn delete(&self, snapshot: Snapshot) -> Operation<()> {
+        self.start(|engine, watch| async move {
+            let workload = owner(&engine, &snapshot).await?;
+            engine.delete(&workload, &snapshot, &watch).await
+        })
+    }
+
+    /// Deletes the workload's snapshots that no rule keeps; with `dry_run` only says which. A policy without rules
+    /// keeps everything.
+    pub fn prune(&self, workload: Workload, policy: Policy, dry_run: bool) -> Operation<Pruned> {
+        self.start(move |engine, watch| async move { engine.prune(&workload, &policy, dry_run, &watch).await })
+    }
+}
+
+/// What only looks.
+impl Volsnap {
+    /// The registered workloads, by name.
+    pub async fn workloads(&self) -> Result<Vec<Workload>> {
+        self.engine.workloads().await
+    }
+
+    /// The workload of that name or id.
+    pub async fn workload(&self, name_or_id: &str) -> Result<Workload> {
+        self.engine.workload(name_or_id).await
+    }
+
+    /// The id of the workload of that name or id, also when the catalog is lost and only a journal names it.
+    pub async fn workload_id(&self, name_or_id: &str) -> Result<WorkloadId> {
+        let error = match self.engine.workload(name_or_id).await {
+            Ok(workload) => return Ok(workload.id),
+            Err(error) => error,
+        };
+        let open = self.engine.outlook(None).await?;
+        let named = |o: &&Outlook| o.workload.as_deref() == Some(name_or_id) || o.workload_id.to_string() == name_or_id;
+        open.iter().find(named).map(|o| o.workload_id).ok_or(error)
+    }
+
+    /// The workload's volumes and containers as they are now.
+    pub async fn inspect(&self, workload: &Workload) -> Result<Inspection> {
+        let containers = match (&self.engine.ports().containers, workload.selector.is_empty()) {
+            (Some(containers), false) => containers.find(&workload.selector).await?,
+            (None, false) => {
+                return Err(Error::new(Code::Engine, format!("workload {} needs a container engine", workload.name))
+                    .hint("none is configured"));
+            }
+            (_, true) => Vec::new(),
+        };
+        Ok(Inspection { resolved: workload.resolve(&containers), containers })
+    }
+
+    /// Snapshots of a workload or of all, newest first.
+    pub async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>> {
+        self.engine.snapshots(workload).await
+    }
+
+    /// The snapshot of that id or unique prefix, or `latest`.
+    pub async fn snapshot(&self, workload: Option<WorkloadId>, text: &str) -> Result<Snapshot> {
+        self.engine.snapshot(workload, text).await
+    }
+
+    /// Where a snapshot's archive lies.
+    #[must_use]
+    pub fn archive_path(&self, snapshot: &Snapshot) -> PathBuf {
+        self.engine.ports().filesystem.archive_path(snapshot.workload(), snapshot.id())
+    }
+
+    /// What a restore would do. It can be handed back as [`RestoreRequest::shown`], and the restore is refused if the
+    /// world has changed since.
+    pub async fn plan(&self, request: &RestoreRequest) -> Result<Plan> {
+        self.engine.plan(request).await
+    }
+
+    /// The snapshot that [`Volsnap::undo`] would restore now.
+    pub async fn undo_snapshot(&self, workload: &Workload) -> Result<Snapshot> {
+        self.engine.undo_of(workload).await
+    }
+
+    /// What is open, and what recovery would do about it.
+    pub async fn status(&self, workload: Option<WorkloadId>) -> Result<Vec<Outlook>> {
+        self.engine.outlook(workload).await
+    }
+
+    /// The audit trail, newest first.
+    pub async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>> {
+        self.engine.events(workload, count_max).await
+    }
+}
+
+/// Recovers the workload and tells the watch; refuses to go on if that does not end well.
+async fn recover_first(engine: &Engine, workload: &Workload, watch: &Watch) -> Result<()> {
+    for recovered in engine.recover(Some(workload.id), watch).await? {
+        match recovered.result? {
+            RecoveredItem::Restore(report) if report.outcome == Outcome::NeedsAttention => {
+                return Err(needs_attention(&report));
+            }
+            RecoveredItem::Restore(report) => watch.recovered(&report),
+            RecoveredItem::Snapshot { workload, snapshot, complete } => watch.woken(&workload, snapshot, complete),
+        }
+    }
+    Ok(())
+}
+
+fn needs_attention(report: &Report) -> Error {
+    let name = &report.workload;
+    let (message, hint) = match &report.cause {
+        Some(cause) => (cause.message.clone(), cause.hint.clone()),
+        None => ("it cannot be ended safely".into(), None),
+    };
+    Error::new(Code::NeedsAttention, format!("an earlier restore of {name} needs attention: {message}"))
+        .hint(hint.unwrap_or_else(|| format!("run `volsnap status {name}`")))
+}
+
+/// The workload that a snapshot is of; one that is not registered any more is known by what the archive says.
+async fn owner(engine: &Engine, snapshot: &Snapshot) -> Result<Workload> {
+    let registered = engine.workloads().await?.into_iter().find(|w| w.id == snapshot.workload());
+    Ok(registered.unwrap_or_else(|| {
+        let manifest = &snapshot.archive.manifest;
+        Workload {
+            id: manifest.workload,
+            name: manifest.workload_name.clone(),
+            source: manifest.source.clone(),
+            selector: Selector::default(),
+            volumes: Vec::new(),
+            created_at: manifest.created_at,
+        }
+    }))
+}

@@ -1,0 +1,1 @@
+//! The command line on plain directories, through the real binary and without a container engine.
