@@ -12,7 +12,7 @@ use crate::{
 pub fn test() -> Outcome {
     if has_nextest() {
         run(cargo(&["test", "--workspace", "--doc"]))?;
-        run(cargo(&["nextest", "run", "--workspace"]))
+        run(cargo(&["nextest", "run", "--workspace", "--profile", "workspace"]))
     } else {
         eprintln!("cargo-nextest is not installed: the tests run with cargo's own runner");
         run(cargo(&["test", "--workspace", "--doc"]))?;

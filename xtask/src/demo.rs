@@ -76,10 +76,7 @@ fn plan(volsnap: &Volsnap, snapshot: &str) -> Outcome {
     }
     let filesystem = &plan["filesystems"][0];
     let (needed, free) = (number(filesystem, "bytes_needed")?, number(filesystem, "bytes_free")?);
-    say(
-        "plan",
-        &format!("{}; {} of {} free are needed; nothing touched", parts.join("; "), bytes(needed), bytes(free)),
-    );
+    say("plan", &format!("{}; needs {} of {} free; nothing is touched", parts.join("; "), bytes(needed), bytes(free)));
     Ok(())
 }
 
@@ -123,11 +120,12 @@ fn undo(volsnap: &Volsnap, app: &App) -> Outcome {
 fn kill_in_the_switch(volsnap: &Volsnap, app: &App, snapshot: &str) -> Outcome {
     let switched = kill::in_the_switch(volsnap, &["restore", app::NAME, snapshot, "--yes"], &app.live())?;
     let down = if app.has_container() && !app.runs() { ", and the app is down" } else { "" };
-    let volumes = app.live().len();
-    say(
-        "kill -9",
-        &format!("restoring again, killed in the switch: {switched} of {volumes} volumes are restored{down}"),
-    );
+    let parts = app::TARGETS
+        .iter()
+        .zip(&switched)
+        .map(|(target, switched)| format!("{target} is {}", if *switched { "restored" } else { "not yet" }));
+    let parts: Vec<String> = parts.collect();
+    say("kill -9", &format!("restoring again, and killed in the switch: {}{down}", parts.join(", ")));
     let status = volsnap.run(&["status", app::NAME])?;
     let open = &status["open"][0];
     say(

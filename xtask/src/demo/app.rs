@@ -16,6 +16,9 @@ use crate::{
 /// The workload's name.
 pub const NAME: &str = "guestbook";
 
+/// The volumes' names within the workload, as [`App::live`] has their places.
+pub const TARGETS: [&str; 2] = ["/site", "/db"];
+
 const PAGES: usize = 240;
 const GUESTS: usize = 1000;
 const PHOTO_BYTES: u64 = 8_000_000;
@@ -91,8 +94,8 @@ impl App {
         if self.has_container() {
             words.extend(["--container".to_string(), self.container.clone()]);
         } else {
-            for (target, place) in [("site", &self.site), ("db", &self.db)] {
-                words.extend(["--volume".to_string(), format!("/{target}={}", place.display())]);
+            for (target, place) in TARGETS.iter().zip(self.live()) {
+                words.extend(["--volume".to_string(), format!("{target}={}", place.display())]);
             }
         }
         words

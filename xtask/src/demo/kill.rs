@@ -20,8 +20,8 @@ const SLOW_RENAMES: [&str; 9] =
 /// A restore that ended before it could be killed was a good restore; it is tried again so often.
 const ATTEMPTS: usize = 5;
 
-/// Runs a restore and kills it; how many of the live paths were switched by then.
-pub fn in_the_switch(volsnap: &Volsnap, arguments: &[&str], live: &[PathBuf]) -> Outcome<usize> {
+/// Runs a restore and kills it; which of the live paths were switched by then.
+pub fn in_the_switch(volsnap: &Volsnap, arguments: &[&str], live: &[PathBuf]) -> Outcome<Vec<bool>> {
     let slow = can_slow_down();
     for _ in 0..ATTEMPTS {
         let before = inodes(live);
@@ -35,7 +35,7 @@ pub fn in_the_switch(volsnap: &Volsnap, arguments: &[&str], live: &[PathBuf]) ->
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().map_err(|e| format!("cannot run volsnap: {e}"))?;
         if kill_when(child, || is_committed(volsnap.state()) && inodes(live) != before)? {
-            return Ok(std::iter::zip(inodes(live), before).filter(|(now, before)| now != before).count());
+            return Ok(std::iter::zip(inodes(live), before).map(|(now, before)| now != before).collect());
         }
     }
     Err("the restore was never caught in its switch".to_string())
