@@ -165,7 +165,7 @@ fn a_snapshot_of_a_writing_app_is_restored_and_undone() {
     assert_eq!(kept, anonymous, "the anonymous volume is kept");
     stage.assert_app_is_back("no");
 
-    let undone = stage.cli.ok(&["undo", "shop", "--yes"]);
+    let undone = stage.cli.ok(&["undo", "shop"]);
     assert_eq!(undone["outcome"], "restored", "{undone}");
     assert_eq!(fs::read_to_string(stage.data().join("damage")).unwrap(), "oops");
     assert!(stage.counter() > at_snapshot + 100);
