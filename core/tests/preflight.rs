@@ -275,7 +275,7 @@ fn space_counts_staging_and_the_safety_archive_on_each_filesystem() {
                 at(s, target).space = small;
             }
         },
-        "bytes free and the restore needs",
+        "free and the restore needs",
     );
     accepted(|s| {
         let small = Space { bytes_free: (1 << 20) + 2 * 4096, ..SPACE };

@@ -94,8 +94,9 @@ impl Mount {
             return None;
         }
         Some(match kind {
-            Some(kind @ (DiskKind::SSD | DiskKind::HDD)) => format!("{} ({kind})", self.source),
-            Some(DiskKind::Unknown(_)) | None => self.source.clone(),
+            Some(kind @ DiskKind::SSD) => format!("{} ({kind})", self.source),
+            // A virtual disk says that it rotates, whatever is behind it.
+            Some(DiskKind::HDD | DiskKind::Unknown(_)) | None => self.source.clone(),
         })
     }
 }

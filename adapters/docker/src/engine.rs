@@ -125,7 +125,10 @@ impl Containers for DockerEngine {
     }
 
     async fn discard(&self, restore: RestoreId) -> Result<(), EngineError> {
-        replace::discard(self.api().await?, restore).await
+        let api = self.api().await?;
+        replace::discard(api, restore).await?;
+        // Also what an earlier call removed, and did not live to sync.
+        api.settle().await
     }
 
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {

@@ -44,12 +44,13 @@ impl Needs {
             if need.bytes_needed > need.bytes_free {
                 refusals.push(Refusal::new(
                     format!(
-                        "the filesystem at {mount} has {} bytes free and the restore needs {}",
-                        need.bytes_free, need.bytes_needed
+                        "the filesystem at {mount} has {} free and the restore needs {}",
+                        human(need.bytes_free),
+                        human(need.bytes_needed)
                     ),
                     format!(
-                        "free {} bytes there, restore fewer volumes (--volume), or go without a safety snapshot",
-                        need.bytes_needed - need.bytes_free
+                        "free {} there, restore fewer volumes (--volume), or go without a safety snapshot",
+                        human(need.bytes_needed - need.bytes_free)
                     ),
                 ));
             }
@@ -64,6 +65,15 @@ impl Needs {
             }
         }
         (needs, refusals)
+    }
+}
+
+/// A size for people: exact below 1 KiB, otherwise with one decimal.
+fn human(bytes: u64) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
     }
 }
 
@@ -98,6 +108,13 @@ mod tests {
         let (needs, refusals) = needs.check();
         assert_eq!(needs.len(), 1);
         assert_eq!(refusals.len(), 1, "{refusals:?}");
+    }
+
+    #[test]
+    fn sizes_are_told_in_the_unit_that_people_think_in() {
+        assert_eq!(human(1023), "1023 bytes");
+        assert_eq!(human(1536), "1.5 KiB");
+        assert_eq!(human(u64::from(u32::MAX)), "3.9 GiB");
     }
 
     #[test]
