@@ -9,6 +9,8 @@ mod restore;
 mod retain;
 mod snapshot;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -86,16 +88,7 @@ impl Engine {
         let lock = self.lock(workload.id, &workload.name).await?;
         let deploy = match &self.ports.containers {
             Some(containers) if !workload.selector.is_empty() => {
-                Some(containers.lease(workload.id).await.map_err(|error| {
-                    match error.kind {
-                        EngineErrorKind::Conflict => Error::new(Code::Busy, error.to_string())
-                            .hint("a deployment of the workload is under way; wait until it has finished"),
-                        EngineErrorKind::Unreachable
-                        | EngineErrorKind::TimedOut
-                        | EngineErrorKind::NotFound
-                        | EngineErrorKind::Failed => error.into(),
-                    }
-                })?)
+                Some(deploy_lease(containers.as_ref(), workload.id).await?)
             }
             Some(_) | None => None,
         };
@@ -127,17 +120,14 @@ impl Engine {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn operations_can_run_on_another_thread() {
-        fn sendable<T: Send>(
-            _: impl FnOnce(&'static Engine, &'static RestoreRequest, &'static crate::ports::Watch) -> T,
-        ) {
-        }
-        sendable(|engine, request, watch| engine.restore(request, watch));
-        sendable(|engine, _, watch| engine.recover(None, watch));
-    }
+/// The host's own deploy lock.
+async fn deploy_lease(containers: &dyn Containers, workload: WorkloadId) -> Result<Box<dyn Lease>> {
+    containers.lease(workload).await.map_err(|error| match error.kind {
+        EngineErrorKind::Conflict => Error::new(Code::Busy, error.to_string())
+            .hint("a deployment of the workload is under way; wait until it has finished"),
+        EngineErrorKind::Unreachable
+        | EngineErrorKind::TimedOut
+        | EngineErrorKind::NotFound
+        | EngineErrorKind::Failed => error.into(),
+    })
 }

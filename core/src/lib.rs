@@ -1,4 +1,4 @@
-//! What is true and what to do next: planning, journal, switch and recovery of volsnap, without I/O.
+#![doc = include_str!("../README.md")]
 
 pub mod error;
 pub mod model;

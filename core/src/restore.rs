@@ -11,14 +11,21 @@ pub mod state;
 pub mod facts;
 pub mod switch;
 
+pub mod anomaly;
+pub mod step;
+
 pub mod next;
 
 pub mod judge;
+pub mod measure;
 pub mod report;
 
+pub use anomaly::Anomaly;
 pub use facts::{Facts, Places, Seen};
 pub use journal::{Body, Entry, Journal, JournalError, Record, Safety};
-pub use next::{Anomaly, Move, Step, next};
+pub use measure::measure;
+pub use next::next;
 pub use plan::{OnUnhealthy, Options, Plan, PlannedVolume, Refusal};
 pub use report::{Outcome, Report};
 pub use state::State;
+pub use step::{Move, Step};

@@ -4,4 +4,6 @@
 
 pub mod contracts;
 
+pub mod cli;
 pub mod private_engine;
+pub mod trees;

@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -69,12 +70,16 @@ impl PrivateEngine {
     /// With neither, where the environment says `CI=true`: there a skipped test must not pass for a good one.
     #[must_use]
     pub fn start(test: &str) -> Option<Self> {
-        let prefix = format!("volsnap-test-{}", std::process::id());
+        // Of this process and this test: what carries it is removed when the test ends, while others may still run.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let prefix = format!("volsnap-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let why = match Self::start_private(&prefix) {
             Ok(engine) => return Some(engine),
             Err(why) => why,
         };
-        if let Ok(host) = std::env::var("DOCKER_HOST") {
+        if let Ok(host) = std::env::var("DOCKER_HOST")
+            && host.starts_with("unix://")
+        {
             let engine = PrivateEngine { host, private: None, prefix };
             if engine.answers() {
                 return Some(engine);
@@ -168,7 +173,7 @@ impl PrivateEngine {
         PathBuf::from(self.host.trim_start_matches("unix://"))
     }
 
-    /// A prefix for names, so that tests do not meet on a shared engine.
+    /// A prefix for names, so that tests do not meet on a shared engine; what carries it is removed at the end.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -296,20 +301,33 @@ impl PrivateEngine {
         self.docker(&["exec", which, "sh", "-c", script])
     }
 
-    /// Removes containers, volumes and networks that carry our prefix; on a private engine, all of them.
+    /// Removes containers, volumes, networks and images that carry our prefix; on a private engine, all of them.
     fn tidy(&self) {
-        let ours = |name: &&str| self.private.is_some() || name.starts_with(&self.prefix);
-        for (list, remove) in [
-            (vec!["ps", "--all", "--format", "{{.Names}}"], vec!["rm", "--force"]),
-            (vec!["volume", "ls", "--format", "{{.Name}}"], vec!["volume", "rm"]),
-            (vec!["network", "ls", "--filter", "type=custom", "--format", "{{.Name}}"], vec!["network", "rm"]),
-        ] {
-            let listed = self.try_docker(&list).unwrap_or_default();
-            let names: Vec<&str> = listed.lines().filter(ours).collect();
+        let prefix = [format!("{}-", self.prefix), format!("{}:", self.prefix)];
+        let ours = |name: &&str| self.private.is_some() || prefix.iter().any(|prefix| name.starts_with(prefix));
+        let listed = |args: &[&str]| -> Vec<String> {
+            let listed = self.try_docker(args).unwrap_or_default();
+            listed.lines().filter(ours).map(String::from).collect()
+        };
+        let remove = |args: &[&str], names: &[String]| {
             if !names.is_empty() {
-                let _ = self.try_docker(&[remove, names].concat());
+                let names = names.iter().map(String::as_str);
+                let _ = self.try_docker(&args.iter().copied().chain(names).collect::<Vec<_>>());
             }
-        }
+        };
+        let containers = listed(&["ps", "--all", "--format", "{{.Names}}"]);
+        // A volume that has no name of ours is known by the containers that use it.
+        let mounted = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{println .Name}}{{end}}{{end}}";
+        let anonymous: BTreeSet<String> = containers
+            .iter()
+            .filter_map(|name| self.try_docker(&["inspect", "--type=container", "--format", mounted, name]).ok())
+            .flat_map(|names| names.lines().filter(|name| name.len() == 64).map(String::from).collect::<Vec<_>>())
+            .collect();
+        remove(&["rm", "--force"], &containers);
+        remove(&["volume", "rm"], &anonymous.into_iter().collect::<Vec<_>>());
+        remove(&["volume", "rm"], &listed(&["volume", "ls", "--format", "{{.Name}}"]));
+        remove(&["network", "rm"], &listed(&["network", "ls", "--filter", "type=custom", "--format", "{{.Name}}"]));
+        remove(&["rmi"], &listed(&["images", "--format", "{{.Repository}}:{{.Tag}}"]));
     }
 }
 

@@ -1,2 +1,51 @@
-//! The commands of the repository.
-fn main() {}
+//! The commands of the repository: `cargo xtask demo | test | ci | bench | tidy`.
+
+mod bench;
+mod checks;
+mod demo;
+mod engine;
+mod run;
+mod scratch;
+mod tidy;
+mod volsnap;
+
+use std::{path::Path, process::ExitCode};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo                        the main job on a real container, or on plain directories; leaves nothing behind
+  test                        every test, the runner's summary last
+  tidy                        what the compiler does not check: floors, crate arrows, files, words
+  ci                          formatting, clippy, docs, tidy, and every test
+  bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["demo"] => demo::demo(),
+        ["bench", "downtime"] => bench::downtime(false),
+        ["bench", "downtime", "--write"] => bench::downtime(true),
+        ["test"] => checks::test(),
+        ["tidy"] => tidy::tidy(),
+        ["ci"] => checks::ci(),
+        // Not for people: the process that cleans up behind a demonstration or a measurement.
+        ["sweep", dir] => scratch::sweep(Path::new(dir)),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -19,6 +19,9 @@ use crate::{
     record::Record,
 };
 
+/// How many containers are looked at at the same time: each look is a connection.
+const LOOKS_AT_ONCE: usize = 16;
+
 type Result<T> = std::result::Result<T, EngineError>;
 
 /// The containers that a selector matches, each after those that it depends on.
@@ -117,11 +120,13 @@ impl Overview {
 
     /// Looks at each of the containers; one that vanished meanwhile is left out.
     async fn inspect(&self, api: &Api, lines: &[&Line]) -> Result<Vec<Container>> {
-        let seen: Vec<_> = join_all(lines.iter().map(|line| api.inspect(&line.id))).await;
         let mut containers = Vec::new();
-        for (line, seen) in lines.iter().zip(seen) {
-            if let Some(seen) = seen? {
-                containers.push(self.container(line, seen).await?);
+        for lines in lines.chunks(LOOKS_AT_ONCE) {
+            let seen = join_all(lines.iter().map(|line| api.inspect(&line.id))).await;
+            for (line, seen) in lines.iter().zip(seen) {
+                if let Some(seen) = seen? {
+                    containers.push(self.container(line, seen).await?);
+                }
             }
         }
         Ok(containers)

@@ -54,9 +54,13 @@ pub(crate) async fn redeploy(api: &Api, restore: RestoreId, pinned: &[Pinned], h
     }
     // The app is up: what follows costs no downtime.
     for container in replaced {
-        retire(api, restore, container).await?;
+        if let Err(error) = retire(api, restore, container).await {
+            failure = failure.or(Some(error));
+        }
     }
-    api.settle().await?;
+    if let Err(error) = api.settle().await {
+        failure = failure.or(Some(error));
+    }
     failure.map_or(Ok(()), Err)
 }
 

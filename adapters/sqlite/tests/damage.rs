@@ -121,6 +121,32 @@ async fn another_programs_database_is_corrupt_and_gets_no_tables_of_ours() {
 }
 
 #[tokio::test]
+async fn another_programs_schema_is_not_taken_for_a_later_one_of_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    catalog_with_events(&path, 2).await;
+    // sqlx keeps its list in the same table for every program, often with dates as versions.
+    run_raw(
+        &path,
+        "PRAGMA application_id = 0;
+         UPDATE _sqlx_migrations SET version = 20260101",
+    )
+    .await;
+    check_refused(&path, StoreErrorKind::Corrupt, "a foreign schema").await;
+}
+
+#[tokio::test]
+async fn the_log_of_an_emptied_catalog_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    let log = dir.path().join("catalog.db-wal");
+    fs::write(&path, "").unwrap();
+    fs::write(&log, [0xa5; 5000]).unwrap();
+    check_refused(&path, StoreErrorKind::Corrupt, "an empty file").await;
+    assert_eq!(fs::read(&log).unwrap(), [0xa5; 5000]);
+}
+
+#[tokio::test]
 async fn a_schema_of_a_later_version_is_newer() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("catalog.db");

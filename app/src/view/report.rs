@@ -28,8 +28,12 @@ pub struct ReportView {
     pub safety_snapshot: Option<SnapshotId>,
     /// How long the app was down; for plain directories, from the decision to the last rename.
     pub downtime_ms: u64,
+    /// The same in microseconds.
+    pub downtime_us: u64,
     /// The container engine's share of the downtime.
     pub engine_ms: u64,
+    /// The same in microseconds.
+    pub engine_us: u64,
     /// How long the data were extracted, with the app running.
     pub stage_ms: u64,
     /// From the first entry of the journal to the last.
@@ -91,7 +95,9 @@ impl ReportView {
                 .collect(),
             safety_snapshot: report.safety_snapshot,
             downtime_ms: report.downtime_ms,
+            downtime_us: report.downtime_us,
             engine_ms: report.engine_ms,
+            engine_us: report.engine_us,
             stage_ms: report.stage_ms,
             total_ms: report.total_ms,
             warnings: report.warnings.clone(),

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::{
-    model::{ARCHIVE_FORMAT, ImageRef, Manifest, ManifestVolume, Mode, Origin, Pinned, Redeploy, RestartPolicy, place},
+    model::{
+        ARCHIVE_FORMAT, Container, ImageRef, Manifest, ManifestVolume, Mode, Origin, Pinned, Redeploy, RestartPolicy,
+        RunState, place,
+    },
     ports::{ArchiveSource, Health, HealthState, Limits, StageJob, Watch},
     restore::{Entry, Facts, State, Step, facts::Holds, judge::Failure, state::Direction, switch::Rename},
 };
@@ -104,7 +107,7 @@ impl Engine {
     async fn await_health(&self, pinned: &[Pinned], timeout: Duration) -> Result<(), Failure> {
         let containers = self.containers()?;
         let clock = &self.ports.clock;
-        let running = pinned.iter().filter(|p| p.member && p.container.run == crate::model::RunState::Running);
+        let running = pinned.iter().filter(|p| p.member && p.container.run == RunState::Running);
         let names: Vec<String> = running.map(|p| p.container.name.clone()).collect();
         let began = clock.monotonic();
         let mut up_since = began;
@@ -168,6 +171,8 @@ impl Engine {
             images: images(state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container)),
             volumes,
         };
+        // An attempt that a crash cut off left an unfinished file.
+        self.ports.filesystem.sweep_drafts(plan.workload.id).await?;
         let draft = self.ports.filesystem.draft_archive(&manifest, &sources, watch.clone()).await?;
         draft.seal(0).await?;
         Ok(())
@@ -175,7 +180,7 @@ impl Engine {
 }
 
 /// The images of containers, by name and by content.
-pub(super) fn images<'a>(containers: impl Iterator<Item = &'a crate::model::Container>) -> Vec<ImageRef> {
+pub(super) fn images<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<ImageRef> {
     containers
         .map(|c| ImageRef { container: c.name.clone(), image: c.image.clone(), image_id: c.image_id.clone() })
         .collect()

@@ -97,7 +97,7 @@ impl Engine {
         Ok(self.ports.store.snapshots(workload).await?)
     }
 
-    /// The snapshot that `text` means: an id, a unique prefix of at least [`PREFIX_MIN`] characters, or `latest`, the
+    /// The snapshot that `text` means: an id, a unique prefix of at least 4 characters, or `latest`, the
     /// newest that somebody asked for (what a restore replaced is found by [`Engine::undo_of`]).
     pub async fn snapshot(&self, workload: Option<WorkloadId>, text: &str) -> Result<Snapshot> {
         let mut snapshots = self.snapshots(workload).await?;

@@ -75,8 +75,7 @@ impl Engine {
         let kind = if notes.recovered { EventKind::Recovered } else { EventKind::RestoreEnded };
         match end {
             End::Attention(anomaly) => {
-                let engine_ms = millis(notes.engine);
-                let report = Report::of(state, Some(&anomaly), engine_ms, notes.recovered, &notes.warnings);
+                let report = Report::of(state, Some(&anomaly), notes.engine, notes.recovered, &notes.warnings);
                 let event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
                 self.tell(&event).await;
                 Ok(report)
@@ -93,9 +92,9 @@ impl Engine {
             if state.direction() == Direction::Undecided && watch.cancelled() {
                 self.record(state, abort(Code::Aborted, "cancelled")).await?;
             }
-            let began = self.ports.clock.monotonic();
-            let surveyed = self.survey(state).await;
-            self.charge(state, began, notes);
+            let mut engine = Duration::ZERO;
+            let surveyed = self.survey(state, &mut engine).await;
+            charge(state, engine, notes);
             let facts = match surveyed {
                 Ok(facts) => facts,
                 Err(failure) => {
@@ -139,7 +138,7 @@ impl Engine {
         };
         let done = self.act(state, facts, step, &watch).await;
         if matches!(step, Step::Fence { .. } | Step::Stop { .. } | Step::Redeploy) {
-            self.charge(state, began, notes);
+            charge(state, self.ports.clock.monotonic().saturating_sub(began), notes);
         }
         match done {
             Ok(Some(entry)) => self.record(state, entry).await.map(|()| None),
@@ -187,8 +186,7 @@ impl Engine {
         if state.captured == Some(Safety::Taken) {
             notes.warnings.extend(self.catalogue_safety(state).await);
         }
-        let engine_ms = millis(notes.engine);
-        let mut report = Report::of(state, None, engine_ms, notes.recovered, &notes.warnings);
+        let mut report = Report::of(state, None, notes.engine, notes.recovered, &notes.warnings);
         let mut event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
         event.id = state.plan.restore.0; // one event for one restore, also if it is recorded twice
         report.warnings.extend(self.tell(&event).await);
@@ -206,13 +204,6 @@ impl Engine {
         put.err().map(|error| format!("the safety snapshot {} is not in the catalog: {error}", plan.safety))
     }
 
-    /// Adds the time since `began` to the engine's share of the downtime, if the app is down.
-    fn charge(&self, state: &State, began: Duration, notes: &mut Notes) {
-        if state.pinned.is_some() && state.redeployed.is_none() && state.plan.has_containers() {
-            notes.engine += self.ports.clock.monotonic().saturating_sub(began);
-        }
-    }
-
     fn note_intruders(&self, state: &State, facts: &Facts, step: &Step, notes: &mut Notes) {
         if matches!(step, Step::Stop { .. }) && state.direction() != Direction::Undecided {
             for container in facts.intruders() {
@@ -222,6 +213,13 @@ impl Engine {
                 ));
             }
         }
+    }
+}
+
+/// Adds to the engine's share of the downtime, if the app is down.
+fn charge(state: &State, engine: Duration, notes: &mut Notes) {
+    if state.pinned.is_some() && state.redeployed.is_none() && state.plan.has_containers() {
+        notes.engine += engine;
     }
 }
 
@@ -235,10 +233,6 @@ fn left_open(state: &State, error: Error) -> Error {
     let hint = error.hint.clone().map_or_else(String::new, |h| format!("{h}; then "));
     let context = format!("the restore of {name} did not end ({volumes}, journal kept)");
     error.context(context).hint(format!("{hint}run `volsnap recover {name}`"))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn word(outcome: Outcome) -> &'static str {

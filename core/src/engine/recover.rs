@@ -1,6 +1,6 @@
 //! Recovery: replay each open journal and drive on. Needs no catalog.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::json;
@@ -82,6 +82,10 @@ impl Engine {
 
     async fn recover_one(&self, id: WorkloadId, watch: &Watch) -> Result<Option<RecoveredItem>> {
         let _lock = self.lock(id, &id.to_string()).await?;
+        let _deploy = match &self.ports.containers {
+            Some(containers) => Some(super::deploy_lease(containers.as_ref(), id).await?),
+            None => None,
+        };
         self.follow_journal(id, watch).await
     }
 
@@ -129,7 +133,7 @@ impl Engine {
                 }
                 let notes = Notes { recovered: true, ..Notes::default() };
                 if let Some(anomaly) = self.other_host(&state.plan.host) {
-                    let report = Report::of(&state, Some(&anomaly), 0, true, &[]);
+                    let report = Report::of(&state, Some(&anomaly), Duration::ZERO, true, &[]);
                     return Ok(Some(RecoveredItem::Restore(Box::new(report))));
                 }
                 if let Some(entry) = judge::interrupted(&state) {

@@ -1,6 +1,5 @@
 //! Taking a snapshot: quiet the app, read its volumes, wake it, make the archive durable.
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Engine, act::images};
@@ -89,7 +88,7 @@ impl Engine {
                 })
                 .map(|container| Pinned { container, member: true })
                 .collect(),
-            at: Timestamp::UNIX_EPOCH.max(manifest.created_at),
+            at: manifest.created_at,
         };
         watch.progress(&Progress::begin(Phase::Archive));
         let (draft, quiesced_ms) = self.read_quietly(&quiesced, &manifest, &sources, watch).await?;

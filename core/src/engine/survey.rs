@@ -3,29 +3,37 @@
 //! A killed process leaves renames that its successor sees and that a power cut then takes back. Syncing after acting
 //! does not help the successor; syncing before believing does, and serves the first process just as well.
 
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
 use super::Engine;
 use crate::{
-    error::FsError,
-    model::{Container, container, place},
+    error::{FsError, FsErrorKind},
+    model::{Container, Sight, container, place},
     restore::{Facts, Places, Seen, State, facts::Survey, judge::Failure, state::Direction},
 };
 
 impl Engine {
-    /// Looks at what the next decision can depend on.
-    pub(super) async fn survey(&self, state: &State) -> Result<Facts, Failure> {
+    /// Looks at what the next decision can depend on; `engine` grows by the time inside engine calls.
+    pub(super) async fn survey(&self, state: &State, engine: &mut Duration) -> Result<Facts, Failure> {
         let survey = Survey::of(state);
         let mut facts = Facts::default();
         if survey.places {
             facts.volumes = self.places(state).await?;
         }
         if survey.containers {
-            facts.containers = self.seen(state).await?;
+            let began = self.ports.clock.monotonic();
+            let seen = self.seen(state).await;
+            *engine += self.ports.clock.monotonic().saturating_sub(began);
+            facts.containers = seen?;
         }
         if survey.safety_archive {
             let safety = self.ports.filesystem.read_archive(state.plan.workload.id, state.plan.safety).await;
             facts.safety_archive = match safety {
                 Ok(_) => true,
-                Err(error) if error.kind == crate::error::FsErrorKind::NotFound => false,
+                Err(error) if error.kind == FsErrorKind::NotFound => false,
                 Err(error) => return Err(error.into()),
             };
         }
@@ -37,7 +45,7 @@ impl Engine {
         let plan = &state.plan;
         let mut dirs = Vec::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
-            dirs.extend(volume.live.parent().map(std::path::Path::to_path_buf));
+            dirs.extend(volume.live.parent().map(Path::to_path_buf));
             dirs.push(plan.private(index));
         }
         dirs.sort();
@@ -59,14 +67,10 @@ impl Engine {
     }
 
     /// A name in a directory that may not exist: absent then, without asking for an error that means something else.
-    async fn look_within(
-        &self,
-        private: &std::path::Path,
-        name: std::path::PathBuf,
-    ) -> Result<crate::model::Sight, FsError> {
+    async fn look_within(&self, private: &Path, name: PathBuf) -> Result<Sight, FsError> {
         match self.ports.filesystem.look(private).await? {
-            crate::model::Sight::Directory { .. } => self.ports.filesystem.look(&name).await,
-            crate::model::Sight::Absent | crate::model::Sight::Other => Ok(crate::model::Sight::Absent),
+            Sight::Directory { .. } => self.ports.filesystem.look(&name).await,
+            Sight::Absent | Sight::Other => Ok(Sight::Absent),
         }
     }
 

@@ -7,11 +7,12 @@
 //! - The calendar rules keep the newest snapshot of each hour, day, ISO week, month or year in UTC that has one, for
 //!   the given number of such periods. Periods without a snapshot do not count: a machine that was off for a month
 //!   loses nothing by it.
-//! - Pinned snapshots are kept, whatever else holds. So is the newest verified snapshot of a workload; while none is
-//!   verified, the newest at all.
+//! - Pinned snapshots are kept, whatever else holds. So is the newest verified snapshot of a workload; while no ordinary
+//!   one is verified, the newest ordinary one.
 //! - Pre-restore snapshots have a quota of their own, and take no place in the other rules.
 //! - A snapshot from the future (the clock was wrong when it was taken, or is now) is kept and takes no place either:
 //!   neither is it deleted, nor does it push out good ones. Once its time has come it is judged like any other.
+//!   Only `within` looks at the clock; the other rules count, so a clock that is ahead does not empty a catalog by them.
 //! - A policy without rules keeps everything. Whoever is asked to prune by such a policy should refuse: it is more
 //!   likely a mistake than a wish.
 
@@ -171,7 +172,7 @@ fn judge_workload(settled: &[&Snapshot], policy: &Policy, now: Timestamp, rules:
     }
 }
 
-/// Whatever the policy: the newest verified snapshot stays, or the newest at all while none is verified.
+/// Whatever the policy: the newest verified snapshot stays, and the newest ordinary one while none of those is verified.
 ///
 /// A pre-restore snapshot does not stand in for an ordinary one (it is what somebody wanted to get away from), nor is
 /// it given up while it is the only verified one, or the only one.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 /// The clock of the host and its source of ids.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait Clock: Send + Sync {
     /// The wall clock. It may jump; nothing is decided by it.

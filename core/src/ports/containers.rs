@@ -52,6 +52,7 @@ pub struct Health {
 ///
 /// Every call looks at the engine anew and may be made twice: a call that finds its work done succeeds. Calls have
 /// their own time-outs and always come back.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait Containers: Send + Sync {
     /// About the engine; also tells whether it can be reached.

@@ -75,6 +75,7 @@ pub struct Verified {
 }
 
 /// An archive whose volumes have been read. Dropping it removes the unfinished file.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait DraftArchive: Send {
     /// Writes the index with `quiesced_ms`, makes the file durable, gives it its name and makes the name durable.
@@ -85,6 +86,7 @@ pub trait DraftArchive: Send {
 ///
 /// Names are directories and files by absolute path. A call that fails has changed nothing, or something that is
 /// found again by looking.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait Filesystem: Send + Sync {
     // Looking, before anything is touched.

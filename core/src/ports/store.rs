@@ -103,6 +103,7 @@ pub struct Event {
 /// The catalog.
 ///
 /// What a writing call wrote is durable when it returns. Calls may be made from several processes at once.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait Store: Send + Sync {
     /// All workloads, by name.

@@ -88,7 +88,8 @@ impl Survey {
         let capturing =
             state.direction() == Direction::Forward && state.redeployed.is_some() && state.captured.is_none();
         Survey {
-            places: !state.closed && !redeploying,
+            // Also before the app is started: on a filesystem that is not mounted it would start on nothing.
+            places: !state.closed,
             containers: !state.closed && !redeploying && !capturing && state.plan.has_containers(),
             safety_archive: capturing,
         }

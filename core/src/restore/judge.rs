@@ -1,10 +1,12 @@
 //! What a step's result means: go on, try again, write something down, or stop with the journal in place.
 
 use super::{
+    anomaly::Anomaly,
     journal::{Entry, Safety},
-    next::{Anomaly, Step, abort},
+    next::abort,
     plan::OnUnhealthy,
     state::{Direction, State},
+    step::Step,
 };
 use crate::error::{Code, EngineError, EngineErrorKind, Error, FsError, FsErrorKind};
 

@@ -17,190 +17,18 @@
 //! back        (if committed: fence, stop → rename → Reverted) → redeploy → Redeployed → discard → Closed
 //! ```
 
-use std::{fmt, path::PathBuf};
-
 use super::{
-    facts::{Facts, Holds, Survey},
+    anomaly::Anomaly,
+    facts::{Facts, Holds, Names},
     journal::{Entry, Safety},
     state::{Direction, State},
+    step::{Move, Step},
     switch::{self, Rename, Stuck},
 };
 use crate::{
     error::Code,
-    model::{Container, ContainerId, Identity, Pinned, Sight},
+    model::{Identity, Pinned, Sight},
 };
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Move {
-    /// Write a decision down, durably.
-    Record(Entry),
-    /// Change something, then look again.
-    Perform(Step),
-    /// The restore has ended; the journal can go.
-    Finished,
-    /// Nothing can be decided safely: stop here, delete nothing, keep the journal.
-    NeedsAttention(Anomaly),
-}
-
-/// Something to be done through the ports. Each may be done twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Extract a volume beside its live directory, checked and durable.
-    Stage {
-        /// Its place in the plan.
-        volume: usize,
-    },
-    /// Make the replacements of running containers, without starting them.
-    Prepare {
-        /// The containers to be replaced.
-        containers: Vec<Container>,
-    },
-    /// Switch restart policies off, durably.
-    Fence {
-        /// Whose.
-        containers: Vec<ContainerId>,
-    },
-    /// Stop containers and see them stopped.
-    Stop {
-        /// Which, in stopping order.
-        containers: Vec<ContainerId>,
-    },
-    /// Change names: one rename for each volume that is not yet where it should be.
-    Switch {
-        /// Volume and rename.
-        renames: Vec<(usize, Rename)>,
-    },
-    /// Bring the app back and wait for its health.
-    Redeploy,
-    /// Archive the set-aside originals.
-    Capture,
-    /// Remove a private directory.
-    Discard {
-        /// Whose.
-        volume: usize,
-    },
-    /// Remove containers under names of this restore.
-    DiscardContainers,
-}
-
-impl Step {
-    /// Its name, for messages.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Step::Stage { .. } => "stage",
-            Step::Prepare { .. } => "prepare",
-            Step::Fence { .. } => "fence",
-            Step::Stop { .. } => "stop",
-            Step::Switch { .. } => "switch",
-            Step::Redeploy => "redeploy",
-            Step::Capture => "capture",
-            Step::Discard { .. } => "discard",
-            Step::DiscardContainers => "discard containers",
-        }
-    }
-}
-
-/// Why nothing can be decided safely.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Anomaly {
-    /// The parent of a live directory is not the one that the plan saw.
-    ParentChanged {
-        /// The parent.
-        path: PathBuf,
-    },
-    /// Something of somebody else stands at a live name.
-    ForeignLive {
-        /// The name.
-        path: PathBuf,
-    },
-    /// An original cannot be found at any of its names.
-    OriginalMissing {
-        /// Its live name.
-        path: PathBuf,
-        /// The private directory beside it.
-        private: PathBuf,
-    },
-    /// A restored directory cannot be found at any of its names.
-    RestoredMissing {
-        /// Its live name.
-        path: PathBuf,
-        /// The private directory beside it.
-        private: PathBuf,
-    },
-    /// The journal is of another machine.
-    OtherHost {
-        /// The machine that it names.
-        journal: String,
-    },
-    /// A sync failed at or after the commit: what is on disk is in doubt until it has been read again after a remount.
-    InDoubt {
-        /// The failure.
-        message: String,
-    },
-    /// A step failed that has no safe alternative.
-    StepFailed {
-        /// The step.
-        step: &'static str,
-        /// The failure.
-        message: String,
-    },
-    /// The loop did not end within its bound.
-    NoProgress,
-}
-
-impl fmt::Display for Anomaly {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Anomaly::ParentChanged { path } => {
-                write!(
-                    f,
-                    "{} is not the directory that the restore began in: is its filesystem mounted?",
-                    path.display()
-                )
-            }
-            Anomaly::ForeignLive { path } => {
-                write!(f, "{} holds data that belong neither to the original nor to the snapshot", path.display())
-            }
-            Anomaly::OriginalMissing { path, private } => {
-                write!(f, "the original of {} is neither there nor in {}", path.display(), private.display())
-            }
-            Anomaly::RestoredMissing { path, private } => {
-                write!(f, "the restored data for {} are neither there nor in {}", path.display(), private.display())
-            }
-            Anomaly::OtherHost { journal } => write!(f, "the journal was written on another machine ({journal})"),
-            Anomaly::InDoubt { message } => write!(f, "a sync failed after the commit: {message}"),
-            Anomaly::StepFailed { step, message } => write!(f, "{step} failed: {message}"),
-            Anomaly::NoProgress => write!(f, "the restore does not come to an end"),
-        }
-    }
-}
-
-impl Anomaly {
-    /// What a person should do about it.
-    #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Anomaly::ParentChanged { .. } => "mount the filesystem, then run `volsnap recover`",
-            Anomaly::ForeignLive { .. } => {
-                "move what stands there elsewhere, then run `volsnap recover`; the original and the restored data are kept"
-            }
-            Anomaly::OriginalMissing { .. } | Anomaly::RestoredMissing { .. } => {
-                "look for the directory and move it back to one of its names, then run `volsnap recover`"
-            }
-            Anomaly::OtherHost { .. } => {
-                "run `volsnap recover` on that machine, or move the journal away if it is a copy"
-            }
-            Anomaly::InDoubt { .. } => {
-                "check the disk and the kernel's log, remount or reboot, then run `volsnap recover`; the app stays stopped until then"
-            }
-            Anomaly::StepFailed { .. } | Anomaly::NoProgress => {
-                "remove the cause, then run `volsnap recover`; nothing was deleted"
-            }
-        }
-    }
-}
 
 /// The next thing to do.
 #[must_use]
@@ -331,7 +159,9 @@ fn close(state: &State, facts: &Facts) -> Move {
             (Sight::Absent, _, _) => {}
             // Kept for want of a safety archive: the report names the place.
             (_, true, false) if state.captured.is_some() => {}
-            (_, true, false) => return Move::NeedsAttention(stuck(state, volume, Stuck::ForeignLive)),
+            (_, true, false) => {
+                return Move::NeedsAttention(Anomaly::OriginalAside { private: state.plan.private(volume) });
+            }
             (_, true, true) | (_, false, _) => return Move::Perform(Step::Discard { volume }),
         }
     }
@@ -344,7 +174,7 @@ fn close(state: &State, facts: &Facts) -> Move {
 fn renames(
     state: &State,
     facts: &Facts,
-    choose: impl Fn(usize, super::facts::Names) -> Result<Option<Rename>, Stuck>,
+    choose: impl Fn(usize, Names) -> Result<Option<Rename>, Stuck>,
 ) -> Result<Vec<(usize, Rename)>, Anomaly> {
     let mut renames = Vec::new();
     for volume in 0..state.plan.volumes.len() {
@@ -385,42 +215,4 @@ fn pins(state: &State, facts: &Facts) -> Vec<Pinned> {
 
 fn staged(facts: &Facts) -> Vec<Identity> {
     facts.volumes.iter().filter_map(|places| places.staged.identity()).collect()
-}
-
-/// What lowers with every move that succeeds: decisions still open first, then what the present one waits for.
-///
-/// The loop ends because no move raises an earlier part. Only the world can raise a later one (an engine that revives
-/// a container), and [`crate::engine::drive`] bounds how often it may.
-#[must_use]
-pub fn measure(state: &State, facts: &Facts) -> [usize; 4] {
-    let survey = Survey::of(state);
-    let volumes = 0..facts.volumes.len();
-    let unstaged = volumes.clone().filter(|v| facts.names(state, *v).staged == Holds::Absent).count();
-    let renames_left: usize = volumes.map(|v| renames_left(state, facts, v)).sum();
-    let privates = facts.volumes.iter().filter(|p| p.private != Sight::Absent).count();
-    let containers = match survey.containers {
-        true => facts.unfenced().len() + facts.active().len() + usize::from(facts.has_leftovers(state)),
-        false => 0,
-    };
-    let waiting = match state.direction() {
-        Direction::Undecided => [unstaged, facts.unprepared(state).len(), containers],
-        Direction::Forward | Direction::Back if state.is_settled() => [privates, containers, 0],
-        Direction::Forward | Direction::Back => [containers, renames_left, 0],
-    };
-    [16_usize.saturating_sub(state.records.len()), waiting[0], waiting[1], waiting[2]]
-}
-
-fn renames_left(state: &State, facts: &Facts, volume: usize) -> usize {
-    let planned = &state.plan.volumes[volume];
-    let names = facts.names(state, volume);
-    let rename = match state.direction() {
-        Direction::Undecided => return 0,
-        Direction::Forward => switch::forward(planned.method, planned.original.is_some(), names),
-        Direction::Back => switch::back(planned.original.is_some(), names),
-    };
-    match rename {
-        Err(_) | Ok(None) => 0,
-        Ok(Some(Rename::Exchange | Rename::Install | Rename::PutBack)) => 1,
-        Ok(Some(Rename::SetAside | Rename::TakeOut | Rename::ClearLive)) => 2,
-    }
 }

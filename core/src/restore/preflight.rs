@@ -255,6 +255,12 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
             "keep an app's data in a directory of its own",
         );
     }
+    if location.real.to_str().is_none() {
+        refuse(
+            format!("volume {target} at {live} has a path that is not UTF-8, which the journal cannot hold"),
+            "rename it",
+        );
+    }
     for protected in &s.protected {
         let of = &protected.location;
         let inside = is_within(location, of) && !(candidate.named && protected.holds_named_volumes);

@@ -1,10 +1,12 @@
 //! How a restore ended, for scripts and for people.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
+    anomaly::Anomaly,
     journal::{Entry, Safety, between},
-    next::Anomaly,
     plan::Method,
     state::{Direction, State},
 };
@@ -72,8 +74,12 @@ pub struct Report {
     pub safety_snapshot: Option<SnapshotId>,
     /// How long the app was down, in milliseconds; for plain directories, from the decision to the last rename.
     pub downtime_ms: u64,
+    /// The same in microseconds.
+    pub downtime_us: u64,
     /// How much of the downtime the container engine took, in milliseconds, as far as this process saw it.
     pub engine_ms: u64,
+    /// The same in microseconds.
+    pub engine_us: u64,
     /// How long staging took, the app running meanwhile.
     pub stage_ms: u64,
     /// From the first entry of the journal to the last.
@@ -87,7 +93,7 @@ pub struct Report {
 impl Report {
     /// The report of a state. `anomaly` says why a restore stopped short, `extra` what the driver noticed.
     #[must_use]
-    pub fn of(state: &State, anomaly: Option<&Anomaly>, engine_ms: u64, recovered: bool, extra: &[String]) -> Self {
+    pub fn of(state: &State, anomaly: Option<&Anomaly>, engine: Duration, recovered: bool, extra: &[String]) -> Self {
         let plan = &state.plan;
         let outcome = match (anomaly, state.direction(), &state.committed) {
             (Some(_), _, _) => Outcome::NeedsAttention,
@@ -107,7 +113,7 @@ impl Report {
                 places.join(", ")
             ));
         }
-        let (downtime_ms, stage_ms, total_ms) = times(state);
+        let (downtime, stage, total) = times(state);
         Report {
             restore_id: plan.restore,
             workload: plan.workload.name.clone(),
@@ -126,10 +132,12 @@ impl Report {
                 })
                 .collect(),
             safety_snapshot: (state.captured == Some(Safety::Taken)).then_some(plan.safety),
-            downtime_ms,
-            engine_ms,
-            stage_ms,
-            total_ms,
+            downtime_ms: millis(downtime),
+            downtime_us: micros(downtime),
+            engine_ms: millis(engine),
+            engine_us: micros(engine),
+            stage_ms: millis(stage),
+            total_ms: millis(total),
             warnings,
             recovered,
         }
@@ -161,11 +169,19 @@ fn cause(state: &State, anomaly: Option<&Anomaly>) -> Option<Cause> {
     Some(Cause { code: abort.code, message: abort.reason.clone(), hint: None })
 }
 
-/// Downtime, staging and total in milliseconds, from the times of the records.
-fn times(state: &State) -> (u64, u64, u64) {
-    let ms = |from, to| match (from, to) {
-        (Some(from), Some(to)) => u64::try_from(between(from, to).as_millis()).unwrap_or(u64::MAX),
-        _ => 0,
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Downtime, staging and total, from the times of the records.
+fn times(state: &State) -> (Duration, Duration, Duration) {
+    let span = |from, to| match (from, to) {
+        (Some(from), Some(to)) => between(from, to),
+        (None, _) | (_, None) => Duration::ZERO,
     };
     let first = state.records.first().map(|r| r.at);
     let last = state.records.last().map(|r| r.at);
@@ -176,8 +192,8 @@ fn times(state: &State) -> (u64, u64, u64) {
         state.records.iter().rev().find(|r| matches!(r.entry, Entry::Switched | Entry::Reverted)).map(|r| r.at);
     let has_app = state.pinned.as_ref().is_some_and(|p| p.iter().any(Pinned::was_active));
     let downtime = match has_app {
-        true => ms(pinned, up.or(last)),
-        false => ms(committed, settled),
+        true => span(pinned, up.or(last)),
+        false => span(committed, settled),
     };
-    (downtime, ms(first, pinned.or(last)), ms(first, last))
+    (downtime, span(first, pinned.or(last)), span(first, last))
 }

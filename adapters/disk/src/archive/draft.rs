@@ -79,7 +79,7 @@ impl Draft {
         rustix::fs::rename(&partial.path, &target).map_err(|e| trouble.errno("name the archive", e))?;
         partial.named = true;
         // The directory itself and the one above it may be as new as the file.
-        for dir in target.ancestors().skip(1).take(3) {
+        for dir in target.ancestors().skip(1).take(3).filter(|dir| !dir.as_os_str().is_empty()) {
             sync_dir(dir, &trouble)?;
         }
         let archive_bytes = index.stored_bytes() + tail.len() as u64;

@@ -179,7 +179,7 @@ fn open_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
 }
 
 /// The same without `openat2`. The path has no `..`, and a mount below a directory made a moment ago does not happen.
-pub(super) fn open_step_by_step(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+fn open_step_by_step(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut at = rustix::fs::openat(root, c".", flags, Mode::empty())?;
     for component in path.split(|&byte| byte == b'/').filter(|&component| component != b".") {
@@ -243,5 +243,32 @@ fn own(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsErr
             Err(trouble.of(FsErrorKind::Denied, message))
         }
         (Err(error), _) => Err(trouble.entry(&member.path, "set the owner of", error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_beneath_the_root_find_directories_and_follow_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("root/a/b")).unwrap();
+        std::fs::create_dir_all(dir.path().join("outside/b")).unwrap();
+        std::fs::write(dir.path().join("root/file"), "").unwrap();
+        for (link, target) in [("up", ".."), ("out", "../outside"), ("in", "a"), ("root", "/")] {
+            std::os::unix::fs::symlink(target, dir.path().join("root").join(link)).unwrap();
+        }
+        let root: OwnedFd = std::fs::File::open(dir.path().join("root")).unwrap().into();
+        let wanted = stat(&root, c"a/b").unwrap().stx_ino;
+        for open in [open_beneath, open_step_by_step] {
+            let found = open(root.as_fd(), b"a/b").unwrap();
+            assert_eq!(stat(&found, c"").unwrap().stx_ino, wanted);
+            for path in ["up", "out", "out/b", "in", "in/b", "root", "root/etc", "file", "missing", "a/missing"] {
+                assert!(open(root.as_fd(), path.as_bytes()).is_err(), "{path}");
+            }
+        }
+        assert!(open_beneath(root.as_fd(), b"").is_ok(), "the root itself");
+        assert!(open_step_by_step(root.as_fd(), b".").is_ok(), "the root itself");
     }
 }

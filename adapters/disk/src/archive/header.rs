@@ -210,3 +210,72 @@ pub(super) fn decode(block: &[u8; BLOCK]) -> Result<Ustar, &'static str> {
 fn text(field: &[u8]) -> &[u8] {
     field.split(|&byte| byte == 0).next().unwrap_or(field)
 }
+
+#[cfg(test)]
+mod tests {
+    use volsnap_core::ports::FsOp;
+
+    use super::{
+        super::member::{Hole, Time},
+        *,
+    };
+
+    fn encoded(member: &Member) -> Vec<u8> {
+        encode(member, b"volumes/0", &Trouble::new(FsOp::Archive, std::path::Path::new("x"))).unwrap()
+    }
+
+    fn file(path: &[u8]) -> Member {
+        Member {
+            path: path.to_vec(),
+            kind: Kind::File { size: 5, holes: Vec::new() },
+            mode: 0o640,
+            uid: 70,
+            gid: 71,
+            mtime: Time { seconds: 1_700_000_000, nanoseconds: 0 },
+            xattrs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_fits_into_ustar_has_no_pax_header() {
+        for path in [&b"a"[..], &[b'a'; 90], &[&[b'd'; 140][..], b"/", &[b'f'; 100]].concat(), b"\xff"] {
+            let bytes = encoded(&file(path));
+            assert_eq!(bytes.len(), BLOCK);
+            let head = decode(bytes.first_chunk().unwrap()).unwrap();
+            assert_eq!(head.name, [b"volumes/0/", path].concat());
+            assert_eq!((head.mode, head.uid, head.gid, head.size, head.mtime), (0o640, 70, 71, 5, 1_700_000_000));
+        }
+    }
+
+    #[test]
+    fn numbers_too_large_for_octal_stand_in_header_and_records() {
+        let kind = Kind::File { size: 9 << 30, holes: Vec::new() };
+        let bytes = encoded(&Member { kind, uid: 4_000_000_000, gid: 3_000_000, ..file(b"big") });
+        let head = decode(bytes.last_chunk().unwrap()).unwrap();
+        assert_eq!((head.size, head.uid, head.gid), (9 << 30, 4_000_000_000, 3_000_000));
+        let records = String::from_utf8_lossy(&bytes[BLOCK..2 * BLOCK]).into_owned();
+        for record in ["19 size=9663676416\n", "18 uid=4000000000\n", "15 gid=3000000\n"] {
+            assert!(records.contains(record), "{records}");
+        }
+    }
+
+    /// Members are part of the digests that tell equal trees: another encoding of the same member is another format.
+    #[test]
+    fn the_bytes_of_format_1_are_frozen() {
+        let mut members = vec![file(b"a"), file(&[b'x'; 200]), file(b"odd \xff")];
+        let kinds = [
+            Kind::Directory,
+            Kind::HardLink { target: b"a".to_vec() },
+            Kind::Symlink { target: [b'y'; 150].to_vec() },
+            Kind::Fifo,
+            Kind::Device { block: true, major: 8, minor: 300 },
+            Kind::File { size: 8192, holes: vec![Hole { offset: 0, bytes: 4096 }] },
+        ];
+        members.extend(kinds.into_iter().map(|kind| Member { kind, ..file(b"k") }));
+        let xattrs = vec![(b"user.a=b".to_vec(), b"\0".to_vec())];
+        members.push(Member { xattrs, mtime: Time { seconds: -5, nanoseconds: 1 }, ..file(b"x") });
+        let bytes: Vec<u8> = members.iter().flat_map(encoded).collect();
+        let digest = blake3::hash(&bytes).to_hex();
+        assert_eq!(digest.as_str(), "20068a0be11c9dcfa603a550d70d9ec0b0d068703f740115da58892aae0a850e");
+    }
+}

@@ -34,10 +34,10 @@ impl<O> Drain<O> {
     }
 }
 
-/// Threads that work on frames: as many as there are processors, at most six so that memory stays bounded (a frame
-/// in work takes some 12 MiB).
+/// Threads that work on frames: as many as there are processors, at most four so that memory stays bounded (a frame
+/// in work takes some 12 MiB, and its worker as much again).
 pub(super) fn workers() -> usize {
-    available_parallelism().map_or(1, usize::from).min(6)
+    available_parallelism().map_or(1, usize::from).min(4)
 }
 
 /// Starts workers in `scope`; `context` makes what a worker keeps from one piece of work to the next.

@@ -60,7 +60,7 @@ pub(super) fn read_volume(
             return Err(hostile("is a device node, which is not allowed here"));
         }
         meter.add(0, 1)?;
-        let (name, kind) = (member.path.clone(), member.kind.clone());
+        let (name, kind) = (name::in_volume(root, &member.path), member.kind.clone());
         sink.member(depth, member)?;
         if let Kind::File { size, holes } = kind {
             contents(&mut stream, size, &holes, sink, meter, &|what| trouble.hostile(&name, what))?;
@@ -104,8 +104,6 @@ fn contents(
         }
     }
     let padding = size.next_multiple_of(BLOCK as u64) - size;
-    // The size is a multiple of a block from here on, so padding never crosses a frame in what volsnap writes; what
-    // others write is read all the same.
     for byte in stream.bytes(usize::try_from(padding).unwrap_or(0))? {
         if byte != 0 {
             return Err(hostile("has something in its padding"));

@@ -1,6 +1,7 @@
 //! Archives on real directories: what goes in comes out, other tools read it, and hostile ones stay in their place.
 
 mod forge;
+mod frozen;
 mod hostile;
 mod interop;
 mod random;

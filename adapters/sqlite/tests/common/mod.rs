@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 use volsnap_core::{
-    model::WorkloadId,
+    model::{DeclaredVolume, Selector, Source, Workload, WorkloadId},
     ports::{Event, EventKind, Store},
 };
 use volsnap_sqlite::SqliteStore;
@@ -24,6 +24,18 @@ pub fn event(id: u128) -> Event {
         kind: EventKind::SnapshotCreated,
         outcome: "created".into(),
         detail: serde_json::json!({ "note": "x".repeat(500) }),
+    }
+}
+
+/// A workload with that id and a name of its own.
+pub fn workload(id: u128) -> Workload {
+    Workload {
+        id: WorkloadId(Uuid::from_u128(id)),
+        name: format!("workload {id}"),
+        source: Source::Image,
+        selector: Selector::default(),
+        volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
+        created_at: Timestamp::from_second(1_700_000_000).unwrap(),
     }
 }
 

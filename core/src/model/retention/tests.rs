@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{ARCHIVE_FORMAT, ArchiveSummary, Manifest, Mode, RestoreId, Source};
+use crate::model::{ArchiveSummary, Manifest, Mode, RestoreId, Source, snapshot::ARCHIVE_FORMAT};
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 

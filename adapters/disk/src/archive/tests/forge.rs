@@ -62,7 +62,9 @@ impl Forged {
         }
         let mut head = header::plain(name.as_bytes(), contents.len() as u64, 0);
         head.set_entry_type(kind);
-        head.set_mode(0o644);
+        head.set_mode(0o755);
+        head.set_uid(rustix::process::geteuid().as_raw().into());
+        head.set_gid(rustix::process::getegid().as_raw().into());
         head.set_link_name_literal(link).unwrap();
         tamper(&mut head);
         head.set_cksum();

@@ -317,6 +317,9 @@ fn files_that_change_while_they_are_read_keep_the_archive_sound_and_are_named() 
 #[test]
 fn trees_deeper_than_a_process_may_open_files_come_back() {
     let scene = Scene::new(1);
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let lower = rustix::process::Rlimit { current: Some(512), ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, lower).unwrap();
     let mut at = File::open(scene.volume(0)).unwrap();
     for _ in 0..1500 {
         rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();

@@ -1,6 +1,4 @@
-//! The Containers port on a real Docker Engine: the contract, and what only Docker has.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
+//! What only a Docker Engine has, and must survive.
 
 use std::{
     collections::BTreeMap,
@@ -8,178 +6,24 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
+        Redeploy, RestoreId,
         container::{passing_name, retired_name},
     },
     ports::Containers,
 };
-use volsnap_docker::DockerEngine;
 use volsnap_tests::{
-    containers_contract,
-    contracts::containers::{Harness, Place, Seen, Wanted},
-    private_engine::{FOREVER, PrivateEngine, Run},
+    contracts::containers::Harness,
+    private_engine::{FOREVER, Run},
 };
 
-const IMAGE: &str = "volsnap-test/busybox:1";
-
-containers_contract!(DockerHarness::new);
-
-/// A Docker Engine with a directory for its mounts.
-struct DockerHarness {
-    engine: PrivateEngine,
-    port: DockerEngine,
-    dir: TempDir,
-    number: u64,
-}
-
-impl DockerHarness {
-    async fn new(test: &str) -> Option<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let engine = PrivateEngine::start(test)?;
-        engine.import_image(IMAGE);
-        let port = DockerEngine::at_socket(engine.socket());
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        Some(DockerHarness { engine, port, dir: tempfile::tempdir().unwrap(), number })
-    }
-
-    async fn find(&self, name: &str) -> Container {
-        let selector = Selector { containers: vec![name.into()], ..Selector::default() };
-        self.port.find(&selector).await.unwrap().remove(0)
-    }
-
-    /// Prepares, fences and stops running members, as a restore does.
-    async fn quiesce(&self, restore: RestoreId, names: &[&str]) -> Vec<Pinned> {
-        let selector =
-            Selector { containers: names.iter().map(|name| (*name).into()).collect(), ..Selector::default() };
-        let found = self.port.find(&selector).await.unwrap();
-        for container in &found {
-            self.port.prepare(restore, container).await.unwrap();
-            self.port.set_restart_policy(&container.id, &RestartPolicy::never()).await.unwrap();
-        }
-        let ids: Vec<ContainerId> = found.iter().rev().map(|container| container.id.clone()).collect();
-        self.port.stop(&ids).await.unwrap();
-        found.into_iter().map(|container| Pinned { container, member: true }).collect()
-    }
-
-    fn json(&self, name: &str) -> Value {
-        serde_json::from_str(&self.engine.inspect(name, "{{json .}}")).unwrap()
-    }
-}
-
-#[async_trait]
-impl Harness for DockerHarness {
-    fn containers(&self) -> &dyn Containers {
-        &self.port
-    }
-
-    fn name(&self, stem: &str) -> String {
-        format!("{}-{}-{stem}", self.engine.prefix(), self.number)
-    }
-
-    fn directory(&self, name: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
-
-    fn link(&self, name: &str, to: &Path) -> PathBuf {
-        let path = self.dir.path().join(name);
-        std::os::unix::fs::symlink(to, &path).unwrap();
-        path
-    }
-
-    async fn add(&self, wanted: &Wanted) {
-        let access = if wanted.writable { "" } else { ":ro" };
-        let volume = |(place, target): &(Place, String)| match place {
-            Place::Host(source) => format!("{}:{target}{access}", source.display()),
-            Place::Volume(name) => format!("{name}:{target}{access}"),
-            Place::Anonymous => target.clone(),
-        };
-        let policy = &wanted.policy;
-        self.engine.run(&Run {
-            name: &wanted.name,
-            image: IMAGE,
-            volumes: wanted.places.iter().map(volume).collect(),
-            restart: &policy.name,
-            labels: wanted.labels.iter().map(|(key, value)| format!("{key}={value}")).collect(),
-            options: wanted.env.iter().map(|(key, value)| format!("--env={key}={value}")).collect(),
-            created_only: wanted.run == RunState::Stopped,
-            ..Run::default()
-        });
-        if wanted.run == RunState::Paused {
-            self.engine.docker(&["pause", &wanted.name]);
-        }
-    }
-
-    async fn see(&self, name: &str) -> Option<Seen> {
-        let seen: Value = self
-            .engine
-            .try_docker(&["inspect", "--type=container", "--format", "{{json .}}", name])
-            .ok()
-            .map(|text| serde_json::from_str(&text).unwrap())?;
-        let text = |value: &Value| value.as_str().unwrap().to_string();
-        let policy = &seen["HostConfig"]["RestartPolicy"];
-        let env = seen["Config"]["Env"].as_array().into_iter().flatten().map(text);
-        let env = env.filter(|pair| !pair.starts_with("PATH="));
-        Some(Seen {
-            id: ContainerId(text(&seen["Id"])),
-            run: match seen["State"]["Status"].as_str().unwrap() {
-                "running" => RunState::Running,
-                "paused" => RunState::Paused,
-                "created" | "exited" => RunState::Stopped,
-                other => panic!("container {name} is {other}"),
-            },
-            policy: RestartPolicy {
-                name: text(&policy["Name"]),
-                retries_max: policy["MaximumRetryCount"].as_u64().unwrap().try_into().unwrap(),
-            },
-            image_id: text(&seen["Image"]),
-            labels: serde_json::from_value(seen["Config"]["Labels"].clone()).unwrap(),
-            env: env.map(|pair| pair.split_once('=').map(|(k, v)| (k.into(), v.into())).unwrap()).collect(),
-        })
-    }
-
-    async fn remove(&self, name: &str) {
-        self.engine.docker(&["rm", "--force", name]);
-    }
-
-    async fn rename(&self, name: &str, to: &str) {
-        self.engine.docker(&["rename", name, to]);
-    }
-
-    async fn start(&self, name: &str) {
-        self.engine.docker(&["start", name]);
-    }
-
-    async fn write(&self, name: &str, path: &str, contents: &str) {
-        self.engine.exec(name, &format!("echo '{contents}' > {path}"));
-    }
-
-    async fn read(&self, name: &str, path: &str) -> String {
-        self.engine.exec(name, &format!("cat {path}"))
-    }
-
-    fn spoil(&self, container: &mut Container) {
-        container.spec["config"]["Entrypoint"] = json!(["/no/such/program"]);
-    }
-
-    async fn reboot(&mut self) -> bool {
-        if self.engine.is_private() {
-            self.engine.kill();
-            self.engine.restart_engine();
-        }
-        self.engine.is_private()
-    }
-}
+use crate::harness::DockerHarness;
 
 fn restore() -> RestoreId {
     RestoreId(Uuid::now_v7())
@@ -261,7 +105,7 @@ async fn every_option_of_a_container_survives_its_recreation() {
     ];
     h.engine.run(&Run {
         name: &name,
-        image: IMAGE,
+        image: &h.image,
         volumes: vec![
             format!("{}:/conf:ro", h.directory("conf").display()),
             format!("{}:/data", h.name("data")),
@@ -306,7 +150,7 @@ async fn networks_aliases_and_addresses_survive_a_recreation() {
     let mac = "02:00:00:00:00:07";
     let endpoint = json!({"IPAMConfig": {"IPv4Address": format!("{}.7", subnet(1))}, "Aliases": ["www"]});
     let mut body = json!({
-        "Image": IMAGE, "Cmd": ["sh", "-c", FOREVER], "StopTimeout": 1, "HostConfig": {"NetworkMode": front},
+        "Image": h.image, "Cmd": ["sh", "-c", FOREVER], "StopTimeout": 1, "HostConfig": {"NetworkMode": front},
         "NetworkingConfig": {"EndpointsConfig": {front.clone(): endpoint}}
     });
     let version = h.engine.docker(&["version", "--format", "{{.Server.APIVersion}}"]);
@@ -347,14 +191,18 @@ async fn a_container_that_uses_the_network_of_another_follows_it() {
     let Some(h) = DockerHarness::new("a_container_that_uses_the_network_of_another_follows_it").await else { return };
     // By name the user of the network would come first.
     let [vpn, app] = ["z-vpn", "a-app"].map(|stem| h.name(stem));
-    h.engine.run(&Run { name: &vpn, image: IMAGE, ..Run::default() });
+    h.engine.run(&Run { name: &vpn, image: &h.image, ..Run::default() });
     let network = format!("--network=container:{vpn}");
-    h.engine.run(&Run { name: &app, image: IMAGE, options: vec![network], ..Run::default() });
+    h.engine.run(&Run { name: &app, image: &h.image, options: vec![network], ..Run::default() });
     for prepared in [true, false] {
         let restore = restore();
         let pinned = h.quiesce(restore, &[&app, &vpn]).await;
         assert_eq!(pinned[0].container.name, vpn);
         assert_eq!(pinned[1].container.depends_on, std::slice::from_ref(&vpn));
+        let made = |name: &str| h.json(&passing_name(name, restore))["Id"].as_str().unwrap().to_string();
+        let prepared_app = made(&app);
+        let reference = h.json(&prepared_app)["HostConfig"]["NetworkMode"].clone();
+        assert_eq!(reference, format!("container:{}", made(&vpn)), "it is made for the other's replacement");
         if !prepared {
             // A crash between the two, after which the engine lost one of them: the other's reference leads nowhere.
             h.remove(&passing_name(&vpn, restore)).await;
@@ -364,8 +212,42 @@ async fn a_container_that_uses_the_network_of_another_follows_it() {
         assert_ne!(now, pinned[0].container.id.0);
         assert_eq!(h.json(&app)["HostConfig"]["NetworkMode"], format!("container:{now}"));
         assert_eq!(h.json(&app)["State"]["Status"], "running");
+        assert_eq!(h.json(&app)["Id"] == json!(prepared_app), prepared, "what was prepared is used if it still fits");
         let left = h.engine.names();
         assert_eq!(left.iter().filter(|name| name.contains(".volsnap-")).count(), 0, "{left:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_container_and_the_new_one_never_run_at_the_same_time() {
+    let Some(h) = DockerHarness::new("the_old_container_and_the_new_one_never_run_at_the_same_time").await else {
+        return;
+    };
+    for (stem, retired) in [("revived-under-its-own-name", false), ("revived-after-it-was-retired", true)] {
+        let name = h.name(stem);
+        h.engine.run(&Run { name: &name, image: &h.image, ..Run::default() });
+        let restore = restore();
+        let pinned = h.quiesce(restore, &[&name]).await;
+        if retired {
+            h.rename(&name, &retired_name(&name, restore)).await;
+        }
+        let old = pinned[0].container.id.0.clone();
+        h.start(&old).await;
+        h.port.redeploy(restore, &pinned, Redeploy::Recreate).await.unwrap();
+        let new = h.json(&name)["Id"].as_str().unwrap().to_string();
+        // A moment ahead, for which the engine waits: all that happened is in.
+        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 2;
+        let events = h.engine.docker(&[
+            "events",
+            "--since=0",
+            &format!("--until={until}"),
+            "--filter=event=start",
+            "--filter=event=die",
+            "--format={{.Action}} {{.Actor.ID}}",
+        ]);
+        let lines: Vec<&str> = events.lines().collect();
+        let last = |event: String| lines.iter().rposition(|line| *line == event).unwrap_or_else(|| panic!("{events}"));
+        assert!(last(format!("die {old}")) < last(format!("start {new}")), "{stem}: {events}");
     }
 }
 
@@ -373,7 +255,7 @@ async fn a_container_that_uses_the_network_of_another_follows_it() {
 async fn a_container_that_removes_itself_comes_back() {
     let Some(h) = DockerHarness::new("a_container_that_removes_itself_comes_back").await else { return };
     let name = h.name("rm");
-    h.engine.run(&Run { name: &name, image: IMAGE, options: vec!["--rm".into()], ..Run::default() });
+    h.engine.run(&Run { name: &name, image: &h.image, options: vec!["--rm".into()], ..Run::default() });
     let restore = restore();
     let pinned = h.quiesce(restore, &[&name]).await;
     assert!(!h.engine.exists(&name), "it was to vanish when it stopped");
@@ -390,7 +272,7 @@ async fn the_recorded_content_runs_although_its_tag_moved() {
     let Some(h) = DockerHarness::new("the_recorded_content_runs_although_its_tag_moved").await else { return };
     let name = h.name("web");
     let tag = format!("{}:latest", h.name("app"));
-    h.engine.docker(&["tag", IMAGE, &tag]);
+    h.engine.docker(&["tag", &h.image, &tag]);
     h.engine.run(&Run { name: &name, image: &tag, ..Run::default() });
     let before = h.json(&name)["Image"].clone();
     // The same files and another time: another content.
@@ -415,7 +297,7 @@ async fn a_replacement_writes_nothing_into_an_empty_volume() {
     let script = "/data/busybox sleep 3600";
     h.engine.run(&Run {
         name: &name,
-        image: IMAGE,
+        image: &h.image,
         volumes: vec![format!("{volume}:/bin")],
         script,
         created_only: true,
@@ -443,7 +325,7 @@ async fn mounts_that_are_no_directories_are_said_so() {
     h.engine.docker(&["volume", "create", "--opt=type=none", "--opt=o=bind", "--opt", &device_option, &bound]);
     h.engine.run(&Run {
         name: &name,
-        image: IMAGE,
+        image: &h.image,
         volumes: vec![
             format!("{}:/file", file.display()),
             format!("{}:/socket", h.engine.socket().display()),
@@ -479,7 +361,7 @@ async fn a_stop_waits_as_long_as_the_container_asked_and_uses_its_signal() {
     let data = h.directory("data");
     h.engine.run(&Run {
         name: &name,
-        image: IMAGE,
+        image: &h.image,
         volumes: vec![format!("{}:/data", data.display())],
         options: vec!["--stop-signal=QUIT".into(), "--stop-timeout=20".into()],
         script: "trap 'sleep 2; echo quit > /data/end; exit 0' QUIT; touch /data/up; while :; do sleep 0.1; done",

@@ -1,0 +1,168 @@
+//! The journal on disk: what it looks like, what is refused, and which entry may follow which.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test's way to fail is to panic"
+)]
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
+use volsnap_core::{
+    error::{Code, Error},
+    model::{Identity, RestoreId, Selector, SnapshotId, Source, Workload, WorkloadId},
+    restore::{Body, Entry, Journal, JournalError, Options, Plan, PlannedVolume, Record, Safety, State, plan::Method},
+};
+
+fn sample_plan() -> Plan {
+    Plan {
+        restore: RestoreId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001)),
+        workload: Workload {
+            id: WorkloadId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0002)),
+            name: "shop".into(),
+            source: Source::Image,
+            selector: Selector { compose_project: Some("shop".into()), ..Selector::default() },
+            volumes: vec![],
+            created_at: Timestamp::UNIX_EPOCH,
+        },
+        host: "0123456789abcdef".into(),
+        created_at: Timestamp::UNIX_EPOCH,
+        snapshot: SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0003)),
+        snapshot_created_at: Timestamp::UNIX_EPOCH,
+        archive_digest: "ab".repeat(32),
+        safety: SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0004)),
+        options: Options::default(),
+        volumes: vec![PlannedVolume {
+            target: "/data".into(),
+            live: "/srv/shop/data".into(),
+            parent: Identity { inode: 2, birth_ns: Some(1) },
+            original: Some(Identity { inode: 12, birth_ns: Some(1_700_000_000_000_000_000) }),
+            index: Some(0),
+            method: Method::Exchange,
+            reason: "ext4 exchanges two names in one step".into(),
+            bytes: 10,
+            bytes_allocated: 4096,
+            entries: 2,
+        }],
+        containers: vec![],
+        filesystems: vec![],
+        refusals: vec![],
+        warnings: vec![],
+    }
+}
+
+fn record(entry: Entry) -> Record {
+    Record { at: Timestamp::UNIX_EPOCH, entry }
+}
+
+fn sample() -> Journal {
+    let mut state = State::opened(sample_plan(), Timestamp::UNIX_EPOCH);
+    for entry in [
+        Entry::Pinned { containers: vec![] },
+        Entry::Committed { restored: vec![Identity { inode: 34, birth_ns: Some(1_700_000_001_000_000_000) }] },
+        Entry::Switched,
+        Entry::Redeployed { problem: None },
+        Entry::Captured { safety: Safety::Taken },
+        Entry::Closed,
+    ] {
+        state.append(record(entry)).unwrap();
+    }
+    state.journal()
+}
+
+/// Journals outlive the version that wrote them: this file was written by format 1 and is never changed.
+const FROZEN: &[u8] = include_bytes!("samples/journal-1.json");
+
+#[test]
+fn a_journal_of_format_1_is_read_for_ever() {
+    assert_eq!(Journal::decode(FROZEN).unwrap(), sample());
+}
+
+#[test]
+fn what_is_written_today_is_still_format_1() {
+    let written = sample().encode().unwrap();
+    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(FROZEN));
+}
+
+#[test]
+fn white_space_after_the_document_is_the_file_s_padding() {
+    let mut padded = FROZEN.to_vec();
+    padded.extend([b'\n'; 5000]);
+    assert_eq!(Journal::decode(&padded).unwrap(), sample());
+}
+
+#[test]
+fn a_newer_journal_is_kept_for_a_newer_version() {
+    let newer = br#"{"format":2,"checksum":"","body":{"restore":"in words we do not know"}}"#;
+    let error = Journal::decode(newer).unwrap_err();
+    assert_eq!(error, JournalError::Newer { found: 2 });
+    assert_eq!(Error::from(error).code, Code::NeedsAttention);
+}
+
+#[test]
+fn every_altered_byte_is_noticed() {
+    for at in 0..FROZEN.len() - 1 {
+        let mut altered = FROZEN.to_vec();
+        altered[at] ^= 1;
+        assert!(Journal::decode(&altered).is_err(), "byte {at} is {:?} and nobody minds", altered[at] as char);
+    }
+}
+
+#[test]
+fn every_truncated_journal_is_noticed() {
+    for length in 0..FROZEN.len() - 1 {
+        assert!(Journal::decode(&FROZEN[..length]).is_err(), "{length} bytes are taken for a journal");
+    }
+}
+
+#[test]
+fn a_live_path_that_no_plan_has_is_refused_even_with_a_good_checksum() {
+    for bad in ["/", "srv/data", "/srv/../etc", ""] {
+        let mut plan = sample_plan();
+        plan.volumes[0].live = bad.into();
+        let bytes = State::opened(plan, Timestamp::UNIX_EPOCH).journal().encode().unwrap();
+        assert!(matches!(Journal::decode(&bytes), Err(JournalError::Illegal(_))), "{bad:?} is followed");
+    }
+}
+
+fn any_entry() -> impl Strategy<Value = Entry> {
+    let id = Identity { inode: 1, birth_ns: None };
+    prop_oneof![
+        Just(Entry::Opened { plan: Box::new(sample_plan()) }),
+        Just(Entry::Pinned { containers: vec![] }),
+        Just(Entry::Committed { restored: vec![id] }),
+        Just(Entry::Committed { restored: vec![] }),
+        Just(Entry::Switched),
+        Just(Entry::Aborted { code: Code::Aborted, reason: "a test".into() }),
+        Just(Entry::Reverted),
+        Just(Entry::Redeployed { problem: None }),
+        Just(Entry::Captured { safety: Safety::Taken }),
+        Just(Entry::Closed),
+    ]
+}
+
+proptest! {
+    /// Whatever is offered to the law, what it lets through keeps the order on which the promise rests.
+    #[test]
+    fn the_law_lets_nothing_through_out_of_order(entries in proptest::collection::vec(any_entry(), 0..40)) {
+        let mut state = State::opened(sample_plan(), Timestamp::UNIX_EPOCH);
+        for entry in entries {
+            let _ = state.append(record(entry));
+        }
+        let names: Vec<&str> = state.records.iter().map(|r| r.entry.name()).collect();
+        let at = |name: &str| names.iter().position(|n| *n == name);
+        let follows = |later: &str, earlier: &str| at(later).is_none_or(|l| at(earlier).is_some_and(|e| e < l));
+        prop_assert!(follows("committed", "pinned"), "{names:?}");
+        prop_assert!(follows("switched", "committed"), "{names:?}");
+        prop_assert!(follows("captured", "switched"), "{names:?}");
+        prop_assert!(follows("reverted", "aborted"), "{names:?}");
+        prop_assert!(at("captured").is_none() || at("aborted").is_none(), "{names:?}");
+        prop_assert!(at("closed").is_none_or(|c| c == names.len() - 1), "{names:?}");
+        prop_assert!(names.len() <= 10, "{names:?}");
+        let Body::Restore(records) = Journal::decode(&state.journal().encode().unwrap()).unwrap().body else { panic!("a restore") };
+        prop_assert_eq!(State::replay(&records).unwrap(), state);
+    }
+}

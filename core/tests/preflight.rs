@@ -1,0 +1,307 @@
+//! Every reason not to begin, each on a situation that is fine but for one thing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
+
+use std::{collections::BTreeMap, path::Path};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use volsnap_core::{
+    model::{
+        ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Location,
+        Manifest, ManifestVolume, Mode, Occupant, Origin, RestartPolicy, RestoreId, RunState, Selector, Snapshot,
+        SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
+    },
+    restore::{
+        Options,
+        plan::Method,
+        preflight::{Candidate, Protected, Situation, plan},
+    },
+};
+
+fn identity(inode: u64) -> Identity {
+    Identity { inode, birth_ns: Some(1_000 + i64::try_from(inode).unwrap()) }
+}
+
+fn filesystem(id: &str) -> FilesystemInfo {
+    FilesystemInfo {
+        id: FilesystemId(id.into()),
+        mount: "/".into(),
+        kind: "ext4".into(),
+        disk: None,
+        exchange: true,
+        births: true,
+        read_only: false,
+    }
+}
+
+const SPACE: Space = Space { bytes_free: 1 << 30, inodes_free: Some(100_000), block: 4096 };
+
+fn location(path: &str, inode: u64, ancestors: &[u64]) -> Location {
+    Location {
+        real: path.into(),
+        occupant: Occupant::Directory(identity(inode)),
+        parent: identity(*ancestors.first().unwrap_or(&2)),
+        parent_writable: true,
+        filesystem: filesystem("a"),
+        space: SPACE,
+        ancestors: ancestors.iter().map(|i| identity(*i)).collect(),
+    }
+}
+
+fn container(name: &str, run: RunState) -> Container {
+    Container {
+        id: ContainerId(format!("id-{name}")),
+        name: name.into(),
+        service: None,
+        image: "i:1".into(),
+        image_id: "sha256:1".into(),
+        run,
+        restart_policy: RestartPolicy::never(),
+        mounts: vec![],
+        depends_on: vec![],
+        spec: serde_json::Value::Null,
+    }
+}
+
+/// Two volumes, `/db` and `/www`, in separate directories of one filesystem, and one container.
+fn situation() -> Situation {
+    let workload = Workload {
+        id: WorkloadId(Uuid::from_u128(1)),
+        name: "shop".into(),
+        source: Source::Image,
+        selector: Selector { containers: vec!["shop".into()], ..Selector::default() },
+        volumes: vec![],
+        created_at: Timestamp::UNIX_EPOCH,
+    };
+    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false };
+    let totals = VolumeTotals { bytes: 100, bytes_allocated: 4096, entries: 3, ..VolumeTotals::default() };
+    let manifest = Manifest {
+        format: ARCHIVE_FORMAT,
+        snapshot: SnapshotId(Uuid::from_u128(2)),
+        workload: workload.id,
+        workload_name: "shop".into(),
+        source: Source::Image,
+        created_at: Timestamp::UNIX_EPOCH,
+        mode: Mode::Pause,
+        origin: Origin::Manual,
+        note: None,
+        images: vec![],
+        volumes: vec![volume("/db"), volume("/www")],
+    };
+    let archive = ArchiveSummary {
+        manifest,
+        totals: vec![totals.clone(), totals],
+        quiesced_ms: 0,
+        archive_bytes: 1000,
+        digest: "d".into(),
+    };
+    let candidate = |path, inode| Candidate {
+        location: Ok(location(path, inode, &[20, 2])),
+        named: false,
+        size: TreeSize { bytes: 100, bytes_allocated: 4096, entries: 3 },
+    };
+    Situation {
+        restore: RestoreId(Uuid::from_u128(3)),
+        safety: SnapshotId(Uuid::from_u128(4)),
+        now: Timestamp::UNIX_EPOCH,
+        host: "host".into(),
+        members: vec![container("shop", RunState::Running)],
+        consumers: vec![container("shop", RunState::Running)],
+        workload,
+        snapshot: Snapshot { archive, verified_at: None },
+        targets: vec![],
+        options: Options::default(),
+        candidates: BTreeMap::from([
+            ("/db".to_string(), candidate("/srv/shop/db", 31)),
+            ("/www".to_string(), candidate("/srv/shop/www", 32)),
+        ]),
+        protected: vec![Protected {
+            what: "volsnap's state directory",
+            location: location("/var/lib/volsnap", 41, &[40, 3, 2]),
+            holds_named_volumes: false,
+        }],
+        state_filesystem: (filesystem("a"), SPACE),
+    }
+}
+
+fn at<'a>(situation: &'a mut Situation, target: &str) -> &'a mut Location {
+    situation.candidates.get_mut(target).unwrap().location.as_mut().unwrap()
+}
+
+#[track_caller]
+fn refused(change: impl FnOnce(&mut Situation), because: &str) {
+    let mut situation = situation();
+    change(&mut situation);
+    let refusals = plan(&situation).refusals;
+    assert!(refusals.iter().any(|r| r.message.contains(because)), "{because:?} is not among {refusals:#?}");
+    assert!(refusals.iter().all(|r| !r.hint.is_empty()), "a refusal without a remedy: {refusals:#?}");
+}
+
+#[track_caller]
+fn accepted(change: impl FnOnce(&mut Situation)) -> volsnap_core::restore::Plan {
+    let mut situation = situation();
+    change(&mut situation);
+    let plan = plan(&situation);
+    assert_eq!(plan.refusals, vec![]);
+    plan
+}
+
+#[test]
+fn a_plain_situation_is_planned_with_method_reason_and_space() {
+    let plan = accepted(|_| {});
+    assert_eq!(plan.volumes.len(), 2);
+    assert!(plan.volumes.iter().all(|v| v.method == Method::Exchange && v.reason.contains("ext4")));
+    assert_eq!(plan.filesystems.len(), 1, "one filesystem is counted once");
+    // Two staged trees and the safety archive of two originals, on the same filesystem.
+    assert!(plan.filesystems[0].bytes_needed >= 4 * 4096);
+    assert_eq!(plan.containers[0].action, "stop and recreate");
+}
+
+#[test]
+fn a_snapshot_of_another_workload_is_refused() {
+    refused(|s| s.workload.id = WorkloadId(Uuid::from_u128(99)), "is of workload shop");
+}
+
+#[test]
+fn software_that_does_not_come_from_an_image_is_refused() {
+    refused(|s| s.workload.source = Source::Other("git".into()), "has its software from git");
+    refused(|s| s.snapshot.archive.manifest.source = Source::Other("git".into()), "has its software from git");
+}
+
+#[test]
+fn a_volume_that_does_not_resolve_refuses_them_all() {
+    refused(|s| drop(s.candidates.remove("/db")), "volume /db of the snapshot is not a volume of shop any more");
+    refused(
+        |s| s.candidates.get_mut("/db").unwrap().location = Err("no such file or directory".into()),
+        "volume /db cannot be resolved",
+    );
+}
+
+#[test]
+fn a_volume_that_the_snapshot_has_not_is_named_and_needs_a_choice() {
+    let newer = |s: &mut Situation| {
+        let candidate = Candidate {
+            location: Ok(location("/srv/shop/new", 33, &[20, 2])),
+            named: false,
+            size: TreeSize::default(),
+        };
+        s.candidates.insert("/new".into(), candidate);
+    };
+    refused(newer, "volumes that the snapshot has not: /new");
+    let plan = accepted(|s| {
+        newer(s);
+        s.targets = vec!["/db".into()];
+    });
+    assert_eq!(plan.volumes.len(), 1);
+}
+
+#[test]
+fn an_unknown_target_is_refused_with_the_known_ones() {
+    refused(|s| s.targets = vec!["/typo".into()], "has no volume /typo");
+}
+
+#[test]
+fn dangerous_places_are_refused() {
+    for path in ["/", "/etc", "/var/lib", "/home"] {
+        refused(|s| at(s, "/db").real = path.into(), "is the system directory");
+    }
+    refused(|s| *at(s, "/db") = location("/var/lib/volsnap/x", 31, &[41, 40, 3, 2]), "overlaps with volsnap's state");
+    refused(|s| *at(s, "/db") = location("/var/lib/volsnap", 41, &[40, 3, 2]), "overlaps with volsnap's state");
+    refused(|s| *at(s, "/db") = location("/alias/lib", 40, &[3, 2]), "overlaps with volsnap's state");
+}
+
+#[test]
+fn a_named_volume_may_lie_below_the_engine_s_root_and_a_plain_directory_may_not() {
+    let below = |named: bool| {
+        move |s: &mut Situation| {
+            s.protected.push(Protected {
+                what: "the container engine's own data",
+                location: location("/var/lib/docker", 50, &[40, 3, 2]),
+                holds_named_volumes: true,
+            });
+            *at(s, "/db") = location("/var/lib/docker/volumes/db/_data", 53, &[52, 51, 50, 40, 3, 2]);
+            s.candidates.get_mut("/db").unwrap().named = named;
+        }
+    };
+    accepted(below(true));
+    refused(below(false), "the container engine's own data");
+}
+
+#[test]
+fn places_that_a_rename_cannot_replace_are_refused() {
+    refused(|s| at(s, "/db").occupant = Occupant::MountPoint(identity(31)), "is itself a mount point");
+    refused(|s| at(s, "/db").occupant = Occupant::Subvolume(identity(31)), "btrfs subvolume");
+    refused(|s| at(s, "/db").occupant = Occupant::Immutable(identity(31)), "immutable");
+    refused(|s| at(s, "/db").occupant = Occupant::NotADirectory, "is not a directory");
+    refused(|s| at(s, "/db").filesystem.read_only = true, "mounted read-only");
+    refused(|s| at(s, "/db").parent_writable = false, "no permission");
+}
+
+#[test]
+fn the_same_directory_twice_is_refused_also_through_an_alias() {
+    refused(|s| *at(s, "/db") = location("/srv/shop/www", 32, &[20, 2]), "are the same directory");
+    refused(|s| *at(s, "/db") = location("/alias/www", 32, &[77, 2]), "are the same directory");
+}
+
+#[test]
+fn nested_volumes_are_refused_also_through_an_alias_and_also_when_only_one_is_chosen() {
+    refused(|s| *at(s, "/db") = location("/srv/shop/www/db", 31, &[32, 20, 2]), "lie one in the other");
+    refused(|s| *at(s, "/db") = location("/alias/db", 31, &[32, 2]), "lie one in the other");
+    refused(
+        |s| {
+            *at(s, "/db") = location("/srv/shop/www/db", 31, &[32, 20, 2]);
+            s.targets = vec!["/www".into()];
+        },
+        "would be switched with it",
+    );
+}
+
+#[test]
+fn a_running_container_of_another_app_is_refused_and_an_exited_one_is_held() {
+    refused(|s| s.consumers.push(container("other", RunState::Running)), "container other is not part of shop");
+    refused(|s| s.consumers.push(container("other", RunState::Paused)), "container other is not part of shop");
+    let plan = accepted(|s| s.consumers.push(container("other", RunState::Stopped)));
+    assert_eq!(plan.containers[1].action, "hold stopped");
+}
+
+#[test]
+fn space_counts_staging_and_the_safety_archive_on_each_filesystem() {
+    refused(
+        |s| {
+            let small = Space { bytes_free: (1 << 20) + 3 * 4096, ..SPACE };
+            s.state_filesystem.1 = small;
+            for target in ["/db", "/www"] {
+                at(s, target).space = small;
+            }
+        },
+        "bytes free and the restore needs",
+    );
+    accepted(|s| {
+        let small = Space { bytes_free: (1 << 20) + 2 * 4096, ..SPACE };
+        for target in ["/db", "/www"] {
+            at(s, target).space = small;
+        }
+        s.state_filesystem.1 = small;
+        s.options.safety_snapshot = false;
+    });
+}
+
+#[test]
+fn the_method_follows_from_what_the_filesystem_can_do() {
+    let method = |change: fn(&mut Location)| {
+        let plan = accepted(|s| change(at(s, "/db")));
+        (plan.volumes[0].method, plan.volumes[0].reason.clone())
+    };
+    assert_eq!(method(|_| {}).0, Method::Exchange);
+    assert_eq!(method(|l| l.filesystem.exchange = false).0, Method::TwoRenames);
+    assert_eq!(method(|l| l.filesystem.births = false).0, Method::TwoRenames);
+    assert_eq!(method(|l| l.occupant = Occupant::Absent).0, Method::New);
+}
+
+#[test]
+fn a_path_that_the_journal_cannot_hold_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let name = Path::new("/srv").join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+    refused(|s| at(s, "/db").real = name, "not UTF-8");
+}

@@ -1,0 +1,241 @@
+//! Making containers anew, starting them again, and discarding what is left.
+
+use std::collections::BTreeMap;
+
+use volsnap_core::model::{
+    Pinned, Redeploy, RunState,
+    container::{passing_name, retired_name},
+};
+
+use super::{Harness, Place, Wanted, assert_replaced, find, quiesce, recreate, restore, see};
+
+/// The replacement is made while the app runs, and nothing starts it.
+pub async fn a_prepared_replacement_waits_stopped_and_unrevived(h: &mut dyn Harness) {
+    let name = h.name("web");
+    h.add(&Wanted::new(&name).policy("always")).await;
+    let (restore, container) = (restore(), find(h, &name).await);
+    h.containers().prepare(restore, &container).await.unwrap();
+    let passing = passing_name(&name, restore);
+    let made = see(h, &passing).await;
+    h.containers().prepare(restore, &container).await.unwrap();
+    assert_eq!(see(h, &passing).await, made, "a second call makes nothing");
+    assert!(made.policy.is_never());
+    assert_eq!(see(h, &name).await.id, container.id, "the app runs on");
+    if h.reboot().await {
+        assert_eq!(see(h, &passing).await.run, RunState::Stopped);
+    }
+}
+
+/// Made anew, a container is what it was: name, labels, environment, image, policy and the data of its volumes.
+pub async fn recreating_keeps_everything_but_the_old_container(h: &mut dyn Harness) {
+    let name = h.name("web");
+    let wanted = Wanted {
+        env: BTreeMap::from([("COLOUR".into(), "blue".into())]),
+        ..Wanted::new(&name).policy("unless-stopped").label("com.docker.compose.config-hash", "abc")
+    };
+    let wanted = wanted.place(Place::Anonymous, "/cache").place(Place::Volume(h.name("vol")), "/named");
+    h.add(&wanted).await;
+    h.write(&name, "/cache/file", "kept").await;
+    h.write(&name, "/named/file", "kept too").await;
+    let before = see(h, &name).await;
+    let found = find(h, &name).await;
+    let unsupported = |target: &str| found.mounts.iter().find(|m| m.target == target).unwrap().unsupported.is_some();
+    assert!(unsupported("/cache"), "an anonymous volume is no volume of a snapshot");
+    assert!(!unsupported("/named"));
+
+    let restore = restore();
+    h.containers().prepare(restore, &found).await.unwrap();
+    let pinned = quiesce(h, &name).await;
+    recreate(h, restore, &pinned).await;
+
+    assert_replaced(h, restore, &pinned).await;
+    let after = see(h, &name).await;
+    assert_eq!((after.labels, after.env), (before.labels, before.env));
+    assert_eq!(h.read(&name, "/cache/file").await, "kept");
+    assert_eq!(h.read(&name, "/named/file").await, "kept too");
+    let again = find(h, &name).await;
+    assert_eq!(again.mounts, found.mounts);
+    assert_eq!(again.image, found.image);
+}
+
+/// A second call finds its work done and changes nothing.
+pub async fn recreating_twice_is_recreating_once(h: &mut dyn Harness) {
+    let name = h.name("web");
+    h.add(&Wanted::new(&name).policy("always")).await;
+    let restore = restore();
+    let pinned = quiesce(h, &name).await;
+    recreate(h, restore, &pinned).await;
+    assert_replaced(h, restore, &pinned).await;
+    let once = see(h, &name).await;
+    recreate(h, restore, &pinned).await;
+    assert_eq!(see(h, &name).await, once);
+}
+
+/// Whatever a crash leaves of original and replacement, the next call ends with the app running once.
+pub async fn recreating_works_from_every_state_that_a_crash_leaves(h: &mut dyn Harness) {
+    for (number, state) in [
+        "original",
+        "original prepared",
+        "retired prepared",
+        "retired",
+        "retired named",
+        "retired started",
+        "retired running named",
+        "gone prepared",
+        "gone named",
+        "gone",
+        "revived prepared",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let name = h.name(&format!("web{number}"));
+        h.add(&Wanted::new(&name).policy("always").label("state", state)).await;
+        let restore = restore();
+        let pinned = quiesce(h, &name).await;
+        let (passing, retired) = (passing_name(&name, restore), retired_name(&name, restore));
+        let has = |word: &str| state.split(' ').any(|w| w == word);
+        if has("prepared") || has("named") || has("started") {
+            h.containers().prepare(restore, &pinned.container).await.unwrap();
+        }
+        if has("retired") {
+            h.rename(&name, &retired).await;
+        }
+        if has("gone") {
+            h.remove(&name).await;
+        }
+        if has("running") {
+            h.start(&retired).await;
+        }
+        if has("revived") {
+            h.start(&name).await;
+        }
+        if has("named") || has("started") {
+            h.rename(&passing, &name).await;
+        }
+        if has("started") {
+            h.start(&name).await;
+        }
+        recreate(h, restore, &pinned).await;
+        println!("from {state}");
+        assert_replaced(h, restore, &pinned).await;
+        assert_eq!(see(h, &name).await.labels["state"], **state);
+    }
+}
+
+/// With `restart`, too, a member that vanished is made from its record.
+pub async fn a_lost_container_is_made_from_its_record(h: &mut dyn Harness) {
+    let name = h.name("web");
+    h.add(&Wanted::new(&name).label("made", "once").policy("always")).await;
+    let restore = restore();
+    let pinned = quiesce(h, &name).await;
+    h.remove(&name).await;
+    h.containers().redeploy(restore, std::slice::from_ref(&pinned), Redeploy::Restart).await.unwrap();
+    assert_replaced(h, restore, &pinned).await;
+    assert_eq!(see(h, &name).await.labels["made"], "once");
+}
+
+/// A replacement that cannot be started does not take the app down, nor its neighbours.
+pub async fn a_replacement_that_cannot_start_brings_the_old_one_back(h: &mut dyn Harness) {
+    let [broken, well] = ["a-broken", "b-well"].map(|stem| h.name(stem));
+    h.add(&Wanted::new(&broken).policy("always")).await;
+    h.add(&Wanted::new(&well)).await;
+    let restore = restore();
+    let mut first = quiesce(h, &broken).await;
+    let second = quiesce(h, &well).await;
+    h.spoil(&mut first.container);
+    for _ in 0..2 {
+        let error = h.containers().redeploy(restore, &[first.clone(), second.clone()], Redeploy::Recreate).await;
+        assert!(!error.unwrap_err().is_transient());
+        let back = see(h, &broken).await;
+        assert_eq!((&back.id, back.run, back.policy.name.as_str()), (&first.container.id, RunState::Running, "always"));
+        assert_eq!(h.see(&retired_name(&broken, restore)).await, None);
+        assert_replaced(h, restore, &second).await;
+    }
+    h.containers().discard(restore).await.unwrap();
+    assert_eq!(h.see(&passing_name(&broken, restore)).await, None);
+    assert_eq!(see(h, &broken).await.id, first.container.id);
+}
+
+/// `restart` starts the container that is there, also the one that waits under its retired name.
+pub async fn restarting_keeps_the_container(h: &mut dyn Harness) {
+    let name = h.name("web");
+    h.add(&Wanted::new(&name).policy("always")).await;
+    let restore = restore();
+    let pinned = quiesce(h, &name).await;
+    let restart = || h.containers().redeploy(restore, std::slice::from_ref(&pinned), Redeploy::Restart);
+    restart().await.unwrap();
+    let now = see(h, &name).await;
+    assert_eq!((&now.id, now.run, now.policy.name.as_str()), (&pinned.container.id, RunState::Running, "always"));
+    h.rename(&name, &retired_name(&name, restore)).await;
+    restart().await.unwrap();
+    assert_eq!(see(h, &name).await, now);
+}
+
+/// A container that did not run gets its policy back and is not started.
+pub async fn what_was_stopped_stays_stopped(h: &mut dyn Harness) {
+    let name = h.name("web");
+    h.add(&Wanted::new(&name).policy("unless-stopped").run(RunState::Stopped)).await;
+    let restore = restore();
+    let pinned = quiesce(h, &name).await;
+    assert!(see(h, &name).await.policy.is_never());
+    for how in [Redeploy::Recreate, Redeploy::Restart] {
+        h.containers().redeploy(restore, std::slice::from_ref(&pinned), how).await.unwrap();
+        let now = see(h, &name).await;
+        assert_eq!((&now.id, now.run), (&pinned.container.id, RunState::Stopped));
+        assert_eq!(now.policy.name, "unless-stopped");
+    }
+}
+
+/// A frozen container is frozen again, made anew or not.
+pub async fn what_was_paused_is_paused_again(h: &mut dyn Harness) {
+    for (stem, how) in [("anew", Redeploy::Recreate), ("again", Redeploy::Restart)] {
+        let name = h.name(stem);
+        h.add(&Wanted::new(&name).policy("always").run(RunState::Paused)).await;
+        let restore = restore();
+        let pinned = quiesce(h, &name).await;
+        assert_eq!(pinned.container.run, RunState::Paused);
+        for _ in 0..2 {
+            h.containers().redeploy(restore, std::slice::from_ref(&pinned), how).await.unwrap();
+            let now = see(h, &name).await;
+            assert_eq!((now.run, now.policy.name.as_str()), (RunState::Paused, "always"));
+            assert_eq!(now.id != pinned.container.id, how == Redeploy::Recreate);
+        }
+    }
+}
+
+/// Containers that do not belong to the workload are fenced and freed, never replaced.
+pub async fn a_stranger_gets_its_policy_back_and_is_never_made_anew(h: &mut dyn Harness) {
+    let name = h.name("stranger");
+    h.add(&Wanted::new(&name).policy("always").run(RunState::Stopped)).await;
+    let restore = restore();
+    let pinned = Pinned { member: false, ..quiesce(h, &name).await };
+    recreate(h, restore, &pinned).await;
+    let now = see(h, &name).await;
+    assert_eq!((&now.id, now.run, now.policy.name.as_str()), (&pinned.container.id, RunState::Stopped, "always"));
+    h.remove(&name).await;
+    recreate(h, restore, &pinned).await;
+    assert_eq!(h.see(&name).await, None);
+}
+
+/// Litter of this restore goes, that of another stays; a retired container gets a free name back; what runs stays.
+pub async fn discarding_removes_what_is_ours_and_gives_names_back(h: &mut dyn Harness) {
+    let [own, lost, busy] = ["own", "lost", "busy"].map(|stem| h.name(stem));
+    let (ours, theirs) = (restore(), restore());
+    h.add(&Wanted::new(&own)).await;
+    let stopped = |name: String| Wanted::new(&name).run(RunState::Stopped);
+    h.add(&stopped(passing_name(&own, ours))).await;
+    h.add(&stopped(retired_name(&own, ours))).await;
+    h.add(&stopped(passing_name(&own, theirs))).await;
+    h.add(&stopped(retired_name(&lost, ours)).label("was", "lost")).await;
+    h.add(&Wanted::new(&passing_name(&busy, ours))).await;
+    for _ in 0..2 {
+        h.containers().discard(ours).await.unwrap();
+        assert_eq!(see(h, &own).await.run, RunState::Running);
+        assert_eq!(h.see(&passing_name(&own, ours)).await, None);
+        assert_eq!(h.see(&retired_name(&own, ours)).await, None);
+        assert!(h.see(&passing_name(&own, theirs)).await.is_some());
+        assert_eq!(see(h, &lost).await.labels["was"], "lost");
+        assert_eq!(see(h, &passing_name(&busy, ours)).await.run, RunState::Running);
+    }
+}

@@ -1,0 +1,83 @@
+//! Directory trees as values, to be compared exactly.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+/// What one entry is: its kind, mode, owner, modification time and contents (or a link's target).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryOf {
+    /// File type and permissions.
+    pub mode: u32,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// Modification time in nanoseconds.
+    pub mtime_ns: i128,
+    /// Contents of a file, target of a link, nothing for others.
+    pub contents: Vec<u8>,
+}
+
+/// A tree by relative path; the root is the empty path.
+pub type Tree = BTreeMap<String, EntryOf>;
+
+/// The tree at a path; `None` if there is none.
+pub fn read(root: &Path) -> Option<Tree> {
+    fs::symlink_metadata(root).ok()?;
+    let mut tree = Tree::new();
+    collect(root, "", &mut tree);
+    Some(tree)
+}
+
+fn collect(path: &Path, name: &str, tree: &mut Tree) {
+    let metadata = fs::symlink_metadata(path).expect("an entry is there");
+    let contents = if metadata.is_symlink() {
+        fs::read_link(path).expect("a link").into_os_string().into_encoded_bytes()
+    } else if metadata.is_file() {
+        fs::read(path).expect("a file")
+    } else {
+        Vec::new()
+    };
+    let mtime_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    let entry = EntryOf { mode: metadata.mode(), owner: (metadata.uid(), metadata.gid()), mtime_ns, contents };
+    tree.insert(name.to_string(), entry);
+    if metadata.is_dir() {
+        for child in fs::read_dir(path).expect("a directory") {
+            let child = child.expect("an entry");
+            let child_name = child.file_name().to_string_lossy().into_owned();
+            let name = if name.is_empty() { child_name } else { format!("{name}/{child_name}") };
+            collect(&child.path(), &name, tree);
+        }
+    }
+}
+
+/// Makes a tree of some entries of each kind, with `mark` in its contents.
+pub fn make(root: &Path, mark: &str) {
+    fs::create_dir_all(root.join("sub/deeper")).expect("directories");
+    for i in 0..5 {
+        fs::write(root.join(format!("file-{i}")), format!("{mark} {i} {}", "x".repeat(i * 1000))).expect("a file");
+        fs::write(root.join(format!("sub/deeper/{mark}-{i}")), mark).expect("a file");
+    }
+    fs::set_permissions(root.join("file-1"), fs::Permissions::from_mode(0o4750)).expect("a mode");
+    fs::set_permissions(root.join("sub"), fs::Permissions::from_mode(0o1777)).expect("a mode");
+    fs::set_permissions(root, fs::Permissions::from_mode(0o750)).expect("a mode");
+    std::os::unix::fs::symlink("../nowhere", root.join("link")).expect("a link");
+    fs::hard_link(root.join("file-2"), root.join("sub/same")).expect("a hard link");
+}
+
+/// Empties a directory without replacing it, as an app that rewrites its data would.
+pub fn clear(root: &Path) {
+    for child in fs::read_dir(root).expect("a directory") {
+        let path = child.expect("an entry").path();
+        let is_dir = fs::symlink_metadata(&path).expect("an entry").is_dir();
+        if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.expect("removed");
+    }
+}
+
+/// Names in a directory that a restore made.
+pub fn litter(parent: &Path) -> Vec<String> {
+    let names = fs::read_dir(parent).expect("a directory").map(|e| e.expect("an entry").file_name());
+    names.map(|n| n.to_string_lossy().into_owned()).filter(|n| n.starts_with(".volsnap-")).collect()
+}

@@ -1,0 +1,37 @@
+//! `test` and `ci`: everything that has to be green.
+
+use std::process::Stdio;
+
+use crate::{
+    run::{Outcome, cargo, run},
+    tidy,
+};
+
+/// Every test. The examples in the documentation go first, so that the last lines are the summary of the runner that
+/// runs nearly all of them.
+pub fn test() -> Outcome {
+    if has_nextest() {
+        run(cargo(&["test", "--workspace", "--doc"]))?;
+        run(cargo(&["nextest", "run", "--workspace", "--profile", "workspace"]))
+    } else {
+        eprintln!("cargo-nextest is not installed: the tests run with cargo's own runner");
+        run(cargo(&["test", "--workspace", "--doc"]))?;
+        run(cargo(&["test", "--workspace", "--all-targets"]))
+    }
+}
+
+/// Formatting, tidy, clippy, documentation, and every test: what fails soonest goes first.
+pub fn ci() -> Outcome {
+    run(cargo(&["fmt", "--all", "--check"]))?;
+    tidy::tidy()?;
+    run(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    run(docs)?;
+    test()
+}
+
+fn has_nextest() -> bool {
+    let probe = cargo(&["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    probe.is_ok_and(|status| status.success())
+}
