@@ -121,7 +121,9 @@ fn an_interrupted_restore_goes_back_and_leaves_nothing() {
     let (world, id) = large();
     let before = world.trees();
     let child = world.restore_until_staging(&id);
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    for signal in [Signal::INT, Signal::TERM, Signal::INT] {
+        kill_process(Pid::from_child(&child), signal).unwrap();
+    }
     let ran = Ran::of(child.wait_with_output().unwrap());
     assert_eq!(ran.status, 4, "{ran:?}");
     let report = ran.json();

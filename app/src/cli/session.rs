@@ -1,6 +1,9 @@
 //! What every command works with: the opened library, and operations that signals cancel instead of killing them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 use volsnap::{Canceller, Operation, Result, Volsnap};
@@ -19,6 +22,7 @@ pub struct Session {
     /// Where answers go.
     pub printer: Printer,
     running: Running,
+    reporter: Arc<Reporter>,
 }
 
 impl Session {
@@ -28,8 +32,8 @@ impl Session {
             Some(dir) => dir.clone(),
             None => default_state_dir()?,
         };
-        let builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter);
-        let session = Session { volsnap: builder.open().await?, printer, running: Running::default() };
+        let builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter.clone());
+        let session = Session { volsnap: builder.open().await?, printer, running: Running::default(), reporter };
         session.running.heed_signals();
         Ok(session)
     }
@@ -40,6 +44,7 @@ impl Session {
         self.running.set(Some(operation.canceller()));
         let result = operation.await;
         self.running.set(None);
+        self.reporter.clear();
         result
     }
 }
@@ -80,11 +85,22 @@ impl Running {
                             canceller.cancel();
                             tell(&format!("{name}: {WHAT_HAPPENS}"));
                         }
-                        None => std::process::exit(128 + kind.as_raw_value()),
+                        None => {
+                            show_cursor();
+                            std::process::exit(128 + kind.as_raw_value());
+                        }
                     }
                 }
             });
         }
+    }
+}
+
+/// A question hides the cursor and gives it back only when it is answered.
+fn show_cursor() {
+    let mut stderr = io::stderr().lock();
+    if stderr.is_terminal() {
+        let _ = stderr.write_all(b"\x1b[?25h\r\n");
     }
 }
 
