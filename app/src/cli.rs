@@ -59,7 +59,15 @@ fn trace(global: &Global) {
         (false, 2) => "debug",
         (false, _) => "trace",
     };
-    let filter = EnvFilter::try_from_env("VOLSNAP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let wanted = std::env::var("VOLSNAP_LOG").ok().filter(|filter| !filter.is_empty());
+    let (filter, problem) = match wanted.as_deref().map(EnvFilter::try_new) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(default), Some(error)),
+        None => (EnvFilter::new(default), None),
+    };
     let ansi = answer::is_coloured(&io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
+    if let Some(error) = problem {
+        tracing::warn!(%error, "VOLSNAP_LOG is no filter");
+    }
 }

@@ -1,1 +1,218 @@
 //! The command line on plain directories, through the real binary and without a container engine.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail is to panic")]
+
+mod support;
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+};
+
+use serde_json::{Value, json};
+use support::{REPORT, World, has};
+
+#[test]
+fn a_restore_brings_back_every_byte_and_an_undo_every_byte_that_it_replaced() {
+    let world = World::registered();
+    let original = world.trees();
+    let taken = world.json(&["create", "app", "--note", "before"]);
+    let id = taken["id"].as_str().unwrap();
+    world.damage();
+    let damaged = world.trees();
+    assert_ne!(original, damaged);
+
+    let plan = world.json(&["plan", "app", "latest"]);
+    assert_eq!((&plan["workload"], &plan["snapshot"], &plan["refusals"]), (&json!("app"), &taken["id"], &json!([])));
+    assert_eq!(plan["volumes"][0]["live"], world.live("config").canonicalize().unwrap().display().to_string());
+    for volume in plan["volumes"].as_array().unwrap() {
+        has(volume, &["target", "live", "method", "reason", "bytes", "entries"]);
+    }
+    for filesystem in plan["filesystems"].as_array().unwrap() {
+        has(filesystem, &["mount", "bytes_needed", "bytes_free", "inodes_needed", "inodes_free"]);
+        assert!(filesystem["bytes_needed"].as_u64() > Some(0));
+    }
+    assert_eq!(world.trees(), damaged, "a plan touches nothing");
+
+    let report = world.json(&["restore", "app", &id[..23], "--yes"]);
+    has(&report, &REPORT);
+    assert_eq!(
+        (&report["outcome"], &report["workload"], &report["snapshot"]),
+        (&json!("restored"), &json!("app"), &taken["id"])
+    );
+    assert_eq!(report["warnings"], json!([]));
+    assert_eq!(report["volumes"].as_array().unwrap().len(), 2);
+    assert_eq!(world.trees(), original);
+
+    let undone = world.json(&["undo", "app"]);
+    assert_eq!((&undone["outcome"], &undone["snapshot"]), (&json!("restored"), &report["safety_snapshot"]));
+    assert_eq!(world.trees(), damaged);
+    world.json(&["undo", "app"]);
+    assert_eq!(world.trees(), original, "an undo can be undone");
+}
+
+#[test]
+fn a_snapshot_is_shown_as_the_contract_says() {
+    let world = World::registered();
+    let taken = world.json(&["create", "app", "--mode", "live", "--note", "hello"]);
+    let fields =
+        ["id", "workload", "created_at", "mode", "image", "volumes", "archive", "archive_bytes", "quiesced_ms"];
+    has(&taken, &fields);
+    assert_eq!((&taken["mode"], &taken["note"], &taken["image"]), (&json!("live"), &json!("hello"), &Value::Null));
+    has(&taken["volumes"][0], &["target", "bytes", "entries", "digest"]);
+    assert_eq!(taken["archive_bytes"], fs::metadata(taken["archive"].as_str().unwrap()).unwrap().len());
+    assert!(taken["created_at"].as_str().unwrap().ends_with('Z'));
+
+    let id = taken["id"].as_str().unwrap();
+    assert_eq!(world.json(&["show", id]), taken);
+    assert_eq!(world.json(&["show", "latest"]), taken);
+    assert_eq!(world.json(&["list", "app"])["snapshots"], json!([taken]));
+    assert_eq!(world.ok(&["create", "app"]).trim().len(), id.len(), "people get the id alone, to be used in scripts");
+
+    let verified = world.json(&["verify", id]);
+    assert_eq!((&verified["verified"][0]["snapshot"], &verified["verified"][0]["ok"]), (&taken["id"], &json!(true)));
+    assert!(world.json(&["show", id])["verified_at"].is_string());
+}
+
+#[test]
+fn one_volume_can_be_restored_alone() {
+    let (world, id) = World::damaged();
+    let config = fs::metadata(world.live("config")).unwrap();
+    let report = world.json(&["restore", "app", &id, "--volume", "/data", "--yes"]);
+    assert_eq!(report["volumes"][0]["target"], "/data");
+    assert_eq!(report["volumes"].as_array().unwrap().len(), 1);
+    assert_eq!(fs::read_to_string(world.live("data").join("file")).unwrap(), "data as it was");
+    assert_eq!(fs::metadata(world.live("config")).unwrap().permissions(), config.permissions());
+    assert!(!world.live("config").join("below").exists());
+}
+
+#[test]
+fn a_volume_that_is_gone_comes_back() {
+    let world = World::registered();
+    let original = world.trees();
+    let id = world.create();
+    fs::remove_dir_all(world.live("data")).unwrap();
+    let report = world.json(&["restore", "app", &id, "--yes"]);
+    assert_eq!((&report["volumes"][1]["target"], &report["volumes"][1]["method"]), (&json!("/data"), &json!("new")));
+    assert_eq!(world.trees(), original);
+}
+
+#[test]
+fn every_end_is_in_the_audit_trail_also_after_the_workload_is_removed() {
+    let (world, id) = World::damaged();
+    world.json(&["restore", "app", &id, "--yes"]);
+    world.json(&["verify", &id]);
+    world.json(&["delete", &id]);
+    fs::rename(world.path("live"), world.path("elsewhere")).unwrap();
+    world.json_with(8, &["create", "app"]);
+    fs::rename(world.path("elsewhere"), world.path("live")).unwrap();
+    let removed = world.json(&["workload", "remove", "app", "--delete-snapshots"]);
+    assert_eq!(removed["snapshots_deleted"], 1);
+
+    let events = world.json(&["events", "app"]);
+    let mut kinds: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
+    kinds.reverse();
+    assert_eq!(
+        kinds,
+        [
+            "workload-added",
+            "snapshot-created",
+            "restore-ended",
+            "snapshot-verified",
+            "snapshot-deleted",
+            "snapshot-failed",
+            "snapshot-deleted",
+            "workload-removed"
+        ]
+    );
+    assert_eq!(world.json(&["events", "app", "--limit", "1"])["events"][0]["kind"], "workload-removed");
+}
+
+#[test]
+fn pruning_names_the_rule_that_keeps_each_snapshot() {
+    let world = World::registered();
+    let (first, second, third) = (world.create(), world.create(), world.create());
+    let dry = world.json(&["prune", "app", "--keep-last", "2", "--dry-run"]);
+    assert_eq!((&dry["dry_run"], &dry["deleted"]), (&json!(true), &json!([first])));
+    assert_eq!((&dry["snapshots"][0]["id"], &dry["snapshots"][2]["kept_by"]), (&json!(third), &json!([])));
+    let rules: Vec<&str> =
+        dry["snapshots"][1]["kept_by"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
+    assert!(rules.contains(&"last 2"), "{rules:?}");
+    assert_eq!(world.json(&["list"])["snapshots"].as_array().unwrap().len(), 3, "a dry run deletes nothing");
+
+    let archive = world.archive(&first);
+    assert_eq!(world.json(&["prune", "--keep-last", "2"])["deleted"], json!([first]));
+    assert!(!archive.exists());
+    let left: Vec<Value> =
+        world.json(&["list"])["snapshots"].as_array().unwrap().iter().map(|s| s["id"].clone()).collect();
+    assert_eq!(left, [json!(third), json!(second)]);
+}
+
+#[test]
+fn progress_is_one_object_a_line_on_standard_error() {
+    let (world, id) = World::damaged();
+    let ran = world.run(&["restore", "app", &id, "--yes", "--json", "--progress", "json"]);
+    assert_eq!(ran.json()["outcome"], "restored");
+    let lines: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        has(line, &["phase", "volume", "bytes", "bytes_total", "entries", "elapsed_ms"]);
+    }
+    for phase in ["plan", "stage", "switch", "capture", "discard"] {
+        assert!(lines.iter().any(|line| line["phase"] == phase), "{phase} is missing in {}", ran.stderr);
+    }
+    assert_eq!(world.run(&["create", "app"]).stderr, "", "without a terminal nothing is shown");
+}
+
+#[test]
+fn a_reader_that_has_gone_away_ends_a_command_quietly() {
+    let world = World::registered();
+    for args in [&["create", "app"][..], &["list"], &["list", "--json"], &["help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = world.command(args).stdout(Stdio::from(writer)).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{args:?}");
+    }
+}
+
+#[test]
+fn the_state_directory_is_for_its_owner_only_and_found_by_flag_and_environment() {
+    let world = World::registered();
+    let mode = fs::metadata(world.state()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let elsewhere = world.path("elsewhere");
+    let none = world.json(&["list", "--state-dir", elsewhere.to_str().unwrap()]);
+    assert_eq!(none, json!({ "snapshots": [] }));
+
+    File::create(world.path("file")).unwrap();
+    world.fails("io", 1, &["list", "--state-dir", world.path("file").to_str().unwrap()]);
+}
+
+#[test]
+fn people_see_tables_and_no_colours_in_a_pipe() {
+    let (world, id) = World::damaged();
+    let plan = world.ok(&["plan", "app", &id]);
+    for word in ["VOLUME", "METHOD", "FILESYSTEM", "/data", "exchange", "old)"] {
+        assert!(plan.contains(word), "{word} is missing in {plan}");
+    }
+    let restored = world.ok(&["restore", "app", &id, "--yes"]);
+    assert!(restored.contains("app is restored from") && restored.contains("down for"), "{restored}");
+    let texts = [
+        plan,
+        restored,
+        world.ok(&["list"]),
+        world.ok(&["show", &id]),
+        world.ok(&["workload", "list"]),
+        world.ok(&["workload", "show", "app"]),
+        world.ok(&["verify", "--all"]),
+        world.ok(&["status"]),
+        world.ok(&["recover"]),
+        world.ok(&["events"]),
+        world.ok(&["prune", "--keep-last", "9", "--dry-run"]),
+        world.run(&["create", "nobody"]).stderr,
+    ];
+    for text in texts {
+        assert!(!text.contains('\x1b') && !text.trim().is_empty(), "{text:?}");
+    }
+}

@@ -12,7 +12,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use recover::{Outlook, Recovered, RecoveredItem};
 pub use restore::RestoreRequest;
@@ -20,7 +20,7 @@ pub use retain::Pruned;
 pub use snapshot::{SnapshotRequest, Snapshotted};
 
 use crate::{
-    error::{Code, EngineError, EngineErrorKind, Error, Result},
+    error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{Workload, WorkloadId},
     ports::{Clock, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{Facts, Move, State, next},
@@ -38,6 +38,11 @@ pub struct Ports {
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
 }
+
+/// How often a lock that is held is asked for.
+const LOCK_TRIES: u32 = 5;
+/// Between two of these.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Snapshots and restores workloads.
 ///
@@ -95,9 +100,19 @@ impl Engine {
         Ok(Held { _lock: lock, _deploy: deploy })
     }
 
+    /// Takes the workload's lock. A look at whether somebody holds it takes it for a moment too, so a busy one is
+    /// asked for again a few times.
     async fn lock(&self, workload: WorkloadId, name: &str) -> Result<Box<dyn Lease>> {
-        let lock = self.ports.filesystem.lock(workload).await;
-        lock.map_err(|error| Error::from(error).context(format_args!("workload {name}")))
+        let mut tries_left = LOCK_TRIES;
+        loop {
+            tries_left -= 1;
+            match self.ports.filesystem.lock(workload).await {
+                Err(error) if error.kind == FsErrorKind::Busy && tries_left > 0 => {
+                    self.ports.clock.sleep(LOCK_PAUSE).await;
+                }
+                lock => return lock.map_err(|error| Error::from(error).context(format_args!("workload {name}"))),
+            }
+        }
     }
 
     /// Writes an audit event. A catalog that is lost must not stop a restore or a recovery, so a failure is only told.

@@ -28,10 +28,18 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Words that wait for the thread; more are dropped, since the next ones say more.
 const WAITING_MAX: usize = 256;
 
+/// What the thread is told.
+enum Told {
+    /// So far it has come.
+    Progress(Progress),
+    /// An operation has ended: clear the display, then answer.
+    Ended(SyncSender<()>),
+}
+
 /// Hears of progress and of recoveries.
 #[derive(Debug)]
 pub struct Reporter {
-    sender: Mutex<Option<SyncSender<Progress>>>,
+    sender: Mutex<Option<SyncSender<Told>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     recovered: Mutex<Vec<RecoveredView>>,
 }
@@ -40,7 +48,7 @@ impl Reporter {
     /// Shows progress in that way from now on.
     pub fn start(mode: ProgressMode, quiet: bool) -> Self {
         let began = Instant::now();
-        let show: Option<fn(Instant, &Receiver<Progress>)> = match mode {
+        let show: Option<fn(Instant, &Receiver<Told>)> = match mode {
             ProgressMode::Json => Some(lines),
             ProgressMode::Bar => Some(bar),
             ProgressMode::Auto if io::stderr().is_terminal() && !quiet => Some(bar),
@@ -54,6 +62,17 @@ impl Reporter {
             None => (None, None),
         };
         Reporter { sender: Mutex::new(sender), thread: Mutex::new(thread), recovered: Mutex::default() }
+    }
+
+    /// Clears the display, so that something else can be shown: called when an operation has ended.
+    pub fn clear(&self) {
+        let (done, cleared) = sync_channel(1);
+        if let Some(sender) = &*self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+            && sender.send(Told::Ended(done)).is_ok()
+        {
+            // An answer that does not come means that the display has ended, and shows nothing either.
+            let _ = cleared.recv();
+        }
     }
 
     /// Ends the display, and gives what was recovered.
@@ -80,7 +99,7 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 impl Observer for Reporter {
     fn progress(&self, progress: &Progress) {
         if let Some(sender) = &*self.sender.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = sender.try_send(progress.clone());
+            let _ = sender.try_send(Told::Progress(progress.clone()));
         }
     }
 
@@ -123,12 +142,17 @@ struct Line<'a> {
     elapsed_ms: u128,
 }
 
-fn lines(began: Instant, receiver: &Receiver<Progress>) {
+fn lines(began: Instant, receiver: &Receiver<Told>) {
     let mut pace = Pace::default();
-    while let Ok(progress) = receiver.recv() {
-        if !pace.is_due(&progress) {
-            continue;
-        }
+    while let Ok(told) = receiver.recv() {
+        let progress = match told {
+            Told::Progress(progress) if pace.is_due(&progress) => progress,
+            Told::Progress(_) => continue,
+            Told::Ended(done) => {
+                let _ = done.send(());
+                continue;
+            }
+        };
         let line = Line {
             phase: progress.phase,
             volume: progress.volume.as_deref(),
@@ -142,23 +166,41 @@ fn lines(began: Instant, receiver: &Receiver<Progress>) {
     }
 }
 
-fn bar(_: Instant, receiver: &Receiver<Progress>) {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.enable_steady_tick(INTERVAL);
-    while let Ok(progress) = receiver.recv() {
-        let template = match progress.bytes_total {
-            0 => "{spinner} {prefix} {msg} {bytes} {elapsed}",
-            _ => "{spinner} {prefix} {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+/// A bar stands only while an operation has something to say: a question may be asked in between.
+fn bar(_: Instant, receiver: &Receiver<Told>) {
+    let style = |template| ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let counting = style("{spinner} {prefix} {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let busy = style("{spinner} {prefix} {msg} {elapsed}");
+    let mut pace = Pace::default();
+    let mut shown: Option<ProgressBar> = None;
+    while let Ok(told) = receiver.recv() {
+        let progress = match told {
+            Told::Progress(progress) if pace.is_due(&progress) => progress,
+            Told::Progress(_) => continue,
+            Told::Ended(done) => {
+                clear(&mut shown);
+                let _ = done.send(());
+                continue;
+            }
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
+        let bar = shown.get_or_insert_with(|| ProgressBar::hidden().with_style(busy.clone()));
+        bar.set_length(progress.bytes_total);
+        bar.set_position(progress.bytes);
+        bar.set_style(if progress.bytes_total == 0 { busy.clone() } else { counting.clone() });
         bar.set_prefix(doing(progress.phase));
         bar.set_message(progress.volume.unwrap_or_default());
-        bar.set_length(progress.bytes_total.max(1));
-        bar.set_position(progress.bytes);
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(INTERVAL);
+        }
     }
-    bar.finish_and_clear();
+    clear(&mut shown);
+}
+
+fn clear(shown: &mut Option<ProgressBar>) {
+    if let Some(bar) = shown.take() {
+        bar.finish_and_clear();
+    }
 }
 
 fn doing(phase: Phase) -> &'static str {

@@ -1,9 +1,12 @@
 //! What every command works with: the opened library, and operations that signals cancel instead of killing them.
 
-use std::{future, sync::Arc};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use volsnap::{Operation, Result, Volsnap};
+use tokio::signal::unix::{SignalKind, signal};
+use volsnap::{Canceller, Operation, Result, Volsnap};
 
 use super::{
     answer::{Printer, tell},
@@ -18,6 +21,8 @@ pub struct Session {
     pub volsnap: Volsnap,
     /// Where answers go.
     pub printer: Printer,
+    running: Running,
+    reporter: Arc<Reporter>,
 }
 
 impl Session {
@@ -27,60 +32,77 @@ impl Session {
             Some(dir) => dir.clone(),
             None => default_state_dir()?,
         };
-        let builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter);
-        Ok(Session { volsnap: builder.open().await?, printer })
+        let builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter.clone());
+        let session = Session { volsnap: builder.open().await?, printer, running: Running::default(), reporter };
+        session.running.heed_signals();
+        Ok(session)
     }
 
     /// Waits for an operation. A signal asks it to end, and it is waited for all the same: it leaves the original or
     /// the restored data, never something in between.
     pub async fn finish<T>(&self, operation: Operation<T>) -> Result<T> {
-        let canceller = operation.canceller();
-        let mut signals = Signals::listen();
-        let mut operation = operation;
-        loop {
-            tokio::select! {
-                result = &mut operation => return result,
-                name = signals.next() => {
-                    canceller.cancel();
-                    tell(&format!(
-                        "{name}: before the switch this goes back to the original data, after it it is brought to its end; please wait"
-                    ));
+        self.running.set(Some(operation.canceller()));
+        let result = operation.await;
+        self.running.set(None);
+        self.reporter.clear();
+        result
+    }
+}
+
+/// The operation that a signal would cancel.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<Option<Canceller>>>);
+
+impl Running {
+    fn set(&self, canceller: Option<Canceller>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = canceller;
+    }
+
+    fn get(&self) -> Option<Canceller> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the signals over that ask a process to end. While an operation runs they cancel it, however often they
+    /// come; otherwise nothing is under way and they end the process as ever.
+    fn heed_signals(&self) {
+        for (name, kind) in [
+            ("interrupted", SignalKind::interrupt()),
+            ("asked to terminate", SignalKind::terminate()),
+            ("terminal closed", SignalKind::hangup()),
+        ] {
+            let mut signals = match signal(kind) {
+                Ok(signals) => signals,
+                Err(error) => {
+                    tracing::warn!(%error, "a signal will end this process at once");
+                    continue;
                 }
-            }
+            };
+            let running = self.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    match running.get() {
+                        Some(canceller) => {
+                            canceller.cancel();
+                            tell(&format!("{name}: {WHAT_HAPPENS}"));
+                        }
+                        None => {
+                            show_cursor();
+                            std::process::exit(128 + kind.as_raw_value());
+                        }
+                    }
+                }
+            });
         }
     }
 }
 
-/// The signals that ask a process to end. They are taken over only while an operation runs.
-struct Signals(Vec<(&'static str, Signal)>);
-
-impl Signals {
-    fn listen() -> Self {
-        let kinds = [
-            ("interrupted", SignalKind::interrupt()),
-            ("asked to terminate", SignalKind::terminate()),
-            ("terminal closed", SignalKind::hangup()),
-        ];
-        let listen = |(name, kind)| match signal(kind) {
-            Ok(signal) => Some((name, signal)),
-            Err(error) => {
-                tracing::warn!(%error, "a signal will end this process at once");
-                None
-            }
-        };
-        Signals(kinds.into_iter().filter_map(listen).collect())
-    }
-
-    /// The next one's name.
-    async fn next(&mut self) -> &'static str {
-        future::poll_fn(|context| {
-            for (name, signal) in &mut self.0 {
-                if signal.poll_recv(context).is_ready() {
-                    return std::task::Poll::Ready(*name);
-                }
-            }
-            std::task::Poll::Pending
-        })
-        .await
+/// A question hides the cursor and gives it back only when it is answered.
+fn show_cursor() {
+    let mut stderr = io::stderr().lock();
+    if stderr.is_terminal() {
+        let _ = stderr.write_all(b"\x1b[?25h\r\n");
     }
 }
+
+const WHAT_HAPPENS: &str = "ending where it is safe, please wait; \
+    a restore goes back to the original data, or on to the restored data if it has already begun to switch";

@@ -2,15 +2,19 @@
 
 use serde_json::json;
 
-use super::Engine;
+use super::{Engine, drive::word};
 use crate::{
     error::{Code, Error, Result},
-    model::{Origin, RestoreId, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Origin, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, EventKind},
+    restore::Outcome,
 };
 
 /// Shortest prefix of a snapshot id that is taken for one.
 pub const PREFIX_MIN: usize = 4;
+
+/// How far back the last restore is looked for among a workload's events.
+const UNDO_EVENTS_MAX: u32 = 1000;
 
 impl Engine {
     /// The registered workloads, by name.
@@ -125,28 +129,44 @@ impl Engine {
 
     /// The snapshot that keeps what the last restore of the workload replaced.
     ///
-    /// An older one is never taken for it: if the last restore kept nothing, there is nothing to undo.
+    /// If the last restore kept none, or it was deleted since, an earlier restore's is not taken for it: that would
+    /// bring back something else than the data before the last restore.
     pub async fn undo_of(&self, workload: &Workload) -> Result<Snapshot> {
+        let hint = "`volsnap list` shows the snapshots that can be restored";
         let snapshots = self.snapshots(Some(workload.id)).await?;
-        let events = self.events(Some(workload.id), u32::MAX).await?;
-        let ended = |e: &&Event| matches!(e.kind, EventKind::RestoreEnded | EventKind::Recovered);
-        // The event of a restore has the restore's id. Without any (a catalog made anew) the newest snapshot counts.
-        let last = events.iter().filter(ended).find(|e| e.outcome == "restored").map(|e| RestoreId(e.id));
-        let undoes = |s: &Snapshot| match (s.origin(), last) {
-            (Origin::PreRestore(of), Some(last)) => of == last,
-            (Origin::PreRestore(_), None) => true,
-            (Origin::Manual, _) => false,
-        };
-        snapshots.into_iter().find(undoes).ok_or_else(|| {
-            Error::new(Code::NotFound, format!("the last restore of {} left no safety snapshot", workload.name))
-                .hint("`volsnap list` shows the snapshots that can be restored")
-        })
+        let newest = snapshots.into_iter().find(|s| matches!(s.origin(), Origin::PreRestore(_))).ok_or_else(|| {
+            Error::new(Code::NotFound, format!("no restore of {} left a safety snapshot", workload.name)).hint(hint)
+        })?;
+        let events = self.events(Some(workload.id), UNDO_EVENTS_MAX).await?;
+        // An event that is older than the snapshot says nothing: the one of the snapshot's own restore was lost.
+        let last = events.iter().find(|e| is_restored(e)).filter(|e| e.at > newest.created_at());
+        match last.is_none_or(|event| event.detail["safety_snapshot"] == json!(newest.id())) {
+            true => Ok(newest),
+            false => Err(Error::new(
+                Code::NotFound,
+                format!("the last restore of {} left no safety snapshot, or it was deleted", workload.name),
+            )
+            .hint(hint)),
+        }
     }
 
     /// The audit trail, newest first.
     pub async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>> {
         Ok(self.ports.store.events(workload, count_max).await?)
     }
+}
+
+fn is_restored(event: &Event) -> bool {
+    let restore = match event.kind {
+        EventKind::RestoreEnded | EventKind::Recovered => true,
+        EventKind::WorkloadAdded
+        | EventKind::WorkloadRemoved
+        | EventKind::SnapshotCreated
+        | EventKind::SnapshotFailed
+        | EventKind::SnapshotDeleted
+        | EventKind::SnapshotVerified => false,
+    };
+    restore && event.outcome == word(Outcome::Restored)
 }
 
 fn check_name(name: &str) -> Result<()> {

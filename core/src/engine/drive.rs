@@ -3,7 +3,7 @@
 //! [`Engine::restore`] opens a journal and drives; [`Engine::recover`] replays a journal and drives. There is no other
 //! way through a restore.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::Engine;
 use crate::{
     error::{Code, Error, Result},
     model::Snapshot,
-    ports::{EventKind, Phase, Progress, Watch},
+    ports::{EventKind, Observer, Phase, Progress, Watch},
     restore::{
         Anomaly, Entry, Facts, Move, Outcome, Record, Report, State, Step,
         journal::Safety,
@@ -52,6 +52,16 @@ impl Attempts {
         }
         self.count += 1;
         self.count
+    }
+}
+
+/// Once the direction is decided nothing is cancelled any more: a capture that is cut off would leave the originals
+/// lying about.
+struct Steadfast(Watch);
+
+impl Observer for Steadfast {
+    fn progress(&self, progress: &Progress) {
+        self.0.progress(progress);
     }
 }
 
@@ -122,7 +132,11 @@ impl Engine {
         watch.progress(&Progress::begin(phase(step)));
         self.note_intruders(state, facts, step, notes);
         let began = self.ports.clock.monotonic();
-        let done = self.act(state, facts, step, watch).await;
+        let watch = match state.direction() {
+            Direction::Undecided => watch.clone(),
+            Direction::Forward | Direction::Back => Arc::new(Steadfast(watch.clone())),
+        };
+        let done = self.act(state, facts, step, &watch).await;
         if matches!(step, Step::Fence { .. } | Step::Stop { .. } | Step::Redeploy) {
             charge(state, self.ports.clock.monotonic().saturating_sub(began), notes);
         }

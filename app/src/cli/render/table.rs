@@ -26,6 +26,9 @@ pub fn table<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item 
         empty = false;
         table.add_row(columns.iter().zip(row).map(|((_, align), text)| Cell::new(text).set_alignment(*align)));
     }
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
     match empty {
         true => String::new(),
         false => table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n"),
