@@ -84,10 +84,13 @@ pub enum Command {
     Undo {
         /// Name or id
         workload: String,
+        /// Accepted, so that scripts may treat it like a restore; it never asks
+        #[arg(long, short = 'y')]
+        yes: bool,
         #[command(flatten)]
         options: RestoreOptions,
     },
-    /// Finish or roll back what a crash left; ends with the worst status of the workloads
+    /// Finish or roll back what a crash left; a workload that was rolled back counts as done
     Recover {
         /// Only this workload (name or id)
         workload: Option<String>,
