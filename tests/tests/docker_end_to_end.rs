@@ -165,7 +165,7 @@ fn a_snapshot_of_a_writing_app_is_restored_and_undone() {
     assert_eq!(kept, anonymous, "the anonymous volume is kept");
     stage.assert_app_is_back("no");
 
-    let undone = stage.cli.ok(&["undo", "shop", "--yes"]);
+    let undone = stage.cli.ok(&["undo", "shop"]);
     assert_eq!(undone["outcome"], "restored", "{undone}");
     assert_eq!(fs::read_to_string(stage.data().join("damage")).unwrap(), "oops");
     assert!(stage.counter() > at_snapshot + 100);
@@ -256,19 +256,13 @@ fn an_unreachable_engine_stops_a_restore_before_anything_is_touched() {
 fn a_second_process_is_refused() {
     let Some(stage) = Stage::new("busy", "no") else { return };
     let snapshot = stage.create();
-    let mut first = stage.cli.spawn(&stage.restore_args(&snapshot));
-    let mut seen = false;
-    while first.try_wait().unwrap().is_none() {
-        let second = stage.cli.run(&["create", "shop"]);
-        if second.status == Some(7) {
-            assert_eq!(second.json["error"]["code"], "busy");
-            seen = true;
-            break;
-        }
-    }
+    let first = stage.cli.spawn(&stage.restore_args(&snapshot));
+    stage.wait_for("the restore has begun", || !stage.cli.journal(&stage.workload).is_empty());
+    let error = stage.cli.fails(&["create", "shop"], 7, "busy");
+    let owner = format!("held by process {}", first.id());
+    assert!(error["error"]["message"].as_str().unwrap().contains(&owner), "{error}");
     let ended = first.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
-    assert!(seen, "nobody was refused");
     stage.assert_app_is_back("no");
 }
 

@@ -5,6 +5,7 @@ use volsnap_core::{
     Code, Error,
     engine::{Outlook, Recovered, RecoveredItem},
     model::{RestoreId, SnapshotId, WorkloadId},
+    restore::Outcome,
     restore::Report,
 };
 
@@ -124,12 +125,17 @@ impl RecoveryView {
     }
 }
 
-/// The code that a recovery as a whole ends with: the worst of its workloads'. Everything restored without a warning,
-/// an app woken after a snapshot, or nothing to do, is no code.
+/// The code that a recovery as a whole ends with: the worst of its workloads'. It has done its work when every workload
+/// is wholly one or the other, so a restore that was rolled back is no failure of it.
 #[must_use]
 pub fn worst(recovered: &[Recovered]) -> Option<Code> {
     let code = |one: &Recovered| match &one.result {
-        Ok(RecoveredItem::Restore(report)) => report.code(),
+        Ok(RecoveredItem::Restore(report)) => match report.outcome {
+            Outcome::NeedsAttention => Some(Code::NeedsAttention),
+            Outcome::Restored | Outcome::Reverted | Outcome::Aborted => {
+                (!report.warnings.is_empty()).then_some(Code::Warnings)
+            }
+        },
         Ok(RecoveredItem::Snapshot { .. }) => None,
         Err(error) => Some(error.code),
     };

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Engine;
 use crate::{
     error::{Code, Error, Result},
-    model::{Origin, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Origin, RestoreId, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, EventKind},
 };
 
@@ -124,10 +124,21 @@ impl Engine {
     }
 
     /// The snapshot that keeps what the last restore of the workload replaced.
+    ///
+    /// An older one is never taken for it: if the last restore kept nothing, there is nothing to undo.
     pub async fn undo_of(&self, workload: &Workload) -> Result<Snapshot> {
         let snapshots = self.snapshots(Some(workload.id)).await?;
-        snapshots.into_iter().find(|s| matches!(s.origin(), Origin::PreRestore(_))).ok_or_else(|| {
-            Error::new(Code::NotFound, format!("no restore of {} left a safety snapshot", workload.name))
+        let events = self.events(Some(workload.id), u32::MAX).await?;
+        let ended = |e: &&Event| matches!(e.kind, EventKind::RestoreEnded | EventKind::Recovered);
+        // The event of a restore has the restore's id. Without any (a catalog made anew) the newest snapshot counts.
+        let last = events.iter().filter(ended).find(|e| e.outcome == "restored").map(|e| RestoreId(e.id));
+        let undoes = |s: &Snapshot| match (s.origin(), last) {
+            (Origin::PreRestore(of), Some(last)) => of == last,
+            (Origin::PreRestore(_), None) => true,
+            (Origin::Manual, _) => false,
+        };
+        snapshots.into_iter().find(undoes).ok_or_else(|| {
+            Error::new(Code::NotFound, format!("the last restore of {} left no safety snapshot", workload.name))
                 .hint("`volsnap list` shows the snapshots that can be restored")
         })
     }

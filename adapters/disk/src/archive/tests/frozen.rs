@@ -41,27 +41,3 @@ fn an_archive_of_format_1_is_read_as_it_was_written() {
     assert_eq!(look("sparse").contents.len(), 1 << 20);
     assert!(!look("sparse").holes.is_empty());
 }
-
-/// How the sample was made; run by hand for a new format only: `cargo test -p volsnap-disk -- --ignored sample`.
-#[test]
-#[ignore = "makes the frozen sample of a new format"]
-fn make_a_sample() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    let scene = Scene::new(1);
-    let root = scene.volume(0);
-    fs::create_dir(root.join("dir")).unwrap();
-    fs::write(root.join("again"), (0..5_000_000_u32).map(|i| (i / 64) as u8).collect::<Vec<_>>()).unwrap();
-    fs::hard_link(root.join("again"), root.join("big")).unwrap();
-    fs::write(root.join("dir/ü"), "hello").unwrap();
-    symlink("../big", root.join("dir/link")).unwrap();
-    fs::File::create(root.join("sparse")).unwrap().set_len(1 << 20).unwrap();
-    let blue = rustix::fs::XattrFlags::empty();
-    rustix::fs::setxattr(root.join("dir/ü"), "user.color", b"blue", blue).unwrap();
-    super::roundtrip::set_times(&root.join("dir/ü"), -5, 250_000_000);
-    std::os::unix::fs::chown(root.join("dir"), Some(70), Some(71)).unwrap();
-    fs::set_permissions(root.join("dir"), fs::Permissions::from_mode(0o1750)).unwrap();
-    let sealed = scene.pack();
-    let out = std::env::temp_dir().join("format.tar.zst");
-    fs::copy(scene.archive(), &out).unwrap();
-    println!("{}\n{}\n{}", out.display(), sealed.digest, sealed.totals[0].digest);
-}
