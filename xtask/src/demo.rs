@@ -55,10 +55,10 @@ fn create(volsnap: &Volsnap, app: &App) -> Outcome<String> {
     let id = text(&made, "id")?;
     let (size, entries) = sums(&made)?;
     let how = match app.has_container() {
-        true => format!("while the app writes; it was frozen for {} ms", number(&made, "quiesced_ms")?),
-        false => "and checked".to_string(),
+        true => format!(", taken while the app writes; it was frozen for {} ms", number(&made, "quiesced_ms")?),
+        false => String::new(),
     };
-    say("create", &format!("snapshot {}: {entries} entries, {}, taken {how}", short(&id), bytes(size)));
+    say("create", &format!("snapshot {}: {entries} entries, {}{how}", short(&id), bytes(size)));
     Ok(id)
 }
 
@@ -91,8 +91,8 @@ fn restore(volsnap: &Volsnap, app: &App, snapshot: &str) -> Outcome {
         _ => String::new(),
     };
     say("restore", &format!("every page is back, byte for byte{back}"));
-    let aside = if app.has_container() { "while the app ran" } else { "aside" };
-    say("", &format!("staged {aside} in {staged} ms; {}", downtime(&report, app)?));
+    let running = if app.has_container() { " while the app ran" } else { "" };
+    say("", &format!("staged beside the live data in {staged} ms{running}; {}", downtime(&report, app)?));
     Ok(())
 }
 
