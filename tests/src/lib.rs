@@ -4,6 +4,13 @@
 
 pub mod contracts;
 
+pub mod worlds;
+
+pub mod oracle;
+pub mod process;
+
+pub mod explore;
+
 pub mod cli;
 pub mod private_engine;
 pub mod trees;

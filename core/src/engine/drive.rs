@@ -190,6 +190,12 @@ impl Engine {
         let mut event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
         event.id = state.plan.restore.0; // one event for one restore, also if it is recorded twice
         report.warnings.extend(self.tell(&event).await);
+        // A process that was killed in the middle of a discard may have removed containers in the engine's memory only.
+        // They are not seen any more, and a power cut would bring them back when nobody remembers them; a discard that
+        // returns is durable.
+        if state.plan.has_containers() {
+            self.containers()?.discard(state.plan.restore).await?;
+        }
         self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
         Ok(report)
     }

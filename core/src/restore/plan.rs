@@ -184,10 +184,11 @@ impl Plan {
         self.volumes.iter().map(|v| v.live.clone()).collect()
     }
 
-    /// Whether containers have a part in it.
+    /// Whether containers have a part in it: the workload's own, or stopped ones of others that mount its directories
+    /// and that their engine could start in the middle.
     #[must_use]
     pub fn has_containers(&self) -> bool {
-        !self.workload.selector.is_empty()
+        !self.workload.selector.is_empty() || !self.containers.is_empty()
     }
 
     /// The refusals as one error; `Ok` if there are none.

@@ -1,0 +1,339 @@
+//! Builds a world as it is before the story begins: disks, trees, containers, archives; all of it durable.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, RestartPolicy, RunState, Workload};
+
+use crate::{
+    archive::{Draft, Entry, Tree},
+    disk::{Body, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
+    engine::{EngineState, HealthBehaviour, SimContainer},
+    ports::{Catalog, ClockState},
+    world::World,
+};
+
+/// A filesystem to make.
+#[derive(Clone, Debug)]
+pub struct DiskSpec {
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Whether it can exchange two names.
+    pub exchange: bool,
+    /// Whether it orders all changes (ext4, xfs) or only those of one directory (btrfs).
+    pub ordered: bool,
+    /// Whether inodes have birth times.
+    pub births: bool,
+    /// Whether the numbers of dead inodes are given out again.
+    pub reuses_inodes: bool,
+    /// Bytes that fit.
+    pub bytes_max: u64,
+    /// Inodes that fit.
+    pub inodes_max: u64,
+}
+
+impl DiskSpec {
+    /// A roomy disk that can do everything.
+    pub fn at(mount: impl Into<PathBuf>) -> Self {
+        DiskSpec {
+            mount: mount.into(),
+            exchange: true,
+            ordered: true,
+            births: true,
+            reuses_inodes: false,
+            bytes_max: 1 << 40,
+            inodes_max: 1 << 20,
+        }
+    }
+}
+
+/// A container to make.
+#[derive(Clone, Debug)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: String,
+    /// Its restart policy.
+    pub policy: RestartPolicy,
+    /// Whether it runs.
+    pub run: RunState,
+    /// What it mounts.
+    pub mounts: Vec<Mount>,
+    /// Its compose project.
+    pub project: Option<String>,
+    /// Its service in the project.
+    pub service: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// Names, or services of its project, that must run before it.
+    pub depends_on: Vec<String>,
+    /// What its health check says.
+    pub health: HealthBehaviour,
+}
+
+impl ContainerSpec {
+    /// A running container without mounts, health check or restarts.
+    pub fn named(name: impl Into<String>) -> Self {
+        ContainerSpec {
+            name: name.into(),
+            policy: RestartPolicy::never(),
+            run: RunState::Running,
+            mounts: Vec::new(),
+            project: None,
+            service: None,
+            labels: BTreeMap::new(),
+            env: BTreeMap::new(),
+            depends_on: Vec::new(),
+            health: HealthBehaviour::None,
+        }
+    }
+
+    /// With a host directory that it may write to.
+    #[must_use]
+    pub fn bind(mut self, target: impl Into<String>, source: impl Into<PathBuf>) -> Self {
+        let (target, source) = (target.into(), source.into());
+        self.mounts.push(Mount { target, source, volume: None, writable: true, unsupported: None });
+        self
+    }
+}
+
+/// Builds a world.
+#[derive(Clone, Debug)]
+pub struct WorldBuilder {
+    world: World,
+}
+
+impl WorldBuilder {
+    /// A machine whose root disk is `root` (its mount is `/`), with the state directory there or on a later disk.
+    #[must_use]
+    pub fn new(mut root: DiskSpec, state_dir: impl Into<PathBuf>) -> Self {
+        root.mount = PathBuf::from("/");
+        let engine =
+            EngineState { containers: BTreeMap::new(), past: Vec::new(), images: BTreeSet::new(), ids: 0, up: true };
+        let world = World {
+            disks: vec![Arc::new(new_disk(root, None))],
+            state_dir: state_dir.into(),
+            engine: Arc::new(engine),
+            catalog: Arc::new(Catalog::default()),
+            clock: ClockState::new(),
+            boot: 1,
+            locks: BTreeSet::new(),
+            deploy_locks: BTreeSet::new(),
+            reserves: BTreeMap::new(),
+            mutant: None,
+            dead: false,
+            ops: 0,
+            current: "",
+            plan: BTreeMap::new(),
+            sticky: Vec::new(),
+            history: None,
+            stories: false,
+            story: Vec::new(),
+            points: None,
+            violations: Vec::new(),
+        };
+        WorldBuilder { world }
+    }
+
+    /// Mounts another disk; directories on the way to its mount point are made.
+    #[must_use]
+    pub fn disk(mut self, spec: DiskSpec) -> Self {
+        let covers = self.make_dirs(&spec.mount);
+        self.world.disks.push(Arc::new(new_disk(spec, covers)));
+        self
+    }
+
+    /// A directory with those files below it; a name that ends with a slash is an empty directory.
+    #[must_use]
+    pub fn tree(mut self, at: impl AsRef<Path>, files: &[(&str, &str)]) -> Self {
+        self.make_dirs(at.as_ref());
+        for (path, text) in files {
+            let whole = at.as_ref().join(path);
+            if path.ends_with('/') {
+                self.make_dirs(&whole);
+                continue;
+            }
+            let parent = self.make_dirs(whole.parent().unwrap_or(Path::new("/")));
+            if parent.is_some() {
+                self.world.put_file(&whole, text.as_bytes());
+            }
+        }
+        // Trees are made one after another, so that directories of different disks have births of their own.
+        self.world.clock.pass_ns(TICK_NS);
+        self
+    }
+
+    /// A symbolic link.
+    #[must_use]
+    pub fn link(mut self, at: impl AsRef<Path>, to: impl Into<PathBuf>) -> Self {
+        self.make_dirs(at.as_ref().parent().unwrap_or(Path::new("/")));
+        self.world.put_link(at.as_ref(), to);
+        self
+    }
+
+    /// Marks a directory as one that no rename may move.
+    #[must_use]
+    pub fn special(mut self, at: impl AsRef<Path>, special: Special) -> Self {
+        if let Some((disk, ino)) = self.make_dirs(at.as_ref())
+            && let Some(inode) = self.world.disk_mut(disk).inode_mut(ino)
+        {
+            inode.special = special;
+        }
+        self
+    }
+
+    /// A container, running if its specification says so. Its image exists.
+    #[must_use]
+    pub fn container(mut self, spec: ContainerSpec) -> Self {
+        self.world.add_container(spec);
+        self
+    }
+
+    /// A registered workload.
+    #[must_use]
+    pub fn workload(mut self, workload: Workload) -> Self {
+        self.world.catalog_mut().workloads.insert(workload.id, workload);
+        self
+    }
+
+    /// A sealed archive with the files of each volume, in the manifest's order.
+    #[must_use]
+    pub fn archive(mut self, manifest: &Manifest, volumes: &[Vec<(&str, &str)>]) -> (Self, ArchiveSummary) {
+        let draft = Draft { manifest: manifest.clone(), volumes: volumes.iter().map(|files| tree_of(files)).collect() };
+        let archive = crate::archive::whole(&draft, 0);
+        let summary = archive.summary.clone();
+        let path = self.world.archive_path(manifest.workload, manifest.snapshot);
+        let parent = self.make_dirs(path.parent().unwrap_or(Path::new("/")));
+        if let (Some((disk, dir)), Some(name)) = (parent, path.file_name()) {
+            let now = self.world.clock.wall_ns();
+            let body = Body::File(File { data: Content::Archive(Arc::new(archive)), stable: None, dirty: true });
+            self.world.disk_mut(disk).create(dir, &name.to_string_lossy(), body, now);
+        }
+        (self, summary)
+    }
+
+    /// The world, with the state directory laid out and everything durable.
+    #[must_use]
+    pub fn build(mut self) -> World {
+        for dir in ["journal", "snapshots", "locks"] {
+            let path = self.world.state_dir.join(dir);
+            self.make_dirs(&path);
+        }
+        self.world.all_disks(Disk::sync_all);
+        self.world.engine_mut().sync();
+        // Whatever is made from now on is younger by more than a birth tick.
+        self.world.clock.pass_ns(1_000_000_000);
+        self.world
+    }
+
+    fn make_dirs(&mut self, path: &Path) -> Option<(usize, u64)> {
+        self.world.made_directory(path)
+    }
+}
+
+impl World {
+    /// Another program makes a directory with those above it.
+    pub fn put_dir(&mut self, path: &Path) {
+        self.made_directory(path);
+    }
+
+    /// Another program writes a file into an existing directory.
+    pub fn put_file(&mut self, path: &Path, bytes: &[u8]) {
+        let parent = self.directory(path.parent().unwrap_or(Path::new("/")));
+        if let (Ok((disk, dir)), Some(name)) = (parent, path.file_name()) {
+            let body = Body::File(File { data: Content::Bytes(bytes.into()), stable: None, dirty: true });
+            let now = self.clock.wall_ns();
+            self.disk_mut(disk).create(dir, &name.to_string_lossy(), body, now);
+        }
+    }
+
+    /// Another program makes a symbolic link in an existing directory.
+    pub fn put_link(&mut self, path: &Path, to: impl Into<PathBuf>) {
+        let parent = self.directory(path.parent().unwrap_or(Path::new("/")));
+        if let (Ok((disk, dir)), Some(name)) = (parent, path.file_name()) {
+            let now = self.clock.wall_ns();
+            self.disk_mut(disk).create(dir, &name.to_string_lossy(), Body::Link(to.into()), now);
+        }
+    }
+
+    /// Somebody makes a container, running if its specification says so. Its image exists, and the engine's records
+    /// of it are durable.
+    pub fn add_container(&mut self, spec: ContainerSpec) {
+        let image_id = format!("sha256:image-of-{}", spec.name);
+        let engine = self.engine_mut();
+        engine.images.insert(image_id.clone());
+        let id = engine.fresh_id();
+        let seen = Container {
+            id: id.clone(),
+            name: spec.name.clone(),
+            service: spec.service,
+            image: format!("{}:latest", spec.name),
+            image_id,
+            run: RunState::Stopped,
+            restart_policy: spec.policy.clone(),
+            mounts: spec.mounts,
+            depends_on: spec.depends_on,
+            spec: serde_json::Value::Null,
+        };
+        let container = SimContainer {
+            seen,
+            project: spec.project,
+            labels: spec.labels,
+            env: spec.env,
+            health: spec.health,
+            stopped_by_hand: spec.run == RunState::Stopped,
+            policy_on_disk: spec.policy,
+            bound: Vec::new(),
+            started_ns: 0,
+        };
+        engine.containers.insert(id.clone(), container);
+        if spec.run.is_active() {
+            self.begin_running(&id);
+        }
+        if let Some(container) = self.engine_mut().get_mut(&id)
+            && spec.run == RunState::Paused
+        {
+            container.seen.run = RunState::Paused;
+        }
+        self.engine_mut().sync();
+    }
+}
+
+fn new_disk(spec: DiskSpec, covers: Option<(usize, u64)>) -> Disk {
+    Disk {
+        mount: spec.mount,
+        covers,
+        mounted: true,
+        read_only: false,
+        exchange: spec.exchange,
+        births: spec.births,
+        ordered: spec.ordered,
+        reuses_inodes: spec.reuses_inodes,
+        bytes_max: spec.bytes_max,
+        inodes_max: spec.inodes_max,
+        inode_next: ROOT + 1,
+        inodes: BTreeMap::from([(ROOT, Inode { birth_ns: 0, body: Body::Dir, special: Special::No })]),
+        names: BTreeMap::new(),
+        durable: BTreeMap::new(),
+        pending: Vec::new(),
+    }
+}
+
+/// The tree of such a list of files, with the directories that they imply.
+fn tree_of(files: &[(&str, &str)]) -> Tree {
+    let mut tree = Tree::new();
+    for (path, text) in files {
+        let mut above = path.trim_end_matches('/');
+        while let Some((parent, _)) = above.rsplit_once('/') {
+            tree.insert(parent.to_string(), Entry::Dir);
+            above = parent;
+        }
+        let entry = if path.ends_with('/') { Entry::Dir } else { Entry::File(text.as_bytes().into()) };
+        tree.insert(path.trim_end_matches('/').to_string(), entry);
+    }
+    tree
+}

@@ -1,0 +1,287 @@
+//! The container engine: its containers, when it starts them by itself, and what they hold while they run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{Hash, Hasher},
+    path::{Path, PathBuf},
+};
+
+use volsnap_core::model::{Container, ContainerId, Mount, RestartPolicy, RunState};
+
+use crate::{
+    chooser::Chooser,
+    disk::{Body, Content, File},
+    world::World,
+};
+
+/// The engine with what it knows, in memory and on its disk.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct EngineState {
+    pub containers: BTreeMap<ContainerId, SimContainer>,
+    /// What the engine's disk may still say instead, oldest first; empty when all is durable.
+    pub past: Vec<BTreeMap<ContainerId, SimContainer>>,
+    pub images: BTreeSet<String>,
+    pub ids: u64,
+    pub up: bool,
+}
+
+/// A directory that a process holds: disk, inode, and the path at which it was found.
+pub(crate) type Bound = (usize, u64, PathBuf);
+
+/// A container with what only the engine knows.
+#[derive(Clone, Debug)]
+pub(crate) struct SimContainer {
+    pub seen: Container,
+    pub project: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
+    pub health: HealthBehaviour,
+    /// The engine remembers it over restarts: `unless-stopped` depends on it.
+    pub stopped_by_hand: bool,
+    /// What its disk says of the policy; differs only where a mutant lies.
+    pub policy_on_disk: RestartPolicy,
+    /// Directories that its processes hold, captured at the start.
+    pub bound: Vec<Bound>,
+    pub started_ns: i64,
+}
+
+/// What a health check says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HealthBehaviour {
+    /// There is none.
+    None,
+    /// It is starting for that many milliseconds, then healthy.
+    After(u64),
+    /// It fails as long as a file of that name is in one of the mounted directories.
+    SickWith(String),
+    /// The process exits soon after each start.
+    Exits,
+    /// The engine cannot start it.
+    FailsToStart,
+}
+
+impl Hash for SimContainer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Container { id, name, image_id, run, restart_policy, .. } = &self.seen;
+        (id, name, image_id, run.is_active(), *run == RunState::Paused, &restart_policy.name).hash(state);
+        (restart_policy.retries_max, &self.policy_on_disk.name, self.stopped_by_hand, &self.bound).hash(state);
+    }
+}
+
+impl EngineState {
+    pub fn named(&self, name: &str) -> Option<&SimContainer> {
+        self.containers.values().find(|c| c.seen.name == name)
+    }
+
+    pub fn get_mut(&mut self, id: &ContainerId) -> Option<&mut SimContainer> {
+        self.containers.get_mut(id)
+    }
+
+    pub fn fresh_id(&mut self) -> ContainerId {
+        self.ids += 1;
+        ContainerId(format!("c{:04}", self.ids))
+    }
+
+    /// Nothing of what was done so far can be lost any more.
+    pub fn sync(&mut self) {
+        self.past.clear();
+    }
+
+    /// The power goes: the engine's disk has some earlier state since the last sync, and nothing runs.
+    pub fn lose(&mut self, chooser: &mut Chooser) {
+        self.past.dedup_by(|a, b| hash_of(a) == hash_of(b));
+        let age = chooser.choose(self.past.len() + 1);
+        if age < self.past.len() {
+            self.containers = self.past.swap_remove(age);
+        }
+        self.past.clear();
+        for container in self.containers.values_mut() {
+            container.seen.restart_policy = container.policy_on_disk.clone();
+        }
+        self.up = false;
+    }
+}
+
+fn hash_of(containers: &BTreeMap<ContainerId, SimContainer>) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    containers.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl World {
+    /// All containers as they are.
+    pub fn containers(&self) -> impl Iterator<Item = &Container> {
+        self.engine.containers.values().map(|c| &c.seen)
+    }
+
+    /// The container of that name.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<&Container> {
+        self.engine.named(name).map(|c| &c.seen)
+    }
+
+    /// The labels of the container of that name.
+    #[must_use]
+    pub fn container_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.engine.named(name).map(|c| &c.labels)
+    }
+
+    /// The environment of the container of that name.
+    #[must_use]
+    pub fn container_env(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.engine.named(name).map(|c| &c.env)
+    }
+
+    /// Somebody renames a container.
+    pub fn rename_by_hand(&mut self, name: &str, to: &str) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone())
+            && let Some(container) = self.engine_mut().get_mut(&id)
+        {
+            container.seen.name = to.to_string();
+        }
+    }
+
+    /// Running containers that hold another directory than the one that is now where they found theirs.
+    #[must_use]
+    pub fn stale_containers(&self) -> Vec<String> {
+        let stale = |c: &&SimContainer| c.bound.iter().any(|(d, ino, path)| self.directory(path) != Ok((*d, *ino)));
+        self.engine.containers.values().filter(stale).map(|c| c.seen.name.clone()).collect()
+    }
+
+    /// The engine restarts in the middle: containers die with it and come back by their policies.
+    pub fn restart_engine(&mut self) {
+        self.note(format_args!("--- the container engine restarts"));
+        self.start_by_policy();
+    }
+
+    /// Docker's rule, on the cautious side: `always` is started even if it was stopped by hand or never ran.
+    pub(crate) fn start_by_policy(&mut self) {
+        let mut starting = Vec::new();
+        for container in self.engine_mut().containers.values_mut() {
+            let ran = container.seen.run.is_active();
+            let starts = match &*container.seen.restart_policy.name {
+                "always" => true,
+                "unless-stopped" => !container.stopped_by_hand && ran,
+                "on-failure" => ran && !container.stopped_by_hand,
+                _ => false,
+            };
+            container.seen.run = RunState::Stopped;
+            container.bound.clear();
+            if starts {
+                starting.push(container.seen.id.clone());
+            }
+        }
+        for id in starting {
+            self.begin_running(&id);
+        }
+    }
+
+    pub(crate) fn start_by_hand(&mut self, name: &str) {
+        if let Some(id) = self.engine.named(name).filter(|c| !c.seen.run.is_active()).map(|c| c.seen.id.clone()) {
+            self.begin_running(&id);
+        }
+    }
+
+    pub(crate) fn stop_by_hand(&mut self, name: &str) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone()) {
+            self.end_running(&id);
+        }
+    }
+
+    pub(crate) fn remove_by_hand(&mut self, name: &str) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone()) {
+            self.engine_mut().containers.remove(&id);
+        }
+    }
+
+    /// Starts it: mounts are captured by directory, and a missing bind source is made, as Docker does.
+    pub(crate) fn begin_running(&mut self, id: &ContainerId) {
+        let Some(container) = self.engine.containers.get(id) else { return };
+        let sources: Vec<Mount> = container.seen.mounts.clone();
+        let mut bound = Vec::new();
+        for mount in sources.iter().filter(|mount| mount.writable && mount.unsupported.is_none()) {
+            if let Some((disk, ino)) = self.made_directory(&mount.source) {
+                bound.push((disk, ino, mount.source.clone()));
+            }
+        }
+        let now = self.clock.wall_ns();
+        if let Some(container) = self.engine_mut().get_mut(id) {
+            container.seen.run = RunState::Running;
+            container.stopped_by_hand = false;
+            container.bound = bound;
+            container.started_ns = now;
+            if container.health == HealthBehaviour::Exits {
+                container.seen.run = RunState::Stopped;
+                container.bound.clear();
+            }
+        }
+    }
+
+    pub(crate) fn end_running(&mut self, id: &ContainerId) {
+        if let Some(container) = self.engine_mut().get_mut(id) {
+            container.seen.run = RunState::Stopped;
+            container.stopped_by_hand = true;
+            container.bound.clear();
+        }
+    }
+
+    pub(crate) fn made_directory(&mut self, path: &Path) -> Option<(usize, u64)> {
+        let mut so_far = PathBuf::from("/");
+        for component in path.components().skip(1) {
+            let (disk, dir) = self.directory(&so_far).ok()?;
+            let name = component.as_os_str().to_string_lossy();
+            so_far.push(component);
+            if self.walk(&so_far, true).ok()?.target().is_none() {
+                let now = self.clock.wall_ns();
+                self.note(format_args!("--- the container engine creates the missing {}", so_far.display()));
+                self.disk_mut(disk).create(dir, &name, Body::Dir, now);
+            }
+        }
+        self.directory(path).ok()
+    }
+
+    /// Every running app writes a fresh marked file into each directory that it holds, wherever that is by now.
+    pub fn tick(&mut self) {
+        let writers: Vec<(String, Vec<Bound>)> = (self.engine.containers.values())
+            .filter(|c| c.seen.run == RunState::Running)
+            .map(|c| (c.seen.name.clone(), c.bound.clone()))
+            .collect();
+        for (name, bound) in writers {
+            for (disk, ino, path) in bound {
+                if self.directory(&path) != Ok((disk, ino)) {
+                    self.violation(format!("{name} writes into a directory that is not at {}", path.display()));
+                }
+                if self.disk(disk).is_dir(ino) && !self.disk(disk).read_only {
+                    let (now, mark) = (self.clock.wall_ns(), self.clock.next_mark());
+                    let data = Content::Bytes(name.as_bytes().into());
+                    let file = Body::File(File { data, stable: None, dirty: true });
+                    self.note(format_args!("--- {name} writes {mark} into {}", path.display()));
+                    self.disk_mut(disk).create(ino, &mark, file, now);
+                }
+            }
+        }
+    }
+
+    /// Notes it if an active container holds one of these inodes that are about to be moved or removed.
+    pub(crate) fn watch_quiet(&mut self, disk: usize, inos: &[u64], what: &str) {
+        let holder = self
+            .engine
+            .containers
+            .values()
+            .find(|c| c.seen.run.is_active() && c.bound.iter().any(|(d, ino, _)| *d == disk && inos.contains(ino)));
+        if let Some(name) = holder.map(|c| c.seen.name.clone()) {
+            self.violation(format!("{what} under {name}, which is running"));
+        }
+    }
+
+    pub(crate) fn violation(&mut self, what: String) {
+        self.note(format_args!("VIOLATION: {what}"));
+        self.violations.push(what);
+    }
+
+    /// Keeps what the engine's disk may still say, before a change of it.
+    pub(crate) fn remember_engine(&mut self) {
+        let now = self.engine.containers.clone();
+        self.engine_mut().past.push(now);
+    }
+}

@@ -1,0 +1,155 @@
+//! Journals: one file for each workload, replaced as a whole; and the lock.
+
+use std::path::{Path, PathBuf};
+
+use volsnap_core::{
+    model::WorkloadId,
+    ports::{FsError, FsErrorKind, FsOp},
+};
+
+use crate::{
+    disk::{BLOCK, Body, ChangeKind, Content, File, Name},
+    fault::Mutant,
+    micro::MicroKind,
+    places::{At, FsResult},
+    world::World,
+};
+
+const OP: FsOp = FsOp::Journal;
+
+impl World {
+    /// The directory of all journals.
+    #[must_use]
+    pub fn journal_dir(&self) -> PathBuf {
+        self.state_dir.join("journal")
+    }
+
+    /// The workloads that have a journal, by file name, as processes see it.
+    #[must_use]
+    pub fn journal_names(&self) -> Vec<WorkloadId> {
+        let names = self.names(&self.journal_dir());
+        names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect()
+    }
+
+    pub(crate) fn journals(&mut self) -> FsResult<Vec<WorkloadId>> {
+        let dir = self.journal_dir();
+        self.call("journals", String::new).at(OP, &dir)?;
+        Ok(self.journal_names())
+    }
+
+    pub(crate) fn read_journal(&mut self, workload: WorkloadId) -> FsResult<Option<Vec<u8>>> {
+        let (dir, path) = self.journal_path(workload);
+        self.call("read_journal", || path.display().to_string()).at(OP, &path)?;
+        let spot = self.walk(&path, false).at(OP, &path)?;
+        // The last process may have died before its syncs; what is returned here must be what a power cut leaves.
+        self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)?;
+        let Some(ino) = spot.node else { return Ok(None) };
+        self.sync_file(spot.disk, ino, &spot.name).at(OP, &path)?;
+        match self.file(&path).at(OP, &path)? {
+            Content::Bytes(bytes) => Ok(Some(bytes.to_vec())),
+            Content::Archive(_) => Err(FsError::new(FsErrorKind::Corrupt, OP, path, "not a journal").into()),
+        }
+    }
+
+    /// Write beside, sync, rename, sync the directory: a crash before the rename leaves the old one and a passing
+    /// file, which the next replacement overwrites; a crash after it the old or the new one; at the end the new one.
+    pub(crate) fn write_journal(&mut self, workload: WorkloadId, bytes: &[u8]) -> FsResult<()> {
+        let (dir_path, path) = self.journal_path(workload);
+        self.call("write_journal", || path.display().to_string()).at(OP, &path)?;
+        let (disk, dir) = self.directory(&dir_path).at(OP, &dir_path)?;
+        self.writable(disk).at(OP, &path)?;
+        let length = bytes.len() as u64;
+        let reserve = self.reserves.remove(&workload).unwrap_or(0);
+        if length > reserve {
+            let enough = self.room(disk, length.saturating_sub(reserve), 2).at(OP, &path);
+            if enough.is_err() && reserve > 0 {
+                self.reserves.insert(workload, reserve);
+            }
+            enough?;
+        }
+        self.reserves.insert(workload, (length + 16 * 1024).div_ceil(BLOCK) * BLOCK);
+        let data = Content::Bytes(bytes.into());
+        let name = format!("{workload}.json");
+        if self.mutant == Some(Mutant::JournalInPlace) {
+            return self.overwrite(disk, dir, &name, data, &path);
+        }
+        let lies = self.lies_about(disk, dir, &name, bytes);
+        let passing = format!("{name}.new");
+        let label = || dir_path.display().to_string();
+        let old = self.disk(disk).lookup(dir, &passing);
+        if old.is_some() {
+            self.unlink(disk, dir, &passing, &label).at(OP, &path)?;
+        }
+        let ino = self.make_file_unchecked(disk, dir, &passing, data, &label).at(OP, &path)?;
+        if !lies {
+            self.sync_file(disk, ino, &passing).at(OP, &path)?;
+        }
+        let edits = vec![(dir, Name::from(&*passing), None), (dir, Name::from(&*name), Some(ino))];
+        let what = || format!("rename {passing} -> {name}");
+        self.micro(MicroKind::Change, what, |w| w.disk_mut(disk).change(ChangeKind::Move, edits)).at(OP, &path)?;
+        if !lies {
+            self.sync_dir(disk, dir, &dir_path).at(OP, &path)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove_journal(&mut self, workload: WorkloadId) -> FsResult<()> {
+        let (dir_path, path) = self.journal_path(workload);
+        self.call("remove_journal", || path.display().to_string()).at(OP, &path)?;
+        let spot = self.walk(&path, false).at(OP, &path)?;
+        self.writable(spot.disk).at(OP, &path)?;
+        for name in [format!("{}.new", spot.name), spot.name.to_string()] {
+            if self.disk(spot.disk).lookup(spot.dir, &name).is_some() {
+                self.unlink(spot.disk, spot.dir, &name, &|| path.display().to_string()).at(OP, &path)?;
+            }
+        }
+        self.reserves.remove(&workload);
+        if self.mutant == Some(Mutant::JournalRemovalNotSynced) {
+            return Ok(());
+        }
+        self.sync_dir(spot.disk, spot.dir, &dir_path).at(OP, &path)
+    }
+
+    /// Takes the lock; the caller makes it a lease.
+    pub(crate) fn lock(&mut self, workload: WorkloadId) -> FsResult<()> {
+        let path = self.state_dir.join("locks").join(workload.to_string());
+        self.call("lock", || path.display().to_string()).at(FsOp::Lock, &path)?;
+        if self.locks.insert(workload) {
+            Ok(())
+        } else {
+            Err(FsError::new(FsErrorKind::Busy, FsOp::Lock, path, "held by the simulated process").into())
+        }
+    }
+
+    fn journal_path(&self, workload: WorkloadId) -> (PathBuf, PathBuf) {
+        let dir = self.journal_dir();
+        let path = dir.join(format!("{workload}.json"));
+        (dir, path)
+    }
+
+    fn overwrite(&mut self, disk: usize, dir: u64, name: &str, data: Content, path: &Path) -> FsResult<()> {
+        let ino = match self.disk(disk).lookup(dir, name) {
+            Some(ino) => {
+                let label = || format!("truncate {name}");
+                self.micro(MicroKind::Change, label, |w| w.disk_mut(disk).write(ino, Content::empty())).at(OP, path)?;
+                let label = || format!("overwrite {name}");
+                self.micro(MicroKind::Change, label, |w| w.disk_mut(disk).write(ino, data)).at(OP, path)?;
+                ino
+            }
+            None => self.make_file_unchecked(disk, dir, name, data, &|| path.display().to_string()).at(OP, path)?,
+        };
+        self.sync_file(disk, ino, name).at(OP, path)?;
+        self.sync_dir(disk, dir, path).at(OP, path)
+    }
+
+    /// Whether the mutant leaves this replacement unsynced: the first that holds its pattern.
+    fn lies_about(&self, disk: usize, dir: u64, name: &str, bytes: &[u8]) -> bool {
+        let Some(Mutant::JournalNotDurable { pattern }) = &self.mutant else { return false };
+        let holds = |bytes: &[u8]| bytes.windows(pattern.len()).any(|window| window == pattern.as_bytes());
+        let old = self.disk(disk).lookup(dir, name).and_then(|ino| self.disk(disk).inodes.get(&ino));
+        let had = old.is_some_and(
+            |inode| matches!(&inode.body, Body::File(File { data: Content::Bytes(bytes), .. }) if holds(bytes)),
+        );
+        holds(bytes) && !had
+    }
+}

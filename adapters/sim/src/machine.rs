@@ -1,0 +1,101 @@
+//! Runs a process on a world: hands out its ports, polls its future, and notices its death.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use crate::{
+    ports::{SimClock, SimContainers, SimFilesystem, SimStore},
+    world::World,
+};
+
+/// How the run of a future ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run<T> {
+    /// It came to its end.
+    Done(T),
+    /// The process died on the way.
+    Died,
+    /// It waits for something that never comes, and was dropped; the process lives.
+    Dropped,
+}
+
+impl<T> Run<T> {
+    /// What it came to, if it came to an end.
+    pub fn done(self) -> Option<T> {
+        match self {
+            Run::Done(value) => Some(value),
+            Run::Died | Run::Dropped => None,
+        }
+    }
+}
+
+/// One process on a machine. All clones and ports of it share one world.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    world: Arc<Mutex<World>>,
+}
+
+/// Futures that yield for their own reasons are polled again that often before they are taken for stuck.
+const POLLS_MAX: u32 = 64;
+
+impl Machine {
+    /// Starts a process on the world.
+    #[must_use]
+    pub fn start(world: World) -> Self {
+        Machine { world: Arc::new(Mutex::new(world)) }
+    }
+
+    /// The world, for looking and for planning faults. Not while a port is being called from the same thread.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The world as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> World {
+        self.world().clone()
+    }
+
+    /// The disks of the machine.
+    #[must_use]
+    pub fn filesystem(&self) -> SimFilesystem {
+        SimFilesystem { machine: self.clone() }
+    }
+
+    /// Its container engine.
+    #[must_use]
+    pub fn containers(&self) -> SimContainers {
+        SimContainers { machine: self.clone() }
+    }
+
+    /// Its catalog.
+    #[must_use]
+    pub fn store(&self) -> SimStore {
+        SimStore { machine: self.clone() }
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> SimClock {
+        SimClock { machine: self.clone() }
+    }
+
+    /// Runs a future to its end or its process's, without a runtime.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> Run<T> {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..POLLS_MAX {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                return Run::Done(value);
+            }
+            if self.world().is_dead() {
+                return Run::Died;
+            }
+        }
+        Run::Dropped
+    }
+}

@@ -1,0 +1,98 @@
+//! The container engine's port.
+
+use std::{path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use volsnap_core::{
+    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
+    ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, Lease},
+};
+
+use crate::{deploy::refuse, machine::Machine, world::World};
+
+/// The container engine of a machine.
+#[derive(Clone, Debug)]
+pub struct SimContainers {
+    pub(crate) machine: Machine,
+}
+
+/// A deploy lock; gives it back unless its process died, whose locks are gone anyway.
+struct DeployLease {
+    machine: Machine,
+    workload: WorkloadId,
+}
+
+impl Lease for DeployLease {}
+
+impl Drop for DeployLease {
+    fn drop(&mut self) {
+        self.machine.world().deploy_locks.remove(&self.workload);
+    }
+}
+
+#[async_trait]
+impl Containers for SimContainers {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let info = |w: &mut World| {
+            w.engine_call("info", String::new)?;
+            Ok(EngineInfo { version: "simulated engine 1".into(), root: Some(PathBuf::from("/var/lib/engine")) })
+        };
+        self.machine.ask(info).await
+    }
+
+    async fn lease(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {
+        let take = |w: &mut World| {
+            w.engine_call("lease", || workload.to_string())?;
+            match w.deploy_locks.insert(workload) {
+                true => Ok(()),
+                false => refuse(EngineErrorKind::Conflict, format!("{workload} is being deployed")),
+            }
+        };
+        self.machine.ask(take).await?;
+        Ok(Box::new(DeployLease { machine: self.machine.clone(), workload }))
+    }
+
+    async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError> {
+        self.machine.ask(|w| w.find(selector)).await
+    }
+
+    async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
+        self.machine.ask(|w| w.mounting(paths)).await
+    }
+
+    async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
+        self.machine.ask(|w| w.pause(ids)).await
+    }
+
+    async fn unpause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
+        self.machine.ask(|w| w.unpause(ids)).await
+    }
+
+    async fn set_restart_policy(&self, id: &ContainerId, policy: &RestartPolicy) -> Result<(), EngineError> {
+        self.machine.ask(|w| w.set_restart_policy(id, policy)).await
+    }
+
+    async fn stop(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
+        self.machine.ask(|w| w.stop(ids)).await
+    }
+
+    async fn prepare(&self, restore: RestoreId, container: &Container) -> Result<(), EngineError> {
+        self.machine.ask(|w| w.prepare(restore, container)).await
+    }
+
+    async fn redeploy(&self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<(), EngineError> {
+        self.machine.ask(|w| w.redeploy(restore, pinned, how)).await
+    }
+
+    async fn discard(&self, restore: RestoreId) -> Result<(), EngineError> {
+        self.machine.ask(|w| w.discard_containers(restore)).await
+    }
+
+    async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {
+        self.machine.ask(|w| w.health(names)).await
+    }
+
+    fn health_interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}

@@ -1,0 +1,201 @@
+//! The disks' port.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use volsnap_core::{
+    model::{
+        ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
+    },
+    ports::{
+        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Phase, Progress, StageJob, Staged,
+        Verified, Watch,
+    },
+};
+
+use crate::{
+    archive::{Draft, Entry},
+    machine::Machine,
+    stage::Begun,
+    world::World,
+};
+
+/// The disks of a machine.
+#[derive(Clone, Debug)]
+pub struct SimFilesystem {
+    pub(crate) machine: Machine,
+}
+
+/// A lock; gives it back unless its process died, whose locks are gone anyway.
+struct Lock {
+    machine: Machine,
+    workload: WorkloadId,
+}
+
+impl Lease for Lock {}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.machine.world().locks.remove(&self.workload);
+    }
+}
+
+/// An archive whose volumes have been read; the unfinished file goes with it.
+struct SimDraft {
+    machine: Machine,
+    draft: Draft,
+}
+
+impl Drop for SimDraft {
+    fn drop(&mut self) {
+        self.machine.world().drop_draft(&self.draft.manifest);
+    }
+}
+
+#[async_trait]
+impl DraftArchive for SimDraft {
+    async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
+        self.machine.ask(|w| w.seal(&self.draft, quiesced_ms)).await
+    }
+}
+
+fn go_on(watch: &Watch, op: FsOp, path: &Path) -> Result<(), FsError> {
+    match watch.cancelled() {
+        true => Err(FsError::new(FsErrorKind::Cancelled, op, path, "asked to end")),
+        false => Ok(()),
+    }
+}
+
+#[async_trait]
+impl Filesystem for SimFilesystem {
+    fn host(&self) -> String {
+        "simulated".into()
+    }
+
+    fn state_dir(&self) -> PathBuf {
+        self.machine.world().state_dir.clone()
+    }
+
+    async fn locate(&self, path: &Path) -> Result<Location, FsError> {
+        self.machine.ask(|w| w.locate(path)).await
+    }
+
+    async fn space(&self, dir: &Path) -> Result<(FilesystemInfo, Space), FsError> {
+        self.machine.ask(|w| w.space(dir)).await
+    }
+
+    async fn measure(&self, root: &Path) -> Result<TreeSize, FsError> {
+        self.machine.ask(|w| w.measure(root)).await
+    }
+
+    async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError> {
+        self.machine.ask(|w| w.settle(dirs)).await
+    }
+
+    async fn look(&self, path: &Path) -> Result<Sight, FsError> {
+        self.machine.ask(|w| w.look(path)).await
+    }
+
+    async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {
+        go_on(&watch, FsOp::Stage, &job.private)?;
+        let staging = match self.machine.ask(|w| w.begin_stage(job)).await? {
+            Begun::Already(staged) => return Ok(staged),
+            Begun::Now(staging) => staging,
+        };
+        let mut progress = Progress { volume: Some(job.target.clone()), ..Progress::begin(Phase::Stage) };
+        for (path, entry) in &staging.tree {
+            go_on(&watch, FsOp::Stage, &job.private)?;
+            self.machine.ask(|w| w.stage_entry(job, &staging, path, entry)).await?;
+            progress.entries += 1;
+            if let Entry::File(bytes) = entry {
+                progress.bytes += bytes.len() as u64;
+            }
+            watch.progress(&progress);
+        }
+        self.machine.ask(|w| w.finish_stage(job, &staging)).await
+    }
+
+    async fn exchange(&self, a: &Path, b: &Path) -> Result<(), FsError> {
+        self.machine.ask(|w| w.exchange(a, b)).await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        self.machine.ask(|w| w.rename(from, to)).await
+    }
+
+    async fn remove_empty(&self, dir: &Path) -> Result<(), FsError> {
+        self.machine.ask(|w| w.remove_empty(dir)).await
+    }
+
+    async fn discard(&self, restore: RestoreId, private: &Path) -> Result<(), FsError> {
+        self.machine.ask(|w| w.discard(restore, private)).await
+    }
+
+    async fn draft_archive(
+        &self,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: Watch,
+    ) -> Result<Box<dyn DraftArchive>, FsError> {
+        self.machine.ask(|w| w.begin_draft(manifest)).await?;
+        let draft = Draft { manifest: manifest.clone(), volumes: Vec::new() };
+        // From here on a failure or a drop removes the file.
+        let mut draft = SimDraft { machine: self.machine.clone(), draft };
+        for source in sources {
+            go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
+            let tree = self.machine.ask(|w| w.read_source(source)).await?;
+            draft.draft.volumes.push(tree);
+            watch.progress(&Progress { volume: Some(source.target.clone()), ..Progress::begin(Phase::Archive) });
+        }
+        Ok(Box::new(draft))
+    }
+
+    async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError> {
+        Ok(self.machine.ask(|w| w.read_archive("read_archive", workload, snapshot)).await?.summary.clone())
+    }
+
+    async fn verify_archive(
+        &self,
+        workload: WorkloadId,
+        snapshot: SnapshotId,
+        watch: Watch,
+    ) -> Result<Verified, FsError> {
+        go_on(&watch, FsOp::Archive, Path::new(""))?;
+        let archive = self.machine.ask(|w| w.read_archive("verify_archive", workload, snapshot)).await?;
+        watch.progress(&Progress { bytes: archive.summary.archive_bytes, ..Progress::begin(Phase::Verify) });
+        Ok(Verified { summary: archive.summary.clone(), bytes_read: archive.summary.archive_bytes })
+    }
+
+    fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
+        self.machine.world().archive_path(workload, snapshot)
+    }
+
+    async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.remove_archive(workload, snapshot)).await
+    }
+
+    async fn sweep_drafts(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.sweep_drafts(workload)).await
+    }
+
+    async fn journals(&self) -> Result<Vec<WorkloadId>, FsError> {
+        self.machine.ask(World::journals).await
+    }
+
+    async fn read_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
+        self.machine.ask(|w| w.read_journal(workload)).await
+    }
+
+    async fn write_journal(&self, workload: WorkloadId, bytes: &[u8]) -> Result<(), FsError> {
+        self.machine.ask(|w| w.write_journal(workload, bytes)).await
+    }
+
+    async fn remove_journal(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.remove_journal(workload)).await
+    }
+
+    async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
+        self.machine.ask(|w| w.lock(workload)).await?;
+        Ok(Box::new(Lock { machine: self.machine.clone(), workload }))
+    }
+}

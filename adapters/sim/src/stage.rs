@@ -1,0 +1,131 @@
+//! Extracting one volume of an archive into a private directory, step by step.
+
+use std::path::Path;
+
+use volsnap_core::ports::{FsError, FsErrorKind, FsOp, StageJob, Staged};
+
+use crate::{
+    archive::{Entry, Tree, size_of},
+    disk::{Body, Content, Name, TICK_NS},
+    fault::Mutant,
+    micro::MicroKind,
+    places::{At, FsResult},
+    world::World,
+};
+
+/// A volume on its way into its private directory.
+pub(crate) struct Staging {
+    pub disk: usize,
+    parent: u64,
+    private: u64,
+    partial: u64,
+    pub tree: Tree,
+}
+
+/// What the beginning of a stage found.
+pub(crate) enum Begun {
+    /// It was staged before.
+    Already(Staged),
+    /// The tree still has to be written.
+    Now(Staging),
+}
+
+impl World {
+    /// Reads the archive and makes the private directory with an empty `partial` in it.
+    pub(crate) fn begin_stage(&mut self, job: &StageJob) -> FsResult<Begun> {
+        let private = &job.private;
+        self.call("stage", || private.display().to_string()).at(FsOp::Stage, private)?;
+        let parent_path = private.parent().unwrap_or(Path::new("/"));
+        let (disk, parent) = self.directory(parent_path).at(FsOp::Stage, parent_path)?;
+        self.writable(disk).at(FsOp::Stage, private)?;
+        let name = private.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if let Some(private) = self.disk(disk).lookup(parent, &name)
+            && let Some(staged) = self.disk(disk).lookup(private, "staged")
+        {
+            // An earlier process may have died between naming it and making the name durable.
+            self.sync_dir(disk, private, &job.private).at(FsOp::Stage, &job.private)?;
+            self.sync_dir(disk, parent, parent_path).at(FsOp::Stage, &job.private)?;
+            self.clock.pass_ns(2 * TICK_NS);
+            let size = size_of(&self.read_tree(disk, staged));
+            return Ok(Begun::Already(Staged { identity: self.seen(disk, staged, &job.private.join("staged")), size }));
+        }
+        let tree = self.archived_tree(job)?;
+        let place = || parent_path.display().to_string();
+        let private = match self.disk(disk).lookup(parent, &name) {
+            Some(private) => private,
+            None => self.make_dir(disk, parent, &name, &place).at(FsOp::Stage, private)?,
+        };
+        self.remove_tree(disk, private, "partial", &job.private.join("partial"))?;
+        let inside = || job.private.display().to_string();
+        let partial = self.make_dir(disk, private, "partial", &inside).at(FsOp::Stage, &job.private)?;
+        Ok(Begun::Now(Staging { disk, parent, private, partial, tree }))
+    }
+
+    /// Writes one entry below `partial`.
+    pub(crate) fn stage_entry(&mut self, job: &StageJob, staging: &Staging, path: &str, entry: &Entry) -> FsResult<()> {
+        let disk = staging.disk;
+        let mut dir = staging.partial;
+        let mut names = path.split('/').peekable();
+        while let Some(name) = names.next() {
+            if names.peek().is_some() {
+                dir = self.disk(disk).lookup(dir, name).ok_or(FsErrorKind::NotFound).at(FsOp::Stage, &job.private)?;
+                continue;
+            }
+            let label = || format!("{} ({path})", job.private.display());
+            let made = match entry {
+                Entry::Dir => self.make_dir(disk, dir, name, &label).map(|_| ()),
+                Entry::File(bytes) => {
+                    self.make_file(disk, dir, name, Content::Bytes(bytes.clone()), &label).map(|_| ())
+                }
+                Entry::Link(to) => {
+                    let (now, to) = (self.clock.wall_ns(), to.clone());
+                    self.micro(MicroKind::Change, label, |w| {
+                        w.disk_mut(disk).create(dir, name, Body::Link(to), now);
+                    })
+                }
+            };
+            made.at(FsOp::Stage, &job.private)?;
+        }
+        Ok(())
+    }
+
+    /// Syncs the tree, gives it its name, makes the name durable, and waits until it is older than a birth tick.
+    ///
+    /// A crash before the rename leaves `partial`, which the next attempt removes; after it, a whole tree.
+    pub(crate) fn finish_stage(&mut self, job: &StageJob, staging: &Staging) -> FsResult<Staged> {
+        let Staging { disk, parent, private, partial, .. } = *staging;
+        let path = &job.private;
+        let lies = self.mutant == Some(Mutant::StagedNotSynced);
+        if !lies {
+            self.sync_filesystem(disk).at(FsOp::Stage, path)?;
+        }
+        let edits = vec![(private, Name::from("partial"), None), (private, Name::from("staged"), Some(partial))];
+        let label = || format!("{}/partial -> staged", path.display());
+        self.move_names(disk, &[partial], label, edits).at(FsOp::Stage, path)?;
+        if !lies {
+            self.sync_dir(disk, private, path).at(FsOp::Stage, path)?;
+            self.sync_dir(disk, parent, path.parent().unwrap_or(path)).at(FsOp::Stage, path)?;
+        }
+        self.clock.pass_ns(2 * TICK_NS);
+        Ok(Staged { identity: self.seen(disk, partial, &path.join("staged")), size: size_of(&staging.tree) })
+    }
+
+    fn archived_tree(&mut self, job: &StageJob) -> FsResult<Tree> {
+        let path = self.archive_path(job.workload, job.snapshot);
+        let archive = self.open_archive(&path)?;
+        if archive.summary.digest != job.archive_digest {
+            let message = format!("its digest is {}, not {}", archive.summary.digest, job.archive_digest);
+            return Err(FsError::new(FsErrorKind::Corrupt, FsOp::Stage, path, message).into());
+        }
+        let Some(index) = job.index else { return Ok(Tree::new()) };
+        let Some(tree) = archive.volumes.get(index) else {
+            return Err(FsError::new(FsErrorKind::Corrupt, FsOp::Stage, path, format!("no volume {index}")).into());
+        };
+        let size = size_of(tree);
+        if size.bytes > job.limits.bytes_max || size.entries > job.limits.entries_max {
+            let message = format!("volume {index} has {} bytes in {} entries", size.bytes, size.entries);
+            return Err(FsError::new(FsErrorKind::Hostile, FsOp::Stage, path, message).into());
+        }
+        Ok(tree.clone())
+    }
+}

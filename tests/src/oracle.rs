@@ -1,0 +1,289 @@
+//! What must be true of a restore, whatever happened: the invariants of the design, as checks that name what they miss.
+
+use std::path::Path;
+
+use volsnap_core::{
+    model::{
+        RunState, container,
+        place::{PRIVATE_PREFIX, aside_in, staged_in},
+    },
+    restore::{Body, Journal, Outcome, Report, State, journal::Safety, state::Direction},
+};
+use volsnap_sim::World;
+
+use crate::{
+    process::Ended,
+    worlds::{Live, Scene, SceneVolume, Tree},
+};
+
+/// What happened before, as far as it changes what may be expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Past {
+    /// The power went, or the engine restarted.
+    pub cut: bool,
+    /// That happened while the journal did not hold what ran: the engine's own rules are all that brings an app back.
+    pub unpinned: bool,
+    /// Something other than a crash went wrong: going back is always allowed.
+    pub faults: bool,
+}
+
+/// Things that are wrong. Empty is good.
+pub type Wrongs = Vec<String>;
+
+/// The tree without what apps wrote while the story went on.
+fn own(tree: &Tree) -> Tree {
+    tree.iter().filter(|(path, _)| !path.contains("app-")).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+fn holds(world: &World, path: &Path, tree: &Tree) -> bool {
+    world.tree(path).is_some_and(|found| own(&found) == *tree)
+}
+
+/// The state of the open restore, if its journal can be read.
+#[must_use]
+pub fn state(scene: &Scene, world: &World) -> Option<State> {
+    let path = world.journal_dir().join(format!("{}.json", scene.workload.id));
+    match Journal::decode(&world.read(&path)?).ok()?.body {
+        Body::Restore(records) => State::replay(&records).ok(),
+        Body::Snapshot(_) => None,
+    }
+}
+
+/// Checks a world just after a crash, before anybody has repaired anything; `before` is the world at that instant.
+#[must_use]
+pub fn check_crashed(scene: &Scene, before: &World, after: &World) -> Wrongs {
+    let mut wrongs = Wrongs::new();
+    let state = state(scene, after);
+    if state.is_none() && !after.journal_names().is_empty() {
+        return vec!["the journal cannot be read".into()];
+    }
+    let committed = state.as_ref().is_some_and(|state| state.committed.is_some());
+    for (index, volume) in scene.volumes.iter().enumerate() {
+        if let Some(original) = &volume.original
+            && scene.spec.safety
+            && !original_somewhere(scene, after, index, volume, original)
+        {
+            wrongs.push(format!("one original: nowhere is the original of {} whole", volume.live.display()));
+        }
+        let moved = original_of(volume) != live_of(after, volume);
+        if moved && !committed && (state.is_some() || has_private(before, volume)) {
+            wrongs.push(format!("write-ahead: {} was renamed, and the commit is not durable", volume.live.display()));
+        }
+    }
+    if let Some(state) = &state
+        && after.disks().all(|disk| disk.mounted)
+        && state.direction() == Direction::Forward
+        && !state.switched
+    {
+        let revived: Vec<&str> = after.containers().filter(|c| c.run.is_active()).map(|c| c.name.as_str()).collect();
+        let ran_before = before.containers().any(|c| c.run.is_active());
+        if !revived.is_empty() && !ran_before {
+            wrongs.push(format!("fence: {revived:?} run in the middle of the switch"));
+        }
+    }
+    wrongs
+}
+
+/// A volume without an original may have been given an empty directory by the container engine.
+fn original_of(volume: &SceneVolume) -> Tree {
+    volume.original.clone().unwrap_or_default()
+}
+
+fn live_of(world: &World, volume: &SceneVolume) -> Tree {
+    own(&world.tree(&volume.live).unwrap_or_default())
+}
+
+fn private_dirs(world: &World, volume: &SceneVolume) -> Vec<std::path::PathBuf> {
+    let parent = volume.live.parent().unwrap_or(Path::new("/"));
+    let names = world.names(parent);
+    names.iter().filter(|name| name.starts_with(PRIVATE_PREFIX)).map(|name| parent.join(name)).collect()
+}
+
+fn has_private(world: &World, volume: &SceneVolume) -> bool {
+    !private_dirs(world, volume).is_empty()
+}
+
+fn original_somewhere(scene: &Scene, world: &World, index: usize, volume: &SceneVolume, original: &Tree) -> bool {
+    let beside = private_dirs(world, volume);
+    holds(world, &volume.live, original)
+        || beside.iter().any(|dir| holds(world, &staged_in(dir), original) || holds(world, &aside_in(dir), original))
+        || safety_archives(scene, world).iter().any(|trees| trees.get(index).is_some_and(|tree| own(tree) == *original))
+}
+
+/// The trees of every whole archive of the workload but the one that is restored.
+fn safety_archives(scene: &Scene, world: &World) -> Vec<Vec<Tree>> {
+    let dir = world.state_dir().join("snapshots").join(scene.workload.id.to_string());
+    let names = world.names(&dir);
+    let ids = names.iter().filter_map(|name| name.strip_suffix(".tar.zst")?.parse().ok());
+    ids.filter(|id| *id != scene.snapshot.id()).filter_map(|id| world.archived(scene.workload.id, id)).collect()
+}
+
+/// Checks a world in which an operation has come to its end and nothing more is to be done.
+#[must_use]
+pub fn check_ended(scene: &Scene, world: &World, ended: &Ended, past: Past) -> Wrongs {
+    let mut wrongs: Wrongs = world.violations().to_vec();
+    let report = match ended {
+        Ended::Reported(report) => Some(&**report),
+        Ended::Nothing => None,
+        Ended::Failed(error) if !past.faults => {
+            wrongs.push(format!("it failed: {error}"));
+            None
+        }
+        Ended::Failed(_) => None,
+        Ended::Gone => {
+            wrongs.push("it waits for ever".into());
+            None
+        }
+    };
+    if let Some(Report { outcome: Outcome::NeedsAttention, cause, .. }) = report {
+        wrongs.push(format!("it needs attention: {cause:?}"));
+        return wrongs;
+    }
+    wrongs.extend(check_data(scene, world, report));
+    wrongs.extend(check_clean(scene, world, report, past));
+    wrongs.extend(check_apps(scene, world, report, past));
+    wrongs
+}
+
+/// All as it was, or all restored; and if restored, the originals are kept.
+fn check_data(scene: &Scene, world: &World, report: Option<&Report>) -> Wrongs {
+    let mut wrongs = Wrongs::new();
+    let volumes = || scene.volumes.iter();
+    let restored = volumes().all(|v| holds(world, &v.live, &v.restored));
+    let original = volumes().all(|v| original_of(v) == live_of(world, v));
+    match report.map(|report| report.outcome) {
+        Some(Outcome::Restored) if !restored => wrongs.push("the report says restored, and the data are not".into()),
+        Some(Outcome::Aborted | Outcome::Reverted) if !original => {
+            wrongs.push("the report says that the original is back, and it is not".into());
+        }
+        _ if !restored && !original => {
+            let seen: Vec<String> =
+                volumes().map(|v| format!("{}: {:?}", v.live.display(), live_of(world, v))).collect();
+            wrongs.push(format!("one direction: neither all original nor all restored: {seen:?}"));
+        }
+        _ => {}
+    }
+    if restored && !original && scene.spec.safety {
+        for (index, volume) in scene.volumes.iter().enumerate() {
+            if let Some(original) = &volume.original
+                && !original_somewhere(scene, world, index, volume, original)
+            {
+                wrongs.push(format!("the original of {} was not kept", volume.live.display()));
+            }
+        }
+    }
+    wrongs
+}
+
+/// Nothing of ours is left, and nothing of others is gone.
+fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past) -> Wrongs {
+    let mut wrongs = Wrongs::new();
+    let kept = report.is_some_and(|r| r.warnings.iter().any(|w| w.contains("originals are kept")));
+    for volume in &scene.volumes {
+        let left = private_dirs(world, volume);
+        if !left.is_empty() && !kept {
+            wrongs.push(format!("closed is clean: {left:?} is left"));
+        }
+        let neighbour = volume.live.with_file_name("neighbour");
+        if world.tree(&neighbour).is_none_or(|tree| tree.is_empty()) {
+            wrongs.push(format!("only our own litter: {} is gone", neighbour.display()));
+        }
+    }
+    if !world.journal_names().is_empty() {
+        wrongs.push("closed is clean: the journal is left".into());
+    }
+    let archives = world.names(&world.state_dir().join("snapshots").join(scene.workload.id.to_string()));
+    // After an error the unfinished file waits for the next sweep.
+    if let Some(draft) = archives.iter().find(|name| !name.ends_with(".tar.zst"))
+        && !past.faults
+    {
+        wrongs.push(format!("closed is clean: the unfinished archive {draft} is left"));
+    }
+    if scene.spec.safety && safety_archives(scene, world).len() > 1 {
+        wrongs.push("one restore left two safety archives".into());
+    }
+    wrongs
+}
+
+/// The app is back as it was found, on the directories that are live.
+fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past) -> Wrongs {
+    let mut wrongs = Wrongs::new();
+    let excused = report.is_some_and(|r| r.warnings.iter().any(|w| w.contains("did not come back")));
+    for stale in world.stale_containers() {
+        wrongs.push(format!("{stale} runs on a directory that is not live"));
+    }
+    for found in scene.world.containers() {
+        let Some(now) = world.container(&found.name) else {
+            if !excused {
+                wrongs.push(format!("container {} is gone", found.name));
+            }
+            continue;
+        };
+        if now.restart_policy != found.restart_policy && !excused {
+            wrongs.push(format!("{} has policy {}", now.name, now.restart_policy.name));
+        }
+        if now.image_id != found.image_id {
+            wrongs.push(format!("{} runs {}", now.name, now.image_id));
+        }
+        if !excused && !fine(found.run, now.run, &found.restart_policy.name, past) {
+            wrongs.push(format!("{} is {:?} and was {:?}", now.name, now.run, found.run));
+        }
+    }
+    let names: Vec<&str> = world.containers().map(|c| c.name.as_str()).collect();
+    if !excused && names.len() != scene.world.containers().count() {
+        wrongs.push(format!("closed is clean: the containers are {names:?}"));
+    }
+    let restore = report.map(|report| report.restore_id);
+    if let Some(ours) = names.iter().find(|name| restore.is_some_and(|id| container::is_ours(name, id))) {
+        wrongs.push(format!("closed is clean: container {ours} is left"));
+    }
+    wrongs
+}
+
+/// Whether a container may be in that state: as found, or as a restart of the machine leaves it by its policy.
+fn fine(found: RunState, now: RunState, policy: &str, past: Past) -> bool {
+    let by_policy = match (policy, found) {
+        ("always", _) => now == RunState::Running,
+        ("no", _) => now == RunState::Stopped,
+        (_, RunState::Stopped) => now == RunState::Stopped,
+        (_, RunState::Running | RunState::Paused) => true,
+    };
+    now == found || past.unpinned && by_policy || past.cut && found == RunState::Stopped && by_policy
+}
+
+/// Checks that a power cut after the end changes nothing of what was reported.
+#[must_use]
+pub fn check_after_end(scene: &Scene, world: &World, ended: &Ended, past: Past) -> Wrongs {
+    let Ended::Reported(report) = ended else { return Wrongs::new() };
+    let past = Past { cut: true, unpinned: true, ..past };
+    let mut wrongs = check_data(scene, world, Some(report));
+    wrongs.extend(check_clean(scene, world, Some(report), past));
+    wrongs.extend(check_apps(scene, world, Some(report), past));
+    wrongs.into_iter().map(|wrong| format!("power cut after the report: {wrong}")).collect()
+}
+
+/// Whether a power cut in this world leaves the app to its engine's own rules: nothing says (any more) what ran.
+#[must_use]
+pub fn leaves_app_alone(scene: &Scene, world: &World) -> bool {
+    state(scene, world).is_none_or(|state| state.pinned.is_none() || state.redeployed.is_some())
+}
+
+/// Checks that recovery went the way that the journal named: only `Committed` and `Aborted` choose it.
+#[must_use]
+pub fn check_direction(scene: &Scene, crashed: &World, ended: &Ended, past: Past) -> Wrongs {
+    let (Some(state), Ended::Reported(report)) = (state(scene, crashed), ended) else { return Wrongs::new() };
+    let turned_round = scene.spec.sick || past.faults;
+    let expected = match state.direction() {
+        Direction::Undecided => report.outcome == Outcome::Aborted,
+        Direction::Forward => {
+            report.outcome == Outcome::Restored || turned_round && report.outcome == Outcome::Reverted
+        }
+        Direction::Back => matches!(report.outcome, Outcome::Aborted | Outcome::Reverted),
+    };
+    let kept = matches!(state.captured, Some(Safety::Kept { .. }));
+    let live_missing = scene.spec.volumes.iter().any(|v| v.live == Live::Missing);
+    match expected || kept || live_missing && past.faults {
+        true => Wrongs::new(),
+        false => vec![format!("the journal said {:?}, and it ended {:?}", state.direction(), report.outcome)],
+    }
+}

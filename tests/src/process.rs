@@ -1,0 +1,95 @@
+//! One process on a simulated machine: an engine over its ports, run to its end or its death.
+
+use std::sync::Arc;
+
+use volsnap_core::{
+    engine::{Engine, Ports, RecoveredItem, RestoreRequest},
+    error::Error,
+    ports::{Containers, Quiet, Watch},
+    restore::Report,
+};
+use volsnap_sim::{CrashPoint, Machine, Run, World};
+
+use crate::worlds::Scene;
+
+/// How a process came to its end.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// The operation returned a report.
+    Reported(Box<Report>),
+    /// There was nothing to recover.
+    Nothing,
+    /// The operation returned an error.
+    Failed(Error),
+    /// The process died, or its future was dropped.
+    Gone,
+}
+
+/// What a process left.
+#[derive(Debug)]
+pub struct Left {
+    /// The world after it.
+    pub world: World,
+    /// How it ended.
+    pub ended: Ended,
+    /// Every crash point on the way, if they were asked for.
+    pub points: Vec<CrashPoint>,
+}
+
+fn engine(machine: &Machine, scene: &Scene) -> Engine {
+    let containers: Option<Arc<dyn Containers>> = match scene.spec.apps.is_empty() {
+        true => None,
+        false => Some(Arc::new(machine.containers())),
+    };
+    Engine::new(Ports {
+        store: Arc::new(machine.store()),
+        containers,
+        filesystem: Arc::new(machine.filesystem()),
+        clock: Arc::new(machine.clock()),
+    })
+}
+
+/// Runs the restore of a scene in a world.
+#[must_use]
+pub fn restore(scene: &Scene, world: World) -> Left {
+    let machine = Machine::start(world);
+    let engine = engine(&machine, scene);
+    let request = RestoreRequest {
+        workload: scene.workload.clone(),
+        snapshot: scene.snapshot.clone(),
+        targets: Vec::new(),
+        options: scene.options,
+        shown: None,
+    };
+    let watch: Watch = Arc::new(Quiet);
+    let ended = match machine.run(engine.restore(&request, &watch)) {
+        Run::Done(Ok(report)) => Ended::Reported(Box::new(report)),
+        Run::Done(Err(error)) => Ended::Failed(error),
+        Run::Died | Run::Dropped => Ended::Gone,
+    };
+    left(&machine, ended)
+}
+
+/// Runs the recovery that a new process begins with.
+#[must_use]
+pub fn recover(scene: &Scene, world: World) -> Left {
+    let machine = Machine::start(world);
+    let engine = engine(&machine, scene);
+    let watch: Watch = Arc::new(Quiet);
+    let ended = match machine.run(engine.recover(None, &watch)) {
+        Run::Done(Ok(mut recovered)) => match recovered.pop().map(|recovered| recovered.result) {
+            None => Ended::Nothing,
+            Some(Ok(RecoveredItem::Restore(report))) => Ended::Reported(report),
+            Some(Ok(RecoveredItem::Snapshot { .. })) => Ended::Nothing,
+            Some(Err(error)) => Ended::Failed(error),
+        },
+        Run::Done(Err(error)) => Ended::Failed(error),
+        Run::Died | Run::Dropped => Ended::Gone,
+    };
+    left(&machine, ended)
+}
+
+fn left(machine: &Machine, ended: Ended) -> Left {
+    let points = machine.world().take_crash_points();
+    Left { world: machine.snapshot(), ended, points }
+}

@@ -1,0 +1,293 @@
+//! Small worlds in which a restore is about to begin, from a specification that can be enumerated or drawn at random.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use volsnap_core::{
+    model::{
+        DeclaredVolume, Manifest, ManifestVolume, Mode, Origin, Redeploy, RestartPolicy, RunState, Selector, Snapshot,
+        SnapshotId, Source, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
+    },
+    restore::Options,
+};
+use volsnap_sim::{ContainerSpec, DiskSpec, HealthBehaviour, World, WorldBuilder};
+
+/// A tree as [`World::tree`] shows it.
+pub type Tree = BTreeMap<String, Vec<u8>>;
+
+/// What stands at a live path before the restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Live {
+    /// A directory with files.
+    Full,
+    /// An empty directory.
+    Empty,
+    /// Nothing.
+    Missing,
+}
+
+/// A volume to make.
+#[derive(Clone, Copy, Debug)]
+pub struct VolumeSpec {
+    /// The index of its disk in [`SceneSpec::disks`].
+    pub disk: usize,
+    /// What is there.
+    pub live: Live,
+    /// Whether the snapshot says that there was nothing.
+    pub absent: bool,
+}
+
+/// A disk for volumes.
+#[derive(Clone, Copy, Debug)]
+pub struct VolumeDisk {
+    /// Whether it can exchange names.
+    pub exchange: bool,
+    /// Whether it orders changes over directories.
+    pub ordered: bool,
+}
+
+/// A container to make.
+#[derive(Clone, Copy, Debug)]
+pub struct AppSpec {
+    /// Its restart policy.
+    pub policy: &'static str,
+    /// Whether it runs.
+    pub run: RunState,
+    /// Whether it belongs to the workload.
+    pub member: bool,
+}
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct SceneSpec {
+    /// What it is there for.
+    pub name: String,
+    /// Disks of volumes; the state directory is on the root disk, or on the first of these.
+    pub disks: Vec<VolumeDisk>,
+    /// Whether journal and archives share the first volume disk.
+    pub state_with_volumes: bool,
+    /// The volumes.
+    pub volumes: Vec<VolumeSpec>,
+    /// The containers; each mounts every volume.
+    pub apps: Vec<AppSpec>,
+    /// How containers come back.
+    pub redeploy: Redeploy,
+    /// Whether originals are archived.
+    pub safety: bool,
+    /// Whether the app is sick on the restored data, so that a health gate reverts.
+    pub sick: bool,
+}
+
+/// A volume of a scene.
+#[derive(Clone, Debug)]
+pub struct SceneVolume {
+    /// Where it is.
+    pub live: PathBuf,
+    /// The original; `None` if there is none.
+    pub original: Option<Tree>,
+    /// What the snapshot holds.
+    pub restored: Tree,
+}
+
+/// A world with all that a driver and an oracle need to know of it.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// What it is made from.
+    pub spec: SceneSpec,
+    /// The world before the restore.
+    pub world: World,
+    /// The workload.
+    pub workload: Workload,
+    /// The snapshot to restore.
+    pub snapshot: Snapshot,
+    /// What the user chose.
+    pub options: Options,
+    /// The volumes, by target.
+    pub volumes: Vec<SceneVolume>,
+}
+
+const WORKLOAD: WorkloadId = WorkloadId(Uuid::from_u128(0x11));
+const SNAPSHOT: SnapshotId = SnapshotId(Uuid::from_u128(0x22));
+
+impl SceneSpec {
+    /// One full volume on a disk of its own, no containers.
+    #[must_use]
+    pub fn plain(name: &str) -> Self {
+        SceneSpec {
+            name: name.into(),
+            disks: vec![VolumeDisk { exchange: true, ordered: true }],
+            state_with_volumes: false,
+            volumes: vec![VolumeSpec { disk: 0, live: Live::Full, absent: false }],
+            apps: Vec::new(),
+            redeploy: Redeploy::Recreate,
+            safety: true,
+            sick: false,
+        }
+    }
+
+    /// The same with a running app that its engine starts at boot.
+    #[must_use]
+    pub fn with_app(mut self) -> Self {
+        self.apps.push(AppSpec { policy: "always", run: RunState::Running, member: true });
+        self
+    }
+
+    fn live(&self, index: usize) -> PathBuf {
+        PathBuf::from(format!("/disk{}/apps/v{index}", self.volumes[index].disk))
+    }
+
+    /// Builds it.
+    #[must_use]
+    pub fn build(&self) -> Scene {
+        let state = if self.state_with_volumes { "/disk0/volsnap" } else { "/var/lib/volsnap" };
+        let mut builder = WorldBuilder::new(DiskSpec::at("/"), state);
+        for (index, disk) in self.disks.iter().enumerate() {
+            let mount = format!("/disk{index}");
+            let spec = DiskSpec { exchange: disk.exchange, ordered: disk.ordered, ..DiskSpec::at(mount) };
+            builder = builder.disk(spec);
+        }
+        let mut lists = Vec::new();
+        for (index, volume) in self.volumes.iter().enumerate() {
+            // The parent exists in any case.
+            builder = builder.tree(self.live(index).with_file_name("neighbour"), &[("n", "not ours")]);
+            let (old, new) = (format!("original {index}"), format!("restored {index}"));
+            match volume.live {
+                Live::Full => builder = builder.tree(self.live(index), &[("data", &old), ("dir/only-old", &old)]),
+                Live::Empty => builder = builder.tree(self.live(index), &[]),
+                Live::Missing => {}
+            }
+            lists.push(if volume.absent { None } else { Some(new) });
+        }
+        for (index, app) in self.apps.iter().enumerate() {
+            builder = builder.container(self.container(index, app));
+        }
+        let files: Vec<Vec<(&str, &str)>> = (lists.iter())
+            .map(|text| text.as_deref().map_or(Vec::new(), |text| vec![("data", text), ("new", text)]))
+            .collect();
+        let (builder, archive) = builder.archive(&self.manifest(), &files);
+        let world = builder.workload(self.workload()).build();
+        let as_tree = |list: &Vec<(&str, &str)>| list.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        let volumes = (files.iter().enumerate())
+            .map(|(i, list)| SceneVolume {
+                live: self.live(i),
+                original: world.tree(&self.live(i)).filter(|_| self.volumes[i].live != Live::Missing),
+                restored: as_tree(list),
+            })
+            .collect();
+        Scene {
+            spec: self.clone(),
+            world,
+            workload: self.workload(),
+            snapshot: Snapshot { archive, verified_at: None },
+            options: Options {
+                health_timeout: self.sick.then(|| std::time::Duration::from_secs(5)),
+                redeploy: self.redeploy,
+                safety_snapshot: self.safety,
+                ..Options::default()
+            },
+            volumes,
+        }
+    }
+
+    fn container(&self, index: usize, app: &AppSpec) -> ContainerSpec {
+        let bare = ContainerSpec::named(format!("app{index}"));
+        let bound = (0..self.volumes.len()).fold(bare, |spec, v| spec.bind(self.target(v), self.live(v)));
+        let project = if app.member { "app" } else { "other" };
+        ContainerSpec {
+            policy: RestartPolicy { name: app.policy.into(), retries_max: 0 },
+            run: app.run,
+            project: Some(project.into()),
+            health: if self.sick { HealthBehaviour::SickWith("new".into()) } else { HealthBehaviour::None },
+            ..bound
+        }
+    }
+
+    fn manifest(&self) -> Manifest {
+        let volume = |(i, v): (usize, &VolumeSpec)| ManifestVolume { target: self.target(i), absent: v.absent };
+        Manifest {
+            format: ARCHIVE_FORMAT,
+            snapshot: SNAPSHOT,
+            workload: WORKLOAD,
+            workload_name: "shop".into(),
+            source: self.workload().source,
+            created_at: Timestamp::UNIX_EPOCH,
+            mode: Mode::Stop,
+            origin: Origin::Manual,
+            note: None,
+            images: Vec::new(),
+            volumes: self.volumes.iter().enumerate().map(volume).collect(),
+        }
+    }
+
+    fn target(&self, index: usize) -> String {
+        format!("/v{index}")
+    }
+
+    fn workload(&self) -> Workload {
+        let members = self.apps.iter().any(|app| app.member);
+        let declared = |i| DeclaredVolume { target: self.target(i), path: self.live(i) };
+        Workload {
+            id: WORKLOAD,
+            name: "shop".into(),
+            source: if members { Source::Image } else { Source::Directories },
+            selector: Selector { compose_project: members.then(|| "app".into()), ..Selector::default() },
+            volumes: if members { Vec::new() } else { (0..self.volumes.len()).map(declared).collect() },
+            created_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+}
+
+/// The small worlds that are explored exhaustively, roughly from the smallest on.
+#[must_use]
+pub fn small() -> Vec<SceneSpec> {
+    let full = |disk| VolumeSpec { disk, live: Live::Full, absent: false };
+    let ordered = VolumeDisk { exchange: true, ordered: true };
+    let unordered = VolumeDisk { exchange: true, ordered: false };
+    let no_exchange = VolumeDisk { exchange: false, ordered: true };
+    let plain = SceneSpec::plain;
+    let stopped = AppSpec { policy: "unless-stopped", run: RunState::Stopped, member: true };
+    let outside = AppSpec { policy: "always", run: RunState::Stopped, member: false };
+    vec![
+        plain("one directory"),
+        SceneSpec { state_with_volumes: true, ..plain("one directory beside its journal") },
+        SceneSpec { disks: vec![no_exchange], ..plain("one directory, two renames") },
+        SceneSpec {
+            volumes: vec![VolumeSpec { disk: 0, live: Live::Missing, absent: false }],
+            ..plain("nothing there")
+        },
+        SceneSpec {
+            volumes: vec![VolumeSpec { disk: 0, live: Live::Empty, absent: false }],
+            ..plain("an empty directory")
+        },
+        SceneSpec {
+            volumes: vec![VolumeSpec { disk: 0, live: Live::Full, absent: true }],
+            ..plain("nothing in the snapshot")
+        },
+        SceneSpec { safety: false, ..plain("no safety snapshot") },
+        plain("an app").with_app(),
+        SceneSpec { redeploy: Redeploy::Restart, state_with_volumes: true, ..plain("an app, restarted").with_app() },
+        SceneSpec { disks: vec![no_exchange], ..plain("an app, two renames").with_app() },
+        SceneSpec {
+            volumes: vec![VolumeSpec { disk: 0, live: Live::Missing, absent: false }, full(0)],
+            ..plain("an app, one of two missing").with_app()
+        },
+        SceneSpec { sick: true, ..plain("an app that is sick on the restored data").with_app() },
+        SceneSpec {
+            apps: vec![AppSpec { policy: "no", run: RunState::Paused, member: true }, stopped, outside],
+            ..plain("a frozen app, a stopped one, and one outside")
+        },
+        SceneSpec { disks: vec![unordered], volumes: vec![full(0), full(0)], ..plain("two on a disk without order") },
+        SceneSpec {
+            disks: vec![ordered, unordered],
+            volumes: vec![full(0), full(1)],
+            state_with_volumes: true,
+            ..plain("two on two disks, an app").with_app()
+        },
+        SceneSpec {
+            disks: vec![ordered, no_exchange, unordered],
+            volumes: vec![full(0), full(1), full(2)],
+            ..plain("three on three disks")
+        },
+    ]
+}

@@ -1,0 +1,71 @@
+//! The filesystem port's promises, kept by the simulator: what crash tests rely on is what a disk does.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use volsnap_core::{model::WorkloadId, ports::Filesystem};
+use volsnap_sim::{DiskSpec, Machine, WorldBuilder};
+use volsnap_tests::{
+    contracts::filesystem::{Harness, Tree},
+    filesystem_contract,
+};
+
+filesystem_contract!(Simulated::new());
+
+struct Simulated {
+    machine: Machine,
+}
+
+impl Simulated {
+    fn new() -> Self {
+        let world = WorldBuilder::new(DiskSpec::at("/"), "/state").disk(DiskSpec::at("/data")).build();
+        Simulated { machine: Machine::start(world) }
+    }
+}
+
+impl Harness for Simulated {
+    fn filesystem(&self) -> Arc<dyn Filesystem> {
+        Arc::new(self.machine.filesystem())
+    }
+
+    fn second_process(&self) -> Arc<dyn Filesystem> {
+        Arc::new(self.machine.filesystem())
+    }
+
+    fn data(&self) -> PathBuf {
+        "/data".into()
+    }
+
+    fn put(&self, dir: &Path, tree: &Tree) {
+        let mut world = self.machine.world();
+        world.put_dir(dir);
+        for (name, bytes) in tree {
+            let path = dir.join(name);
+            world.put_dir(path.parent().unwrap());
+            world.put_file(&path, bytes);
+        }
+    }
+
+    fn put_file(&self, path: &Path, bytes: &[u8]) {
+        self.machine.world().put_file(path, bytes);
+    }
+
+    fn remove_dir(&self, dir: &Path) {
+        let removed = self.machine.run(self.machine.filesystem().remove_empty(dir));
+        removed.done().unwrap().unwrap();
+    }
+
+    fn get(&self, dir: &Path) -> Option<Tree> {
+        let tree = self.machine.world().tree(dir)?;
+        Some(tree.into_iter().filter(|(name, _)| !name.ends_with('/')).collect())
+    }
+
+    fn drafts(&self, workload: WorkloadId) -> usize {
+        let dir = Path::new("/state/snapshots").join(workload.to_string());
+        self.machine.world().names(&dir).iter().filter(|name| name.ends_with(".draft")).count()
+    }
+}
