@@ -447,3 +447,31 @@ fn restart_instead_of_recreate_prepares_nothing() {
     world.perform(&state, &Step::Stage { volume: 0 }, 1);
     assert!(matches!(next(&state, &world.look(&state)), Move::Record(Entry::Pinned { .. })));
 }
+
+#[test]
+fn a_container_that_runs_under_a_name_of_ours_is_stopped_before_it_is_removed() {
+    let (mut state, mut world) = committed(&[Method::Exchange]);
+    while !state.closed {
+        let mut facts = world.look(&state);
+        let settled = state.captured.is_some() && world.volumes.iter().all(|v| !v.private);
+        if settled {
+            let mut stray = facts.containers[0].clone();
+            stray.container.name = passing_name("app", state.plan.restore);
+            stray.container.id = ContainerId("stray".into());
+            facts.containers.push(stray);
+            let stop = Step::Stop { containers: vec![ContainerId("stray".into())] };
+            return assert_eq!(next(&state, &facts), Move::Perform(stop));
+        }
+        match next(&state, &facts) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(step) => {
+                world.perform(&state, &step, usize::MAX);
+                if step == Step::Redeploy {
+                    state = recorded(&state, Entry::Redeployed { problem: None });
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the restore closed without a look at the containers");
+}

@@ -245,6 +245,15 @@ fn the_same_directory_twice_is_refused_also_through_an_alias() {
 }
 
 #[test]
+fn directories_of_cloned_disks_are_not_taken_for_one() {
+    accepted(|s| {
+        let mut twin = location("/mnt/clone/www", 32, &[20, 2]);
+        twin.filesystem = filesystem("clone");
+        *at(s, "/db") = twin;
+    });
+}
+
+#[test]
 fn nested_volumes_are_refused_also_through_an_alias_and_also_when_only_one_is_chosen() {
     refused(|s| *at(s, "/db") = location("/srv/shop/www/db", 31, &[32, 20, 2]), "lie one in the other");
     refused(|s| *at(s, "/db") = location("/alias/db", 31, &[32, 2]), "lie one in the other");

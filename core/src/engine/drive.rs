@@ -80,7 +80,7 @@ impl Engine {
                 self.tell(&event).await;
                 Ok(report)
             }
-            End::Finished => self.finish(state, kind, notes).await,
+            End::Finished => self.finish(state, kind, notes).await.map_err(|error| left_open(state, error)),
         }
     }
 

@@ -181,6 +181,13 @@ impl Facts {
         self.containers.iter().any(|s| self.is_ours(state, s))
     }
 
+    /// Those of them that run.
+    #[must_use]
+    pub fn active_leftovers(&self, state: &State) -> Vec<ContainerId> {
+        let runs = |s: &&Seen| self.is_ours(state, s) && s.container.run.is_active();
+        self.containers.iter().filter(runs).map(|s| s.container.id.clone()).collect()
+    }
+
     /// Whether a container stands under a name that this restore gave.
     #[must_use]
     pub fn is_ours(&self, state: &State, seen: &Seen) -> bool {

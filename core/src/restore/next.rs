@@ -165,6 +165,12 @@ fn close(state: &State, facts: &Facts) -> Move {
             (_, true, true) | (_, false, _) => return Move::Perform(Step::Discard { volume }),
         }
     }
+    // One that was started under a name of ours would be a second writer beside the app, and is not removed while it
+    // runs.
+    let running = facts.active_leftovers(state);
+    if !running.is_empty() {
+        return Move::Perform(Step::Stop { containers: running });
+    }
     if facts.has_leftovers(state) {
         return Move::Perform(Step::DiscardContainers);
     }

@@ -308,7 +308,9 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
 /// Whether `a` lies below `b`, by path or through an alias (a bind mount shows one directory under two paths).
 fn is_within(a: &Location, b: &Location) -> bool {
     let by_path = a.real != b.real && a.real.starts_with(&b.real);
-    by_path || b.occupant.identity().is_some_and(|id| id.birth_ns.is_some() && a.ancestors.contains(&id))
+    let aliased = |id: Identity| id.birth_ns.is_some() && a.ancestors.contains(&id);
+    // Identities are of one filesystem: cloned disks have equal ones.
+    by_path || a.filesystem.id == b.filesystem.id && b.occupant.identity().is_some_and(aliased)
 }
 
 /// Two live directories that are one, or one in another: a rename of one would move the other.
@@ -321,7 +323,7 @@ fn refuse_overlap(s: &Situation, plan: &mut Plan) {
     let mut refusals = Vec::new();
     let same = |a: &Location, b: &Location| {
         let id = |l: &Location| l.occupant.identity().filter(|id: &Identity| id.birth_ns.is_some());
-        a.real == b.real || (id(a).is_some() && id(a) == id(b))
+        a.real == b.real || a.filesystem.id == b.filesystem.id && id(a).is_some() && id(a) == id(b)
     };
     for (i, (target, a)) in places.iter().enumerate() {
         for (other, b) in &places[i + 1..] {
