@@ -1,6 +1,6 @@
 //! What every implementation of the containers port must do.
 //!
-//! Each case makes its own containers through a [`Harness`] and promises one thing; [`containers_contract!`] runs all
+//! Each case makes its own containers through a [`Harness`] and promises one thing; `containers_contract!` runs all
 //! of them, so that no implementation can leave one out.
 
 mod bring_back;
