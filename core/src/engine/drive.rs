@@ -17,20 +17,10 @@ use crate::{
         journal::Safety,
         judge::{Failure, Verdict, judge, judge_survey},
         next::abort,
+        report::Notes,
         state::Direction,
     },
 };
-
-/// What a drive notices besides what the journal holds.
-#[derive(Debug, Default)]
-pub(super) struct Notes {
-    /// Time inside engine calls while the app was down.
-    pub engine: Duration,
-    /// What the report should mention.
-    pub warnings: Vec<String>,
-    /// Whether another process began the restore.
-    pub recovered: bool,
-}
 
 /// How the loop ended.
 enum End {
@@ -75,7 +65,7 @@ impl Engine {
         let kind = if notes.recovered { EventKind::Recovered } else { EventKind::RestoreEnded };
         match end {
             End::Attention(anomaly) => {
-                let report = Report::of(state, Some(&anomaly), notes.engine, notes.recovered, &notes.warnings);
+                let report = Report::of(state, Some(&anomaly), &notes);
                 let event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
                 self.tell(&event).await;
                 Ok(report)
@@ -131,6 +121,9 @@ impl Engine {
         tracing::debug!(restore = %state.plan.restore, step = step.name(), "perform");
         watch.progress(&Progress::begin(phase(step)));
         self.note_intruders(state, facts, step, notes);
+        if matches!(step, Step::Stop { .. } | Step::Switch { .. }) && notes.down_since.is_none() {
+            notes.down_since = Some(self.ports.clock.now());
+        }
         let began = self.ports.clock.monotonic();
         let watch = match state.direction() {
             Direction::Undecided => watch.clone(),
@@ -186,7 +179,7 @@ impl Engine {
         if state.captured == Some(Safety::Taken) {
             notes.warnings.extend(self.catalogue_safety(state).await);
         }
-        let mut report = Report::of(state, None, notes.engine, notes.recovered, &notes.warnings);
+        let mut report = Report::of(state, None, &notes);
         let mut event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
         event.id = state.plan.restore.0; // one event for one restore, also if it is recorded twice
         report.warnings.extend(self.tell(&event).await);
@@ -224,7 +217,7 @@ impl Engine {
 
 /// Adds to the engine's share of the downtime, if the app is down.
 fn charge(state: &State, engine: Duration, notes: &mut Notes) {
-    if state.pinned.is_some() && state.redeployed.is_none() && state.plan.has_containers() {
+    if notes.down_since.is_some() && state.redeployed.is_none() {
         notes.engine += engine;
     }
 }

@@ -1,16 +1,22 @@
 //! Recovery: replay each open journal and drive on. Needs no catalog.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Engine, drive::Notes};
+use super::Engine;
 use crate::{
     error::{Code, Error, Result},
     model::{Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
     ports::{EventKind, Phase, Progress, Quiet, Watch},
-    restore::{Anomaly, Body, Journal, Report, State, journal::Quiesced, judge, report::Outcome, state::Direction},
+    restore::{
+        Anomaly, Body, Journal, Report, State,
+        journal::Quiesced,
+        judge,
+        report::{Notes, Outcome},
+        state::Direction,
+    },
 };
 
 /// What a recovery did for one workload.
@@ -133,7 +139,7 @@ impl Engine {
                 }
                 let notes = Notes { recovered: true, ..Notes::default() };
                 if let Some(anomaly) = self.other_host(&state.plan.host) {
-                    let report = Report::of(&state, Some(&anomaly), Duration::ZERO, true, &[]);
+                    let report = Report::of(&state, Some(&anomaly), &notes);
                     return Ok(Some(RecoveredItem::Restore(Box::new(report))));
                 }
                 if let Some(entry) = judge::interrupted(&state) {

@@ -2,15 +2,12 @@
 
 use serde_json::json;
 
-use super::{
-    Engine,
-    drive::{Notes, word},
-};
+use super::{Engine, drive::word};
 use crate::{
     error::{Code, Error, Result},
     model::{Snapshot, Workload},
     ports::{EventKind, Phase, Progress, Watch},
-    restore::{Options, Outcome, Plan, Report, State},
+    restore::{Options, Outcome, Plan, Report, State, report::Notes},
 };
 
 /// What to restore, and how.

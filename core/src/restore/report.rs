@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -53,6 +54,19 @@ pub struct Cause {
     pub hint: Option<String>,
 }
 
+/// What the process that ends a restore noticed, besides what the journal holds.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// When the first container was stopped or the first name changed; `None` if an earlier process did that.
+    pub down_since: Option<Timestamp>,
+    /// Time inside engine calls since then, until the app was back.
+    pub engine: Duration,
+    /// What the report should mention.
+    pub warnings: Vec<String>,
+    /// Whether another process began the restore.
+    pub recovered: bool,
+}
+
 /// The report of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -72,7 +86,8 @@ pub struct Report {
     pub volumes: Vec<ReportedVolume>,
     /// The snapshot that brings the replaced data back.
     pub safety_snapshot: Option<SnapshotId>,
-    /// How long the app was down, in milliseconds; for plain directories, from the decision to the last rename.
+    /// From the first stop of a container until the app was back, in milliseconds; for plain directories, from the
+    /// first rename until all of them were durable. A recovery counts from the journal's entries.
     pub downtime_ms: u64,
     /// The same in microseconds.
     pub downtime_us: u64,
@@ -91,9 +106,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report of a state. `anomaly` says why a restore stopped short, `extra` what the driver noticed.
+    /// The report of a state. `anomaly` says why a restore stopped short.
     #[must_use]
-    pub fn of(state: &State, anomaly: Option<&Anomaly>, engine: Duration, recovered: bool, extra: &[String]) -> Self {
+    pub fn of(state: &State, anomaly: Option<&Anomaly>, notes: &Notes) -> Self {
         let plan = &state.plan;
         let outcome = match (anomaly, state.direction(), &state.committed) {
             (Some(_), _, _) => Outcome::NeedsAttention,
@@ -102,7 +117,7 @@ impl Report {
             (None, Direction::Back | Direction::Undecided, _) => Outcome::Aborted,
         };
         let mut warnings = plan.warnings.clone();
-        warnings.extend(extra.iter().cloned());
+        warnings.extend(notes.warnings.iter().cloned());
         if let Some(Some(problem)) = &state.redeployed {
             warnings.push(format!("the app did not come back: {problem}"));
         }
@@ -113,7 +128,7 @@ impl Report {
                 places.join(", ")
             ));
         }
-        let (downtime, stage, total) = times(state);
+        let (downtime, stage, total) = times(state, notes.down_since);
         Report {
             restore_id: plan.restore,
             workload: plan.workload.name.clone(),
@@ -134,12 +149,12 @@ impl Report {
             safety_snapshot: (state.captured == Some(Safety::Taken)).then_some(plan.safety),
             downtime_ms: millis(downtime),
             downtime_us: micros(downtime),
-            engine_ms: millis(engine),
-            engine_us: micros(engine),
+            engine_ms: millis(notes.engine),
+            engine_us: micros(notes.engine),
             stage_ms: millis(stage),
             total_ms: millis(total),
             warnings,
-            recovered,
+            recovered: notes.recovered,
         }
     }
 
@@ -178,7 +193,7 @@ fn micros(duration: Duration) -> u64 {
 }
 
 /// Downtime, staging and total, from the times of the records.
-fn times(state: &State) -> (Duration, Duration, Duration) {
+fn times(state: &State, down_since: Option<Timestamp>) -> (Duration, Duration, Duration) {
     let span = |from, to| match (from, to) {
         (Some(from), Some(to)) => between(from, to),
         (None, _) | (_, None) => Duration::ZERO,
@@ -192,8 +207,8 @@ fn times(state: &State) -> (Duration, Duration, Duration) {
         state.records.iter().rev().find(|r| matches!(r.entry, Entry::Switched | Entry::Reverted)).map(|r| r.at);
     let has_app = state.pinned.as_ref().is_some_and(|p| p.iter().any(Pinned::was_active));
     let downtime = match has_app {
-        true => span(pinned, up.or(last)),
-        false => span(committed, settled),
+        true => span(down_since.or(pinned), up.or(last)),
+        false => span(down_since.or(committed), settled),
     };
     (downtime, span(first, pinned.or(last)), span(first, last))
 }
