@@ -61,15 +61,17 @@ impl Engine {
             let chosen = targets.is_empty() || targets.contains(&volume.target);
             let located = filesystem.locate(&volume.path).await;
             let mut size = TreeSize::default();
+            let mut mounted = Vec::new();
             if let (true, Ok(location)) = (chosen, &located) {
                 paths.push(location.real.clone());
+                mounted = filesystem.mounted_within(&location.real).await?;
                 if location.occupant.identity().is_some() && options.safety_snapshot {
                     size = filesystem.measure(&location.real).await?;
                 }
             }
             let named = members.iter().flat_map(|c| &c.mounts).any(|m| m.volume.is_some() && m.source == volume.path);
             let location = located.map_err(|e| e.to_string());
-            candidates.insert(volume.target, Candidate { location, named, size });
+            candidates.insert(volume.target, Candidate { location, named, size, mounted });
         }
         let state_dir = filesystem.state_dir();
         let mut protected = vec![Protected {
