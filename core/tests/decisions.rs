@@ -447,3 +447,74 @@ fn restart_instead_of_recreate_prepares_nothing() {
     world.perform(&state, &Step::Stage { volume: 0 }, 1);
     assert!(matches!(next(&state, &world.look(&state)), Move::Record(Entry::Pinned { .. })));
 }
+
+/// A restore that has taken its pins, with what is seen after them.
+fn pinned() -> (State, Facts) {
+    let plan = plan(&[Method::Exchange], true, true);
+    let mut world = World::new(&plan);
+    let mut state = State::opened(plan, Timestamp::UNIX_EPOCH);
+    while state.pinned.is_none() {
+        match next(&state, &world.look(&state)) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+            other => panic!("{other:?}"),
+        }
+    }
+    let facts = world.look(&state);
+    (state, facts)
+}
+
+fn another(facts: &Facts, member: bool) -> Seen {
+    let mut other = facts.containers[0].clone();
+    other.member = member;
+    (other.container.id, other.container.name) = (ContainerId("other".into()), "other".into());
+    other
+}
+
+#[test]
+fn once_the_app_was_touched_no_end_is_called_a_refusal() {
+    let (state, mut facts) = pinned();
+    facts.containers.push(another(&facts, false));
+    let decision = next(&state, &facts);
+    assert!(matches!(decision, Move::Record(Entry::Aborted { code: Code::Aborted, .. })), "{decision:?}");
+}
+
+#[test]
+fn a_member_that_appears_after_the_pins_aborts_the_restore_since_nobody_would_bring_it_back() {
+    let (state, facts) = pinned();
+    for (run, policy, aborts) in [
+        (RunState::Running, "no", true),
+        (RunState::Paused, "no", true),
+        (RunState::Stopped, "always", true),
+        (RunState::Stopped, "no", false),
+    ] {
+        let mut facts = facts.clone();
+        let mut other = another(&facts, true);
+        (other.container.run, other.container.restart_policy.name) = (run, policy.into());
+        facts.containers.push(other);
+        let decision = next(&state, &facts);
+        let aborted = matches!(decision, Move::Record(Entry::Aborted { .. }));
+        assert_eq!(aborted, aborts, "{run:?} {policy}: {decision:?}");
+    }
+}
+
+#[test]
+fn originals_without_a_safety_snapshot_stay_until_the_app_is_up_on_the_restored_data() {
+    for (problem, kept) in [(Some("port is taken".to_string()), true), (None, false)] {
+        let (mut state, mut world) = committed(&[Method::Exchange]);
+        state.plan.options.safety_snapshot = false;
+        while !state.switched {
+            match next(&state, &world.look(&state)) {
+                Move::Record(entry) => state = recorded(&state, entry),
+                Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+                other => panic!("{other:?}"),
+            }
+        }
+        state = recorded(&state, Entry::Redeployed { problem });
+        let decision = next(&state, &world.look(&state));
+        let keeps = matches!(decision, Move::Record(Entry::Captured { safety: Safety::Kept { .. } }));
+        assert_eq!(keeps, kept, "{decision:?}");
+        let forgets = matches!(decision, Move::Record(Entry::Captured { safety: Safety::NotWanted }));
+        assert_eq!(forgets, !kept, "{decision:?}");
+    }
+}

@@ -107,7 +107,8 @@ impl Report {
             warnings.push(format!("the app did not come back: {problem}"));
         }
         if let Some(Safety::Kept { reason }) = &state.captured {
-            let places: Vec<String> = (0..plan.volumes.len()).map(|v| plan.private(v).display().to_string()).collect();
+            let kept = (0..plan.volumes.len()).filter(|v| plan.volumes[*v].original.is_some());
+            let places: Vec<String> = kept.map(|v| plan.private(v).display().to_string()).collect();
             warnings.push(format!(
                 "no safety snapshot was taken ({reason}); the originals are kept in {}",
                 places.join(", ")
