@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Engine, RestoreRequest};
 use crate::{
-    error::{EngineErrorKind, Error, Result},
+    error::{EngineError, EngineErrorKind, Error, Result},
     model::{Container, Resolved, RestoreId, Selector, SnapshotId, TreeSize, Workload},
     ports::Containers,
     restore::{
@@ -112,11 +112,15 @@ impl Engine {
 
     /// Every container that mounts one of the paths. For plain directories an engine is asked if it answers, and not
     /// missed if it does not.
-    pub(super) async fn consumers(&self, workload: &Workload, paths: &[std::path::PathBuf]) -> Result<Vec<Container>> {
+    pub(super) async fn consumers(
+        &self,
+        workload: &Workload,
+        paths: &[std::path::PathBuf],
+    ) -> Result<Vec<Container>, EngineError> {
         let Some(containers) = &self.ports.containers else { return Ok(Vec::new()) };
         match containers.mounting(paths).await {
             Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(Vec::new()),
-            other => Ok(other?),
+            other => other,
         }
     }
 
@@ -132,7 +136,7 @@ impl Engine {
     pub(super) async fn members_left(
         containers: &dyn Containers,
         selector: &Selector,
-    ) -> Result<Vec<Container>, crate::error::EngineError> {
+    ) -> Result<Vec<Container>, EngineError> {
         match containers.find(selector).await {
             Err(error) if error.kind == EngineErrorKind::NotFound => {}
             other => return other,
