@@ -216,14 +216,14 @@ impl Engine {
 /// their restart policies can still be seen.
 fn note_strangers(state: &State, facts: &Facts, step: &Step, notes: &mut Notes) {
     let (Step::Fence { containers } | Step::Stop { containers }) = step else { return };
+    let fencing = matches!(step, Step::Fence { .. });
     for container in facts.strangers(state).into_iter().filter(|c| containers.contains(&c.id)) {
-        let (name, policy) = (&container.name, &container.restart_policy);
-        notes.warnings.push(match step {
-            Step::Fence { .. } => format!(
-                "container {name} appeared in the middle of the switch and was kept from starting; set its restart policy to {} again",
-                policy.name
+        let (name, policy) = (&container.name, &container.restart_policy.name);
+        notes.warnings.push(match fencing {
+            true => format!(
+                "container {name} appeared in the middle of the switch; give it back its restart policy, {policy}"
             ),
-            _ => format!(
+            false => format!(
                 "container {name} was started on a volume in the middle of the switch and was stopped; start it again"
             ),
         });
