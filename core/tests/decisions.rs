@@ -518,3 +518,10 @@ fn originals_without_a_safety_snapshot_stay_until_the_app_is_up_on_the_restored_
         assert_eq!(forgets, !kept, "{decision:?}");
     }
 }
+
+#[test]
+fn the_engines_share_of_the_downtime_is_no_more_than_all_of_it() {
+    let (state, _) = committed(&[Method::Exchange]);
+    let report = volsnap_core::restore::Report::of(&state, None, std::time::Duration::from_secs(9), false, &[]);
+    assert!(report.engine_us <= report.downtime_us, "{} of {}", report.engine_us, report.downtime_us);
+}

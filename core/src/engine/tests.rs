@@ -117,6 +117,7 @@ async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
     containers.expect_find().returning(|_| Ok(vec![container()]));
+    containers.expect_mounting().returning(|_| Ok(vec![container()]));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     filesystem.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| Err(broken()));
     containers.expect_unpause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
@@ -142,6 +143,7 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
     containers.expect_find().returning(|_| Ok(vec![container()]));
+    containers.expect_mounting().returning(|_| Ok(vec![container()]));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     let mut draft = MockDraftArchive::new();
     let mut sealing = Sequence::new();
@@ -331,4 +333,36 @@ async fn a_snapshot_that_is_deleted_while_it_is_verified_does_not_come_back_to_t
     let snapshot = Snapshot { archive: archive(vec![]), verified_at: None };
     let error = engine(filesystem, store, None).verify(&snapshot, &quiet()).await.expect_err("it is gone");
     assert_eq!(error.code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_snapshot_names_who_could_write_into_it_from_outside() {
+    let mut filesystem = MockFilesystem::new();
+    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_read_journal().returning(|_| Ok(None));
+    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
+    filesystem.expect_host().return_const("host");
+    filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
+    filesystem.expect_write_journal().returning(|_, _| Ok(()));
+    filesystem.expect_remove_journal().returning(|_| Ok(()));
+    filesystem.expect_draft_archive().returning(|_, _, _| {
+        let mut draft = MockDraftArchive::new();
+        draft.expect_seal().returning(|_| Ok(archive(vec![])));
+        Ok(Box::new(draft))
+    });
+    let mut containers = MockContainers::new();
+    containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_find().returning(|_| Ok(vec![container()]));
+    let named = |name: &str, run| Container { id: ContainerId(name.into()), name: name.into(), run, ..container() };
+    let mounting = vec![container(), named("indexer", RunState::Running), named("asleep", RunState::Stopped)];
+    containers.expect_mounting().returning(move |_| Ok(mounting.clone()));
+    containers.expect_pause().returning(|_| Ok(()));
+    containers.expect_unpause().returning(|_| Ok(()));
+    let mut store = MockStore::new();
+    store.expect_put_snapshot().returning(|_| Ok(()));
+    store.expect_record().returning(|_| Ok(()));
+    let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
+    let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect("a snapshot");
+    assert_eq!(created.warnings.len(), 1, "{:?}", created.warnings);
+    assert!(created.warnings[0].contains("container indexer is not part of shop"), "{:?}", created.warnings);
 }

@@ -115,6 +115,8 @@ impl Report {
             ));
         }
         let (downtime, stage, total) = times(state);
+        // It is also asked while an app that did not run is held stopped, which is no downtime.
+        let engine = engine.min(downtime);
         Report {
             restore_id: plan.restore,
             workload: plan.workload.name.clone(),
