@@ -84,6 +84,7 @@ impl Engine {
         {
             protected.push(Protected { what: "the container engine's own data", location, holds_named_volumes: true });
         }
+        let neighbour = self.neighbour(workload.id, &paths).await?;
         let situation = Situation {
             restore: RestoreId(self.ports.clock.fresh_id()),
             safety: SnapshotId(self.ports.clock.fresh_id()),
@@ -99,7 +100,14 @@ impl Engine {
             protected,
             state_filesystem: filesystem.space(&state_dir).await?,
         };
-        Ok(preflight::plan(&situation))
+        let mut plan = preflight::plan(&situation);
+        plan.refusals.extend(neighbour.map(|name| {
+            Refusal::new(
+                format!("a restore of {name}, which has the same directories, has not ended"),
+                format!("`volsnap recover {name}` finishes it or rolls it back"),
+            )
+        }));
+        Ok(plan)
     }
 
     /// The workload's containers; none for plain directories.

@@ -63,6 +63,13 @@ impl Engine {
         let members = self.members(workload).await?;
         let resolved = workload.resolve(&members);
         let (volumes, sources) = self.sources(workload, &resolved).await?;
+        if let Some(name) = self.neighbour(workload.id, &roots(&sources)).await? {
+            return Err(Error::new(
+                Code::Refused,
+                format!("a restore of {name}, which has the same directories, has not ended"),
+            )
+            .hint(format!("`volsnap recover {name}` finishes it or rolls it back")));
+        }
         let outsiders = self.outsiders(request, &members, &sources).await?;
         let snapshot = SnapshotId(self.ports.clock.fresh_id());
         let manifest = Manifest {
@@ -152,7 +159,7 @@ impl Engine {
         if request.mode == Mode::Live {
             return Ok(Vec::new());
         }
-        let roots: Vec<PathBuf> = sources.iter().filter_map(|s| s.root.clone()).collect();
+        let roots = roots(sources);
         let running =
             self.consumers(&request.workload, &roots).await?.into_iter().filter(|c| c.run == RunState::Running);
         let outside = running.filter(|c| members.iter().all(|m| m.id != c.id));
@@ -204,6 +211,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn roots(sources: &[ArchiveSource]) -> Vec<PathBuf> {
+    sources.iter().filter_map(|s| s.root.clone()).collect()
 }
 
 fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {

@@ -99,6 +99,7 @@ fn unreadable(order: &mut Sequence) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_read_journal().returning(|_| Ok(None));
+    filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().times(1).returning(|_| Ok(()));
     filesystem.expect_host().return_const("host");
     filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
@@ -340,6 +341,7 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_read_journal().returning(|_| Ok(None));
+    filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
     filesystem.expect_host().return_const("host");
     filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
@@ -365,4 +367,26 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect("a snapshot");
     assert_eq!(created.warnings.len(), 1, "{:?}", created.warnings);
     assert!(created.warnings[0].contains("container indexer is not part of shop"), "{:?}", created.warnings);
+}
+
+#[tokio::test]
+async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copied_nor_restored() {
+    let engine = engine(with_journal(&restore(redeployed())), MockStore::new(), None);
+    let other = WorkloadId(Uuid::from_u128(99));
+    for (path, taken) in [("/srv/data", true), ("/srv/data/below", true), ("/srv", true), ("/srv/data2", false)] {
+        let neighbour = engine.neighbour(other, &[path.into()]).await.expect("journals");
+        assert_eq!(neighbour.is_some(), taken, "{path}");
+    }
+    let own = engine.neighbour(workload().id, &["/srv/data".into()]).await.expect("journals");
+    assert_eq!(own, None, "its own is recovered first");
+}
+
+#[tokio::test]
+async fn an_outlook_does_not_promise_an_archive_that_is_taken_already() {
+    let mut entries = redeployed();
+    entries.push(Entry::Captured { safety: Safety::Taken });
+    let mut filesystem = with_journal(&restore(entries));
+    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+    let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
+    assert_eq!(outlooks[0].would, "clean up");
 }
