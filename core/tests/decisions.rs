@@ -525,3 +525,31 @@ fn the_engines_share_of_the_downtime_is_no_more_than_all_of_it() {
     let report = volsnap_core::restore::Report::of(&state, None, std::time::Duration::from_secs(9), false, &[]);
     assert!(report.engine_us <= report.downtime_us, "{} of {}", report.engine_us, report.downtime_us);
 }
+
+#[test]
+fn an_app_that_cannot_be_started_is_not_healthy_where_health_was_asked_for() {
+    use volsnap_core::restore::plan::OnUnhealthy;
+    let (mut state, mut world) = committed(&[Method::Exchange]);
+    while !state.switched {
+        match next(&state, &world.look(&state)) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+            other => panic!("{other:?}"),
+        }
+    }
+    let failure = Failure::Engine(EngineError::new(EngineErrorKind::Failed, "exec: not found"));
+    let timeout = Some(std::time::Duration::from_secs(9));
+    for (health_timeout, on_unhealthy, turned) in
+        [(timeout, OnUnhealthy::Revert, true), (timeout, OnUnhealthy::Keep, false), (None, OnUnhealthy::Revert, false)]
+    {
+        (state.plan.options.health_timeout, state.plan.options.on_unhealthy) = (health_timeout, on_unhealthy);
+        let verdict = judge(&state, &Step::Redeploy, &failure, u32::MAX);
+        let aborted = matches!(verdict, Verdict::Record(Entry::Aborted { .. }));
+        assert_eq!(aborted, turned, "{health_timeout:?} {on_unhealthy:?}: {verdict:?}");
+    }
+    let mut back = recorded(&state, Entry::Aborted { code: Code::Aborted, reason: "a test".into() });
+    back = recorded(&back, Entry::Reverted);
+    back.plan.options.health_timeout = timeout;
+    let verdict = judge(&back, &Step::Redeploy, &failure, u32::MAX);
+    assert!(matches!(verdict, Verdict::Record(Entry::Redeployed { problem: Some(_) })), "{verdict:?}");
+}
