@@ -117,6 +117,10 @@ impl Engine {
         workload: &Workload,
         resolved: &Resolved,
     ) -> Result<(Vec<ManifestVolume>, Vec<ArchiveSource>)> {
+        if resolved.volumes.is_empty() {
+            return Err(Error::new(Code::Refused, format!("workload {} has no volumes at present", workload.name))
+                .hint("none of its containers exists, or none mounts a directory of the host; start the app first"));
+        }
         let mut volumes = Vec::new();
         let mut sources = Vec::new();
         for volume in &resolved.volumes {

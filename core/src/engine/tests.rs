@@ -390,3 +390,19 @@ async fn an_outlook_does_not_promise_an_archive_that_is_taken_already() {
     let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
     assert_eq!(outlooks[0].would, "clean up");
 }
+
+#[tokio::test]
+async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_what_is_missing() {
+    let mut filesystem = MockFilesystem::new();
+    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_read_journal().returning(|_| Ok(None));
+    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
+    let mut containers = MockContainers::new();
+    containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_find().returning(|_| Ok(vec![]));
+    let mut store = MockStore::new();
+    store.expect_record().returning(|_| Ok(()));
+    let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
+    let error = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect_err("no volumes");
+    assert_eq!((error.code, error.message.as_str()), (Code::Refused, "workload shop has no volumes at present"));
+}
