@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Engine, RestoreRequest};
 use crate::{
-    error::{EngineError, EngineErrorKind, Error, Result},
+    error::{EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{Container, Resolved, RestoreId, Selector, SnapshotId, TreeSize, Workload},
     ports::Containers,
     restore::{
@@ -79,10 +79,14 @@ impl Engine {
             location: filesystem.locate(&state_dir).await?,
             holds_named_volumes: false,
         }];
-        if let Some(root) = self.engine_root(workload).await?
-            && let Ok(location) = filesystem.locate(&root).await
-        {
-            protected.push(Protected { what: "the container engine's own data", location, holds_named_volumes: true });
+        if let Some(root) = self.engine_root(workload).await? {
+            let what = "the container engine's own data";
+            match filesystem.locate(&root).await {
+                Ok(location) => protected.push(Protected { what, location, holds_named_volumes: true }),
+                // An engine in a namespace of its own: what it calls its root is not on this host.
+                Err(error) if error.kind == FsErrorKind::NotFound => {}
+                Err(error) => return Err(Error::from(error).context(what)),
+            }
         }
         let neighbour = self.neighbour(workload.id, &paths).await?;
         let situation = Situation {
