@@ -172,7 +172,9 @@ impl Volsnap {
             // there is something to undo.
             recover_first(&engine, &workload, &watch).await?;
             let snapshot = engine.undo_of(&workload).await?;
-            let request = RestoreRequest { options, ..RestoreRequest::of(workload, snapshot) };
+            // What that restore replaced may be some of the volumes: the others were not touched, so they stay.
+            let targets = snapshot.volumes().map(|(_, volume, _)| volume.target.clone()).collect();
+            let request = RestoreRequest { targets, options, ..RestoreRequest::of(workload, snapshot) };
             engine.restore(&request, &watch).await
         })
     }

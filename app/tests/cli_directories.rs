@@ -53,6 +53,17 @@ fn a_restore_brings_back_every_byte_and_an_undo_every_byte_that_it_replaced() {
 }
 
 #[test]
+fn an_undo_of_a_restore_of_some_volumes_brings_back_those_and_leaves_the_others() {
+    let (world, id) = World::damaged();
+    let damaged = world.trees();
+    world.json(&["restore", "app", &id, "--volume", "/data", "--yes"]);
+    assert_ne!(world.trees(), damaged);
+    let undone = world.json(&["undo", "app"]);
+    assert_eq!(undone["volumes"].as_array().unwrap().len(), 1, "{undone}");
+    assert_eq!(world.trees(), damaged);
+}
+
+#[test]
 fn a_snapshot_is_shown_as_the_contract_says() {
     let world = World::registered();
     let taken = world.json(&["create", "app", "--mode", "live", "--note", "hello"]);

@@ -92,6 +92,20 @@ fn a_command_that_writes_recovers_first_and_says_so() {
 }
 
 #[test]
+fn directories_of_an_interrupted_restore_are_left_alone_by_another_workload() {
+    let (world, id) = large();
+    world.ok(&["workload", "add", "twin", "--volume", &world.declare("/data", "data")]);
+    let twins = world.json(&["create", "twin"])["id"].as_str().unwrap().to_string();
+    world.kill_a_restore(&id);
+    for args in [&["create", "twin"][..], &["restore", "twin", &twins, "--yes"]] {
+        let message = world.fails("refused", 3, args);
+        assert!(message.contains("a restore of app"), "{message}");
+    }
+    world.json(&["recover", "app"]);
+    world.json(&["restore", "twin", &twins, "--yes"]);
+}
+
+#[test]
 fn a_damaged_catalog_is_corrupt_and_recovery_works_without_it() {
     let (world, id) = large();
     let before = world.trees();

@@ -100,6 +100,7 @@ fn situation() -> Situation {
         location: Ok(location(path, inode, &[20, 2])),
         named: false,
         size: TreeSize { bytes: 100, bytes_allocated: 4096, entries: 3 },
+        mounted: vec![],
     };
     Situation {
         restore: RestoreId(Uuid::from_u128(3)),
@@ -185,6 +186,7 @@ fn a_volume_that_the_snapshot_has_not_is_named_and_needs_a_choice() {
             location: Ok(location("/srv/shop/new", 33, &[20, 2])),
             named: false,
             size: TreeSize::default(),
+            mounted: vec![],
         };
         s.candidates.insert("/new".into(), candidate);
     };
@@ -194,6 +196,14 @@ fn a_volume_that_the_snapshot_has_not_is_named_and_needs_a_choice() {
         s.targets = vec!["/db".into()];
     });
     assert_eq!(plan.volumes.len(), 1);
+}
+
+#[test]
+fn a_volume_with_another_filesystem_in_it_is_refused() {
+    refused(
+        |s| s.candidates.get_mut("/db").unwrap().mounted.push("/srv/shop/db/archive".into()),
+        "another filesystem is mounted in volume /db, at /srv/shop/db/archive",
+    );
 }
 
 #[test]

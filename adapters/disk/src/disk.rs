@@ -102,6 +102,10 @@ impl Filesystem for Disk {
         self.run(FsOp::Look, root, tree::measure).await
     }
 
+    async fn mounted_within(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+        self.run(FsOp::Look, dir, locate::mounted_within).await
+    }
+
     async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError> {
         let Some(first) = dirs.first() else { return Ok(()) };
         let dirs = dirs.to_vec();

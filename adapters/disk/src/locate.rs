@@ -54,6 +54,15 @@ pub(crate) fn locate(path: &Path) -> Result<Location, FsError> {
     })
 }
 
+/// Mount points below a directory, in order. `dir` is a path without links, as the mount table has them.
+pub(crate) fn mounted_within(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+    let points = mounts()?.into_iter().map(|mount| mount.point);
+    let mut within: Vec<PathBuf> = points.filter(|point| point != dir && point.starts_with(dir)).collect();
+    within.sort();
+    within.dedup();
+    Ok(within)
+}
+
 /// The filesystem of an existing directory, and its space.
 pub(crate) fn space(dir: &Path) -> Result<(FilesystemInfo, Space), FsError> {
     let real = fs::canonicalize(dir).map_err(|error| io_error(FsOp::Look, dir, &error))?;
@@ -219,6 +228,15 @@ mod tests {
         fs::write(dir.path().join("file"), "x").unwrap();
         assert_eq!(locate(&dir.path().join("file")).unwrap().occupant, Occupant::NotADirectory);
         assert_eq!(locate(&dir.path().join("file/live")).unwrap_err().kind, FsErrorKind::Io);
+    }
+
+    #[test]
+    fn mounts_below_a_directory_are_found_and_its_own_is_not_one_of_them() {
+        let below = mounted_within(Path::new("/")).unwrap();
+        assert!(below.contains(&PathBuf::from("/proc")) && !below.contains(&PathBuf::from("/")), "{below:?}");
+        let below_proc = mounted_within(Path::new("/proc")).unwrap();
+        assert!(below_proc.iter().all(|point| point != Path::new("/proc")), "{below_proc:?}");
+        assert_eq!(mounted_within(Path::new("/pro")).unwrap(), Vec::<PathBuf>::new(), "only whole components count");
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Engine {
     ) -> Result<Option<End>> {
         tracing::debug!(restore = %state.plan.restore, step = step.name(), "perform");
         watch.progress(&Progress::begin(phase(step)));
-        self.note_intruders(state, facts, step, notes);
+        note_strangers(state, facts, step, notes);
         if matches!(step, Step::Stop { .. } | Step::Switch { .. }) && notes.down_since.is_none() {
             notes.down_since = Some(self.ports.clock.now());
         }
@@ -177,7 +177,7 @@ impl Engine {
     /// again by the recovery that finds the closed journal.
     async fn finish(&self, state: &State, kind: EventKind, mut notes: Notes) -> Result<Report> {
         if state.captured == Some(Safety::Taken) {
-            notes.warnings.extend(self.catalogue_safety(state).await);
+            self.catalogue_safety(state, &mut notes.warnings).await;
         }
         let mut report = Report::of(state, None, &notes);
         let mut event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
@@ -193,25 +193,39 @@ impl Engine {
         Ok(report)
     }
 
-    async fn catalogue_safety(&self, state: &State) -> Option<String> {
+    async fn catalogue_safety(&self, state: &State, warnings: &mut Vec<String>) {
         let plan = &state.plan;
         let archive = match self.ports.filesystem.read_archive(plan.workload.id, plan.safety).await {
             Ok(archive) => archive,
-            Err(error) => return Some(format!("the safety snapshot is not in the catalog: {error}")),
+            Err(error) => return warnings.push(format!("the safety snapshot is not in the catalog: {error}")),
         };
-        let put = self.ports.store.put_snapshot(&Snapshot { archive, verified_at: None }).await;
-        put.err().map(|error| format!("the safety snapshot {} is not in the catalog: {error}", plan.safety))
-    }
-
-    fn note_intruders(&self, state: &State, facts: &Facts, step: &Step, notes: &mut Notes) {
-        if matches!(step, Step::Stop { .. }) && state.direction() != Direction::Undecided {
-            for container in facts.intruders() {
-                notes.warnings.push(format!(
-                    "container {} was started on a volume in the middle of the switch and was stopped; start it again",
-                    container.name
-                ));
-            }
+        let snapshot = Snapshot { archive, verified_at: None };
+        // Somebody held on to the originals when they were set aside: what they wrote since may be in no copy.
+        for (_, volume, totals) in snapshot.volumes() {
+            let changed = |path| format!("safety snapshot, volume {}: {path} changed while it was read", volume.target);
+            warnings.extend(totals.unsteady.iter().map(changed));
         }
+        if let Err(error) = self.ports.store.put_snapshot(&snapshot).await {
+            warnings.push(format!("the safety snapshot {} is not in the catalog: {error}", plan.safety));
+        }
+    }
+}
+
+/// Tells of containers that nobody will bring back, since they came after the pins were taken. The fence is where
+/// their restart policies can still be seen.
+fn note_strangers(state: &State, facts: &Facts, step: &Step, notes: &mut Notes) {
+    let (Step::Fence { containers } | Step::Stop { containers }) = step else { return };
+    let fencing = matches!(step, Step::Fence { .. });
+    for container in facts.strangers(state).into_iter().filter(|c| containers.contains(&c.id)) {
+        let (name, policy) = (&container.name, &container.restart_policy.name);
+        notes.warnings.push(match fencing {
+            true => format!(
+                "container {name} appeared in the middle of the switch; give it back its restart policy, {policy}"
+            ),
+            false => format!(
+                "container {name} was started on a volume in the middle of the switch and was stopped; start it again"
+            ),
+        });
     }
 }
 

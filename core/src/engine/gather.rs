@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Engine, RestoreRequest};
 use crate::{
-    error::{EngineErrorKind, Error, Result},
+    error::{EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{Container, Resolved, RestoreId, Selector, SnapshotId, TreeSize, Workload},
     ports::Containers,
     restore::{
@@ -61,15 +61,17 @@ impl Engine {
             let chosen = targets.is_empty() || targets.contains(&volume.target);
             let located = filesystem.locate(&volume.path).await;
             let mut size = TreeSize::default();
+            let mut mounted = Vec::new();
             if let (true, Ok(location)) = (chosen, &located) {
                 paths.push(location.real.clone());
+                mounted = filesystem.mounted_within(&location.real).await?;
                 if location.occupant.identity().is_some() && options.safety_snapshot {
                     size = filesystem.measure(&location.real).await?;
                 }
             }
             let named = members.iter().flat_map(|c| &c.mounts).any(|m| m.volume.is_some() && m.source == volume.path);
             let location = located.map_err(|e| e.to_string());
-            candidates.insert(volume.target, Candidate { location, named, size });
+            candidates.insert(volume.target, Candidate { location, named, size, mounted });
         }
         let state_dir = filesystem.state_dir();
         let mut protected = vec![Protected {
@@ -77,11 +79,16 @@ impl Engine {
             location: filesystem.locate(&state_dir).await?,
             holds_named_volumes: false,
         }];
-        if let Some(root) = self.engine_root(workload).await?
-            && let Ok(location) = filesystem.locate(&root).await
-        {
-            protected.push(Protected { what: "the container engine's own data", location, holds_named_volumes: true });
+        if let Some(root) = self.engine_root(workload).await? {
+            let what = "the container engine's own data";
+            match filesystem.locate(&root).await {
+                Ok(location) => protected.push(Protected { what, location, holds_named_volumes: true }),
+                // An engine in a namespace of its own: what it calls its root is not on this host.
+                Err(error) if error.kind == FsErrorKind::NotFound => {}
+                Err(error) => return Err(Error::from(error).context(what)),
+            }
         }
+        let neighbour = self.neighbour(workload.id, &paths).await?;
         let situation = Situation {
             restore: RestoreId(self.ports.clock.fresh_id()),
             safety: SnapshotId(self.ports.clock.fresh_id()),
@@ -97,7 +104,14 @@ impl Engine {
             protected,
             state_filesystem: filesystem.space(&state_dir).await?,
         };
-        Ok(preflight::plan(&situation))
+        let mut plan = preflight::plan(&situation);
+        plan.refusals.extend(neighbour.map(|name| {
+            Refusal::new(
+                format!("a restore of {name}, which has the same directories, has not ended"),
+                format!("`volsnap recover {name}` finishes it or rolls it back"),
+            )
+        }));
+        Ok(plan)
     }
 
     /// The workload's containers; none for plain directories.
@@ -110,11 +124,15 @@ impl Engine {
 
     /// Every container that mounts one of the paths. For plain directories an engine is asked if it answers, and not
     /// missed if it does not.
-    pub(super) async fn consumers(&self, workload: &Workload, paths: &[std::path::PathBuf]) -> Result<Vec<Container>> {
+    pub(super) async fn consumers(
+        &self,
+        workload: &Workload,
+        paths: &[std::path::PathBuf],
+    ) -> Result<Vec<Container>, EngineError> {
         let Some(containers) = &self.ports.containers else { return Ok(Vec::new()) };
         match containers.mounting(paths).await {
             Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(Vec::new()),
-            other => Ok(other?),
+            other => other,
         }
     }
 
@@ -130,7 +148,7 @@ impl Engine {
     pub(super) async fn members_left(
         containers: &dyn Containers,
         selector: &Selector,
-    ) -> Result<Vec<Container>, crate::error::EngineError> {
+    ) -> Result<Vec<Container>, EngineError> {
         match containers.find(selector).await {
             Err(error) if error.kind == EngineErrorKind::NotFound => {}
             other => return other,

@@ -1,6 +1,6 @@
 //! Recovery: replay each open journal and drive on. Needs no catalog.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 use serde_json::json;
@@ -195,6 +195,23 @@ impl Engine {
         Ok(())
     }
 
+    /// Another workload whose open journal speaks of one of these directories, or of one above or below: to restore or
+    /// copy them now would take its half-done work for data.
+    pub(super) async fn neighbour(&self, id: WorkloadId, paths: &[PathBuf]) -> Result<Option<String>> {
+        for other in self.ports.filesystem.journals().await?.into_iter().filter(|other| *other != id) {
+            let Some(bytes) = self.ports.filesystem.read_journal(other).await? else { continue };
+            // One that cannot be read names no directories; its own workload is blocked and told.
+            let Ok(Body::Restore(records)) = Journal::decode(&bytes).map(|journal| journal.body) else { continue };
+            let Ok(state) = State::replay(&records) else { continue };
+            let lives = state.plan.live_paths();
+            let touch = |a: &PathBuf| lives.iter().any(|b| a.starts_with(b) || b.starts_with(a));
+            if !state.closed && paths.iter().any(touch) {
+                return Ok(Some(state.plan.workload.name));
+            }
+        }
+        Ok(None)
+    }
+
     /// What is open, and what recovery would do. Touches nothing.
     pub async fn outlook(&self, workload: Option<WorkloadId>) -> Result<Vec<Outlook>> {
         let mut outlooks = Vec::new();
@@ -271,6 +288,7 @@ impl Engine {
 fn would(state: &State) -> &'static str {
     match (state.direction(), state.is_settled(), &state.redeployed, state.closed) {
         (_, _, _, true) => "remove the journal: everything else is done",
+        _ if state.captured.is_some() => "clean up",
         (Direction::Undecided, ..) => "roll back: remove what was staged, and bring the app back if it was stopped",
         (Direction::Forward, false, ..) => "roll forward: put the restored data in place and bring the app back",
         (Direction::Forward, true, None, _) => "bring the app back on the restored data, then archive the originals",

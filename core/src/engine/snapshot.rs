@@ -1,13 +1,15 @@
 //! Taking a snapshot: quiet the app, read its volumes, wake it, make the archive durable.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use super::{Engine, act::images};
 use crate::{
     error::{Code, Error, Result},
     model::{
-        ARCHIVE_FORMAT, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved, RunState, Snapshot,
-        SnapshotId, Workload,
+        ARCHIVE_FORMAT, Container, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved, RunState,
+        Snapshot, SnapshotId, Workload,
     },
     ports::{ArchiveSource, DraftArchive, EventKind, Phase, Progress, Watch},
     restore::{Body, Journal, journal::Quiesced},
@@ -61,6 +63,14 @@ impl Engine {
         let members = self.members(workload).await?;
         let resolved = workload.resolve(&members);
         let (volumes, sources) = self.sources(workload, &resolved).await?;
+        if let Some(name) = self.neighbour(workload.id, &roots(&sources)).await? {
+            return Err(Error::new(
+                Code::Refused,
+                format!("a restore of {name}, which has the same directories, has not ended"),
+            )
+            .hint(format!("`volsnap recover {name}` finishes it or rolls it back")));
+        }
+        let outsiders = self.outsiders(request, &members, &sources).await?;
         let snapshot = SnapshotId(self.ports.clock.fresh_id());
         let manifest = Manifest {
             format: ARCHIVE_FORMAT,
@@ -95,7 +105,8 @@ impl Engine {
         let archive = draft.seal(quiesced_ms).await?;
         let snapshot = Snapshot { archive, verified_at: None };
         self.ports.store.put_snapshot(&snapshot).await?;
-        let warnings = warnings(&snapshot, &resolved);
+        let mut warnings = warnings(&snapshot, &resolved);
+        warnings.extend(outsiders);
         let detail = json!({ "snapshot": snapshot.id(), "mode": request.mode, "warnings": warnings });
         self.tell(&self.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
         Ok(Snapshotted { snapshot, warnings })
@@ -106,6 +117,10 @@ impl Engine {
         workload: &Workload,
         resolved: &Resolved,
     ) -> Result<(Vec<ManifestVolume>, Vec<ArchiveSource>)> {
+        if resolved.volumes.is_empty() {
+            return Err(Error::new(Code::Refused, format!("workload {} has no volumes at present", workload.name))
+                .hint("none of its containers exists, or none mounts a directory of the host; start the app first"));
+        }
         let mut volumes = Vec::new();
         let mut sources = Vec::new();
         for volume in &resolved.volumes {
@@ -135,6 +150,29 @@ impl Engine {
             .hint("check that its filesystems are mounted and its containers exist"));
         }
         Ok((volumes, sources))
+    }
+
+    /// Who runs on the volumes and is not made quiet, since it is not part of the workload: the copy may be of no one
+    /// point in time.
+    async fn outsiders(
+        &self,
+        request: &SnapshotRequest,
+        members: &[Container],
+        sources: &[ArchiveSource],
+    ) -> Result<Vec<String>> {
+        if request.mode == Mode::Live {
+            return Ok(Vec::new());
+        }
+        let roots = roots(sources);
+        let running =
+            self.consumers(&request.workload, &roots).await?.into_iter().filter(|c| c.run == RunState::Running);
+        let outside = running.filter(|c| members.iter().all(|m| m.id != c.id));
+        Ok(outside
+            .map(|c| {
+                let app = &request.workload.name;
+                format!("container {} is not part of {app} and ran on its volumes while they were read", c.name)
+            })
+            .collect())
     }
 
     /// Reads the volumes while the app is quiet, and wakes it as soon as the last byte is read, whatever happened.
@@ -177,6 +215,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn roots(sources: &[ArchiveSource]) -> Vec<PathBuf> {
+    sources.iter().filter_map(|s| s.root.clone()).collect()
 }
 
 fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {

@@ -28,8 +28,14 @@ impl Engine {
             let seen = self.seen(state).await;
             *engine += self.ports.clock.monotonic().saturating_sub(began);
             facts.containers = seen?;
+        } else if state.direction() == Direction::Undecided {
+            facts.containers = self.users(state).await?;
         }
         if survey.safety_archive {
+            // A killed process may have left a name that is not durable yet; the originals go on the strength of it.
+            let archive = self.ports.filesystem.archive_path(state.plan.workload.id, state.plan.safety);
+            let dirs: Vec<PathBuf> = archive.parent().map(Path::to_path_buf).into_iter().collect();
+            self.ports.filesystem.settle(&dirs).await?;
             let safety = self.ports.filesystem.read_archive(state.plan.workload.id, state.plan.safety).await;
             facts.safety_archive = match safety {
                 Ok(_) => true,
@@ -72,6 +78,14 @@ impl Engine {
             Sight::Directory { .. } => self.ports.filesystem.look(&name).await,
             Sight::Absent | Sight::Other => Ok(Sight::Absent),
         }
+    }
+
+    /// Running containers on the live directories of a workload that has none itself. Nobody stops them; they are why
+    /// not to begin, also when they come while the data are being staged.
+    async fn users(&self, state: &State) -> Result<Vec<Seen>, Failure> {
+        let users = self.consumers(&state.plan.workload, &state.plan.live_paths()).await?;
+        let active = users.into_iter().filter(|c| c.run.is_active());
+        Ok(active.map(|container| Seen { container, member: false, mounts: true }).collect())
     }
 
     /// Members in starting order, then everyone else who mounts a live directory.

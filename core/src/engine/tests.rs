@@ -1,6 +1,10 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use mockall::Sequence;
@@ -9,18 +13,20 @@ use uuid::Uuid;
 use super::{Engine, Ports, RestoreRequest, SnapshotRequest, recover::quiet};
 use crate::{
     Code,
-    error::{FsError, FsErrorKind, FsOp},
+    error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
     model::{
-        Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Location, Mode, Mount, Occupant, RestartPolicy,
-        RunState, Selector, Source, Space, Workload, WorkloadId,
+        ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Location,
+        Manifest, ManifestVolume, Mode, Mount, Occupant, Origin, RestartPolicy, RestoreId, RunState, Selector, Sight,
+        Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
-        Lease, Watch,
+        EngineInfo, Lease, Verified, Watch,
         clock::MockClock,
         containers::MockContainers,
         filesystem::{DraftArchive, MockDraftArchive, MockFilesystem},
         store::MockStore,
     },
+    restore::{Entry, Options, Plan, PlannedVolume, Record, Safety, State, plan::Method, report::Notes},
 };
 
 struct Held;
@@ -93,6 +99,7 @@ fn unreadable(order: &mut Sequence) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_read_journal().returning(|_| Ok(None));
+    filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().times(1).returning(|_| Ok(()));
     filesystem.expect_host().return_const("host");
     filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
@@ -111,6 +118,7 @@ async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
     containers.expect_find().returning(|_| Ok(vec![container()]));
+    containers.expect_mounting().returning(|_| Ok(vec![container()]));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     filesystem.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| Err(broken()));
     containers.expect_unpause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
@@ -136,6 +144,7 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
     containers.expect_find().returning(|_| Ok(vec![container()]));
+    containers.expect_mounting().returning(|_| Ok(vec![container()]));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     let mut draft = MockDraftArchive::new();
     let mut sealing = Sequence::new();
@@ -167,4 +176,259 @@ fn operations_can_run_on_another_thread() {
     fn sendable<T: Send>(_: impl FnOnce(&'static Engine, &'static RestoreRequest, &'static Watch) -> T) {}
     sendable(Engine::restore);
     sendable(|engine, _, watch| engine.recover(None, watch));
+}
+
+const PARENT: Identity = Identity { inode: 2, birth_ns: Some(1) };
+const ORIGINAL: Identity = Identity { inode: 12, birth_ns: Some(1) };
+const RESTORED: Identity = Identity { inode: 13, birth_ns: Some(1) };
+
+/// A restore of the one plain directory `/srv/data`, as far as those entries.
+fn restore(entries: Vec<Entry>) -> State {
+    let plan = Plan {
+        restore: RestoreId(Uuid::from_u128(7)),
+        workload: Workload { selector: Selector::default(), source: Source::Directories, ..workload() },
+        host: "host".into(),
+        created_at: Timestamp::UNIX_EPOCH,
+        snapshot: SnapshotId(Uuid::from_u128(2)),
+        snapshot_created_at: Timestamp::UNIX_EPOCH,
+        archive_digest: "d".into(),
+        safety: SnapshotId(Uuid::from_u128(3)),
+        options: Options::default(),
+        volumes: vec![PlannedVolume {
+            target: "/data".into(),
+            live: "/srv/data".into(),
+            parent: PARENT,
+            original: Some(ORIGINAL),
+            index: Some(0),
+            method: Method::Exchange,
+            reason: "a test".into(),
+            bytes: 1,
+            bytes_allocated: 4096,
+            entries: 1,
+        }],
+        containers: vec![],
+        filesystems: vec![],
+        refusals: vec![],
+        warnings: vec![],
+    };
+    let mut state = State::opened(plan, Timestamp::UNIX_EPOCH);
+    for entry in entries {
+        state.append(Record { at: Timestamp::UNIX_EPOCH, entry }).expect("a legal history");
+    }
+    state
+}
+
+/// On the restored data, the originals not yet captured.
+fn redeployed() -> Vec<Entry> {
+    vec![
+        Entry::Pinned { containers: vec![] },
+        Entry::Committed { restored: vec![RESTORED] },
+        Entry::Switched,
+        Entry::Redeployed { problem: None },
+    ]
+}
+
+fn archive(unsteady: Vec<String>) -> ArchiveSummary {
+    let manifest = Manifest {
+        format: ARCHIVE_FORMAT,
+        snapshot: SnapshotId(Uuid::from_u128(3)),
+        workload: workload().id,
+        workload_name: "shop".into(),
+        source: Source::Directories,
+        created_at: Timestamp::UNIX_EPOCH,
+        mode: Mode::Stop,
+        origin: Origin::Manual,
+        note: None,
+        images: vec![],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+    };
+    let totals = vec![VolumeTotals { unsteady, ..VolumeTotals::default() }];
+    ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 1, digest: "d".into() }
+}
+
+/// Disks with the journal of that restore.
+fn with_journal(state: &State) -> MockFilesystem {
+    let bytes = state.journal().encode().expect("a journal");
+    let mut filesystem = MockFilesystem::new();
+    filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
+    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
+    filesystem.expect_host().return_const("host");
+    filesystem
+}
+
+fn engine(filesystem: MockFilesystem, store: MockStore, containers: Option<MockContainers>) -> Engine {
+    Engine::new(Ports {
+        store: Arc::new(store),
+        containers: containers.map(|c| Arc::new(c) as _),
+        filesystem: Arc::new(filesystem),
+        clock: Arc::new(clock()),
+    })
+}
+
+#[tokio::test]
+async fn a_safety_archive_is_believed_only_after_its_name_is_durable() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let mut filesystem = with_journal(&restore(redeployed()));
+    let seen = calls.clone();
+    filesystem.expect_settle().returning(move |dirs| {
+        seen.lock().expect("calls").extend(dirs.iter().map(|dir| format!("settle {}", dir.display())));
+        Ok(())
+    });
+    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+    filesystem.expect_archive_path().returning(|_, _| "/state/snapshots/w/s.tar.zst".into());
+    let seen = calls.clone();
+    filesystem.expect_read_archive().times(1).returning(move |_, _| {
+        seen.lock().expect("calls").push("read".into());
+        Err(broken())
+    });
+    let recovered = engine(filesystem, MockStore::new(), None).recover(None, &quiet()).await.expect("journals");
+    recovered[0].result.as_ref().expect_err("the archive cannot be read");
+    let calls = calls.lock().expect("calls").clone();
+    assert_eq!(calls[calls.len() - 2..], ["settle /state/snapshots/w".to_string(), "read".into()], "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_safety_snapshot_that_was_written_to_while_it_was_read_is_told() {
+    let mut entries = redeployed();
+    entries.extend([Entry::Captured { safety: Safety::Taken }, Entry::Closed]);
+    let mut state = restore(entries);
+    let mut filesystem = with_journal(&state);
+    filesystem.expect_read_archive().returning(|_, _| Ok(archive(vec!["log".into()])));
+    filesystem.expect_remove_journal().times(1).returning(|_| Ok(()));
+    let mut store = MockStore::new();
+    store.expect_put_snapshot().times(1).returning(|_| Ok(()));
+    store.expect_record().returning(|_| Ok(()));
+    let report = engine(filesystem, store, None).drive(&mut state, &quiet(), Notes::default()).await.expect("an end");
+    assert!(report.warnings.iter().any(|w| w.contains("/data: log changed")), "{:?}", report.warnings);
+    assert_eq!(report.code(), Some(Code::Warnings));
+}
+
+#[tokio::test]
+async fn who_uses_plain_directories_is_asked_until_the_commit_if_there_is_an_engine() {
+    let state = restore(vec![]);
+    for (answer, users) in [
+        (Ok(vec![container()]), 1),
+        (Ok(vec![Container { run: RunState::Stopped, ..container() }]), 0),
+        (Err(EngineError::new(EngineErrorKind::Unreachable, "no engine here")), 0),
+    ] {
+        let mut filesystem = with_journal(&state);
+        filesystem.expect_settle().returning(|_| Ok(()));
+        filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+        let mut containers = MockContainers::new();
+        containers.expect_mounting().returning(move |_| answer.clone());
+        let engine = engine(filesystem, MockStore::new(), Some(containers));
+        let mut spent = Duration::ZERO;
+        let facts = engine.survey(&state, &mut spent).await.expect("facts");
+        assert_eq!(facts.intruders().len(), users);
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_deleted_while_it_is_verified_does_not_come_back_to_the_catalog() {
+    let mut filesystem = MockFilesystem::new();
+    filesystem.expect_verify_archive().returning(|_, _, _| Ok(Verified { summary: archive(vec![]), bytes_read: 1 }));
+    let mut store = MockStore::new();
+    store.expect_snapshots().returning(|_| Ok(vec![]));
+    store.expect_put_snapshot().never();
+    let snapshot = Snapshot { archive: archive(vec![]), verified_at: None };
+    let error = engine(filesystem, store, None).verify(&snapshot, &quiet()).await.expect_err("it is gone");
+    assert_eq!(error.code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_snapshot_names_who_could_write_into_it_from_outside() {
+    let mut filesystem = MockFilesystem::new();
+    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_read_journal().returning(|_| Ok(None));
+    filesystem.expect_journals().returning(|| Ok(vec![]));
+    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
+    filesystem.expect_host().return_const("host");
+    filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
+    filesystem.expect_write_journal().returning(|_, _| Ok(()));
+    filesystem.expect_remove_journal().returning(|_| Ok(()));
+    filesystem.expect_draft_archive().returning(|_, _, _| {
+        let mut draft = MockDraftArchive::new();
+        draft.expect_seal().returning(|_| Ok(archive(vec![])));
+        Ok(Box::new(draft))
+    });
+    let mut containers = MockContainers::new();
+    containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_find().returning(|_| Ok(vec![container()]));
+    let named = |name: &str, run| Container { id: ContainerId(name.into()), name: name.into(), run, ..container() };
+    let mounting = vec![container(), named("indexer", RunState::Running), named("asleep", RunState::Stopped)];
+    containers.expect_mounting().returning(move |_| Ok(mounting.clone()));
+    containers.expect_pause().returning(|_| Ok(()));
+    containers.expect_unpause().returning(|_| Ok(()));
+    let mut store = MockStore::new();
+    store.expect_put_snapshot().returning(|_| Ok(()));
+    store.expect_record().returning(|_| Ok(()));
+    let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
+    let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect("a snapshot");
+    assert_eq!(created.warnings.len(), 1, "{:?}", created.warnings);
+    assert!(created.warnings[0].contains("container indexer is not part of shop"), "{:?}", created.warnings);
+}
+
+#[tokio::test]
+async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copied_nor_restored() {
+    let engine = engine(with_journal(&restore(redeployed())), MockStore::new(), None);
+    let other = WorkloadId(Uuid::from_u128(99));
+    for (path, taken) in [("/srv/data", true), ("/srv/data/below", true), ("/srv", true), ("/srv/data2", false)] {
+        let neighbour = engine.neighbour(other, &[path.into()]).await.expect("journals");
+        assert_eq!(neighbour.is_some(), taken, "{path}");
+    }
+    let own = engine.neighbour(workload().id, &["/srv/data".into()]).await.expect("journals");
+    assert_eq!(own, None, "its own is recovered first");
+}
+
+#[tokio::test]
+async fn an_outlook_does_not_promise_an_archive_that_is_taken_already() {
+    let mut entries = redeployed();
+    entries.push(Entry::Captured { safety: Safety::Taken });
+    let mut filesystem = with_journal(&restore(entries));
+    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+    let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
+    assert_eq!(outlooks[0].would, "clean up");
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_what_is_missing() {
+    let mut filesystem = MockFilesystem::new();
+    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_read_journal().returning(|_| Ok(None));
+    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
+    let mut containers = MockContainers::new();
+    containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_find().returning(|_| Ok(vec![]));
+    let mut store = MockStore::new();
+    store.expect_record().returning(|_| Ok(()));
+    let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
+    let error = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect_err("no volumes");
+    assert_eq!((error.code, error.message.as_str()), (Code::Refused, "workload shop has no volumes at present"));
+}
+
+#[tokio::test]
+async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
+    for (kind, refused) in [(FsErrorKind::Denied, true), (FsErrorKind::NotFound, false)] {
+        let mut filesystem = MockFilesystem::new();
+        filesystem.expect_read_archive().returning(|_, _| Ok(archive(vec![])));
+        filesystem.expect_locate().returning(move |path| match path.starts_with("/engine") {
+            true => Err(FsError::new(kind, FsOp::Look, path, "a test")),
+            false => Ok(location("/srv/data")),
+        });
+        filesystem.expect_mounted_within().returning(|_| Ok(vec![]));
+        filesystem.expect_measure().returning(|_| Ok(TreeSize::default()));
+        filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
+        filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
+        filesystem.expect_journals().returning(|| Ok(vec![]));
+        filesystem.expect_host().return_const("host");
+        let mut containers = MockContainers::new();
+        containers.expect_find().returning(|_| Ok(vec![container()]));
+        containers.expect_mounting().returning(|_| Ok(vec![container()]));
+        containers.expect_info().returning(|| Ok(EngineInfo { version: "1".into(), root: Some("/engine".into()) }));
+        let snapshot = Snapshot { archive: archive(vec![]), verified_at: None };
+        let engine = engine(filesystem, MockStore::new(), Some(containers));
+        let planned = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await;
+        assert_eq!(planned.as_ref().is_err_and(|e| e.code == Code::Io), refused, "{planned:?}");
+    }
 }

@@ -106,6 +106,13 @@ pub trait Filesystem: Send + Sync {
     /// The size of a tree, without what an archive leaves out. Entries that vanish meanwhile are no error.
     async fn measure(&self, root: &Path) -> Result<TreeSize, FsError>;
 
+    /// Where other filesystems are mounted below a directory, links resolved: a rename of the directory would take them
+    /// along. A filesystem on which nothing can be mounted has no such place.
+    async fn mounted_within(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+        let _ = dir;
+        Ok(Vec::new())
+    }
+
     // The survey.
 
     /// Makes the names in these directories durable; a directory that does not exist is skipped. Called before

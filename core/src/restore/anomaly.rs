@@ -105,7 +105,7 @@ impl Anomaly {
                 "check the disk and the kernel's log, remount or reboot, then run `volsnap recover`; the app stays stopped until then"
             }
             Anomaly::StepFailed { .. } | Anomaly::NoProgress => {
-                "remove the cause, then run `volsnap recover`; nothing was deleted"
+                "remove the cause, then run `volsnap recover`; until then everything stays as it is"
             }
         }
     }

@@ -156,6 +156,17 @@ impl Facts {
         self.containers.iter().filter(intrudes).map(|s| &s.container).collect()
     }
 
+    /// Containers that came after the pins were taken and that run or may be started by the engine: what happens to them
+    /// would not be set right again.
+    #[must_use]
+    pub fn strangers(&self, state: &State) -> Vec<&Container> {
+        let Some(pinned) = &state.pinned else { return Vec::new() };
+        let is_pinned = |s: &Seen| pinned.iter().any(|p| p.container.id == s.container.id);
+        let is_alive = |s: &Seen| s.container.run.is_active() || !s.container.restart_policy.is_never();
+        let strange = |s: &&Seen| !is_pinned(s) && !self.is_ours(state, s) && is_alive(s);
+        self.containers.iter().filter(strange).map(|s| &s.container).collect()
+    }
+
     /// Running members whose replacement does not stand yet under its passing name.
     #[must_use]
     pub fn unprepared(&self, state: &State) -> Vec<Container> {

@@ -88,7 +88,7 @@ pub fn judge(state: &State, step: &Step, failure: &Failure, attempt: u32) -> Ver
 fn decided(state: &State, step: &Step, failure: &Failure) -> Verdict {
     match (step, failure) {
         (Step::Redeploy, Failure::Unhealthy(problem)) => unhealthy(state, problem),
-        (Step::Redeploy, Failure::Engine(error)) => redeploy(error),
+        (Step::Redeploy, Failure::Engine(error)) => redeploy(state, error),
         (Step::Capture, failure) => {
             Verdict::Record(Entry::Captured { safety: Safety::Kept { reason: failure.error().message } })
         }
@@ -110,12 +110,16 @@ fn switch(state: &State, error: &FsError) -> Verdict {
 }
 
 /// The app is down. An engine that cannot be reached may come back: the journal stays, so that recovery brings the app
-/// back. An engine that says no says no again: the data are in place, and the report says what is wrong.
-fn redeploy(error: &EngineError) -> Verdict {
+/// back. An engine that says no says no again: the data are in place, and the report says what is wrong. Whoever asked
+/// for the app's health before the restore stands asked for this all the more.
+fn redeploy(state: &State, error: &EngineError) -> Verdict {
     match error.kind {
         EngineErrorKind::Unreachable | EngineErrorKind::TimedOut => Verdict::Stop(error.clone().into()),
         EngineErrorKind::NotFound | EngineErrorKind::Conflict | EngineErrorKind::Failed => {
-            Verdict::Record(Entry::Redeployed { problem: Some(error.to_string()) })
+            match state.plan.options.health_timeout {
+                Some(_) => unhealthy(state, &error.to_string()),
+                None => Verdict::Record(Entry::Redeployed { problem: Some(error.to_string()) }),
+            }
         }
     }
 }

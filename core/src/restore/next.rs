@@ -73,7 +73,14 @@ fn undecided(state: &State, facts: &Facts) -> Move {
     if let Some(container) = facts.intruders().first() {
         let reason =
             format!("container {} was started on one of the volumes and is not part of the workload", container.name);
-        return Move::Record(abort(Code::Refused, reason));
+        // A refusal says that nothing was touched. After the pins the app was.
+        let code = if state.pinned.is_none() { Code::Refused } else { Code::Aborted };
+        return Move::Record(abort(code, reason));
+    }
+    // Before the decision there is a way back that leaves it alone; after it, it would have to be stopped for good.
+    if let Some(container) = facts.strangers(state).first() {
+        let reason = format!("container {} appeared while the app was being stopped", container.name);
+        return Move::Record(abort(Code::Aborted, reason));
     }
     if state.pinned.is_none() {
         let unprepared = facts.unprepared(state);
@@ -99,14 +106,30 @@ fn forward(state: &State, facts: &Facts) -> Move {
         return bring_back(state);
     }
     if state.captured.is_none() {
-        let wanted = state.plan.options.safety_snapshot && state.plan.volumes.iter().any(|v| v.original.is_some());
-        return match (wanted, facts.safety_archive) {
-            (false, _) => Move::Record(Entry::Captured { safety: Safety::NotWanted }),
+        return match (safety_wanted(state), facts.safety_archive) {
+            (false, _) => Move::Record(Entry::Captured { safety: without_archive(state) }),
             (true, true) => Move::Record(Entry::Captured { safety: Safety::Taken }),
             (true, false) => Move::Perform(Step::Capture),
         };
     }
     close(state, facts)
+}
+
+fn safety_wanted(state: &State) -> bool {
+    state.plan.options.safety_snapshot && has_originals(state)
+}
+
+fn has_originals(state: &State) -> bool {
+    state.plan.volumes.iter().any(|v| v.original.is_some())
+}
+
+/// Whoever goes without a safety snapshot counts on the restored data. Until the app is up on them nobody knows what
+/// they are worth, and the originals are all that there is besides.
+fn without_archive(state: &State) -> Safety {
+    match &state.redeployed {
+        Some(Some(_)) if has_originals(state) => Safety::Kept { reason: "the app did not come back".into() },
+        Some(Some(_) | None) | None => Safety::NotWanted,
+    }
 }
 
 /// From the decision to go back to the original data.

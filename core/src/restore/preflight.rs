@@ -1,6 +1,9 @@
 //! From what is seen before a restore to its plan: every reason not to begin, found while nothing is touched.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 
@@ -22,6 +25,8 @@ pub struct Candidate {
     pub named: bool,
     /// What its live directory holds now (nothing if there is none).
     pub size: TreeSize,
+    /// Where other filesystems are mounted in it.
+    pub mounted: Vec<PathBuf>,
 }
 
 /// A directory that no live directory may be, contain or lie in.
@@ -290,6 +295,13 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
         Occupant::NotADirectory => {
             refuse(format!("volume {target} at {live} is not a directory"), "only directories can be volumes");
         }
+    }
+    // A rename would take them along into what is set aside: the app would come back without them.
+    for mounted in &candidate.mounted {
+        refuse(
+            format!("another filesystem is mounted in volume {target}, at {}", mounted.display()),
+            "unmount it for the restore, or mount it outside of the volume",
+        );
     }
     if location.filesystem.read_only {
         refuse(

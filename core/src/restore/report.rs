@@ -122,13 +122,16 @@ impl Report {
             warnings.push(format!("the app did not come back: {problem}"));
         }
         if let Some(Safety::Kept { reason }) = &state.captured {
-            let places: Vec<String> = (0..plan.volumes.len()).map(|v| plan.private(v).display().to_string()).collect();
+            let kept = (0..plan.volumes.len()).filter(|v| plan.volumes[*v].original.is_some());
+            let places: Vec<String> = kept.map(|v| plan.private(v).display().to_string()).collect();
             warnings.push(format!(
                 "no safety snapshot was taken ({reason}); the originals are kept in {}",
                 places.join(", ")
             ));
         }
         let (downtime, stage, total) = times(state, notes.down_since);
+        // It is also asked while an app that did not run is held stopped, which is no downtime.
+        let engine = notes.engine.min(downtime);
         Report {
             restore_id: plan.restore,
             workload: plan.workload.name.clone(),
@@ -149,8 +152,8 @@ impl Report {
             safety_snapshot: (state.captured == Some(Safety::Taken)).then_some(plan.safety),
             downtime_ms: millis(downtime),
             downtime_us: micros(downtime),
-            engine_ms: millis(notes.engine),
-            engine_us: micros(notes.engine),
+            engine_ms: millis(engine),
+            engine_us: micros(engine),
             stage_ms: millis(stage),
             total_ms: millis(total),
             warnings,

@@ -95,7 +95,11 @@ pub fn headline(report: &ReportView) -> String {
             format!("{workload} is on its original data: the restore of {snapshot} was given up; {down}")
         }
         Outcome::NeedsAttention => {
-            format!("{workload} needs attention: the restore of {snapshot} cannot be ended safely; nothing was deleted")
+            let kept = match report.safety_snapshot {
+                Some(safety) => format!("what it replaced is kept as snapshot {safety}"),
+                None => "the journal is kept".into(),
+            };
+            format!("{workload} needs attention: the restore of {snapshot} cannot be ended safely; {kept}")
         }
     }
 }

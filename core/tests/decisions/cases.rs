@@ -1,0 +1,239 @@
+//! Single decisions that matter.
+
+use jiff::Timestamp;
+use volsnap_core::{
+    error::{Code, EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
+    model::{ContainerId, Redeploy, RunState, Sight, container::passing_name},
+    restore::{
+        Anomaly, Entry, Facts, Move, Places, Safety, Seen, State, Step,
+        judge::{Failure, Verdict, judge},
+        next,
+        plan::Method,
+        report::Notes,
+        switch::Rename,
+    },
+};
+
+use crate::world::*;
+
+fn committed(methods: &[Method]) -> (State, World) {
+    let plan = plan(methods, true, true);
+    let mut world = World::new(&plan);
+    let mut state = State::opened(plan, Timestamp::UNIX_EPOCH);
+    while state.committed.is_none() {
+        match next(&state, &world.look(&state)) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+            other => panic!("{other:?}"),
+        }
+    }
+    (state, world)
+}
+
+#[test]
+fn a_foreign_directory_with_content_at_the_live_name_needs_a_person() {
+    let (state, mut world) = committed(&[Method::TwoRenames]);
+    world.volumes[0].aside = world.volumes[0].live.replace((foreign(0), false));
+    let decision = next(&state, &world.look(&state));
+    assert!(matches!(decision, Move::NeedsAttention(Anomaly::ForeignLive { .. })), "{decision:?}");
+}
+
+#[test]
+fn an_empty_directory_that_the_engine_made_is_cleared_and_never_taken_for_the_original() {
+    let (state, mut world) = committed(&[Method::TwoRenames]);
+    world.volumes[0].aside = world.volumes[0].live.replace((foreign(0), true));
+    let decision = next(&state, &world.look(&state));
+    assert_eq!(decision, Move::Perform(Step::Switch { renames: vec![(0, Rename::ClearLive)] }));
+}
+
+#[test]
+fn a_filesystem_that_is_not_mounted_is_not_an_empty_one() {
+    let (state, world) = committed(&[Method::Exchange]);
+    let mut facts = world.look(&state);
+    facts.volumes[0] = Places {
+        parent: Sight::Directory { identity: foreign(9), empty: true },
+        live: Sight::Absent,
+        private: Sight::Absent,
+        staged: Sight::Absent,
+        aside: Sight::Absent,
+    };
+    assert!(matches!(next(&state, &facts), Move::NeedsAttention(Anomaly::ParentChanged { .. })));
+}
+
+#[test]
+fn an_original_that_is_gone_stops_everything() {
+    let (state, mut world) = committed(&[Method::Exchange]);
+    world.volumes[0].live = None;
+    assert!(matches!(next(&state, &world.look(&state)), Move::NeedsAttention(Anomaly::OriginalMissing { .. })));
+}
+
+#[test]
+fn a_container_of_somebody_else_that_appears_before_the_commit_aborts_the_restore() {
+    let plan = plan(&[Method::Exchange], true, true);
+    let mut world = World::new(&plan);
+    let state = State::opened(plan, Timestamp::UNIX_EPOCH);
+    world.perform(&state, &Step::Stage { volume: 0 }, 1);
+    let mut facts = world.look(&state);
+    let mut other = facts.containers[0].clone();
+    other.member = false;
+    other.container.name = "other".into();
+    facts.containers.push(other);
+    let decision = next(&state, &facts);
+    assert!(matches!(decision, Move::Record(Entry::Aborted { code: Code::Refused, .. })), "{decision:?}");
+}
+
+#[test]
+fn a_failed_sync_after_the_commit_is_in_doubt_and_never_retried() {
+    let (state, _) = committed(&[Method::Exchange]);
+    let failure = Failure::Filesystem(FsError::new(FsErrorKind::SyncFailed, FsOp::Settle, "/data", "a test"));
+    let verdict = volsnap_core::restore::judge::judge_survey(&state, &failure, 1);
+    assert!(matches!(verdict, Verdict::Attention(Anomaly::InDoubt { .. })), "{verdict:?}");
+}
+
+#[test]
+fn restart_instead_of_recreate_prepares_nothing() {
+    let mut plan = plan(&[Method::Exchange], true, true);
+    plan.options.redeploy = Redeploy::Restart;
+    let mut world = World::new(&plan);
+    let state = State::opened(plan, Timestamp::UNIX_EPOCH);
+    world.perform(&state, &Step::Stage { volume: 0 }, 1);
+    assert!(matches!(next(&state, &world.look(&state)), Move::Record(Entry::Pinned { .. })));
+}
+
+#[test]
+fn a_container_that_runs_under_a_name_of_ours_is_stopped_before_it_is_removed() {
+    let (mut state, mut world) = committed(&[Method::Exchange]);
+    while !state.closed {
+        let mut facts = world.look(&state);
+        let settled = state.captured.is_some() && world.volumes.iter().all(|v| !v.private);
+        if settled {
+            let mut stray = facts.containers[0].clone();
+            stray.container.name = passing_name("app", state.plan.restore);
+            stray.container.id = ContainerId("stray".into());
+            facts.containers.push(stray);
+            let stop = Step::Stop { containers: vec![ContainerId("stray".into())] };
+            return assert_eq!(next(&state, &facts), Move::Perform(stop));
+        }
+        match next(&state, &facts) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(step) => {
+                world.perform(&state, &step, usize::MAX);
+                if step == Step::Redeploy {
+                    state = recorded(&state, Entry::Redeployed { problem: None });
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the restore closed without a look at the containers");
+}
+
+/// A restore that has taken its pins, with what is seen after them.
+fn pinned() -> (State, Facts) {
+    let plan = plan(&[Method::Exchange], true, true);
+    let mut world = World::new(&plan);
+    let mut state = State::opened(plan, Timestamp::UNIX_EPOCH);
+    while state.pinned.is_none() {
+        match next(&state, &world.look(&state)) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+            other => panic!("{other:?}"),
+        }
+    }
+    let facts = world.look(&state);
+    (state, facts)
+}
+
+fn another(facts: &Facts, member: bool) -> Seen {
+    let mut other = facts.containers[0].clone();
+    other.member = member;
+    (other.container.id, other.container.name) = (ContainerId("other".into()), "other".into());
+    other
+}
+
+#[test]
+fn once_the_app_was_touched_no_end_is_called_a_refusal() {
+    let (state, mut facts) = pinned();
+    facts.containers.push(another(&facts, false));
+    let decision = next(&state, &facts);
+    assert!(matches!(decision, Move::Record(Entry::Aborted { code: Code::Aborted, .. })), "{decision:?}");
+}
+
+#[test]
+fn a_member_that_appears_after_the_pins_aborts_the_restore_since_nobody_would_bring_it_back() {
+    let (state, facts) = pinned();
+    for (run, policy, aborts) in [
+        (RunState::Running, "no", true),
+        (RunState::Paused, "no", true),
+        (RunState::Stopped, "always", true),
+        (RunState::Stopped, "no", false),
+    ] {
+        let mut facts = facts.clone();
+        let mut other = another(&facts, true);
+        (other.container.run, other.container.restart_policy.name) = (run, policy.into());
+        facts.containers.push(other);
+        let decision = next(&state, &facts);
+        let aborted = matches!(decision, Move::Record(Entry::Aborted { .. }));
+        assert_eq!(aborted, aborts, "{run:?} {policy}: {decision:?}");
+    }
+}
+
+#[test]
+fn originals_without_a_safety_snapshot_stay_until_the_app_is_up_on_the_restored_data() {
+    for (problem, kept) in [(Some("port is taken".to_string()), true), (None, false)] {
+        let (mut state, mut world) = committed(&[Method::Exchange]);
+        state.plan.options.safety_snapshot = false;
+        while !state.switched {
+            match next(&state, &world.look(&state)) {
+                Move::Record(entry) => state = recorded(&state, entry),
+                Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+                other => panic!("{other:?}"),
+            }
+        }
+        state = recorded(&state, Entry::Redeployed { problem });
+        let decision = next(&state, &world.look(&state));
+        let keeps = matches!(decision, Move::Record(Entry::Captured { safety: Safety::Kept { .. } }));
+        assert_eq!(keeps, kept, "{decision:?}");
+        let forgets = matches!(decision, Move::Record(Entry::Captured { safety: Safety::NotWanted }));
+        assert_eq!(forgets, !kept, "{decision:?}");
+    }
+}
+
+#[test]
+fn the_engines_share_of_the_downtime_is_no_more_than_all_of_it() {
+    let (state, _) = committed(&[Method::Exchange]);
+    let report = volsnap_core::restore::Report::of(
+        &state,
+        None,
+        &Notes { engine: std::time::Duration::from_secs(9), ..Notes::default() },
+    );
+    assert!(report.engine_us <= report.downtime_us, "{} of {}", report.engine_us, report.downtime_us);
+}
+
+#[test]
+fn an_app_that_cannot_be_started_is_not_healthy_where_health_was_asked_for() {
+    use volsnap_core::restore::plan::OnUnhealthy;
+    let (mut state, mut world) = committed(&[Method::Exchange]);
+    while !state.switched {
+        match next(&state, &world.look(&state)) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+            other => panic!("{other:?}"),
+        }
+    }
+    let failure = Failure::Engine(EngineError::new(EngineErrorKind::Failed, "exec: not found"));
+    let timeout = Some(std::time::Duration::from_secs(9));
+    for (health_timeout, on_unhealthy, turned) in
+        [(timeout, OnUnhealthy::Revert, true), (timeout, OnUnhealthy::Keep, false), (None, OnUnhealthy::Revert, false)]
+    {
+        (state.plan.options.health_timeout, state.plan.options.on_unhealthy) = (health_timeout, on_unhealthy);
+        let verdict = judge(&state, &Step::Redeploy, &failure, u32::MAX);
+        let aborted = matches!(verdict, Verdict::Record(Entry::Aborted { .. }));
+        assert_eq!(aborted, turned, "{health_timeout:?} {on_unhealthy:?}: {verdict:?}");
+    }
+    let mut back = recorded(&state, Entry::Aborted { code: Code::Aborted, reason: "a test".into() });
+    back = recorded(&back, Entry::Reverted);
+    back.plan.options.health_timeout = timeout;
+    let verdict = judge(&back, &Step::Redeploy, &failure, u32::MAX);
+    assert!(matches!(verdict, Verdict::Record(Entry::Redeployed { problem: Some(_) })), "{verdict:?}");
+}

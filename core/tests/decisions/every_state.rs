@@ -1,0 +1,135 @@
+//! Each step can succeed, fail or be cut off, and the engine may revive what it is allowed to revive. All states that
+//! can be reached are visited.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+use volsnap_core::{
+    error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
+    restore::{
+        Entry, Move, Plan, Safety, State, Step,
+        judge::{Failure, Verdict, interrupted, judge},
+        measure, next,
+        plan::Method,
+        state::Direction,
+    },
+};
+
+use crate::world::*;
+
+/// What can become of a step.
+fn failures() -> Vec<Failure> {
+    let fs = |kind| Failure::Filesystem(FsError::new(kind, FsOp::Rename, "/data", "a test"));
+    vec![
+        fs(FsErrorKind::Io),
+        fs(FsErrorKind::NoSpace),
+        Failure::Engine(EngineError::new(EngineErrorKind::Failed, "a test")),
+        Failure::Unhealthy("a test".into()),
+        Failure::Cancelled,
+    ]
+}
+
+/// All that can follow from here.
+fn successors(state: &State, world: &World) -> Vec<(State, World)> {
+    let mut all = Vec::new();
+    // The process is killed, or the machine restarts.
+    for reboot in [false, true] {
+        let mut world = world.clone();
+        if reboot {
+            world.reboot();
+        }
+        match interrupted(state) {
+            Some(entry) => all.push((recorded(state, entry), world)),
+            None => all.push((state.clone(), world)),
+        }
+    }
+    let facts = world.look(state);
+    match next(state, &facts) {
+        Move::Finished => {}
+        Move::NeedsAttention(anomaly) => panic!("{anomaly} in {world:?}"),
+        Move::Record(entry) => {
+            let after = recorded(state, entry);
+            assert_lower(state, world, &after, world);
+            all.push((after, world.clone()));
+        }
+        Move::Perform(step) => {
+            for parts in 0..=world.volumes.len() {
+                let mut world = world.clone();
+                world.perform(state, &step, parts);
+                all.push((state.clone(), world));
+            }
+            let mut done = world.clone();
+            done.perform(state, &step, usize::MAX);
+            let reported = match step {
+                Step::Redeploy => recorded(state, Entry::Redeployed { problem: None }),
+                _ => state.clone(),
+            };
+            assert_lower(state, world, &reported, &done);
+            all.push((reported, done));
+            for failure in failures() {
+                match judge(state, &step, &failure, u32::MAX) {
+                    Verdict::Record(entry) => all.push((recorded(state, entry), world.clone())),
+                    // Recovery goes on from here, which is the first successor.
+                    Verdict::Stop(_) | Verdict::Attention(_) | Verdict::Again => {}
+                }
+            }
+        }
+    }
+    all
+}
+
+fn assert_lower(before: &State, world: &World, after: &State, then: &World) {
+    let (m, n) = (measure(before, &world.look(before)), measure(after, &then.look(after)));
+    // A capture is seen by its archive and nothing else.
+    let captured = world.archived != then.archived;
+    assert!(n < m || captured, "no progress: {m:?} then {n:?}\n{world:?}\n{then:?}");
+}
+
+fn explore(plan: Plan) -> usize {
+    let world = World::new(&plan);
+    let start = (State::opened(plan, Timestamp::UNIX_EPOCH), world);
+    let mut seen = BTreeSet::new();
+    let mut queue = VecDeque::from([start]);
+    let mut ends = BTreeSet::new();
+    while let Some((state, world)) = queue.pop_front() {
+        let names: Vec<String> = state.records.iter().skip(1).map(|r| format!("{:?}", r.entry)).collect();
+        if !seen.insert((names.join(" "), world.clone())) {
+            continue;
+        }
+        if state.closed {
+            let kept = matches!(state.captured, Some(Safety::Kept { .. }));
+            let forward = state.direction() == Direction::Forward;
+            assert!(world.is_all(&state, if forward { restored } else { original }), "a mixture: {world:?}");
+            assert!(kept || world.volumes.iter().all(|v| !v.private), "litter: {world:?}");
+            assert!(!world.prepared, "a container is left over");
+            let reported = matches!(&state.redeployed, Some(Some(_)));
+            let back = world.running && world.policy_always;
+            assert!(reported || back == state.plan.has_containers(), "the app is not back, and nobody says so");
+            ends.insert((forward, state.committed.is_some(), kept));
+        }
+        queue.extend(successors(&state, &world));
+    }
+    assert!(ends.contains(&(true, true, false)) && ends.contains(&(false, false, false)), "{ends:?}");
+    seen.len()
+}
+
+#[test]
+fn every_reachable_state_keeps_the_promise() {
+    use Method::{Exchange, New, TwoRenames};
+    for methods in [
+        vec![Exchange],
+        vec![TwoRenames],
+        vec![New],
+        vec![Exchange, TwoRenames],
+        vec![Exchange, New],
+        vec![TwoRenames, TwoRenames],
+        vec![Exchange, Exchange, TwoRenames],
+    ] {
+        for app in [true, false] {
+            for safety in [true, false] {
+                let states = explore(plan(&methods, app, safety));
+                assert!(states > 20, "only {states} states for {methods:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A small world of values: places, one app, and an engine that may revive it.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use volsnap_core::{
+    model::{
+        Container, ContainerId, Identity, RestartPolicy, RestoreId, RunState, Selector, Sight, SnapshotId, Source,
+        Workload, WorkloadId, container::passing_name,
+    },
+    restore::{
+        Entry, Facts, Options, Places, Plan, PlannedVolume, Record, Seen, State, Step, facts::Survey, plan::Method,
+        state::Direction, switch::Rename,
+    },
+};
+
+pub const PARENT: Identity = Identity { inode: 2, birth_ns: Some(1) };
+
+pub fn original(volume: usize) -> Identity {
+    Identity { inode: 100 + volume as u64, birth_ns: Some(10) }
+}
+
+pub fn restored(volume: usize) -> Identity {
+    Identity { inode: 200 + volume as u64, birth_ns: Some(20) }
+}
+
+pub fn foreign(volume: usize) -> Identity {
+    Identity { inode: 300 + volume as u64, birth_ns: Some(30) }
+}
+
+pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
+    let volume = |(i, method): (usize, &Method)| PlannedVolume {
+        target: format!("/v{i}"),
+        live: PathBuf::from(format!("/data/v{i}")),
+        parent: PARENT,
+        original: (*method != Method::New).then(|| original(i)),
+        index: Some(i),
+        method: *method,
+        reason: "a test".into(),
+        bytes: 1,
+        bytes_allocated: 4096,
+        entries: 1,
+    };
+    let containers = if app { vec!["app".to_string()] } else { vec![] };
+    Plan {
+        restore: RestoreId(Uuid::from_u128(7)),
+        workload: Workload {
+            id: WorkloadId(Uuid::from_u128(1)),
+            name: "w".into(),
+            source: Source::Image,
+            selector: Selector { containers, ..Selector::default() },
+            volumes: vec![],
+            created_at: Timestamp::UNIX_EPOCH,
+        },
+        host: "host".into(),
+        created_at: Timestamp::UNIX_EPOCH,
+        snapshot: SnapshotId(Uuid::from_u128(2)),
+        snapshot_created_at: Timestamp::UNIX_EPOCH,
+        archive_digest: "d".into(),
+        safety: SnapshotId(Uuid::from_u128(3)),
+        options: Options { safety_snapshot: safety, ..Options::default() },
+        volumes: methods.iter().enumerate().map(volume).collect(),
+        containers: vec![],
+        filesystems: vec![],
+        refusals: vec![],
+        warnings: vec![],
+    }
+}
+
+/// A directory, and whether it is empty.
+pub type Dir = Option<(Identity, bool)>;
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Volume {
+    pub live: Dir,
+    pub staged: Dir,
+    pub aside: Dir,
+    pub private: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct World {
+    pub volumes: Vec<Volume>,
+    pub running: bool,
+    pub policy_always: bool,
+    pub prepared: bool,
+    pub archived: bool,
+}
+
+impl World {
+    pub fn new(plan: &Plan) -> Self {
+        let volume = |v: &PlannedVolume| Volume {
+            live: v.original.map(|id| (id, false)),
+            staged: None,
+            aside: None,
+            private: false,
+        };
+        let app = plan.has_containers();
+        World {
+            volumes: plan.volumes.iter().map(volume).collect(),
+            running: app,
+            policy_always: app,
+            prepared: false,
+            archived: false,
+        }
+    }
+
+    pub fn look(&self, state: &State) -> Facts {
+        let survey = Survey::of(state);
+        let sight = |dir: Dir| dir.map_or(Sight::Absent, |(identity, empty)| Sight::Directory { identity, empty });
+        let places = |v: &Volume| Places {
+            parent: Sight::Directory { identity: PARENT, empty: false },
+            live: sight(v.live),
+            private: sight(v.private.then_some((foreign(0), false))),
+            staged: sight(v.staged),
+            aside: sight(v.aside),
+        };
+        let container = |name: String, run, policy: &str| Seen {
+            container: Container {
+                id: ContainerId(name.clone()),
+                name,
+                service: None,
+                image: "i".into(),
+                image_id: "sha256:1".into(),
+                run,
+                restart_policy: RestartPolicy { name: policy.into(), retries_max: 0 },
+                mounts: vec![],
+                depends_on: vec![],
+                spec: serde_json::Value::Null,
+            },
+            member: true,
+            mounts: true,
+        };
+        let mut containers = Vec::new();
+        if survey.containers {
+            let run = if self.running { RunState::Running } else { RunState::Stopped };
+            containers.push(container("app".into(), run, if self.policy_always { "always" } else { "no" }));
+            if self.prepared {
+                containers.push(container(passing_name("app", state.plan.restore), RunState::Stopped, "no"));
+            }
+        }
+        Facts {
+            volumes: if survey.places { self.volumes.iter().map(places).collect() } else { vec![] },
+            containers,
+            safety_archive: survey.safety_archive && self.archived,
+        }
+    }
+
+    /// Does a step; a step of several parts is done up to `parts` of them.
+    pub fn perform(&mut self, state: &State, step: &Step, parts: usize) {
+        match step {
+            Step::Stage { volume } => {
+                self.volumes[*volume].private = true;
+                if parts > 0 {
+                    self.volumes[*volume].staged = Some((restored(*volume), false));
+                }
+            }
+            Step::Prepare { .. } => self.prepared = true,
+            Step::Fence { .. } => self.policy_always = false,
+            Step::Stop { .. } => self.running = false,
+            Step::Switch { renames } => {
+                assert!(!self.running && !self.policy_always, "a rename under a running or revivable app");
+                assert!(state.committed.is_some(), "a rename before the commit");
+                for (volume, rename) in renames.iter().take(parts) {
+                    self.rename(*volume, *rename);
+                }
+            }
+            Step::Redeploy => {
+                let want = match state.direction() {
+                    Direction::Forward => restored,
+                    Direction::Back | Direction::Undecided => original,
+                };
+                for (i, v) in self.volumes.iter().enumerate() {
+                    let had = state.plan.volumes[i].original.is_some();
+                    if had || state.direction() == Direction::Forward {
+                        assert_eq!(v.live.map(|d| d.0), Some(want(i)), "the app starts on the wrong data");
+                    }
+                }
+                (self.running, self.policy_always, self.prepared) = (true, true, false);
+            }
+            Step::Capture => self.archived = true,
+            Step::Discard { volume } => {
+                let v = &mut self.volumes[*volume];
+                let inside = [v.staged, v.aside].iter().flatten().any(|d| d.0 == original(*volume));
+                assert!(!inside || state.may_forget_originals(), "an original is deleted too early");
+                (v.staged, v.aside) = (None, None);
+                v.private = parts == 0;
+            }
+            Step::DiscardContainers => self.prepared = false,
+        }
+    }
+
+    pub fn rename(&mut self, volume: usize, rename: Rename) {
+        let v = &mut self.volumes[volume];
+        match rename {
+            Rename::Exchange => std::mem::swap(&mut v.live, &mut v.staged),
+            Rename::SetAside => v.aside = v.live.take(),
+            Rename::Install => v.live = v.staged.take(),
+            Rename::TakeOut => v.staged = v.live.take(),
+            Rename::PutBack => v.live = v.aside.take(),
+            Rename::ClearLive => assert!(v.live.take().is_some_and(|d| d.1), "a directory with content is removed"),
+        }
+        let names = [v.live, v.staged, v.aside];
+        assert!(names.iter().flatten().count() > 0);
+    }
+
+    /// The machine restarts: the engine starts what it may, and makes an empty directory where a source is missing.
+    pub fn reboot(&mut self) {
+        self.running = self.policy_always;
+        if self.policy_always {
+            for (i, v) in self.volumes.iter_mut().enumerate() {
+                v.live.get_or_insert((foreign(i), true));
+            }
+        }
+    }
+
+    pub fn is_all(&self, state: &State, want: fn(usize) -> Identity) -> bool {
+        self.volumes.iter().enumerate().all(|(i, v)| {
+            let nothing_before = state.plan.volumes[i].original.is_none() && want(i) == original(i);
+            v.live.map(|d| d.0) == Some(want(i)) || nothing_before && v.live.is_none_or(|d| d.1)
+        })
+    }
+}
+
+pub fn recorded(state: &State, entry: Entry) -> State {
+    let mut state = state.clone();
+    state.append(Record { at: Timestamp::UNIX_EPOCH, entry }).expect("the law allows what next records");
+    state
+}
