@@ -10,7 +10,11 @@ use std::{
 };
 
 use serde_json::Value;
-use volsnap_tests::{cli::Cli, private_engine::PrivateEngine, trees};
+use volsnap_tests::{
+    cli::Cli,
+    private_engine::{PrivateEngine, Run},
+    trees,
+};
 
 const IMAGE: &str = "volsnap-test/compose:1";
 /// A database with a named volume, a site with a bind mount that another service reads, and a cache without any volume.
@@ -150,4 +154,66 @@ fn a_service_that_mounts_nothing_of_what_is_restored_comes_back_with_the_others(
     assert_eq!(targets, ["/data"], "{report}");
     assert!(project.content().join("damage").exists(), "only the named volume is restored");
     project.assert_whole();
+}
+
+#[test]
+fn a_directory_that_another_service_writes_is_not_said_to_be_left_out() {
+    let Some(project) = Project::up("compose left out") else { return };
+    let shown = project.cli.ok(&["workload", "show", "shop"]);
+    assert_eq!(shown["left_out"], Value::Array(vec![]), "{shown}");
+    assert_eq!(project.cli.ok(&["create", "shop"])["warnings"], Value::Null);
+}
+
+#[test]
+fn a_container_that_is_missing_is_named_and_not_found() {
+    let Some(engine) = PrivateEngine::start("missing container") else { return };
+    engine.import_image(IMAGE);
+    let dir = tempfile::tempdir().unwrap();
+    let name = format!("{}-gone", engine.prefix());
+    let cli = Cli::new(dir.path().join("state"), engine.host());
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    cli.fails(&["workload", "add", "shop", "--container", &name], 8, "not-found");
+    let volumes = vec![format!("{}:/data", data.display())];
+    engine.run(&Run { name: &name, image: IMAGE, volumes, ..Run::default() });
+    cli.ok(&["workload", "add", "shop", "--container", &name]);
+    let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+    engine.docker(&["rm", "--force", &name]);
+    for args in [&["create", "shop"][..], &["plan", "shop", &snapshot], &["restore", "shop", &snapshot, "--yes"]] {
+        let error = cli.fails(args, 8, "not-found");
+        assert!(error["error"]["message"].as_str().unwrap().contains(&name), "{error}");
+    }
+    cli.ok(&["show", &snapshot]);
+}
+
+#[test]
+fn an_app_that_dies_again_and_again_is_named_when_its_time_is_over() {
+    let Some(engine) = PrivateEngine::start("dying app") else { return };
+    engine.import_image(IMAGE);
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("poison"), "").unwrap();
+    let name = format!("{}-dies", engine.prefix());
+    engine.run(&Run {
+        name: &name,
+        image: IMAGE,
+        volumes: vec![format!("{}:/data", data.display())],
+        restart: "unless-stopped",
+        script: "trap 'exit 0' TERM; while cat /data/poison; do exit 3; done; while :; do sleep 0.1; done",
+        created_only: true,
+        ..Run::default()
+    });
+    let cli = Cli::new(dir.path().join("state"), engine.host());
+    cli.ok(&["workload", "add", "shop", "--container", &name]);
+    let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+    fs::remove_file(data.join("poison")).unwrap();
+    engine.docker(&["start", &name]);
+    let ended = cli.run(&["restore", "shop", &snapshot, "--yes", "--health-timeout", "2s"]);
+    assert_eq!(ended.status, Some(4), "{ended:#?}");
+    assert_eq!(ended.json["outcome"], "reverted");
+    let cause = ended.json["cause"]["message"].as_str().unwrap();
+    assert!(cause.contains(&name) && cause.contains("exit code 3"), "{cause}");
+    assert!(!data.join("poison").exists());
+    assert_eq!(engine.inspect(&name, "{{.State.Running}}"), "true");
 }

@@ -1,6 +1,10 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use mockall::Sequence;
@@ -59,10 +63,10 @@ fn container() -> Container {
     }
 }
 
-fn location(path: &str) -> Location {
+fn location(path: &Path) -> Location {
     let identity = Identity { inode: 12, birth_ns: Some(1) };
     Location {
-        real: PathBuf::from(path),
+        real: path.to_path_buf(),
         occupant: Occupant::Directory(identity),
         parent: identity,
         parent_writable: true,
@@ -95,7 +99,8 @@ fn unreadable(order: &mut Sequence) -> MockFilesystem {
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_sweep_drafts().times(1).returning(|_| Ok(()));
     filesystem.expect_host().return_const("host");
-    filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
+    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    filesystem.expect_locate().returning(|path| Ok(location(path)));
     filesystem.expect_write_journal().times(1).in_sequence(order).returning(|_, _| Ok(()));
     filesystem
 }
