@@ -126,7 +126,9 @@ impl Location {
     #[must_use]
     pub fn is_within(&self, other: &Location) -> bool {
         let by_path = self.real != other.real && self.real.starts_with(&other.real);
-        by_path || other.occupant.identity().is_some_and(|id| id.birth_ns.is_some() && self.ancestors.contains(&id))
+        let aliased = |id: Identity| id.birth_ns.is_some() && self.ancestors.contains(&id);
+        // Identities are of one filesystem: cloned disks have equal ones.
+        by_path || self.filesystem.id == other.filesystem.id && other.occupant.identity().is_some_and(aliased)
     }
 
     /// Whether one of the two is the other or lies below it.
