@@ -47,8 +47,14 @@ fn complain(words: &[OsString], error: &clap::Error) -> ExitCode {
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
     let text = error.render().to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
-    Printer::new(true, true).fail(&Error::new(Code::Usage, message).hint("`volsnap help` shows the commands"), &[])
+    Printer::new(true, true)
+        .fail(&Error::new(Code::Usage, complaint(&text)).hint("`volsnap help` shows the commands"), &[])
+}
+
+/// The first paragraph of what clap has to say, on one line: it names the arguments that are missing below the first.
+fn complaint(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    lines.join(" ").trim_start_matches("error: ").to_string()
 }
 
 fn trace(global: &Global) {

@@ -107,6 +107,10 @@ impl Containers for UnavailableEngine {
         self.refuse()
     }
 
+    async fn of_restore(&self, _: RestoreId) -> Result<Vec<Container>, EngineError> {
+        self.refuse()
+    }
+
     async fn pause(&self, _: &[ContainerId]) -> Result<(), EngineError> {
         self.refuse()
     }

@@ -78,6 +78,23 @@ fn what_makes_no_sense_is_a_usage_error() {
 }
 
 #[test]
+fn a_usage_error_names_what_is_missing() {
+    let (world, _) = World::damaged();
+    let message = world.fails("usage", 2, &["restore", "app"]);
+    assert!(message.contains("<SNAPSHOT>"), "{message}");
+    assert!(!message.contains('\n'), "{message}");
+}
+
+#[test]
+fn a_volume_that_holds_the_snapshots_themselves_is_refused() {
+    let (world, _) = World::damaged();
+    let everything = format!("/all={}", world.path("").display());
+    world.json(&["workload", "add", "all", "--volume", &everything]);
+    let message = world.fails("refused", 3, &["create", "all"]);
+    assert!(message.contains("overlaps with volsnap's state directory"), "{message}");
+}
+
+#[test]
 fn a_restore_is_not_begun_without_a_yes() {
     let (world, id) = World::damaged();
     let document = world.json_with(2, &["restore", "app", &id]);

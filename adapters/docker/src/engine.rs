@@ -97,6 +97,10 @@ impl Containers for DockerEngine {
         look::mounting(self.api().await?, paths).await
     }
 
+    async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
+        look::of_restore(self.api().await?, restore).await
+    }
+
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
         quiesce::pause(self.api().await?, ids).await
     }

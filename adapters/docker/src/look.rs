@@ -8,7 +8,7 @@ use std::{
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary};
 use futures_util::future::join_all;
 use volsnap_core::{
-    model::{Container, ContainerId, RestartPolicy, RunState, Selector},
+    model::{Container, ContainerId, RestartPolicy, RestoreId, RunState, Selector, container::is_ours},
     ports::{EngineError, EngineErrorKind},
 };
 
@@ -45,6 +45,13 @@ pub(crate) async fn mounting(api: &Api, paths: &[PathBuf]) -> Result<Vec<Contain
     let touching = blocking("compare mounts", move || mounts::touching(&sources, &paths)).await?;
     let touching: Vec<&Line> = touching.iter().filter_map(|name| all.by_name.get(name)).collect();
     all.inspect(api, &touching).await
+}
+
+/// The containers that carry a name of the restore.
+pub(crate) async fn of_restore(api: &Api, restore: RestoreId) -> Result<Vec<Container>> {
+    let all = Overview::of(api).await?;
+    let ours: Vec<&Line> = all.by_name.values().filter(|line| is_ours(&line.name, restore)).collect();
+    all.inspect(api, &ours).await
 }
 
 /// Orders containers so that each comes after those that it depends on; otherwise by name.

@@ -92,6 +92,11 @@ impl World {
         Ok(self.engine.containers.values().filter(|c| touches(c)).map(|c| self.shown(c)).collect())
     }
 
+    pub(crate) fn of_restore(&mut self, restore: RestoreId) -> EngineResult<Vec<Container>> {
+        self.engine_call("of_restore", || restore.to_string())?;
+        Ok(self.engine.containers.values().filter(|c| is_ours(&c.seen.name, restore)).map(|c| self.shown(c)).collect())
+    }
+
     pub(crate) fn pause(&mut self, ids: &[ContainerId]) -> EngineResult<()> {
         self.engine_call("pause", || format!("{ids:?}"))?;
         let mut frozen = Vec::new();

@@ -111,6 +111,8 @@ impl Engine {
         let names: Vec<String> = running.map(|p| p.container.name.clone()).collect();
         let began = clock.monotonic();
         let mut up_since = began;
+        // A container that dies again and again may just be up when the time is over.
+        let mut waited_for = "the app".to_string();
         loop {
             let health = containers.health(&names).await?;
             let now = clock.monotonic();
@@ -120,16 +122,17 @@ impl Engine {
             if health.iter().any(|h| h.state == HealthState::Down) {
                 up_since = now;
             }
-            let up_long = now.saturating_sub(up_since) >= STAYS_UP.min(timeout);
             let undecided = |h: &Health| matches!(h.state, HealthState::Starting | HealthState::Down);
+            if let Some(h) = health.iter().find(|h| undecided(h)) {
+                waited_for = format!("container {} ({})", h.name, h.detail);
+            }
+            let up_long = now.saturating_sub(up_since) >= STAYS_UP.min(timeout);
             let checked = health.iter().all(|h| h.state == HealthState::Healthy);
             if checked || up_long && !health.iter().any(undecided) {
                 return Ok(());
             }
             if now.saturating_sub(began) >= timeout {
-                let waiting = health.iter().find(|h| undecided(h));
-                let what = waiting.map_or("the app".to_string(), |h| format!("container {} ({})", h.name, h.detail));
-                return Err(Failure::Unhealthy(format!("{what} was not healthy after {timeout:?}")));
+                return Err(Failure::Unhealthy(format!("{waited_for} was not healthy after {timeout:?}")));
             }
             clock.sleep(containers.health_interval()).await;
         }

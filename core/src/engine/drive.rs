@@ -75,7 +75,20 @@ impl Engine {
     }
 
     async fn run(&self, state: &mut State, watch: &Watch, notes: &mut Notes) -> Result<End> {
+        match self.turns(state, watch, notes).await? {
+            // No live directory has been touched: there is a way back that needs no decision by a person.
+            End::Attention(anomaly @ Anomaly::NoProgress { .. }) if state.direction() == Direction::Undecided => {
+                self.record(state, abort(Code::Aborted, anomaly.to_string())).await?;
+                self.turns(state, watch, notes).await
+            }
+            end @ (End::Finished | End::Attention(_)) => Ok(end),
+        }
+    }
+
+    /// The loop itself, within its bound.
+    async fn turns(&self, state: &mut State, watch: &Watch, notes: &mut Notes) -> Result<End> {
         let mut attempts = Attempts::default();
+        let mut last = "nothing";
         // A restore takes some ten moves and a few for each volume; failures and revived containers add to that.
         let moves_max = 64 + 32 * state.plan.volumes.len();
         for _ in 0..moves_max {
@@ -100,13 +113,14 @@ impl Engine {
                 Move::NeedsAttention(anomaly) => return Ok(End::Attention(anomaly)),
                 Move::Record(entry) => self.record(state, entry).await?,
                 Move::Perform(step) => {
+                    last = step.name();
                     if let Some(end) = self.perform(state, &facts, &step, watch, notes, &mut attempts).await? {
                         return Ok(end);
                     }
                 }
             }
         }
-        Ok(End::Attention(Anomaly::NoProgress))
+        Ok(End::Attention(Anomaly::NoProgress { last }))
     }
 
     async fn perform(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Engine, RestoreRequest};
 use crate::{
-    error::{EngineError, EngineErrorKind, Error, FsErrorKind, Result},
+    error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{Container, Resolved, RestoreId, Selector, SnapshotId, TreeSize, Workload},
     ports::Containers,
     restore::{
@@ -44,7 +44,7 @@ impl Engine {
         if archive.digest != snapshot.archive.digest {
             let path = filesystem.archive_path(snapshot.workload(), snapshot.id());
             return Err(Error::new(
-                crate::error::Code::Corrupt,
+                Code::Corrupt,
                 format!(
                     "{} is not the archive that the catalog lists: its digest is {}",
                     path.display(),
@@ -118,7 +118,15 @@ impl Engine {
     pub(super) async fn members(&self, workload: &Workload) -> Result<Vec<Container>> {
         match workload.selector.is_empty() {
             true => Ok(Vec::new()),
-            false => Ok(self.containers()?.find(&workload.selector).await?),
+            false => self.containers()?.find(&workload.selector).await.map_err(|error| match error.kind {
+                EngineErrorKind::NotFound => Error::new(Code::NotFound, error.message)
+                    .context(format_args!("workload {}", workload.name))
+                    .hint("`docker ps -a` shows whether it was removed or renamed; make it again, or register the workload with the new name"),
+                EngineErrorKind::Unreachable
+                | EngineErrorKind::TimedOut
+                | EngineErrorKind::Conflict
+                | EngineErrorKind::Failed => error.into(),
+            }),
         }
     }
 

@@ -279,8 +279,8 @@ impl Engine {
 
     fn name_journal(&self, id: WorkloadId, error: Error) -> Error {
         error.context(format_args!(
-            "workload {id} is blocked by its journal in {}",
-            self.ports.filesystem.state_dir().join("journal").display()
+            "workload {id} is blocked by its journal {}",
+            self.ports.filesystem.state_dir().join("journal").join(format!("{id}.json")).display()
         ))
     }
 }

@@ -123,10 +123,20 @@ impl Engine {
         }
         let mut volumes = Vec::new();
         let mut sources = Vec::new();
+        let state_dir = self.ports.filesystem.locate(&self.ports.filesystem.state_dir()).await?;
         for volume in &resolved.volumes {
             let target = volume.target.clone();
             let location = self.ports.filesystem.locate(&volume.path).await;
             let location = location.map_err(|e| Error::from(e).context(format_args!("volume {target}")))?;
+            // Every snapshot would hold all earlier ones, and no plan would ever restore it.
+            if location.overlaps(&state_dir) {
+                let (path, state) = (location.real.display(), state_dir.real.display());
+                return Err(Error::new(
+                    Code::Refused,
+                    format!("volume {target} at {path} overlaps with volsnap's state directory at {state}"),
+                )
+                .hint("move one of them elsewhere"));
+            }
             let root = match location.occupant {
                 Occupant::Absent => None,
                 Occupant::NotADirectory => {

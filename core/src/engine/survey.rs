@@ -88,7 +88,8 @@ impl Engine {
         Ok(active.map(|container| Seen { container, member: false, mounts: true }).collect())
     }
 
-    /// Members in starting order, then everyone else who mounts a live directory.
+    /// Members in starting order, then everyone else who mounts a live directory or carries a name of this restore: the
+    /// replacement of a member that mounts nothing is seen by its name alone.
     async fn seen(&self, state: &State) -> Result<Vec<Seen>, Failure> {
         let containers = self.containers()?;
         let plan = &state.plan;
@@ -101,12 +102,14 @@ impl Engine {
             let pinned = state.pinned.iter().flatten().any(|p| p.member && p.container.id == c.id);
             pinned || container::is_ours(&c.name, plan.restore)
         };
+        let ours = containers.of_restore(plan.restore).await?;
         let mounts = |c: &Container| mounting.iter().any(|m| m.id == c.id);
         let mut seen: Vec<Seen> =
             members.into_iter().map(|c| Seen { member: true, mounts: mounts(&c), container: c }).collect();
-        for container in mounting {
+        for container in mounting.iter().chain(&ours) {
             if !seen.iter().any(|s| s.container.id == container.id) {
-                seen.push(Seen { member: is_member(&container), mounts: true, container });
+                let (member, mounts) = (is_member(container), mounts(container));
+                seen.push(Seen { member, mounts, container: container.clone() });
             }
         }
         Ok(seen)

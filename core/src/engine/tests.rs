@@ -1,7 +1,7 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -65,10 +65,11 @@ fn container() -> Container {
     }
 }
 
-fn location(path: &str) -> Location {
+fn location(path: impl AsRef<Path>) -> Location {
+    let path = path.as_ref();
     let identity = Identity { inode: 12, birth_ns: Some(1) };
     Location {
-        real: PathBuf::from(path),
+        real: path.to_path_buf(),
         occupant: Occupant::Directory(identity),
         parent: identity,
         parent_writable: true,
@@ -102,7 +103,8 @@ fn unreadable(order: &mut Sequence) -> MockFilesystem {
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().times(1).returning(|_| Ok(()));
     filesystem.expect_host().return_const("host");
-    filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
+    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    filesystem.expect_locate().returning(|path| Ok(location(path)));
     filesystem.expect_write_journal().times(1).in_sequence(order).returning(|_, _| Ok(()));
     filesystem
 }
@@ -344,7 +346,8 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
     filesystem.expect_host().return_const("host");
-    filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
+    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    filesystem.expect_locate().returning(|path| Ok(location(path)));
     filesystem.expect_write_journal().returning(|_, _| Ok(()));
     filesystem.expect_remove_journal().returning(|_| Ok(()));
     filesystem.expect_draft_archive().returning(|_, _, _| {

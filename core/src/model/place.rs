@@ -120,6 +120,24 @@ pub struct Location {
     pub ancestors: Vec<Identity>,
 }
 
+impl Location {
+    /// Whether it lies below the other, by path or through an alias (a bind mount shows one directory under two
+    /// paths).
+    #[must_use]
+    pub fn is_within(&self, other: &Location) -> bool {
+        let by_path = self.real != other.real && self.real.starts_with(&other.real);
+        let aliased = |id: Identity| id.birth_ns.is_some() && self.ancestors.contains(&id);
+        // Identities are of one filesystem: cloned disks have equal ones.
+        by_path || self.filesystem.id == other.filesystem.id && other.occupant.identity().is_some_and(aliased)
+    }
+
+    /// Whether one of the two is the other or lies below it.
+    #[must_use]
+    pub fn overlaps(&self, other: &Location) -> bool {
+        self.real == other.real || self.is_within(other) || other.is_within(self)
+    }
+}
+
 /// The size of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeSize {

@@ -87,7 +87,8 @@ impl Workload {
     /// The volumes of the workload, from its declaration and its containers as they are now.
     ///
     /// One host directory is one volume, whatever number of containers mount it. Read-only mounts and mounts that
-    /// the adapter marks as unsupported are left out with the reason.
+    /// the adapter marks as unsupported are left out with the reason, unless their directory is a volume by way of
+    /// another mount: nothing is left out then.
     #[must_use]
     pub fn resolve(&self, containers: &[Container]) -> Resolved {
         let mut resolved = Resolved::default();
@@ -95,6 +96,7 @@ impl Workload {
             resolved.volumes.push(VolumePath { target: declared.target.clone(), path: declared.path.clone() });
         }
         let mut found: Vec<(&Container, &str, &Path)> = Vec::new();
+        let mut left_out: Vec<(&Path, String)> = Vec::new();
         for container in containers {
             for mount in &container.mounts {
                 let why = match &mount.unsupported {
@@ -103,7 +105,7 @@ impl Workload {
                     None => None,
                 };
                 if let Some(why) = why {
-                    resolved.left_out.push(format!("{}:{}: {why}", container.name, mount.target));
+                    left_out.push((&mount.source, format!("{}:{}: {why}", container.name, mount.target)));
                 } else if !found.iter().any(|(_, _, path)| *path == mount.source)
                     && !resolved.volumes.iter().any(|v| v.path == mount.source)
                 {
@@ -121,7 +123,59 @@ impl Workload {
             resolved.volumes.push(VolumePath { target, path: path.to_path_buf() });
         }
         resolved.volumes.sort_by(|a, b| a.target.cmp(&b.target));
+        let is_volume = |source: &Path| resolved.volumes.iter().any(|v| v.path == source);
+        resolved.left_out =
+            left_out.into_iter().filter(|(source, _)| !is_volume(source)).map(|(_, what)| what).collect();
         resolved.left_out.sort();
         resolved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ContainerId, Mount, RestartPolicy, RunState};
+
+    fn container(name: &str, source: &str, writable: bool) -> Container {
+        Container {
+            id: ContainerId(name.into()),
+            name: name.into(),
+            service: None,
+            image: "shop:1".into(),
+            image_id: "sha256:1".into(),
+            run: RunState::Running,
+            restart_policy: RestartPolicy::never(),
+            mounts: vec![Mount {
+                target: format!("/{name}"),
+                source: source.into(),
+                volume: None,
+                writable,
+                unsupported: None,
+            }],
+            depends_on: vec![],
+            spec: serde_json::Value::Null,
+        }
+    }
+
+    #[test]
+    fn a_directory_that_another_mount_makes_a_volume_is_not_left_out() {
+        let workload = Workload {
+            id: WorkloadId(uuid::Uuid::from_u128(1)),
+            name: "shop".into(),
+            source: Source::Image,
+            selector: Selector::default(),
+            volumes: vec![],
+            created_at: Timestamp::UNIX_EPOCH,
+        };
+        // The reader comes first: the order of the containers must not matter.
+        let containers = [
+            container("a-reader", "/srv/www", false),
+            container("b-web", "/srv/www", true),
+            container("c-conf", "/srv/conf", false),
+        ];
+        let resolved = workload.resolve(&containers);
+        let targets: Vec<&str> = resolved.volumes.iter().map(|v| v.target.as_str()).collect();
+        assert_eq!(targets, ["/b-web"]);
+        assert_eq!(resolved.left_out, ["c-conf:/c-conf: mounted read-only"]);
     }
 }

@@ -71,6 +71,10 @@ pub trait Containers: Send + Sync {
     /// above one of them. Paths are compared as they are after resolving links on the host.
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError>;
 
+    /// Every container, in any state, that carries a name of this restore (see
+    /// [`is_ours`](crate::model::container::is_ours)), whatever it mounts.
+    async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError>;
+
     /// Freezes running containers; all of them, or none and an error.
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError>;
 

@@ -51,7 +51,7 @@ impl From<StoreError> for Error {
             ),
             StoreErrorKind::Busy => Error::new(Code::Busy, message).hint("try again in a moment"),
             StoreErrorKind::Exists => Error::new(Code::Usage, message).hint("choose another name"),
-            StoreErrorKind::Io => Error::new(Code::Io, message).hint("look at the state directory's disk"),
+            StoreErrorKind::Io => Error::new(Code::Io, message).hint("see whether the disk of the state directory is full or failing"),
             StoreErrorKind::Newer => {
                 Error::new(Code::Refused, message).hint("use the newer volsnap that wrote this catalog")
             }

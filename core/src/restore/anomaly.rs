@@ -52,7 +52,10 @@ pub enum Anomaly {
         message: String,
     },
     /// The loop did not end within its bound.
-    NoProgress,
+    NoProgress {
+        /// What it did last, as it did before.
+        last: &'static str,
+    },
 }
 
 impl fmt::Display for Anomaly {
@@ -80,7 +83,9 @@ impl fmt::Display for Anomaly {
             Anomaly::OtherHost { journal } => write!(f, "the journal was written on another machine ({journal})"),
             Anomaly::InDoubt { message } => write!(f, "a sync failed after the commit: {message}"),
             Anomaly::StepFailed { step, message } => write!(f, "{step} failed: {message}"),
-            Anomaly::NoProgress => write!(f, "the restore does not come to an end"),
+            Anomaly::NoProgress { last } => {
+                write!(f, "the restore goes round in circles: something undoes what it does (last: {last})")
+            }
         }
     }
 }
@@ -104,7 +109,10 @@ impl Anomaly {
             Anomaly::InDoubt { .. } => {
                 "check the disk and the kernel's log, remount or reboot, then run `volsnap recover`; the app stays stopped until then"
             }
-            Anomaly::StepFailed { .. } | Anomaly::NoProgress => {
+            Anomaly::NoProgress { .. } => {
+                "see what else starts, stops or changes these containers and directories, end it, then run `volsnap recover`; until then everything stays as it is"
+            }
+            Anomaly::StepFailed { .. } => {
                 "remove the cause, then run `volsnap recover`; until then everything stays as it is"
             }
         }

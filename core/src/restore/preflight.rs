@@ -268,8 +268,8 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
     }
     for protected in &s.protected {
         let of = &protected.location;
-        let inside = is_within(location, of) && !(candidate.named && protected.holds_named_volumes);
-        if inside || is_within(of, location) || location.real == of.real {
+        let inside = location.is_within(of) && !(candidate.named && protected.holds_named_volumes);
+        if inside || of.is_within(location) || location.real == of.real {
             refuse(
                 format!("volume {target} at {live} overlaps with {} at {}", protected.what, of.real.display()),
                 "move one of them elsewhere",
@@ -317,14 +317,6 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
     refusals
 }
 
-/// Whether `a` lies below `b`, by path or through an alias (a bind mount shows one directory under two paths).
-fn is_within(a: &Location, b: &Location) -> bool {
-    let by_path = a.real != b.real && a.real.starts_with(&b.real);
-    let aliased = |id: Identity| id.birth_ns.is_some() && a.ancestors.contains(&id);
-    // Identities are of one filesystem: cloned disks have equal ones.
-    by_path || a.filesystem.id == b.filesystem.id && b.occupant.identity().is_some_and(aliased)
-}
-
 /// Two live directories that are one, or one in another: a rename of one would move the other.
 fn refuse_overlap(s: &Situation, plan: &mut Plan) {
     let places: Vec<(&str, &Location)> = plan
@@ -344,7 +336,7 @@ fn refuse_overlap(s: &Situation, plan: &mut Plan) {
                     format!("volumes {target} and {other} are the same directory ({})", a.real.display()),
                     "leave one of them out with --volume",
                 ));
-            } else if is_within(a, b) || is_within(b, a) {
+            } else if a.is_within(b) || b.is_within(a) {
                 refusals.push(Refusal::new(
                     format!(
                         "volumes {target} ({}) and {other} ({}) lie one in the other",
@@ -359,7 +351,7 @@ fn refuse_overlap(s: &Situation, plan: &mut Plan) {
         for (other, candidate) in &s.candidates {
             let chosen = plan.volumes.iter().any(|v| v.target == *other);
             if let (false, Ok(b)) = (chosen, &candidate.location)
-                && is_within(b, a)
+                && b.is_within(a)
             {
                 refusals.push(Refusal::new(
                     format!(
@@ -408,7 +400,9 @@ fn containers(s: &Situation) -> Vec<PlannedContainer> {
 fn choose_method(location: &Location) -> (Method, String) {
     let kind = &location.filesystem.kind;
     if location.occupant == Occupant::Absent {
-        return (Method::New, "there is no live directory yet".into());
+        // A filesystem that is not mounted looks just like this: only a person can tell.
+        let mount = location.filesystem.mount.display();
+        return (Method::New, format!("there is no live directory; it is made on the {kind} filesystem at {mount}"));
     }
     if !location.filesystem.exchange {
         return (Method::TwoRenames, format!("{kind} is not known to exchange two names in one step"));

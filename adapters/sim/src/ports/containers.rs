@@ -60,6 +60,10 @@ impl Containers for SimContainers {
         self.machine.ask(|w| w.mounting(paths)).await
     }
 
+    async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
+        self.machine.ask(|w| w.of_restore(restore)).await
+    }
+
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
         self.machine.ask(|w| w.pause(ids)).await
     }

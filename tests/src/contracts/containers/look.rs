@@ -71,6 +71,19 @@ pub async fn names_that_a_restore_gave_are_left_out_of_a_workload(h: &mut dyn Ha
     assert_eq!(names(&consumers), [&own, &litter[0], &litter[1]]);
 }
 
+/// What a restore named is found by its name alone: a service of an app need not mount anything.
+pub async fn what_a_restore_named_is_found_whatever_it_mounts(h: &mut dyn Harness) {
+    let (ours, other) = (restore(), restore());
+    let own = h.name("web");
+    let litter = [passing_name(&own, ours), retired_name(&own, ours)];
+    for name in [&own, &litter[0], &litter[1], &passing_name(&own, other)] {
+        h.add(&Wanted::new(name).run(RunState::Stopped)).await;
+    }
+    let mut found = h.containers().of_restore(ours).await.unwrap();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(names(&found), [&litter[0], &litter[1]]);
+}
+
 /// Consumers are found whatever their state, on whole path components, and through links on either side.
 pub async fn consumers_are_found_above_at_and_below_a_path_in_any_state(h: &mut dyn Harness) {
     let live = h.directory("srv/app");
