@@ -12,5 +12,6 @@ pub mod process;
 pub mod explore;
 
 pub mod cli;
+pub mod loop_disk;
 pub mod private_engine;
 pub mod trees;

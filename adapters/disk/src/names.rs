@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rustix::{
-    fs::{AtFlags, Dir, RenameFlags, renameat, renameat_with, unlinkat},
+    fd::OwnedFd,
+    fs::{AtFlags, Dir, RenameFlags, Timespec, Timestamps, UTIME_OMIT, futimens, renameat, renameat_with, unlinkat},
     io::Errno,
 };
 use volsnap_core::{
@@ -61,18 +62,62 @@ pub(crate) fn look(path: &Path) -> Result<Sight, FsError> {
 
 /// Exchanges two existing names in one system call: a crash leaves them as they were or exchanged.
 pub(crate) fn exchange(a: &Path, b: &Path) -> Result<(), FsError> {
+    let times = [ModificationTime::of(a), ModificationTime::of(b)];
     let (a, b) = (Name::open(FsOp::Exchange, a)?, Name::open(FsOp::Exchange, b)?);
     renameat_with(&a.parent, &a.name, &b.parent, &b.name, RenameFlags::EXCHANGE)
-        .map_err(|errno| between(FsOp::Exchange, &a, &b, errno))
+        .map_err(|errno| between(FsOp::Exchange, &a, &b, errno))?;
+    times.into_iter().flatten().for_each(ModificationTime::put_back);
+    Ok(())
 }
 
 /// Renames a directory to a free name.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    let time = ModificationTime::of(from);
     let (a, b) = (Name::open(FsOp::Rename, from)?, Name::open(FsOp::Rename, to)?);
     match renameat_with(&a.parent, &a.name, &b.parent, &b.name, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(Errno::INVAL | Errno::NOSYS) => rename_after_looking(&a, &b),
-        Err(errno) => Err(between(FsOp::Rename, &a, &b, errno)),
+        Ok(()) => {}
+        Err(Errno::INVAL | Errno::NOSYS) => rename_after_looking(&a, &b)?,
+        Err(errno) => return Err(between(FsOp::Rename, &a, &b, errno)),
+    }
+    time.into_iter().for_each(ModificationTime::put_back);
+    Ok(())
+}
+
+/// The modification time of a directory that is going to another parent. xfs counts the new `..` as a modification,
+/// and a volume's root would then come back with the time of its restore.
+struct ModificationTime {
+    dir: OwnedFd,
+    path: PathBuf,
+    time: Timespec,
+}
+
+impl ModificationTime {
+    /// `None` for a directory that cannot be opened: whether it can be renamed is not for this to say.
+    fn of(path: &Path) -> Option<Self> {
+        let dir = try_open_dir(path).ok()?;
+        let time = Self::seen(&dir).ok()?;
+        Some(ModificationTime { dir, path: path.to_path_buf(), time })
+    }
+
+    /// The rename stands already, so a failure costs a time stamp and is told, not returned. A crash before this leaves
+    /// the new time; it is not synced by itself, since a report of lost writes must not be used up here.
+    fn put_back(self) {
+        if let Err(errno) = self.try_put_back() {
+            tracing::warn!(was = %self.path.display(), %errno, "a directory's modification time was not put back");
+        }
+    }
+
+    fn try_put_back(&self) -> Result<(), Errno> {
+        if Self::seen(&self.dir)? == self.time {
+            return Ok(());
+        }
+        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        futimens(&self.dir, &Timestamps { last_access, last_modification: self.time })
+    }
+
+    fn seen(dir: &OwnedFd) -> Result<Timespec, Errno> {
+        let mtime = stat_fd(dir)?.stx_mtime;
+        Ok(Timespec { tv_sec: mtime.tv_sec, tv_nsec: mtime.tv_nsec.into() })
     }
 }
 
