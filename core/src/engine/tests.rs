@@ -128,12 +128,7 @@ async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
     let mut store = MockStore::new();
     store.expect_record().withf(|e| e.outcome == "failed").times(1).returning(|_| Ok(()));
 
-    let engine = Engine::new(Ports {
-        store: Arc::new(store),
-        containers: Some(Arc::new(containers)),
-        filesystem: Arc::new(filesystem),
-        clock: Arc::new(clock()),
-    });
+    let engine = engine(filesystem, store, Some(containers));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
     let error = engine.create(&request, &quiet()).await.expect_err("nothing could be read");
     assert_eq!(error.code, Code::Io);
@@ -163,12 +158,7 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
     store.expect_put_snapshot().never();
     store.expect_record().returning(|_| Ok(()));
 
-    let engine = Engine::new(Ports {
-        store: Arc::new(store),
-        containers: Some(Arc::new(containers)),
-        filesystem: Arc::new(filesystem),
-        clock: Arc::new(clock()),
-    });
+    let engine = engine(filesystem, store, Some(containers));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
     engine.create(&request, &quiet()).await.expect_err("the archive could not be sealed");
 }

@@ -106,12 +106,15 @@ fn lints(manifest: &str) -> Vec<Problem> {
     if has { Vec::new() } else { vec![(0, "does not take the workspace's lints".to_string())] }
 }
 
-/// Whoever clones this has crates.io, and no other registry.
+/// Every crate that is not ours comes from one registry: nobody who clones this has a second one, or somebody's branch.
 fn sources(lock: &str) -> Vec<Problem> {
-    let ours = "registry+https://github.com/rust-lang/crates.io-index";
-    let sources =
-        (1..).zip(lock.lines()).filter_map(|(n, line)| Some((n, line.strip_prefix("source = ")?.trim_matches('"'))));
-    sources.filter(|(_, s)| *s != ours).map(|(n, s)| (n, format!("`{s}` is not crates.io"))).collect()
+    let sources = || {
+        let lines = (1..).zip(lock.lines());
+        lines.filter_map(|(n, line)| Some((n, line.strip_prefix("source = ")?.trim_matches('"'))))
+    };
+    let registry = sources().map(|(_, source)| source).find(|source| source.starts_with("registry+"));
+    let strange = sources().filter(|(_, source)| Some(*source) != registry);
+    strange.map(|(n, source)| (n, format!("`{source}` is not the registry of the other crates"))).collect()
 }
 
 #[cfg(test)]
@@ -172,8 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_from_another_registry_is_found() {
-        assert_eq!(sources("source = \"registry+https://github.com/rust-lang/crates.io-index\"\n"), []);
-        assert_eq!(sources("source = \"sparse+https://mirror.example/\"\n").len(), 1);
+    fn a_crate_from_elsewhere_is_found() {
+        let one = "source = \"registry+one\"\n";
+        assert_eq!(sources(&one.repeat(2)), []);
+        for other in ["registry+two", "sparse+mirror", "git+branch"] {
+            let lock = format!("{one}source = \"{other}\"\n");
+            assert_eq!(sources(&lock), [(2, format!("`{other}` is not the registry of the other crates"))]);
+        }
     }
 }
