@@ -23,7 +23,11 @@ use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{Workload, WorkloadId},
     ports::{Clock, Containers, Event, EventKind, Filesystem, Lease, Store},
-    restore::{Facts, Move, State, next},
+    restore::{
+        Facts, Move, State, Step,
+        judge::{Failure, Verdict, judge, judge_survey},
+        next,
+    },
 };
 
 /// The ports that an engine works through.
@@ -52,6 +56,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 pub struct Engine {
     ports: Ports,
     decide: fn(&State, &Facts) -> Move,
+    judge: fn(&State, &Step, &Failure, u32) -> Verdict,
+    judge_survey: fn(&State, &Failure, u32) -> Verdict,
 }
 
 /// A workload's lock and the host's deploy lock, held together.
@@ -64,7 +70,7 @@ impl Engine {
     /// An engine over these ports.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        Engine { ports, decide: next }
+        Engine { ports, decide: next, judge, judge_survey }
     }
 
     /// The same engine with another decision function. For tests that break the rules on purpose.
@@ -72,6 +78,19 @@ impl Engine {
     #[must_use]
     pub fn with_decision(mut self, decide: fn(&State, &Facts) -> Move) -> Self {
         self.decide = decide;
+        self
+    }
+
+    /// The same engine with other judges of what fails: a step, and a survey. For tests that break the rules on purpose.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_judgement(
+        mut self,
+        judge: fn(&State, &Step, &Failure, u32) -> Verdict,
+        judge_survey: fn(&State, &Failure, u32) -> Verdict,
+    ) -> Self {
+        self.judge = judge;
+        self.judge_survey = judge_survey;
         self
     }
 

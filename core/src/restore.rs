@@ -11,6 +11,8 @@ pub mod state;
 pub mod facts;
 pub mod switch;
 
+pub mod by_entry;
+
 pub mod anomaly;
 pub mod step;
 

@@ -42,7 +42,7 @@ fn location(path: &str, inode: u64, ancestors: &[u64]) -> Location {
         real: path.into(),
         occupant: Occupant::Directory(identity(inode)),
         parent: identity(*ancestors.first().unwrap_or(&2)),
-        parent_writable: true,
+        writable: true,
         filesystem: filesystem("a"),
         space: SPACE,
         ancestors: ancestors.iter().map(|i| identity(*i)).collect(),
@@ -240,12 +240,10 @@ fn a_named_volume_may_lie_below_the_engine_s_root_and_a_plain_directory_may_not(
 
 #[test]
 fn places_that_a_rename_cannot_replace_are_refused() {
-    refused(|s| at(s, "/db").occupant = Occupant::MountPoint(identity(31)), "is itself a mount point");
-    refused(|s| at(s, "/db").occupant = Occupant::Subvolume(identity(31)), "btrfs subvolume");
     refused(|s| at(s, "/db").occupant = Occupant::Immutable(identity(31)), "immutable");
     refused(|s| at(s, "/db").occupant = Occupant::NotADirectory, "is not a directory");
     refused(|s| at(s, "/db").filesystem.read_only = true, "mounted read-only");
-    refused(|s| at(s, "/db").parent_writable = false, "no permission");
+    refused(|s| at(s, "/db").writable = false, "no permission");
 }
 
 #[test]
@@ -316,6 +314,19 @@ fn the_method_follows_from_what_the_filesystem_can_do() {
     assert_eq!(method(|l| l.filesystem.exchange = false).0, Method::TwoRenames);
     assert_eq!(method(|l| l.filesystem.births = false).0, Method::TwoRenames);
     assert_eq!(method(|l| l.occupant = Occupant::Absent).0, Method::New);
+    let (by_entry, reason) = method(|l| l.occupant = Occupant::MountPoint(identity(31)));
+    assert!(by_entry == Method::ByEntry && reason.contains("it is a mount point"), "{reason}");
+    let (by_entry, reason) = method(|l| l.occupant = Occupant::Subvolume(identity(31)));
+    assert!(by_entry == Method::ByEntry && reason.contains("btrfs subvolume"), "{reason}");
+}
+
+#[test]
+fn what_is_switched_by_entry_is_recognised_by_itself_and_staged_within_itself() {
+    let plan = accepted(|s| at(s, "/db").occupant = Occupant::MountPoint(identity(31)));
+    let volume = &plan.volumes[0];
+    assert_eq!((volume.parent, volume.original), (identity(31), Some(identity(31))));
+    assert_eq!(plan.private(0).parent(), Some(volume.live.as_path()));
+    assert_eq!(plan.private(1).parent(), plan.volumes[1].live.parent());
 }
 
 #[test]

@@ -9,7 +9,8 @@ pub mod worlds;
 pub mod oracle;
 pub mod process;
 
-pub mod explore;
+pub mod crash;
+pub mod mutants;
 
 pub mod cli;
 pub mod loop_disk;

@@ -20,7 +20,16 @@ impl LoopDisk {
     /// Where it would skip and the environment says `CI=true`.
     #[must_use]
     pub fn new(kind: &str, test: &str) -> Option<Self> {
-        match Self::mount(kind) {
+        Self::new_in(&std::env::temp_dir(), kind, test)
+    }
+
+    /// As [`LoopDisk::new`], with the image file in a directory of choice, such as one in memory.
+    ///
+    /// # Panics
+    /// As [`LoopDisk::new`].
+    #[must_use]
+    pub fn new_in(base: &Path, kind: &str, test: &str) -> Option<Self> {
+        match Self::mount(base, kind) {
             Ok(disk) => Some(disk),
             Err(why) => {
                 assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} needs {kind} on a loop device: {why}");
@@ -30,19 +39,40 @@ impl LoopDisk {
         }
     }
 
-    fn mount(kind: &str) -> Result<Self, String> {
+    fn mount(base: &Path, kind: &str) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("it needs root".into());
         }
-        let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let dir = tempfile::tempdir_in(base).map_err(|e| e.to_string())?;
         let image = dir.path().join("image");
         let file = fs::File::create(&image).map_err(|e| e.to_string())?;
         file.set_len(600 << 20).map_err(|e| e.to_string())?;
         fs::create_dir(dir.path().join("mnt")).map_err(|e| e.to_string())?;
         run(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image))?;
         let disk = LoopDisk { dir };
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(disk.path()))?;
+        disk.try_mount()?;
         Ok(disk)
+    }
+
+    fn try_mount(&self) -> Result<(), String> {
+        let image = self.dir.path().join("image");
+        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(self.path())).map(|_| ())
+    }
+
+    /// Takes the filesystem away from its mount point.
+    ///
+    /// # Panics
+    /// If somebody uses it.
+    pub fn unmount(&self) {
+        run(Command::new("umount").arg(self.path())).expect("unmounted");
+    }
+
+    /// Brings it back, under another device number as a rule.
+    ///
+    /// # Panics
+    /// If it cannot be mounted.
+    pub fn mount_again(&self) {
+        self.try_mount().expect("mounted");
     }
 
     /// Where it is mounted.

@@ -1,15 +1,19 @@
 //! What must be true of a restore, whatever happened: the invariants of the design, as checks that name what they miss.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
 use volsnap_core::{
     model::{
         RunState, container,
-        place::{PRIVATE_PREFIX, aside_in, staged_in},
+        place::{PRIVATE_PREFIX, aside_in, leaving_in, staged_in},
     },
     restore::{Body, Journal, Outcome, Report, State, journal::Safety, state::Direction},
 };
-use volsnap_sim::World;
+use volsnap_sim::{RESTORED_ATTRIBUTES, World, fingerprint};
 
 use crate::{
     process::Ended,
@@ -32,21 +36,37 @@ pub type Wrongs = Vec<String>;
 
 /// The tree without what apps wrote while the story went on.
 fn own(tree: &Tree) -> Tree {
-    tree.iter().filter(|(path, _)| !path.contains("app-")).map(|(k, v)| (k.clone(), v.clone())).collect()
+    let is_own = |path: &str| !path.contains("app-") && !path.starts_with(PRIVATE_PREFIX);
+    tree.iter().filter(|(path, _)| is_own(path)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 fn holds(world: &World, path: &Path, tree: &Tree) -> bool {
     world.tree(path).is_some_and(|found| own(&found) == *tree)
 }
 
+/// Journals that were read before, by fingerprint: thousands of worlds have the same.
+#[derive(Clone, Debug, Default)]
+pub struct Journals(Arc<Mutex<HashMap<u64, Option<Arc<State>>>>>);
+
+impl Journals {
+    fn read(&self, bytes: &[u8]) -> Option<Arc<State>> {
+        let mut known = self.0.lock().expect("nobody panics with it");
+        known.entry(fingerprint(bytes)).or_insert_with(|| Self::replay(bytes).map(Arc::new)).clone()
+    }
+
+    fn replay(bytes: &[u8]) -> Option<State> {
+        match Journal::decode(bytes).ok()?.body {
+            Body::Restore(records) => State::replay(&records).ok(),
+            Body::Snapshot(_) => None,
+        }
+    }
+}
+
 /// The state of the open restore, if its journal can be read.
 #[must_use]
-pub fn state(scene: &Scene, world: &World) -> Option<State> {
+pub fn state(scene: &Scene, world: &World) -> Option<Arc<State>> {
     let path = world.journal_dir().join(format!("{}.json", scene.workload.id));
-    match Journal::decode(&world.read(&path)?).ok()?.body {
-        Body::Restore(records) => State::replay(&records).ok(),
-        Body::Snapshot(_) => None,
-    }
+    scene.journals.read(&world.read(&path)?)
 }
 
 /// Checks a world just after a crash, before anybody has repaired anything; `before` is the world at that instant.
@@ -93,10 +113,13 @@ fn live_of(world: &World, volume: &SceneVolume) -> Tree {
     own(&world.tree(&volume.live).unwrap_or_default())
 }
 
-fn private_dirs(world: &World, volume: &SceneVolume) -> Vec<std::path::PathBuf> {
-    let parent = volume.live.parent().unwrap_or(Path::new("/"));
-    let names = world.names(parent);
-    names.iter().filter(|name| name.starts_with(PRIVATE_PREFIX)).map(|name| parent.join(name)).collect()
+fn private_dirs(world: &World, volume: &SceneVolume) -> Vec<PathBuf> {
+    let holder = match volume.is_mount_point {
+        true => volume.live.as_path(),
+        false => volume.live.parent().unwrap_or(Path::new("/")),
+    };
+    let names = world.names(holder);
+    names.iter().filter(|name| name.starts_with(PRIVATE_PREFIX)).map(|name| holder.join(name)).collect()
 }
 
 fn has_private(world: &World, volume: &SceneVolume) -> bool {
@@ -107,11 +130,20 @@ fn original_somewhere(scene: &Scene, world: &World, index: usize, volume: &Scene
     let beside = private_dirs(world, volume);
     holds(world, &volume.live, original)
         || beside.iter().any(|dir| holds(world, &staged_in(dir), original) || holds(world, &aside_in(dir), original))
+        || volume.is_mount_point && original_in_parts(world, volume, original)
         || safety_archives(scene, world).iter().any(|trees| trees.get(index).is_some_and(|tree| own(tree) == *original))
 }
 
+/// In the middle of a switch by entry some of it is live, and the rest where it gathers.
+fn original_in_parts(world: &World, volume: &SceneVolume, original: &Tree) -> bool {
+    let gathering = private_dirs(world, volume).into_iter().flat_map(|dir| [leaving_in(&dir), aside_in(&dir)]);
+    let parts: Vec<Tree> = gathering.chain([volume.live.clone()]).filter_map(|dir| world.tree(&dir)).collect();
+    original.iter().all(|(path, bytes)| parts.iter().any(|part| part.get(path) == Some(bytes)))
+}
+
 /// The trees of every whole archive of the workload but the one that is restored.
-fn safety_archives(scene: &Scene, world: &World) -> Vec<Vec<Tree>> {
+#[must_use]
+pub fn safety_archives(scene: &Scene, world: &World) -> Vec<Vec<Tree>> {
     let dir = world.state_dir().join("snapshots").join(scene.workload.id.to_string());
     let names = world.names(&dir);
     let ids = names.iter().filter_map(|name| name.strip_suffix(".tar.zst")?.parse().ok());
@@ -139,6 +171,9 @@ pub fn check_ended(scene: &Scene, world: &World, ended: &Ended, past: Past) -> W
         wrongs.push(format!("it needs attention: {cause:?}"));
         return wrongs;
     }
+    if scene.spec.sick && !past.faults && report.is_some_and(|report| report.outcome == Outcome::Restored) {
+        wrongs.push("the restored data stand, and the app is sick on them".into());
+    }
     wrongs.extend(check_data(scene, world, report));
     wrongs.extend(check_clean(scene, world, report, past));
     wrongs.extend(check_apps(scene, world, report, past));
@@ -146,20 +181,24 @@ pub fn check_ended(scene: &Scene, world: &World, ended: &Ended, past: Past) -> W
 }
 
 /// All as it was, or all restored; and if restored, the originals are kept.
-fn check_data(scene: &Scene, world: &World, report: Option<&Report>) -> Wrongs {
+#[must_use]
+pub fn check_data(scene: &Scene, world: &World, report: Option<&Report>) -> Wrongs {
     let mut wrongs = Wrongs::new();
     let volumes = || scene.volumes.iter();
-    let restored = volumes().all(|v| holds(world, &v.live, &v.restored));
-    let original = volumes().all(|v| original_of(v) == live_of(world, v));
+    // A directory that stays has to be given the attributes of what is in it.
+    let like = |v: &SceneVolume, wanted| !v.is_mount_point || world.attributes(&v.live) == wanted;
+    let restored = volumes().all(|v| holds(world, &v.live, &v.restored) && like(v, Some(RESTORED_ATTRIBUTES)));
+    let original = volumes().all(|v| original_of(v) == live_of(world, v) && like(v, scene.world.attributes(&v.live)));
     match report.map(|report| report.outcome) {
-        Some(Outcome::Restored) if !restored => wrongs.push("the report says restored, and the data are not".into()),
+        Some(Outcome::Restored) if !restored => {
+            wrongs.push(format!("the report says restored, and the data are not: {}", seen(scene, world)));
+        }
         Some(Outcome::Aborted | Outcome::Reverted) if !original => {
             wrongs.push("the report says that the original is back, and it is not".into());
         }
         _ if !restored && !original => {
-            let seen: Vec<String> =
-                volumes().map(|v| format!("{}: {:?}", v.live.display(), live_of(world, v))).collect();
-            wrongs.push(format!("one direction: neither all original nor all restored: {seen:?}"));
+            let seen = seen(scene, world);
+            wrongs.push(format!("one direction: neither all original nor all restored: {seen}"));
         }
         _ => {}
     }
@@ -175,10 +214,20 @@ fn check_data(scene: &Scene, world: &World, report: Option<&Report>) -> Wrongs {
     wrongs
 }
 
+/// What is live, in words.
+fn seen(scene: &Scene, world: &World) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let files = |v| live_of(world, v).iter().map(|(path, bytes)| format!("{path}={}", text(bytes))).collect();
+    let volumes = scene.volumes.iter().map(|v| (v.live.display().to_string(), files(v)));
+    format!("{:?}", volumes.collect::<Vec<(String, Vec<String>)>>())
+}
+
 /// Nothing of ours is left, and nothing of others is gone.
 fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past) -> Wrongs {
     let mut wrongs = Wrongs::new();
-    let kept = report.is_some_and(|r| r.warnings.iter().any(|w| w.contains("originals are kept")));
+    // A report that did not reach its reader is in the audit trail.
+    let told = world.recorded_events().any(|event| event.detail.to_string().contains("originals are kept"));
+    let kept = told || report.is_some_and(|r| r.warnings.iter().any(|w| w.contains("originals are kept")));
     for volume in &scene.volumes {
         let left = private_dirs(world, volume);
         if !left.is_empty() && !kept {
@@ -191,6 +240,12 @@ fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past
     }
     if !world.journal_names().is_empty() {
         wrongs.push("closed is clean: the journal is left".into());
+    }
+    if let Some(report) = report
+        && !past.faults
+        && !world.recorded_events().any(|event| event.id == report.restore_id.0)
+    {
+        wrongs.push("the audit trail does not know of it".into());
     }
     let archives = world.names(&world.state_dir().join("snapshots").join(scene.workload.id.to_string()));
     // After an error the unfinished file waits for the next sweep.

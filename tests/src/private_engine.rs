@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -100,17 +101,25 @@ impl PrivateEngine {
         let host = format!("unix://{}/docker.sock", dir.path().display());
         let mut engine =
             PrivateEngine { host, private: Some(Private { dir, daemon: None }), prefix: prefix.to_string() };
-        engine.start_daemon()?;
+        engine.start_after_boot()?;
         Ok(engine)
+    }
+
+    /// Starts the daemon as after a boot: a power cut takes what lay in /run with it, and a start expects that.
+    fn start_after_boot(&mut self) -> Result<(), String> {
+        let private = self.private.as_ref().ok_or("a shared engine is not ours to start")?;
+        let _ = fs::remove_dir_all(private.dir.path().join("exec"));
+        self.start_daemon()
     }
 
     /// Starts the daemon and waits until it answers.
     fn start_daemon(&mut self) -> Result<(), String> {
         let private = self.private.as_mut().ok_or("a shared engine is not ours to start")?;
         let dir = private.dir.path().to_path_buf();
-        // A power cut takes what lay in /run with it, and a start expects that.
-        let _ = fs::remove_dir_all(dir.join("exec"));
-        let _ = fs::remove_file(dir.join("pid"));
+        // A killed daemon takes its containerd with it. Where nobody buries that, its number still counts as alive.
+        for stale in ["pid", "exec/containerd/containerd.pid"] {
+            let _ = fs::remove_file(dir.join(stale));
+        }
         fs::write(dir.join("daemon.json"), "{}").map_err(|e| e.to_string())?;
         let log = fs::File::options().create(true).append(true).open(dir.join("log")).map_err(|e| e.to_string())?;
         let at = |name: &str| dir.join(name).into_os_string();
@@ -193,6 +202,27 @@ impl PrivateEngine {
     /// # Panics
     /// If it does not come up, or the engine is not private.
     pub fn restart_engine(&mut self) {
+        self.start_after_boot().unwrap();
+    }
+
+    /// Kills the daemon alone: the containers run on without it.
+    ///
+    /// # Panics
+    /// On an engine that is not private.
+    pub fn kill_daemon(&mut self) {
+        let private = self.private.as_mut().expect("a shared engine is not ours to kill");
+        if let Some(mut daemon) = private.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+
+    /// Starts the daemon again after [`PrivateEngine::kill_daemon`]. It ends what ran on without it, and starts again
+    /// what its restart policies name.
+    ///
+    /// # Panics
+    /// If it does not come up, or the engine is not private.
+    pub fn restart_daemon(&mut self) {
         self.start_daemon().unwrap();
     }
 
@@ -334,14 +364,17 @@ impl PrivateEngine {
 impl Drop for PrivateEngine {
     fn drop(&mut self) {
         // After a kill nobody would take a network's bridge from the host.
-        if self.private.is_some() && !self.answers() {
-            let _ = self.start_daemon();
+        if !self.answers()
+            && let Some(private) = self.private.as_mut()
+        {
+            // What a daemon left running would outlive the files by which it is found.
+            private.end();
+            let _ = self.start_after_boot();
         }
         self.tidy();
         if let Some(private) = &mut self.private {
             private.end();
             private.unmount();
-            remove_cgroups(&cgroup_parent(private.dir.path()));
         }
     }
 }
@@ -357,6 +390,9 @@ impl Private {
                 // Gone in between: what was wanted.
                 let _ = kill_process(pid, Signal::KILL);
             }
+            // A frozen process dies when it is thawed; its group, frozen, would keep the container from ever starting.
+            let parent = cgroup_parent(self.dir.path());
+            for_each_cgroup(&parent, thaw);
             if let Some(daemon) = self.daemon.as_mut() {
                 let _ = daemon.kill();
                 if daemon.wait().is_ok() {
@@ -364,7 +400,7 @@ impl Private {
                 }
             }
             if pids.is_empty() || Instant::now() > deadline {
-                return;
+                return for_each_cgroup(&parent, remove_cgroup);
             }
             sleep(Duration::from_millis(10));
         }
@@ -420,19 +456,33 @@ fn cgroup_parent(dir: &Path) -> String {
     format!("/{}", dir.file_name().unwrap_or_default().to_string_lossy())
 }
 
-fn remove_cgroups(parent: &str) {
+/// Does something to that group in each hierarchy.
+fn for_each_cgroup(parent: &str, what: fn(&Path)) {
     let root = Path::new("/sys/fs/cgroup");
     let controllers = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
     for hierarchy in controllers.chain([root.to_path_buf()]) {
-        remove_cgroup(&hierarchy.join(parent.trim_start_matches('/')));
+        what(&hierarchy.join(parent.trim_start_matches('/')));
     }
 }
 
 fn remove_cgroup(group: &Path) {
-    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_cgroup(&entry.path());
-        }
+    for child in groups_in(group) {
+        remove_cgroup(&child);
     }
     let _ = fs::remove_dir(group);
+}
+
+fn thaw(group: &Path) {
+    for child in groups_in(group).into_iter().chain([group.to_path_buf()]) {
+        for (file, thawed) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+            // Never made: each kind of hierarchy has one of them.
+            let file = fs::File::options().write(true).open(child.join(file));
+            let _ = file.and_then(|mut file| file.write_all(thawed.as_bytes()));
+        }
+    }
+}
+
+fn groups_in(group: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }

@@ -10,7 +10,7 @@ use volsnap_core::{
 };
 use volsnap_sim::{CrashPoint, Machine, Run, World};
 
-use crate::worlds::Scene;
+use crate::worlds::{Rules, Scene};
 
 /// How a process came to its end.
 #[derive(Clone, Debug)]
@@ -36,17 +36,21 @@ pub struct Left {
     pub points: Vec<CrashPoint>,
 }
 
-fn engine(machine: &Machine, scene: &Scene) -> Engine {
+/// The engine of a process on that machine, by the scene's rules.
+#[must_use]
+pub fn engine(machine: &Machine, scene: &Scene) -> Engine {
     let containers: Option<Arc<dyn Containers>> = match scene.spec.apps.is_empty() {
         true => None,
         false => Some(Arc::new(machine.containers())),
     };
-    Engine::new(Ports {
+    let ports = Ports {
         store: Arc::new(machine.store()),
         containers,
         filesystem: Arc::new(machine.filesystem()),
         clock: Arc::new(machine.clock()),
-    })
+    };
+    let Rules { decide, judge, judge_survey } = scene.rules;
+    Engine::new(ports).with_decision(decide).with_judgement(judge, judge_survey)
 }
 
 /// Runs the restore of a scene in a world.
@@ -54,6 +58,12 @@ fn engine(machine: &Machine, scene: &Scene) -> Engine {
 pub fn restore(scene: &Scene, world: World) -> Left {
     let machine = Machine::start(world);
     let engine = engine(&machine, scene);
+    let ended = ran(machine.run(restoring(&engine, scene)));
+    left(&machine, ended)
+}
+
+/// The restore of a scene, by that engine.
+pub async fn restoring(engine: &Engine, scene: &Scene) -> Ended {
     let request = RestoreRequest {
         workload: scene.workload.clone(),
         snapshot: scene.snapshot.clone(),
@@ -62,12 +72,10 @@ pub fn restore(scene: &Scene, world: World) -> Left {
         shown: None,
     };
     let watch: Watch = Arc::new(Quiet);
-    let ended = match machine.run(engine.restore(&request, &watch)) {
-        Run::Done(Ok(report)) => Ended::Reported(Box::new(report)),
-        Run::Done(Err(error)) => Ended::Failed(error),
-        Run::Died | Run::Dropped => Ended::Gone,
-    };
-    left(&machine, ended)
+    match engine.restore(&request, &watch).await {
+        Ok(report) => Ended::Reported(Box::new(report)),
+        Err(error) => Ended::Failed(error),
+    }
 }
 
 /// Runs the recovery that a new process begins with.
@@ -75,18 +83,29 @@ pub fn restore(scene: &Scene, world: World) -> Left {
 pub fn recover(scene: &Scene, world: World) -> Left {
     let machine = Machine::start(world);
     let engine = engine(&machine, scene);
+    let ended = ran(machine.run(recovering(&engine)));
+    left(&machine, ended)
+}
+
+/// A recovery, by that engine.
+pub async fn recovering(engine: &Engine) -> Ended {
     let watch: Watch = Arc::new(Quiet);
-    let ended = match machine.run(engine.recover(None, &watch)) {
-        Run::Done(Ok(mut recovered)) => match recovered.pop().map(|recovered| recovered.result) {
+    match engine.recover(None, &watch).await {
+        Ok(mut recovered) => match recovered.pop().map(|recovered| recovered.result) {
             None => Ended::Nothing,
             Some(Ok(RecoveredItem::Restore(report))) => Ended::Reported(report),
             Some(Ok(RecoveredItem::Snapshot { .. })) => Ended::Nothing,
             Some(Err(error)) => Ended::Failed(error),
         },
-        Run::Done(Err(error)) => Ended::Failed(error),
+        Err(error) => Ended::Failed(error),
+    }
+}
+
+fn ran(run: Run<Ended>) -> Ended {
+    match run {
+        Run::Done(ended) => ended,
         Run::Died | Run::Dropped => Ended::Gone,
-    };
-    left(&machine, ended)
+    }
 }
 
 fn left(machine: &Machine, ended: Ended) -> Left {

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// What one entry is: its kind, mode, owner, modification time and contents (or a link's target).
+/// What one entry is: its kind, mode, owner, modification time, names, attributes and contents (or a link's target).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryOf {
     /// File type and permissions.
@@ -16,8 +16,14 @@ pub struct EntryOf {
     pub owner: (u32, u32),
     /// Modification time in nanoseconds.
     pub mtime_ns: i128,
+    /// How many names a file has; 1 for a directory, whose count differs between filesystems.
+    pub names: u64,
+    /// Extended attributes but for the security labels that belong to the host.
+    pub attributes: BTreeMap<String, Vec<u8>>,
     /// Contents of a file, target of a link, nothing for others.
     pub contents: Vec<u8>,
+    /// The first of the names of a file that has several.
+    pub same_as: Option<String>,
 }
 
 /// A tree by relative path; the root is the empty path.
@@ -26,12 +32,18 @@ pub type Tree = BTreeMap<String, EntryOf>;
 /// The tree at a path; `None` if there is none.
 pub fn read(root: &Path) -> Option<Tree> {
     fs::symlink_metadata(root).ok()?;
-    let mut tree = Tree::new();
-    collect(root, "", &mut tree);
+    let (mut tree, mut linked) = (Tree::new(), BTreeMap::new());
+    collect(root, "", &mut tree, &mut linked);
+    for names in linked.values_mut() {
+        names.sort();
+        for name in names.iter() {
+            tree.get_mut(name).expect("it was collected").same_as = Some(names[0].clone());
+        }
+    }
     Some(tree)
 }
 
-fn collect(path: &Path, name: &str, tree: &mut Tree) {
+fn collect(path: &Path, name: &str, tree: &mut Tree, linked: &mut BTreeMap<u64, Vec<String>>) {
     let metadata = fs::symlink_metadata(path).expect("an entry is there");
     let contents = if metadata.is_symlink() {
         fs::read_link(path).expect("a link").into_os_string().into_encoded_bytes()
@@ -41,16 +53,42 @@ fn collect(path: &Path, name: &str, tree: &mut Tree) {
         Vec::new()
     };
     let mtime_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    let entry = EntryOf { mode: metadata.mode(), owner: (metadata.uid(), metadata.gid()), mtime_ns, contents };
+    let entry = EntryOf {
+        mode: metadata.mode(),
+        owner: (metadata.uid(), metadata.gid()),
+        mtime_ns,
+        names: if metadata.is_dir() { 1 } else { metadata.nlink() },
+        attributes: attributes(path),
+        contents,
+        same_as: None,
+    };
     tree.insert(name.to_string(), entry);
+    if !metadata.is_dir() && metadata.nlink() > 1 {
+        linked.entry(metadata.ino()).or_default().push(name.to_string());
+    }
     if metadata.is_dir() {
         for child in fs::read_dir(path).expect("a directory") {
             let child = child.expect("an entry");
             let child_name = child.file_name().to_string_lossy().into_owned();
             let name = if name.is_empty() { child_name } else { format!("{name}/{child_name}") };
-            collect(&child.path(), &name, tree);
+            collect(&child.path(), &name, tree, linked);
         }
     }
+}
+
+/// A filesystem that knows no attributes has none.
+fn attributes(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut list = vec![0; 4096];
+    let length = rustix::fs::llistxattr(path, list.as_mut_slice()).unwrap_or(0);
+    let names = list[..length].split(|byte| *byte == 0).map(|name| String::from_utf8_lossy(name).into_owned());
+    let names = names.filter(|name| !name.is_empty() && !name.starts_with("security."));
+    let value = |name: &str| {
+        let mut value = vec![0; 4096];
+        let length = rustix::fs::lgetxattr(path, name, value.as_mut_slice()).expect("an attribute");
+        value.truncate(length);
+        value
+    };
+    names.map(|name| (name.clone(), value(&name))).collect()
 }
 
 /// Makes a tree of some entries of each kind, with `mark` in its contents.
@@ -67,10 +105,14 @@ pub fn make(root: &Path, mark: &str) {
     fs::hard_link(root.join("file-2"), root.join("sub/same")).expect("a hard link");
 }
 
-/// Empties a directory without replacing it, as an app that rewrites its data would.
+/// Empties a directory without replacing it, as an app that rewrites its data would; what a filesystem keeps at its
+/// root stays.
 pub fn clear(root: &Path) {
     for child in fs::read_dir(root).expect("a directory") {
         let path = child.expect("an entry").path();
+        if path.ends_with("lost+found") {
+            continue;
+        }
         let is_dir = fs::symlink_metadata(&path).expect("an entry").is_dir();
         if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.expect("removed");
     }

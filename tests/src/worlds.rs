@@ -9,9 +9,15 @@ use volsnap_core::{
         DeclaredVolume, Manifest, ManifestVolume, Mode, Origin, Redeploy, RestartPolicy, RunState, Selector, Snapshot,
         SnapshotId, Source, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
     },
-    restore::Options,
+    restore::{
+        Facts, Move, Options, State, Step,
+        judge::{Failure, Verdict, judge, judge_survey},
+        next,
+    },
 };
 use volsnap_sim::{ContainerSpec, DiskSpec, HealthBehaviour, World, WorldBuilder};
+
+use crate::oracle::Journals;
 
 /// A tree as [`World::tree`] shows it.
 pub type Tree = BTreeMap<String, Vec<u8>>;
@@ -25,10 +31,12 @@ pub enum Live {
     Empty,
     /// Nothing.
     Missing,
+    /// A directory with files that is the root of its disk: a mount point, which no rename can replace.
+    MountPoint,
 }
 
 /// A volume to make.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VolumeSpec {
     /// The index of its disk in [`SceneSpec::disks`].
     pub disk: usize,
@@ -39,7 +47,7 @@ pub struct VolumeSpec {
 }
 
 /// A disk for volumes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VolumeDisk {
     /// Whether it can exchange names.
     pub exchange: bool,
@@ -47,8 +55,11 @@ pub struct VolumeDisk {
     pub ordered: bool,
 }
 
+/// Every restart policy.
+pub const POLICIES: [&str; 4] = ["no", "on-failure", "unless-stopped", "always"];
+
 /// A container to make.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppSpec {
     /// Its restart policy.
     pub policy: &'static str,
@@ -59,7 +70,7 @@ pub struct AppSpec {
 }
 
 /// What to build.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SceneSpec {
     /// What it is there for.
     pub name: String,
@@ -88,6 +99,8 @@ pub struct SceneVolume {
     pub original: Option<Tree>,
     /// What the snapshot holds.
     pub restored: Tree,
+    /// Whether its live directory is a mount point.
+    pub is_mount_point: bool,
 }
 
 /// A world with all that a driver and an oracle need to know of it.
@@ -103,8 +116,29 @@ pub struct Scene {
     pub snapshot: Snapshot,
     /// What the user chose.
     pub options: Options,
+    /// What the engine decides by; other than its own for a mutant.
+    pub rules: Rules,
     /// The volumes, by target.
     pub volumes: Vec<SceneVolume>,
+    /// What the oracle has read.
+    pub journals: Journals,
+}
+
+/// What an engine decides and judges by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// What is next.
+    pub decide: fn(&State, &Facts) -> Move,
+    /// What the failure of a step means.
+    pub judge: fn(&State, &Step, &Failure, u32) -> Verdict,
+    /// What the failure of a survey means.
+    pub judge_survey: fn(&State, &Failure, u32) -> Verdict,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules { decide: next, judge, judge_survey }
+    }
 }
 
 const WORKLOAD: WorkloadId = WorkloadId(Uuid::from_u128(0x11));
@@ -134,7 +168,11 @@ impl SceneSpec {
     }
 
     fn live(&self, index: usize) -> PathBuf {
-        PathBuf::from(format!("/disk{}/apps/v{index}", self.volumes[index].disk))
+        let VolumeSpec { disk, live, .. } = self.volumes[index];
+        match live {
+            Live::MountPoint => PathBuf::from(format!("/disk{disk}")),
+            Live::Full | Live::Empty | Live::Missing => PathBuf::from(format!("/disk{disk}/apps/v{index}")),
+        }
     }
 
     /// Builds it.
@@ -153,7 +191,9 @@ impl SceneSpec {
             builder = builder.tree(self.live(index).with_file_name("neighbour"), &[("n", "not ours")]);
             let (old, new) = (format!("original {index}"), format!("restored {index}"));
             match volume.live {
-                Live::Full => builder = builder.tree(self.live(index), &[("data", &old), ("dir/only-old", &old)]),
+                Live::Full | Live::MountPoint => {
+                    builder = builder.tree(self.live(index), &[("data", &old), ("dir/only-old", &old)]);
+                }
                 Live::Empty => builder = builder.tree(self.live(index), &[]),
                 Live::Missing => {}
             }
@@ -173,6 +213,7 @@ impl SceneSpec {
                 live: self.live(i),
                 original: world.tree(&self.live(i)).filter(|_| self.volumes[i].live != Live::Missing),
                 restored: as_tree(list),
+                is_mount_point: self.volumes[i].live == Live::MountPoint,
             })
             .collect();
         Scene {
@@ -186,7 +227,9 @@ impl SceneSpec {
                 safety_snapshot: self.safety,
                 ..Options::default()
             },
+            rules: Rules::default(),
             volumes,
+            journals: Journals::default(),
         }
     }
 
@@ -242,6 +285,7 @@ impl SceneSpec {
 #[must_use]
 pub fn small() -> Vec<SceneSpec> {
     let full = |disk| VolumeSpec { disk, live: Live::Full, absent: false };
+    let mount_point = |disk| VolumeSpec { disk, live: Live::MountPoint, absent: false };
     let ordered = VolumeDisk { exchange: true, ordered: true };
     let unordered = VolumeDisk { exchange: true, ordered: false };
     let no_exchange = VolumeDisk { exchange: false, ordered: true };
@@ -283,6 +327,19 @@ pub fn small() -> Vec<SceneSpec> {
             volumes: vec![full(0), full(1)],
             state_with_volumes: true,
             ..plain("two on two disks, an app").with_app()
+        },
+        SceneSpec { volumes: vec![mount_point(0)], ..plain("a mount point") },
+        SceneSpec {
+            disks: vec![unordered],
+            volumes: vec![mount_point(0)],
+            ..plain("a mount point, an app").with_app()
+        },
+        SceneSpec {
+            disks: vec![ordered, unordered],
+            volumes: vec![full(0), mount_point(1)],
+            state_with_volumes: true,
+            sick: true,
+            ..plain("a directory and a mount point, an app that is sick on the restored data").with_app()
         },
         SceneSpec {
             disks: vec![ordered, no_exchange, unordered],

@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::Command,
+};
 
 use volsnap_tests::{cli::Cli, loop_disk::LoopDisk, trees};
 
@@ -49,17 +54,83 @@ fn a_restore_and_its_undo_are_exact_on_btrfs() {
     with_the_journal_beside_and_elsewhere("btrfs");
 }
 
+/// The live directory stays the directory that it is, with its inode; what is in it, and what it is like, changes.
+fn restore_and_undo_by_entry(live: &Path, state: &Path) {
+    let cli = Cli::new(state, "unix:///nonexistent/docker.sock");
+    trees::make(live, "saved");
+    let saved = trees::read(live);
+    cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
+    let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+    trees::clear(live);
+    trees::make(live, "today");
+    fs::write(live.join("only today"), "x").unwrap();
+    fs::set_permissions(live, fs::Permissions::from_mode(0o2711)).unwrap();
+    let (today, inode) = (trees::read(live), fs::metadata(live).unwrap().ino());
+    let report = cli.ok(&["restore", "shop", &snapshot, "--yes"]);
+    assert_eq!(report["volumes"][0]["method"], "by-entry", "{report}");
+    assert_eq!(trees::read(live), saved);
+    cli.ok(&["undo", "shop"]);
+    assert_eq!(trees::read(live), today);
+    assert_eq!(trees::litter(live), Vec::<String>::new());
+    assert_eq!(fs::metadata(live).unwrap().ino(), inode);
+}
+
+fn on_a_mount_point(kind: &str) {
+    let Some(disk) = LoopDisk::new(kind, &format!("restore and undo of a mount point on {kind}")) else { return };
+    let elsewhere = tempfile::tempdir().unwrap();
+    restore_and_undo_by_entry(&disk.path(), &elsewhere.path().join("state"));
+}
+
 #[test]
-fn a_btrfs_subvolume_is_refused_since_it_would_come_back_as_a_plain_directory() {
+fn a_mount_point_is_restored_by_entry_on_ext4() {
+    on_a_mount_point("ext4");
+}
+
+#[test]
+fn a_mount_point_is_restored_by_entry_on_xfs() {
+    on_a_mount_point("xfs");
+}
+
+#[test]
+fn a_mount_point_is_restored_by_entry_on_btrfs() {
+    on_a_mount_point("btrfs");
+}
+
+#[test]
+fn a_btrfs_subvolume_is_restored_by_entry_and_stays_a_subvolume() {
     let Some(disk) = LoopDisk::new("btrfs", "subvolume") else { return };
     let live = disk.join("subvolume");
     let made = Command::new("btrfs").args(["subvolume", "create"]).arg(&live).output().unwrap();
     assert!(made.status.success(), "{made:?}");
-    fs::write(live.join("file"), "today").unwrap();
-    let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+    restore_and_undo_by_entry(&live, &disk.join("state"));
+    let shown = Command::new("btrfs").args(["subvolume", "show"]).arg(&live).output().unwrap();
+    assert!(shown.status.success(), "{shown:?}");
+}
+
+#[test]
+fn a_mount_point_that_is_not_mounted_when_recovery_comes_is_waited_for() {
+    let Some(disk) = LoopDisk::new("ext4", "recovery without its filesystem") else { return };
+    let (elsewhere, live) = (tempfile::tempdir().unwrap(), disk.path());
+    let cli = Cli::new(elsewhere.path().join("state"), "unix:///nonexistent/docker.sock");
+    trees::make(&live, "saved");
+    let saved = trees::read(&live);
     cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
     let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
-    let error = cli.fails(&["restore", "shop", &snapshot, "--yes"], 3, "refused");
-    assert!(error["error"]["message"].as_str().unwrap().contains("btrfs subvolume"), "{error}");
-    assert_eq!(fs::read_to_string(live.join("file")).unwrap(), "today");
+    trees::clear(&live);
+    trees::make(&live, "today");
+    // In the middle of the switch: some of the original's entries are out.
+    let kill = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat2:signal=SIGKILL:when=12"];
+    let killed = cli.under("strace", &kill, &["restore", "shop", &snapshot, "--yes"]).output().unwrap();
+    assert!(!killed.status.success(), "{killed:?}");
+    let status = cli.ok(&["status"]).to_string();
+    assert!(status.contains("\"committed\""), "{status}");
+    disk.unmount();
+    let waiting = cli.run(&["recover"]);
+    assert_eq!(waiting.status, Some(6), "{waiting:?}");
+    assert!(waiting.json.to_string().contains("is its filesystem mounted?"), "{waiting:?}");
+    assert_eq!(fs::read_dir(&live).unwrap().count(), 0, "something was made on the bare mount point");
+    disk.mount_again();
+    let recovered = cli.ok(&["recover"]);
+    assert_eq!(recovered["recovered"][0]["outcome"], "restored", "{recovered}");
+    assert_eq!(trees::read(&live), saved);
 }

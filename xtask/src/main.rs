@@ -1,7 +1,8 @@
-//! The commands of the repository: `cargo xtask demo | test | ci | bench | tidy`.
+//! The commands of the repository: `cargo xtask demo | test | crash | ci | bench | tidy`.
 
 mod bench;
 mod checks;
+mod crash;
 mod demo;
 mod engine;
 mod run;
@@ -16,6 +17,8 @@ usage: cargo xtask COMMAND
 
   demo                        the main job on a real container, or on plain directories; leaves nothing behind
   test                        every test, the runner's summary last
+  crash TIER [--seed N] [--minutes M]
+                              one tier of crash tests (sim, disk, kill, docker) and its line of figures
   tidy                        what the compiler does not check: floors, crate arrows, files, words
   ci                          formatting, clippy, docs, tidy, and every test
   bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README";
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         ["bench", "downtime"] => bench::downtime(false),
         ["bench", "downtime", "--write"] => bench::downtime(true),
         ["test"] => checks::test(),
+        ["crash", arguments @ ..] => crash::crash(arguments),
         ["tidy"] => tidy::tidy(),
         ["ci"] => checks::ci(),
         // Not for people: the process that cleans up behind a demonstration or a measurement.

@@ -18,7 +18,7 @@ mod source;
 mod stage;
 mod stream;
 mod verify;
-mod xattr;
+pub(crate) mod xattr;
 
 pub use draft::draft;
 pub use stage::stage;

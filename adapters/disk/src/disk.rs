@@ -16,7 +16,7 @@ use volsnap_core::{
 use crate::{
     archive,
     blocking::{blocking, ended, watched},
-    host,
+    entries, host,
     journal::Journals,
     locate,
     lock::{Held, Locks},
@@ -130,6 +130,25 @@ impl Filesystem for Disk {
     async fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError> {
         let to = to.to_path_buf();
         self.run(FsOp::Rename, from, move |from| names::rename(from, &to)).await
+    }
+
+    async fn has_entries(&self, dir: &Path) -> Result<bool, FsError> {
+        self.run(FsOp::Look, dir, entries::has_entries).await
+    }
+
+    async fn move_entries(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        let to = to.to_path_buf();
+        self.run(FsOp::Rename, from, move |from| entries::move_entries(from, &to)).await
+    }
+
+    async fn copy_attributes(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        let to = to.to_path_buf();
+        self.run(FsOp::Rename, from, move |from| entries::copy_attributes(from, &to)).await
+    }
+
+    async fn same_attributes(&self, a: &Path, b: &Path) -> Result<bool, FsError> {
+        let b = b.to_path_buf();
+        self.run(FsOp::Look, a, move |a| entries::same_attributes(a, &b)).await
     }
 
     async fn remove_empty(&self, dir: &Path) -> Result<(), FsError> {

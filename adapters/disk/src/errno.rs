@@ -5,8 +5,9 @@ use std::{io, path::PathBuf};
 use rustix::io::Errno;
 use volsnap_core::ports::{FsError, FsErrorKind, FsOp};
 
-/// The port's error for a failed system call.
-pub(crate) fn fs_error(op: FsOp, path: impl Into<PathBuf>, errno: Errno) -> FsError {
+/// The port's error for a failed system call; public for a simulation that is to report what this adapter would.
+#[must_use]
+pub fn fs_error(op: FsOp, path: impl Into<PathBuf>, errno: Errno) -> FsError {
     FsError::new(kind(errno), op, path, words(errno))
 }
 
@@ -19,8 +20,9 @@ pub(crate) fn io_error(op: FsOp, path: impl Into<PathBuf>, error: &io::Error) ->
 }
 
 /// The port's error for a failed sync, whatever the number: the kernel tells of lost writes once, and a second sync
-/// would answer that all is well.
-pub(crate) fn sync_error(op: FsOp, path: impl Into<PathBuf>, errno: Errno) -> FsError {
+/// would answer that all is well. Public as [`fs_error`] is.
+#[must_use]
+pub fn sync_error(op: FsOp, path: impl Into<PathBuf>, errno: Errno) -> FsError {
     FsError::new(FsErrorKind::SyncFailed, op, path, format!("sync failed: {}", words(errno)))
 }
 

@@ -126,13 +126,17 @@ impl Journals {
     }
 
     /// Removes a journal durably. Spares go last: a crash before leaves one without a journal, which the workload's
-    /// next journal uses.
+    /// next journal uses. So does one that cannot be removed, and the journal is gone all the same.
     pub(crate) fn remove(&self, workload: WorkloadId) -> Result<(), FsError> {
         let names = Names::of(workload);
         self.unlink(&names.journal)?;
         sync(FsOp::Journal, &self.path, &self.dir)?;
-        self.unlink(&names.spare)?;
-        self.unlink(&names.next)
+        for spare in [&names.spare, &names.next] {
+            if let Err(error) = self.unlink(spare) {
+                tracing::warn!(%error, "space that was reserved for a journal entry is not given back");
+            }
+        }
+        Ok(())
     }
 
     /// Takes over what a crash left between the replacement and the renaming of the next spare.

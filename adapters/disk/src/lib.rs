@@ -8,6 +8,8 @@ mod disk;
 mod archive;
 mod tree;
 
+mod attributes;
+mod entries;
 mod journal;
 mod locate;
 mod lock;
@@ -24,3 +26,4 @@ mod host;
 
 pub use clock::SystemClock;
 pub use disk::Disk;
+pub use errno::{fs_error, sync_error};

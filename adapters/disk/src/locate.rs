@@ -43,12 +43,17 @@ pub(crate) fn locate(path: &Path) -> Result<Location, FsError> {
         // Nothing to move, or refused for a reason of its own.
         _ => true,
     };
+    // Where names will change: a directory that cannot be renamed stays, and its entries are moved.
+    let (holder, held, mount) = match (occupant.fixed(), &live_stat) {
+        (Some(_), Some(live)) => (real.as_path(), live, mount_of(&table, live, &real)?),
+        (Some(_) | None, _) => (parent, &parent_stat, mount),
+    };
     Ok(Location {
         occupant,
         parent: identity(&parent_stat),
-        parent_writable: movable && may_rename(parent, &parent_stat, mount)?,
-        filesystem: describe(mount, &parent_stat),
-        space: space_left(parent)?,
+        writable: movable && may_rename(holder, held, mount)?,
+        filesystem: describe(mount, held),
+        space: space_left(holder)?,
         ancestors: ancestors(&real)?,
         real,
     })

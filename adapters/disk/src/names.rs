@@ -1,10 +1,16 @@
 //! Names on disk: making them durable, looking at them, renaming and removing them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::CStr,
+    path::{Path, PathBuf},
+};
 
 use rustix::{
     fd::OwnedFd,
-    fs::{AtFlags, Dir, RenameFlags, Timespec, Timestamps, UTIME_OMIT, futimens, renameat, renameat_with, unlinkat},
+    fs::{
+        AtFlags, Dir, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, futimens, openat, renameat,
+        renameat_with, unlinkat,
+    },
     io::Errno,
 };
 use volsnap_core::{
@@ -16,6 +22,7 @@ use volsnap_core::{
 };
 
 use crate::{
+    entries::{is_laid_out, keeping_time},
     errno::fs_error,
     handles::{Name, identity, is_dir, stat, stat_fd, sync, try_open_dir},
     tree,
@@ -85,7 +92,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
 
 /// The modification time of a directory that is going to another parent. xfs counts the new `..` as a modification,
 /// and a volume's root would then come back with the time of its restore.
-struct ModificationTime {
+pub(crate) struct ModificationTime {
     dir: OwnedFd,
     path: PathBuf,
     time: Timespec,
@@ -93,15 +100,24 @@ struct ModificationTime {
 
 impl ModificationTime {
     /// `None` for a directory that cannot be opened: whether it can be renamed is not for this to say.
-    fn of(path: &Path) -> Option<Self> {
-        let dir = try_open_dir(path).ok()?;
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        Self::opened(try_open_dir(path).ok()?, path.to_path_buf())
+    }
+
+    /// The same for a name in an open directory.
+    pub(crate) fn within(parent: &OwnedFd, name: &CStr, path: PathBuf) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Self::opened(openat(parent, name, flags, Mode::empty()).ok()?, path)
+    }
+
+    fn opened(dir: OwnedFd, path: PathBuf) -> Option<Self> {
         let time = Self::seen(&dir).ok()?;
-        Some(ModificationTime { dir, path: path.to_path_buf(), time })
+        Some(ModificationTime { dir, path, time })
     }
 
     /// The rename stands already, so a failure costs a time stamp and is told, not returned. A crash before this leaves
     /// the new time; it is not synced by itself, since a report of lost writes must not be used up here.
-    fn put_back(self) {
+    pub(crate) fn put_back(self) {
         if let Err(errno) = self.try_put_back() {
             tracing::warn!(was = %self.path.display(), %errno, "a directory's modification time was not put back");
         }
@@ -158,6 +174,9 @@ pub(crate) fn discard(restore: RestoreId, private: &Path) -> Result<(), FsError>
     }
     match look(private)? {
         Sight::Absent => Ok(()),
+        Sight::Directory { .. } if is_laid_out(private) => {
+            keeping_time(private.parent().unwrap_or(private), || tree::remove(private))
+        }
         Sight::Directory { .. } => tree::remove(private),
         Sight::Other => Err(fs_error(FsOp::Remove, private, Errno::NOTDIR)),
     }
@@ -235,7 +254,7 @@ mod tests {
         assert_eq!(look(&closed.join("live")).unwrap_err().kind, FsErrorKind::Denied);
         assert_eq!(look(&closed).unwrap_err().kind, FsErrorKind::Denied);
         assert_eq!(crate::locate::locate(&closed.join("live")).unwrap_err().kind, FsErrorKind::Denied);
-        assert!(!crate::locate::locate(&closed).unwrap().parent_writable, "a directory that cannot be moved");
+        assert!(!crate::locate::locate(&closed).unwrap().writable, "a directory that cannot be moved");
     }
 
     /// Without root's pass through permissions, on this thread, until dropped.

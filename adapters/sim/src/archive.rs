@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::Hash,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,8 +17,9 @@ use volsnap_core::{
 
 use crate::{
     disk::{BLOCK, Body, Content, Name},
-    fault::Mutant,
+    mutant::Mutant,
     places::{At, FsResult},
+    shared::fingerprint,
     world::World,
 };
 
@@ -60,12 +61,7 @@ pub(crate) fn size_of(tree: &Tree) -> TreeSize {
 
 /// 64 hexadecimal digits, as a BLAKE3 digest has, from a hash that is fast on small values.
 fn digest(of: &impl Hash) -> String {
-    let part = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        salt.hash(&mut hasher);
-        of.hash(&mut hasher);
-        hasher.finish()
-    };
+    let part = |salt: u8| fingerprint(&(salt, of));
     format!("{:016x}{:016x}{:016x}{:016x}", part(0), part(1), part(2), part(3))
 }
 
@@ -162,7 +158,7 @@ impl World {
         let ino = self.disk(disk).lookup(dir, &draft_name(manifest)).ok_or(FsErrorKind::NotFound).at(OP, &path)?;
         self.room(disk, summary.archive_bytes, 0).at(OP, &path)?;
         let what = || format!("write {}", path.display());
-        let data = Content::Archive(Arc::new(archive));
+        let data = self.as_taken(Content::Archive(Arc::new(archive)));
         self.micro(crate::MicroKind::Change, what, |w| w.disk_mut(disk).write(ino, data)).at(OP, &path)?;
         let lies = self.mutant == Some(Mutant::ArchiveNotDurable);
         if !lies {
@@ -171,7 +167,7 @@ impl World {
         let edits =
             vec![(dir, Name::from(draft_name(manifest)), None), (dir, Name::from(final_name(manifest)), Some(ino))];
         self.move_names(disk, &[ino], || format!("name {}", path.display()), edits).at(OP, &path)?;
-        if !lies {
+        if !lies && self.mutant != Some(Mutant::ArchiveNameNotSynced) {
             self.sync_dir(disk, dir, &path).at(OP, &path)?;
         }
         Ok(summary)

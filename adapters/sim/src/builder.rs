@@ -10,9 +10,12 @@ use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, RestartPol
 
 use crate::{
     archive::{Draft, Entry, Tree},
+    deploy::record_of,
     disk::{Body, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
     engine::{EngineState, HealthBehaviour, SimContainer},
-    ports::{Catalog, ClockState},
+    fault::Trouble,
+    ports::ClockState,
+    shared::Shared,
     world::World,
 };
 
@@ -113,12 +116,12 @@ impl WorldBuilder {
     pub fn new(mut root: DiskSpec, state_dir: impl Into<PathBuf>) -> Self {
         root.mount = PathBuf::from("/");
         let engine =
-            EngineState { containers: BTreeMap::new(), past: Vec::new(), images: BTreeSet::new(), ids: 0, up: true };
+            EngineState { containers: Shared::default(), past: Vec::new(), images: BTreeSet::new(), ids: 0, up: true };
         let world = World {
-            disks: vec![Arc::new(new_disk(root, None))],
-            state_dir: state_dir.into(),
-            engine: Arc::new(engine),
-            catalog: Arc::new(Catalog::default()),
+            disks: vec![Shared::new(new_disk(root, None))],
+            state_dir: state_dir.into().into(),
+            engine: Shared::new(engine),
+            catalog: Shared::default(),
             clock: ClockState::new(),
             boot: 1,
             locks: BTreeSet::new(),
@@ -128,8 +131,7 @@ impl WorldBuilder {
             dead: false,
             ops: 0,
             current: "",
-            plan: BTreeMap::new(),
-            sticky: Vec::new(),
+            trouble: Trouble::default(),
             history: None,
             stories: false,
             story: Vec::new(),
@@ -143,7 +145,7 @@ impl WorldBuilder {
     #[must_use]
     pub fn disk(mut self, spec: DiskSpec) -> Self {
         let covers = self.make_dirs(&spec.mount);
-        self.world.disks.push(Arc::new(new_disk(spec, covers)));
+        self.world.disks.push(Shared::new(new_disk(spec, covers)));
         self
     }
 
@@ -178,11 +180,8 @@ impl WorldBuilder {
     /// Marks a directory as one that no rename may move.
     #[must_use]
     pub fn special(mut self, at: impl AsRef<Path>, special: Special) -> Self {
-        if let Some((disk, ino)) = self.make_dirs(at.as_ref())
-            && let Some(inode) = self.world.disk_mut(disk).inode_mut(ino)
-        {
-            inode.special = special;
-        }
+        self.make_dirs(at.as_ref());
+        self.world.mark(at.as_ref(), special);
         self
     }
 
@@ -196,7 +195,7 @@ impl WorldBuilder {
     /// A registered workload.
     #[must_use]
     pub fn workload(mut self, workload: Workload) -> Self {
-        self.world.catalog_mut().workloads.insert(workload.id, workload);
+        self.world.register(workload);
         self
     }
 
@@ -241,6 +240,20 @@ impl World {
         self.made_directory(path);
     }
 
+    /// Somebody makes an existing directory one that no rename may move.
+    pub fn mark(&mut self, path: &Path, special: Special) {
+        if let Ok((disk, ino)) = self.directory(path)
+            && let Some(inode) = self.disk_mut(disk).inode_mut(ino)
+        {
+            inode.special = special;
+        }
+    }
+
+    /// Somebody registers a workload, in the place of the one that had its id.
+    pub fn register(&mut self, workload: Workload) {
+        self.catalog_mut().workloads.insert(workload.id, workload.into());
+    }
+
     /// Another program writes a file into an existing directory.
     pub fn put_file(&mut self, path: &Path, bytes: &[u8]) {
         let parent = self.directory(path.parent().unwrap_or(Path::new("/")));
@@ -279,7 +292,7 @@ impl World {
             depends_on: spec.depends_on,
             spec: serde_json::Value::Null,
         };
-        let container = SimContainer {
+        let mut container = SimContainer {
             seen,
             project: spec.project,
             labels: spec.labels,
@@ -290,7 +303,8 @@ impl World {
             bound: Vec::new(),
             started_ns: 0,
         };
-        engine.containers.insert(id.clone(), container);
+        container.seen.spec = record_of(&container);
+        engine.insert(container);
         if spec.run.is_active() {
             self.begin_running(&id);
         }
@@ -304,8 +318,9 @@ impl World {
 }
 
 fn new_disk(spec: DiskSpec, covers: Option<(usize, u64)>) -> Disk {
+    let root = Inode { birth_ns: 0, body: Body::Dir, special: Special::No };
     Disk {
-        mount: spec.mount,
+        mount: spec.mount.into(),
         covers,
         mounted: true,
         read_only: false,
@@ -316,10 +331,11 @@ fn new_disk(spec: DiskSpec, covers: Option<(usize, u64)>) -> Disk {
         bytes_max: spec.bytes_max,
         inodes_max: spec.inodes_max,
         inode_next: ROOT + 1,
-        inodes: BTreeMap::from([(ROOT, Inode { birth_ns: 0, body: Body::Dir, special: Special::No })]),
-        names: BTreeMap::new(),
-        durable: BTreeMap::new(),
+        inodes: Shared::new(BTreeMap::from([(ROOT, Shared::new(root))])),
+        names: Shared::default(),
+        durable: Shared::default(),
         pending: Vec::new(),
+        deceives: false,
     }
 }
 

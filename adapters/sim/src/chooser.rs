@@ -23,12 +23,17 @@ impl Chooser {
 
     /// One of `0..arity`; 0 without being asked if there is no choice.
     pub fn choose(&mut self, arity: usize) -> usize {
-        if arity <= 1 {
+        self.choose_beyond(arity, arity)
+    }
+
+    /// One of `0..all`, of which an enumeration tries only those below `arity`.
+    pub fn choose_beyond(&mut self, arity: usize, all: usize) -> usize {
+        if all <= 1 {
             return 0;
         }
         let choice = match &mut self.random {
-            Some(state) => usize::try_from(splitmix(state) % arity as u64).unwrap_or(0),
-            None => self.script.get(self.taken.len()).copied().unwrap_or(0).min(arity - 1),
+            Some(state) => usize::try_from(splitmix(state) % all as u64).unwrap_or(0),
+            None => self.script.get(self.taken.len()).copied().unwrap_or(0).min(all - 1),
         };
         self.taken.push((choice, arity));
         choice

@@ -8,14 +8,15 @@ use volsnap_core::{
         Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
         container::{is_ours, passing_name, retired_name},
     },
-    ports::{EngineError, EngineErrorKind, FsErrorKind, Health, HealthState},
+    ports::{EngineError, EngineErrorKind, Health, HealthState},
 };
 
 use crate::{
     engine::{HealthBehaviour, SimContainer},
-    fault::Mutant,
     micro::{Interrupt, MicroKind},
+    mutant::Mutant,
     places::Halt,
+    shared::Shared,
     world::World,
 };
 
@@ -29,24 +30,8 @@ impl From<Interrupt> for Halt<EngineError> {
     fn from(interrupt: Interrupt) -> Self {
         match interrupt {
             Interrupt::Silence => Halt::Silence,
-            Interrupt::Failed(kind) => Halt::Error(EngineError::new(nearest(kind), format!("simulated {kind:?}"))),
+            Interrupt::Failed(failure) => Halt::Error(EngineError::new(failure.engine, &*failure.words)),
         }
-    }
-}
-
-fn nearest(kind: FsErrorKind) -> EngineErrorKind {
-    match kind {
-        FsErrorKind::NotFound => EngineErrorKind::NotFound,
-        FsErrorKind::Exists | FsErrorKind::Busy => EngineErrorKind::Conflict,
-        FsErrorKind::Transient => EngineErrorKind::Unreachable,
-        FsErrorKind::Cancelled => EngineErrorKind::TimedOut,
-        FsErrorKind::NoSpace
-        | FsErrorKind::Unsupported
-        | FsErrorKind::Denied
-        | FsErrorKind::SyncFailed
-        | FsErrorKind::Corrupt
-        | FsErrorKind::Hostile
-        | FsErrorKind::Io => EngineErrorKind::Failed,
     }
 }
 
@@ -85,9 +70,11 @@ impl World {
         self.engine_call("mounting", || format!("{paths:?}"))?;
         let real = |path: &PathBuf| self.walk(path, true).map_or_else(|_| path.clone(), |spot| spot.real);
         let wanted: Vec<PathBuf> = paths.iter().map(real).collect();
+        let blind = self.mutant == Some(Mutant::OtherUsersNotSeen);
         let touches = |c: &SimContainer| {
-            (c.seen.mounts.iter().map(|mount| real(&mount.source)))
-                .any(|source| wanted.iter().any(|path| path.starts_with(&source) || source.starts_with(path)))
+            !(blind && c.project.as_deref() != Some("app"))
+                && (c.seen.mounts.iter().map(|mount| real(&mount.source)))
+                    .any(|source| wanted.iter().any(|path| path.starts_with(&source) || source.starts_with(path)))
         };
         Ok(self.engine.containers.values().filter(|c| touches(c)).map(|c| self.shown(c)).collect())
     }
@@ -138,6 +125,9 @@ impl World {
     fn write_policy(&mut self, id: &ContainerId, policy: &RestartPolicy) -> EngineResult<()> {
         let lies = self.mutant == Some(Mutant::FenceNotDurable);
         let Some(container) = self.engine.containers.get(id) else { return Ok(()) };
+        if self.mutant == Some(Mutant::PoliciesNotBack) && !policy.is_never() {
+            return Ok(());
+        }
         if container.seen.restart_policy == *policy && (lies || container.policy_on_disk == *policy) {
             return Ok(());
         }
@@ -205,7 +195,7 @@ impl World {
     }
 
     fn remove_container(&mut self, id: &ContainerId) -> EngineResult<()> {
-        self.engine_step(|| format!("remove {id}"), |w| w.engine_mut().containers.remove(id)).map(|_| ())
+        self.engine_step(|| format!("remove {id}"), |w| w.engine_mut().remove(id))
     }
 
     pub(crate) fn prepare(&mut self, restore: RestoreId, container: &Container) -> EngineResult<()> {
@@ -231,8 +221,11 @@ impl World {
                 seen.name = name.to_string();
                 seen.run = RunState::Stopped;
                 seen.restart_policy = RestartPolicy::never();
+                if w.mutant == Some(Mutant::ImageByName) {
+                    seen.image_id = format!("sha256:what {} means today", seen.image);
+                }
                 let container = from_record(seen);
-                w.engine_mut().containers.insert(id.clone(), container);
+                w.engine_mut().insert(container);
                 id
             },
         )
@@ -392,17 +385,17 @@ impl World {
         }
     }
 
-    /// As the port shows it, with what is needed to make it anew. A dependency that names a service of the project is
+    /// As the port shows it. A dependency that names a service of the project is
     /// shown as the container that is this service.
     fn shown(&self, container: &SimContainer) -> Container {
         let named = |on: &String| {
-            let is_service = |c: &&SimContainer| {
+            let is_service = |c: &&Shared<SimContainer>| {
                 c.project.is_some() && c.project == container.project && c.seen.service.as_ref() == Some(on)
             };
             self.engine.containers.values().find(is_service).map_or_else(|| on.clone(), |c| c.seen.name.clone())
         };
         let depends_on = container.seen.depends_on.iter().map(named).collect();
-        Container { spec: record_of(container), depends_on, ..container.seen.clone() }
+        Container { depends_on, ..container.seen.clone() }
     }
 }
 
@@ -414,7 +407,7 @@ fn selects(selector: &Selector, container: &SimContainer) -> bool {
 }
 
 /// What the port's records hold of a container beside what everybody sees.
-fn record_of(container: &SimContainer) -> Value {
+pub(crate) fn record_of(container: &SimContainer) -> Value {
     let health = match &container.health {
         HealthBehaviour::None => json!(null),
         HealthBehaviour::After(ms) => json!({ "after_ms": ms }),

@@ -1,15 +1,15 @@
 //! One filesystem: inodes, the names as processes see them, the names as the platter has them, and what lies between.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     hash::{Hash, Hasher},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use volsnap_core::model::{Identity, Space};
 
-use crate::archive::Archive;
+use crate::{archive::Archive, shared::Shared};
 
 /// The inode of every root directory.
 pub const ROOT: u64 = 2;
@@ -18,16 +18,24 @@ pub const BLOCK: u64 = 4096;
 /// Births are told apart at this grain, as ext4 does.
 pub const TICK_NS: i64 = 4_000_000;
 
+/// The name under which a directory has its own attributes: a number that stands for owner, mode, times and the rest.
+/// They become durable with the directory's names, as they do on a disk.
+pub const ATTRIBUTES: &str = ".";
+/// Numbers from here on stand for attributes, and below it for inodes.
+pub const ATTRIBUTES_MIN: u64 = 1 << 60;
+
 /// A file name.
 pub type Name = Arc<str>;
 /// Directories by inode, each with its names.
-pub type Names = BTreeMap<u64, BTreeMap<Name, u64>>;
+pub(crate) type Names = BTreeMap<u64, Shared<BTreeMap<Name, u64>>>;
+/// What stands behind the names, by number.
+pub(crate) type Inodes = BTreeMap<u64, Shared<Inode>>;
 
 /// A filesystem.
 #[derive(Clone, Debug, Hash)]
 pub struct Disk {
     /// Where it is mounted.
-    pub mount: PathBuf,
+    pub mount: Arc<Path>,
     /// The directory that it covers when mounted: disk and inode; `None` for the root disk.
     pub covers: Option<(usize, u64)>,
     /// Whether it is mounted.
@@ -47,10 +55,12 @@ pub struct Disk {
     /// Inodes that fit.
     pub inodes_max: u64,
     pub(crate) inode_next: u64,
-    pub(crate) inodes: BTreeMap<u64, Inode>,
-    pub(crate) names: Names,
-    pub(crate) durable: Names,
-    pub(crate) pending: Vec<Change>,
+    pub(crate) inodes: Shared<Inodes>,
+    pub(crate) names: Shared<Names>,
+    pub(crate) durable: Shared<Names>,
+    pub(crate) pending: Vec<Shared<Change>>,
+    /// Whether names are shown that no sync will write any more, since one failed.
+    pub(crate) deceives: bool,
 }
 
 /// What a number stands for.
@@ -108,6 +118,7 @@ pub(crate) enum ChangeKind {
     Create,
     Move,
     Remove,
+    Dress,
 }
 
 impl Content {
@@ -154,15 +165,16 @@ impl Change {
         self.edits.iter().any(|(d, _, _)| *d == dir)
     }
 
-    pub fn apply(&self, names: &mut Names) {
+    pub fn apply(&self, names: &mut Shared<Names>) {
+        let names = names.get_mut();
         for (dir, name, to) in &self.edits {
             match to {
                 Some(ino) => {
-                    names.entry(*dir).or_default().insert(name.clone(), *ino);
+                    names.entry(*dir).or_default().get_mut().insert(name.clone(), *ino);
                 }
                 None => {
                     if let Some(entries) = names.get_mut(dir) {
-                        entries.remove(name);
+                        entries.get_mut().remove(name);
                         if entries.is_empty() {
                             names.remove(dir);
                         }
@@ -179,15 +191,16 @@ impl Disk {
     }
 
     pub(crate) fn entries(&self, dir: u64) -> impl Iterator<Item = (&Name, u64)> {
-        self.names.get(&dir).into_iter().flatten().map(|(name, ino)| (name, *ino))
+        let own = self.names.get(&dir).into_iter().flat_map(|entries| entries.iter());
+        own.filter(|(name, _)| &***name != ATTRIBUTES).map(|(name, ino)| (name, *ino))
     }
 
     pub(crate) fn is_empty(&self, dir: u64) -> bool {
-        !self.names.contains_key(&dir)
+        self.entries(dir).next().is_none()
     }
 
     pub(crate) fn is_dir(&self, ino: u64) -> bool {
-        matches!(self.inodes.get(&ino), Some(Inode { body: Body::Dir, .. }))
+        self.inodes.get(&ino).is_some_and(|inode| matches!(inode.body, Body::Dir))
     }
 
     pub(crate) fn identity(&self, ino: u64) -> Identity {
@@ -202,7 +215,8 @@ impl Disk {
             self.inode_next
         };
         self.inode_next = self.inode_next.max(ino + 1);
-        self.inodes.insert(ino, Inode { birth_ns: now_ns - now_ns.rem_euclid(TICK_NS), body, special: Special::No });
+        let inode = Inode { birth_ns: now_ns - now_ns.rem_euclid(TICK_NS), body, special: Special::No };
+        self.inodes.get_mut().insert(ino, Shared::new(inode));
         ino
     }
 
@@ -210,7 +224,7 @@ impl Disk {
     pub(crate) fn change(&mut self, kind: ChangeKind, edits: Vec<(u64, Name, Option<u64>)>) {
         let change = Change { kind, edits };
         change.apply(&mut self.names);
-        self.pending.push(change);
+        self.pending.push(Shared::new(change));
     }
 
     pub(crate) fn create(&mut self, dir: u64, name: &str, body: Body, now_ns: i64) -> u64 {
@@ -220,90 +234,133 @@ impl Disk {
     }
 
     pub(crate) fn write(&mut self, ino: u64, data: Content) {
-        if let Some(Inode { body: Body::File(file), .. }) = self.inodes.get_mut(&ino) {
+        self.change_file(ino, |file| {
             file.data = data;
             file.dirty = true;
-        }
+        });
     }
 
     /// Makes the changes of one directory durable. An ordered disk commits everything before them with them; the
     /// other kind only what they depend on: earlier changes of a directory that shares a change with it.
     pub(crate) fn sync_dir(&mut self, dir: u64) {
-        let mut taken = vec![false; self.pending.len()];
-        if self.ordered {
-            let last = self.pending.iter().rposition(|change| change.touches(dir));
-            taken.iter_mut().take(last.map_or(0, |last| last + 1)).for_each(|taken| *taken = true);
-        } else {
-            let mut wanted = vec![(dir, self.pending.len())];
-            while let Some((dir, before)) = wanted.pop() {
-                for (i, (change, taken)) in self.pending.iter().zip(&mut taken).take(before).enumerate() {
-                    if !*taken && change.touches(dir) {
-                        *taken = true;
-                        wanted.extend(change.edits.iter().filter(|edit| edit.0 != dir).map(|edit| (edit.0, i)));
-                    }
-                }
-            }
-        }
-        let mut taken = taken.into_iter();
+        let taken = self.committed_with(dir);
         let mut rest = Vec::new();
-        for change in std::mem::take(&mut self.pending) {
-            if taken.next() == Some(true) {
+        let mut unlinks = false;
+        for (change, taken) in std::mem::take(&mut self.pending).into_iter().zip(taken) {
+            if taken {
                 change.apply(&mut self.durable);
+                unlinks |= change.kind != ChangeKind::Create;
             } else {
                 rest.push(change);
             }
         }
         self.pending = rest;
-        self.forget_dead();
+        if unlinks {
+            self.forget_dead();
+        }
+    }
+
+    fn committed_with(&self, dir: u64) -> Vec<bool> {
+        let mut taken = vec![false; self.pending.len()];
+        if self.ordered {
+            let last = self.pending.iter().rposition(|change| change.touches(dir));
+            taken.iter_mut().take(last.map_or(0, |last| last + 1)).for_each(|taken| *taken = true);
+            return taken;
+        }
+        let mut wanted = vec![(dir, self.pending.len())];
+        while let Some((dir, before)) = wanted.pop() {
+            for (i, (change, taken)) in self.pending.iter().zip(&mut taken).take(before).enumerate() {
+                if !*taken && change.touches(dir) {
+                    *taken = true;
+                    wanted.extend(change.edits.iter().filter(|edit| edit.0 != dir).map(|edit| (edit.0, i)));
+                }
+            }
+        }
+        taken
+    }
+
+    /// Whether a sync of the directory would change anything.
+    pub(crate) fn waits_for(&self, dir: u64) -> bool {
+        self.pending.iter().any(|change| change.touches(dir))
     }
 
     pub(crate) fn sync_file(&mut self, ino: u64) {
-        if let Some(Inode { body: Body::File(file), .. }) = self.inodes.get_mut(&ino)
-            && file.dirty
-        {
-            file.stable = Some(file.data.clone());
-            file.dirty = false;
+        if self.is_dirty(ino) {
+            self.change_file(ino, |file| {
+                file.stable = Some(file.data.clone());
+                file.dirty = false;
+            });
         }
+    }
+
+    pub(crate) fn is_dirty(&self, ino: u64) -> bool {
+        self.inodes.get(&ino).is_some_and(|inode| matches!(&inode.body, Body::File(file) if file.dirty))
+    }
+
+    /// Files whose contents a sync would write, by number.
+    pub(crate) fn dirty_files(&self) -> Vec<u64> {
+        self.inodes.keys().copied().filter(|ino| self.is_dirty(*ino)).collect()
     }
 
     pub(crate) fn sync_all(&mut self) {
-        let inos: Vec<u64> = self.inodes.keys().copied().collect();
-        inos.into_iter().for_each(|ino| self.sync_file(ino));
-        self.pending.clear();
-        self.durable = self.names.clone();
+        for ino in self.dirty_files() {
+            self.sync_file(ino);
+        }
+        let pending = std::mem::take(&mut self.pending);
+        if self.deceives {
+            pending.iter().for_each(|change| change.apply(&mut self.durable));
+        } else {
+            self.durable = self.names.clone();
+        }
         self.forget_dead();
     }
 
-    /// A failed write-back: the pages are clean now, and were never written.
+    /// A failed write-back: nothing waits to be written any more, and was never written.
     pub(crate) fn lose_dirty(&mut self) {
-        for inode in self.inodes.values_mut() {
-            if let Body::File(file) = &mut inode.body {
-                file.dirty = false;
-            }
+        self.deceives |= !self.pending.is_empty();
+        self.pending.clear();
+        for ino in self.dirty_files() {
+            self.change_file(ino, |file| file.dirty = false);
         }
     }
 
+    pub(crate) fn change_file(&mut self, ino: u64, act: impl FnOnce(&mut File)) {
+        if let Some(inode) = self.inodes.get_mut().get_mut(&ino)
+            && let Body::File(file) = &mut inode.get_mut().body
+        {
+            act(file);
+        }
+    }
+
+    /// Drops the inodes to which no name leads any more: neither what processes see, nor what the platter has, nor what
+    /// may still get there.
     pub(crate) fn forget_dead(&mut self) {
-        let mut alive = BTreeSet::from([ROOT]);
+        let mut alive = Alive::default();
         for names in [&self.names, &self.durable] {
             let mut found = vec![ROOT];
-            while let Some(dir) = found.pop() {
-                alive.insert(dir);
-                found.extend(names.get(&dir).into_iter().flatten().map(|(_, ino)| *ino));
+            while let Some(ino) = found.pop() {
+                alive.mark(ino);
+                found.extend(names.get(&ino).into_iter().flat_map(|entries| entries.values()));
             }
         }
-        let edits = self.pending.iter().flat_map(|change| &change.edits);
-        alive.extend(edits.flat_map(|(dir, _, ino)| [Some(*dir), *ino]).flatten());
         // What was synced below a directory whose own name is still pending lives through that name.
-        let durable = &self.durable;
-        let mut found: Vec<u64> = alive.iter().copied().collect();
-        while let Some(dir) = found.pop() {
-            alive.insert(dir);
-            found.extend(durable.get(&dir).into_iter().flatten().map(|(_, ino)| *ino).filter(|i| !alive.contains(i)));
+        let below = self.durable.iter().filter(|(dir, _)| alive.has(**dir)).flat_map(|(_, entries)| entries.values());
+        let mut found: Vec<u64> = below.copied().collect();
+        let edits = self.pending.iter().flat_map(|change| &change.edits);
+        found.extend(edits.flat_map(|(dir, _, ino)| [Some(*dir), *ino]).flatten());
+        while let Some(ino) = found.pop() {
+            if alive.mark(ino) {
+                found.extend(self.durable.get(&ino).into_iter().flat_map(|entries| entries.values()));
+            }
         }
-        self.inodes.retain(|ino, _| alive.contains(ino));
-        self.durable.retain(|dir, _| alive.contains(dir));
-        self.names.retain(|dir, _| alive.contains(dir));
+        if self.inodes.keys().any(|ino| !alive.has(*ino)) {
+            self.inodes.get_mut().retain(|ino, _| alive.has(*ino));
+        }
+        for names in [&mut self.names, &mut self.durable] {
+            if names.keys().any(|dir| !alive.has(*dir)) {
+                names.get_mut().retain(|dir, _| alive.has(*dir));
+            }
+        }
     }
 
     pub(crate) fn space(&self) -> Space {
@@ -312,7 +369,7 @@ impl Disk {
         let mut found = vec![ROOT];
         while let Some(ino) = found.pop() {
             inodes += 1;
-            if let Some(Inode { body: Body::File(file), .. }) = self.inodes.get(&ino) {
+            if let Some(Body::File(file)) = self.inodes.get(&ino).map(|inode| &inode.body) {
                 bytes += file.data.len().div_ceil(BLOCK) * BLOCK;
             }
             found.extend(self.entries(ino).map(|(_, ino)| ino));
@@ -324,14 +381,50 @@ impl Disk {
         }
     }
 
+    /// Whether names are shown that are not on the platter and that no sync will write any more: one failed, and only a
+    /// remount shows what is there.
+    #[must_use]
+    pub fn deceives(&self) -> bool {
+        self.deceives
+    }
+
     /// Whether nothing would be lost in a power cut.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let clean = |inode: &Inode| match &inode.body {
+        self.pending.is_empty() && !self.deceives && self.inodes.values().all(|inode| inode.is_settled())
+    }
+}
+
+impl Inode {
+    /// Whether the platter has what processes see.
+    pub fn is_settled(&self) -> bool {
+        match &self.body {
             Body::File(File { data, stable: Some(stable), dirty: false }) => data.is_same(stable),
             Body::File(_) => false,
             Body::Dir | Body::Link(_) => true,
-        };
-        self.pending.is_empty() && self.inodes.values().all(clean)
+        }
+    }
+}
+
+/// Inode numbers, which are small.
+#[derive(Default)]
+struct Alive(Vec<bool>);
+
+impl Alive {
+    /// Whether it was not marked before.
+    fn mark(&mut self, ino: u64) -> bool {
+        // Attributes are not inodes.
+        if ino >= ATTRIBUTES_MIN {
+            return false;
+        }
+        let index = usize::try_from(ino).unwrap_or(usize::MAX);
+        if self.0.len() <= index {
+            self.0.resize(index + 1, false);
+        }
+        !std::mem::replace(&mut self.0[index], true)
+    }
+
+    fn has(&self, ino: u64) -> bool {
+        usize::try_from(ino).is_ok_and(|index| self.0.get(index) == Some(&true))
     }
 }

@@ -11,19 +11,23 @@ use volsnap_core::model::{Container, ContainerId, Mount, RestartPolicy, RunState
 use crate::{
     chooser::Chooser,
     disk::{Body, Content, File},
+    shared::Shared,
     world::World,
 };
 
 /// The engine with what it knows, in memory and on its disk.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct EngineState {
-    pub containers: BTreeMap<ContainerId, SimContainer>,
+    pub containers: Shared<Records>,
     /// What the engine's disk may still say instead, oldest first; empty when all is durable.
-    pub past: Vec<BTreeMap<ContainerId, SimContainer>>,
+    pub past: Vec<Shared<Records>>,
     pub images: BTreeSet<String>,
     pub ids: u64,
     pub up: bool,
 }
+
+/// The engine's records.
+pub(crate) type Records = BTreeMap<ContainerId, Shared<SimContainer>>;
 
 /// A directory that a process holds: disk, inode, and the path at which it was found.
 pub(crate) type Bound = (usize, u64, PathBuf);
@@ -70,11 +74,24 @@ impl Hash for SimContainer {
 
 impl EngineState {
     pub fn named(&self, name: &str) -> Option<&SimContainer> {
-        self.containers.values().find(|c| c.seen.name == name)
+        self.containers.values().find(|c| c.seen.name == name).map(|c| &**c)
     }
 
     pub fn get_mut(&mut self, id: &ContainerId) -> Option<&mut SimContainer> {
-        self.containers.get_mut(id)
+        self.containers.get_mut().get_mut(id).map(Shared::get_mut)
+    }
+
+    pub fn insert(&mut self, container: SimContainer) {
+        self.containers.get_mut().insert(container.seen.id.clone(), Shared::new(container));
+    }
+
+    pub fn remove(&mut self, id: &ContainerId) {
+        self.containers.get_mut().remove(id);
+    }
+
+    /// The ids of all, for changes of each.
+    fn ids(&self) -> Vec<ContainerId> {
+        self.containers.keys().cloned().collect()
     }
 
     pub fn fresh_id(&mut self) -> ContainerId {
@@ -89,23 +106,22 @@ impl EngineState {
 
     /// The power goes: the engine's disk has some earlier state since the last sync, and nothing runs.
     pub fn lose(&mut self, chooser: &mut Chooser) {
-        self.past.dedup_by(|a, b| hash_of(a) == hash_of(b));
+        self.past.dedup_by(|a, b| a.fingerprint() == b.fingerprint());
         let age = chooser.choose(self.past.len() + 1);
         if age < self.past.len() {
             self.containers = self.past.swap_remove(age);
         }
         self.past.clear();
-        for container in self.containers.values_mut() {
-            container.seen.restart_policy = container.policy_on_disk.clone();
+        for id in self.ids() {
+            if let Some(container) = self.containers.get(&id)
+                && container.seen.restart_policy != container.policy_on_disk
+                && let Some(container) = self.get_mut(&id)
+            {
+                container.seen.restart_policy = container.policy_on_disk.clone();
+            }
         }
         self.up = false;
     }
-}
-
-fn hash_of(containers: &BTreeMap<ContainerId, SimContainer>) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    containers.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl World {
@@ -144,7 +160,8 @@ impl World {
     /// Running containers that hold another directory than the one that is now where they found theirs.
     #[must_use]
     pub fn stale_containers(&self) -> Vec<String> {
-        let stale = |c: &&SimContainer| c.bound.iter().any(|(d, ino, path)| self.directory(path) != Ok((*d, *ino)));
+        let stale =
+            |c: &&Shared<SimContainer>| c.bound.iter().any(|(d, ino, path)| self.directory(path) != Ok((*d, *ino)));
         self.engine.containers.values().filter(stale).map(|c| c.seen.name.clone()).collect()
     }
 
@@ -157,7 +174,8 @@ impl World {
     /// Docker's rule, on the cautious side: `always` is started even if it was stopped by hand or never ran.
     pub(crate) fn start_by_policy(&mut self) {
         let mut starting = Vec::new();
-        for container in self.engine_mut().containers.values_mut() {
+        for id in self.engine.ids() {
+            let Some(container) = self.engine_mut().get_mut(&id) else { continue };
             let ran = container.seen.run.is_active();
             let starts = match &*container.seen.restart_policy.name {
                 "always" => true,
@@ -168,7 +186,7 @@ impl World {
             container.seen.run = RunState::Stopped;
             container.bound.clear();
             if starts {
-                starting.push(container.seen.id.clone());
+                starting.push(id);
             }
         }
         for id in starting {
@@ -190,7 +208,7 @@ impl World {
 
     pub(crate) fn remove_by_hand(&mut self, name: &str) {
         if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone()) {
-            self.engine_mut().containers.remove(&id);
+            self.engine_mut().remove(&id);
         }
     }
 

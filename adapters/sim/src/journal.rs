@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use volsnap_core::{
     model::WorkloadId,
     ports::{FsError, FsErrorKind, FsOp},
+    restore::{Body as JournalBody, Journal},
 };
 
 use crate::{
     disk::{BLOCK, Body, ChangeKind, Content, File, Name},
-    fault::Mutant,
     micro::MicroKind,
+    mutant::Mutant,
     places::{At, FsResult},
     world::World,
 };
@@ -34,6 +35,9 @@ impl World {
     pub(crate) fn journals(&mut self) -> FsResult<Vec<WorkloadId>> {
         let dir = self.journal_dir();
         self.call("journals", String::new).at(OP, &dir)?;
+        if self.mutant == Some(Mutant::JournalsByCatalog) && self.catalog.broken.is_some() {
+            return Ok(Vec::new());
+        }
         Ok(self.journal_names())
     }
 
@@ -42,11 +46,20 @@ impl World {
         self.call("read_journal", || path.display().to_string()).at(OP, &path)?;
         let spot = self.walk(&path, false).at(OP, &path)?;
         // The last process may have died before its syncs; what is returned here must be what a power cut leaves.
-        self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)?;
+        let lies = self.mutant == Some(Mutant::JournalReadUnsynced);
+        if !lies {
+            self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)?;
+        }
         let Some(ino) = spot.node else { return Ok(None) };
-        self.sync_file(spot.disk, ino, &spot.name).at(OP, &path)?;
+        if !lies {
+            self.sync_file(spot.disk, ino, &spot.name).at(OP, &path)?;
+        }
         match self.file(&path).at(OP, &path)? {
-            Content::Bytes(bytes) => Ok(Some(bytes.to_vec())),
+            Content::Bytes(bytes) => match self.mutant {
+                Some(Mutant::ChecksumIgnored) => Ok(Some(made_to_fit(bytes).unwrap_or_else(|| bytes.to_vec()))),
+                Some(Mutant::UnreadableJournalSkipped) if Journal::decode(bytes).is_err() => Ok(None),
+                _ => Ok(Some(bytes.to_vec())),
+            },
             Content::Archive(_) => Err(FsError::new(FsErrorKind::Corrupt, OP, path, "not a journal").into()),
         }
     }
@@ -67,7 +80,9 @@ impl World {
             }
             enough?;
         }
-        self.reserves.insert(workload, (length + 16 * 1024).div_ceil(BLOCK) * BLOCK);
+        if self.mutant != Some(Mutant::JournalSpaceNotReserved) {
+            self.reserves.insert(workload, (length + 16 * 1024).div_ceil(BLOCK) * BLOCK);
+        }
         let data = Content::Bytes(bytes.into());
         let name = format!("{workload}.json");
         if self.mutant == Some(Mutant::JournalInPlace) {
@@ -81,13 +96,13 @@ impl World {
             self.unlink(disk, dir, &passing, &label).at(OP, &path)?;
         }
         let ino = self.make_file_unchecked(disk, dir, &passing, data, &label).at(OP, &path)?;
-        if !lies {
+        if !lies && self.mutant != Some(Mutant::JournalDataNotSynced) {
             self.sync_file(disk, ino, &passing).at(OP, &path)?;
         }
         let edits = vec![(dir, Name::from(&*passing), None), (dir, Name::from(&*name), Some(ino))];
         let what = || format!("rename {passing} -> {name}");
         self.micro(MicroKind::Change, what, |w| w.disk_mut(disk).change(ChangeKind::Move, edits)).at(OP, &path)?;
-        if !lies {
+        if !lies && self.mutant != Some(Mutant::JournalNameNotSynced) {
             self.sync_dir(disk, dir, &dir_path).at(OP, &path)?;
         }
         Ok(())
@@ -114,7 +129,7 @@ impl World {
     pub(crate) fn lock(&mut self, workload: WorkloadId) -> FsResult<()> {
         let path = self.state_dir.join("locks").join(workload.to_string());
         self.call("lock", || path.display().to_string()).at(FsOp::Lock, &path)?;
-        if self.locks.insert(workload) {
+        if self.locks.insert(workload) || self.mutant == Some(Mutant::LockNotExclusive) {
             Ok(())
         } else {
             Err(FsError::new(FsErrorKind::Busy, FsOp::Lock, path, "held by the simulated process").into())
@@ -152,4 +167,11 @@ impl World {
         );
         holds(bytes) && !had
     }
+}
+
+/// A journal whose checksum is that of its body, whatever it was; `None` if there is no body to be read.
+fn made_to_fit(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let body: JournalBody = serde_json::from_value(document.get_mut("body")?.take()).ok()?;
+    Journal { body }.encode().ok()
 }

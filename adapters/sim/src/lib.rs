@@ -11,16 +11,22 @@
 
 pub mod chooser;
 pub mod fault;
+pub mod mutant;
+
+mod shared;
 
 pub mod disk;
 mod loss;
 mod paths;
 
+mod cuts;
+mod events;
 mod micro;
 mod power;
 pub mod world;
 
 mod archive;
+mod entries;
 mod journal;
 mod places;
 mod stage;
@@ -34,10 +40,14 @@ mod ports;
 
 pub use builder::{ContainerSpec, DiskSpec, WorldBuilder};
 pub use chooser::Chooser;
+pub use cuts::{Cut, Cuts};
 pub use engine::HealthBehaviour;
-pub use fault::{Event, Fault, Mutant};
+pub use entries::RESTORED_ATTRIBUTES;
+pub use fault::{Event, Failure, Fault, Reach};
 pub use machine::{Machine, Run};
 pub use micro::{MicroKind, Moment};
+pub use mutant::Mutant;
 pub use ports::{SimClock, SimContainers, SimFilesystem, SimStore};
 pub use power::Boot;
+pub use shared::fingerprint;
 pub use world::{CrashPoint, World};

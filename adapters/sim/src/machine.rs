@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -37,6 +37,7 @@ impl<T> Run<T> {
 #[derive(Clone, Debug)]
 pub struct Machine {
     world: Arc<Mutex<World>>,
+    waits: bool,
 }
 
 /// Futures that yield for their own reasons are polled again that often before they are taken for stuck.
@@ -46,7 +47,32 @@ impl Machine {
     /// Starts a process on the world.
     #[must_use]
     pub fn start(world: World) -> Self {
-        Machine { world: Arc::new(Mutex::new(world)) }
+        Machine { world: Arc::new(Mutex::new(world)), waits: false }
+    }
+
+    /// Starts a process whose port calls keep their callers waiting, once before and once after each: there its future
+    /// can be dropped, or another one be run. It has to be polled by [`Machine::poll`].
+    #[must_use]
+    pub fn start_slow(world: World) -> Self {
+        Machine { waits: true, ..Machine::start(world) }
+    }
+
+    /// Waits for the next poll, on a machine that makes its callers wait.
+    pub(crate) async fn wait(&self) {
+        let mut waits = self.waits;
+        std::future::poll_fn(|_| if std::mem::take(&mut waits) { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    /// Polls a future up to so many times; `None` if it has not come to its end by then.
+    pub fn poll<T>(&self, future: Pin<&mut impl Future<Output = T>>, polls: u64) -> Option<T> {
+        let mut future = future;
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..polls {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     /// The world, for looking and for planning faults. Not while a port is being called from the same thread.

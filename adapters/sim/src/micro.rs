@@ -1,9 +1,7 @@
-//! Micro-operations: the grain at which calls can be interrupted, with the plan of what strikes where.
-
-use volsnap_core::ports::FsErrorKind;
+//! Micro-operations: the grain at which calls can be interrupted.
 
 use crate::{
-    fault::{Event, Fault},
+    fault::Failure,
     world::{CrashPoint, World},
 };
 
@@ -34,23 +32,19 @@ pub struct Moment {
 }
 
 /// Why a call does not go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupt {
     /// It never returns.
     Silence,
     /// It reports this.
-    Failed(FsErrorKind),
+    Failed(Failure),
 }
 
 impl World {
     /// A port call begins.
     pub(crate) fn call(&mut self, call: &'static str, label: impl FnOnce() -> String) -> Result<(), Interrupt> {
         self.current = call;
-        self.micro(MicroKind::Call, label, |_| ())?;
-        match self.sticky.iter().find(|(name, _)| *name == call) {
-            Some((_, kind)) => Err(Interrupt::Failed(*kind)),
-            None => Ok(()),
-        }
+        self.micro(MicroKind::Call, label, |_| ())
     }
 
     /// Does one thing that is atomic towards crashes.
@@ -69,56 +63,12 @@ impl World {
         if kind != MicroKind::Call {
             self.keep_crash_point(now);
         }
-        let strikes = self.plan.remove(&now).unwrap_or_default();
-        let mut reported = None;
-        for fault in strikes {
-            self.note(format_args!("! {fault:?}"));
-            match fault {
-                Fault::Kill | Fault::PowerCut => {
-                    self.dead = true;
-                    return Err(Interrupt::Silence);
-                }
-                Fault::Drop => return Err(Interrupt::Silence),
-                Fault::Error { kind, sticky } => {
-                    if sticky {
-                        self.sticky.push((self.current, kind));
-                    }
-                    return Err(Interrupt::Failed(kind));
-                }
-                Fault::DoneButFailed(kind) => reported = Some(kind),
-                Fault::SyncLost => {
-                    self.all_disks(crate::disk::Disk::lose_dirty);
-                    return Err(Interrupt::Failed(FsErrorKind::SyncFailed));
-                }
-                Fault::Event(event) => {
-                    self.happen(&event);
-                    if kind == MicroKind::Engine && event == Event::EngineRestart {
-                        // The connection broke in the middle of the call.
-                        return Err(Interrupt::Failed(FsErrorKind::Transient));
-                    }
-                }
-            }
-        }
+        let reported = self.struck(now, kind)?;
+        self.still_failing(kind)?;
         let done = act(self);
         match reported {
-            Some(kind) => Err(Interrupt::Failed(kind)),
+            Some(failure) => Err(Interrupt::Failed(failure)),
             None => Ok(done),
-        }
-    }
-
-    /// Something happens by itself.
-    pub fn happen(&mut self, event: &Event) {
-        match event {
-            Event::Writeback => self.all_disks(crate::disk::Disk::write_back),
-            Event::WritebackOf(index) => self.disk_mut(*index).write_back(),
-            Event::EngineRestart => self.restart_engine(),
-            Event::EngineDown => self.engine_mut().up = false,
-            Event::EngineUp => self.engine_mut().up = true,
-            Event::Start(name) => self.start_by_hand(name),
-            Event::Stop(name) => self.stop_by_hand(name),
-            Event::Remove(name) => self.remove_by_hand(name),
-            Event::Tick => self.tick(),
-            Event::ClockJump(seconds) => self.clock.wall_jump_s += seconds,
         }
     }
 

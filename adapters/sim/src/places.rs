@@ -12,8 +12,8 @@ use volsnap_core::{
 
 use crate::{
     disk::{BLOCK, Body, ChangeKind, Content, File, Name, ROOT, Special},
-    fault::Mutant,
     micro::{Interrupt, MicroKind},
+    mutant::Mutant,
     paths::Spot,
     world::World,
 };
@@ -43,7 +43,7 @@ impl<T> At<T> for Result<T, Interrupt> {
     fn at(self, op: FsOp, path: &Path) -> FsResult<T> {
         self.map_err(|interrupt| match interrupt {
             Interrupt::Silence => Halt::Silence,
-            Interrupt::Failed(kind) => FsError::new(kind, op, path, format!("simulated {kind:?}")).into(),
+            Interrupt::Failed(failure) => FsError::new(failure.kind, op, path, &*failure.words).into(),
         })
     }
 }
@@ -56,12 +56,16 @@ impl<T> At<T> for Result<T, FsErrorKind> {
 
 impl World {
     pub(crate) fn seen(&self, disk: usize, ino: u64, path: &Path) -> Identity {
-        if self.mutant == Some(Mutant::IdentityByName) {
-            let inode =
-                path.as_os_str().as_encoded_bytes().iter().fold(7, |h: u64, b| h.wrapping_mul(31) + u64::from(*b));
-            return Identity { inode, birth_ns: Some(0) };
+        let identity = self.disk(disk).identity(ino);
+        match self.mutant {
+            Some(Mutant::IdentityByName) => {
+                let name = path.as_os_str().as_encoded_bytes();
+                let inode = name.iter().fold(7, |h: u64, b| h.wrapping_mul(31) + u64::from(*b));
+                Identity { inode, birth_ns: Some(0) }
+            }
+            Some(Mutant::IdentityByDevice) => Identity { inode: self.boot << 32 | identity.inode, birth_ns: Some(0) },
+            _ => identity,
         }
-        self.disk(disk).identity(ino)
     }
 
     pub(crate) fn locate(&mut self, path: &Path) -> FsResult<Location> {
@@ -71,6 +75,11 @@ impl World {
             None => Occupant::Absent,
             Some((disk, ino)) => match self.disk(disk).inodes.get(&ino).map(|inode| (&inode.body, inode.special)) {
                 _ if spot.over.is_some() => Occupant::MountPoint(self.seen(disk, ino, &spot.real)),
+                Some((Body::Dir, Special::Subvolume | Special::Immutable))
+                    if self.mutant == Some(Mutant::SpecialsNotSeen) =>
+                {
+                    Occupant::Directory(self.seen(disk, ino, &spot.real))
+                }
                 Some((Body::Dir, Special::No)) => Occupant::Directory(self.seen(disk, ino, &spot.real)),
                 Some((Body::Dir, Special::Subvolume)) => Occupant::Subvolume(self.seen(disk, ino, &spot.real)),
                 Some((Body::Dir, Special::Immutable)) => Occupant::Immutable(self.seen(disk, ino, &spot.real)),
@@ -79,17 +88,22 @@ impl World {
         };
         let mut ancestors = Vec::new();
         let mut above = spot.real.parent();
-        while let Some(dir) = above {
+        while let Some(dir) = above.filter(|_| self.mutant != Some(Mutant::AncestorsNotSeen)) {
             let (disk, ino) = self.directory(dir).at(FsOp::Look, dir)?;
             ancestors.push(self.seen(disk, ino, dir));
             above = dir.parent();
         }
+        // A directory that cannot be renamed stays, and its own filesystem is the one that is written to.
+        let holder = match (occupant.fixed(), spot.target()) {
+            (Some(_), Some((disk, _))) => disk,
+            (Some(_) | None, _) => spot.disk,
+        };
         Ok(Location {
             occupant,
             parent: self.seen(spot.disk, spot.dir, spot.real.parent().unwrap_or(Path::new("/"))),
-            parent_writable: !self.disk(spot.disk).read_only,
-            filesystem: self.filesystem_info(spot.disk),
-            space: self.space_left(spot.disk),
+            writable: !self.disk(holder).read_only,
+            filesystem: self.filesystem_info(holder),
+            space: self.space_left(holder),
             ancestors,
             real: spot.real,
         })
@@ -110,6 +124,9 @@ impl World {
     pub(crate) fn settle(&mut self, dirs: &[PathBuf]) -> FsResult<()> {
         self.call("settle", || format!("{dirs:?}")).at(FsOp::Settle, dirs.first().map_or(Path::new(""), |d| d))?;
         for dir in dirs {
+            if self.leaves_unsettled(dir) {
+                continue;
+            }
             match self.directory(dir) {
                 Err(FsErrorKind::NotFound) => {}
                 found => {
@@ -121,8 +138,20 @@ impl World {
         Ok(())
     }
 
+    fn leaves_unsettled(&self, dir: &Path) -> bool {
+        let private = dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PRIVATE_PREFIX));
+        match self.mutant {
+            Some(Mutant::NothingSettled) => true,
+            Some(Mutant::ParentsNotSettled) => !private,
+            _ => false,
+        }
+    }
+
     pub(crate) fn look(&mut self, path: &Path) -> FsResult<Sight> {
-        self.call("look", || path.display().to_string()).at(FsOp::Look, path)?;
+        match self.call("look", || path.display().to_string()) {
+            Err(Interrupt::Failed(_)) if self.mutant == Some(Mutant::UnreadableIsAbsent) => return Ok(Sight::Absent),
+            called => called.at(FsOp::Look, path)?,
+        }
         let target = match self.walk(path, false) {
             Err(FsErrorKind::NotFound) => return Ok(Sight::Absent),
             spot => spot.at(FsOp::Look, path)?.target(),
@@ -181,6 +210,9 @@ impl World {
         self.writable(spot.disk).at(FsOp::Remove, dir)?;
         if !self.disk(spot.disk).is_dir(ino) {
             return Err(FsErrorKind::Io).at(FsOp::Remove, dir);
+        }
+        if self.mutant == Some(Mutant::FullDirectoryRemoved) {
+            return self.remove_tree(spot.disk, spot.dir, &spot.name, dir);
         }
         if !self.disk(spot.disk).is_empty(ino) {
             return Err(FsErrorKind::Exists).at(FsOp::Remove, dir);
@@ -255,7 +287,7 @@ impl World {
         label: &dyn Fn() -> String,
     ) -> Result<u64, Interrupt> {
         let now = self.clock.wall_ns();
-        let body = Body::File(File { data, stable: None, dirty: true });
+        let body = Body::File(File { data: self.as_taken(data), stable: None, dirty: true });
         let what = || format!("write {name} in {}", label());
         self.micro(MicroKind::Change, what, |w| w.disk_mut(disk).create(dir, name, body, now))
     }
@@ -304,11 +336,20 @@ impl World {
             _ => false,
         };
         let what = || format!("sync directory {}", path.display());
-        self.micro(MicroKind::Sync, what, |w| {
-            if !lies {
+        self.sync(what, |w| {
+            if !lies && w.disk(disk).waits_for(dir) {
                 w.disk_mut(disk).sync_dir(dir);
             }
         })
+    }
+
+    fn sync(&mut self, what: impl Fn() -> String, act: impl Fn(&mut World)) -> Result<(), Interrupt> {
+        match self.micro(MicroKind::Sync, &what, &act) {
+            Err(Interrupt::Failed(_)) if self.mutant == Some(Mutant::FailedSyncRetried) => {
+                self.micro(MicroKind::Sync, what, act)
+            }
+            synced => synced,
+        }
     }
 
     fn pending_kinds(&self, disk: usize, dir: u64) -> impl Iterator<Item = ChangeKind> {
@@ -316,12 +357,21 @@ impl World {
     }
 
     pub(crate) fn sync_file(&mut self, disk: usize, ino: u64, what: &str) -> Result<(), Interrupt> {
-        self.micro(MicroKind::Sync, || format!("sync file {what}"), |w| w.disk_mut(disk).sync_file(ino))
+        let what = || format!("sync file {what}");
+        self.sync(what, |w| {
+            if w.disk(disk).is_dirty(ino) {
+                w.disk_mut(disk).sync_file(ino);
+            }
+        })
     }
 
     pub(crate) fn sync_filesystem(&mut self, disk: usize) -> Result<(), Interrupt> {
         let what = || format!("sync filesystem {disk}");
-        self.micro(MicroKind::Sync, what, |w| w.disk_mut(disk).sync_all())
+        self.sync(what, |w| {
+            if !w.disk(disk).is_settled() {
+                w.disk_mut(disk).sync_all();
+            }
+        })
     }
 
     // Helpers.
@@ -345,13 +395,16 @@ impl World {
         let left = self.space_left(disk);
         let needed = bytes.div_ceil(BLOCK) * BLOCK;
         match needed > left.bytes_free || left.inodes_free.is_some_and(|free| inodes > free) {
-            true => Err(Interrupt::Failed(FsErrorKind::NoSpace)),
+            true => Err(Interrupt::Failed(FsErrorKind::NoSpace.into())),
             false => Ok(()),
         }
     }
 
     pub(crate) fn space_left(&self, disk: usize) -> Space {
         let mut space = self.disk(disk).space();
+        if self.mutant == Some(Mutant::SpaceNotCounted) && matches!(self.current, "locate" | "space") {
+            space = Space { bytes_free: 1 << 60, inodes_free: None, ..space };
+        }
         if self.directory(&self.state_dir).is_ok_and(|(state, _)| state == disk) {
             space.bytes_free = space.bytes_free.saturating_sub(self.reserves.values().sum());
         }
@@ -362,7 +415,7 @@ impl World {
         let disk = self.disk(index);
         FilesystemInfo {
             id: FilesystemId(format!("{}:{index}", self.boot)),
-            mount: disk.mount.clone(),
+            mount: disk.mount.to_path_buf(),
             kind: if disk.ordered { "ext4" } else { "btrfs" }.to_string(),
             disk: Some(format!("simulated disk {index}")),
             exchange: disk.exchange,

@@ -16,9 +16,22 @@ pub(crate) use store::Catalog;
 use crate::{machine::Machine, places::Halt, world::World};
 
 impl Machine {
-    /// One call: it is over at once, or it never returns because the process died in it.
+    /// One call: it is over at once, or it never returns because the process died in it. A machine that keeps its
+    /// callers waiting does so before the call and after it, when it is done and nobody knows yet.
     pub(crate) async fn ask<T, E>(&self, call: impl FnOnce(&mut World) -> Result<T, Halt<E>>) -> Result<T, E> {
+        self.ask_for(call, |value| value).await
+    }
+
+    /// The same for what has to be given back: it has its owner before anybody waits again.
+    pub(crate) async fn ask_for<T, U, E>(
+        &self,
+        call: impl FnOnce(&mut World) -> Result<T, Halt<E>>,
+        own: impl FnOnce(T) -> U,
+    ) -> Result<U, E> {
+        self.wait().await;
         let outcome = call(&mut self.world());
+        let outcome = outcome.map(own);
+        self.wait().await;
         match outcome {
             Ok(value) => Ok(value),
             Err(Halt::Error(error)) => Err(error),

@@ -1,8 +1,8 @@
 //! The end of a process and of a machine, and how the next one finds it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-use crate::{chooser::Chooser, world::World};
+use crate::{chooser::Chooser, fault::Trouble, world::World};
 
 /// How the machine comes up.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,7 @@ impl World {
         for disk in &mut self.disks {
             // A settled disk has nothing to lose, and stays shared with the world before.
             if !disk.is_settled() {
-                Arc::make_mut(disk).lose(chooser);
+                disk.get_mut().lose(chooser);
             }
         }
         self.engine_mut().lose(chooser);
@@ -47,9 +47,10 @@ impl World {
     pub fn boot_up(&mut self, boot: &Boot) {
         self.boot += 1;
         for disk in &mut self.disks {
-            let (mounted, read_only) = (!boot.unmounted.contains(&disk.mount), boot.read_only.contains(&disk.mount));
+            let named = |mounts: &[PathBuf]| mounts.iter().any(|mount| **mount == *disk.mount);
+            let (mounted, read_only) = (!named(&boot.unmounted), named(&boot.read_only));
             if (mounted, read_only) != (disk.mounted, disk.read_only) {
-                let disk = Arc::make_mut(disk);
+                let disk = disk.get_mut();
                 (disk.mounted, disk.read_only) = (mounted, read_only);
             }
         }
@@ -63,12 +64,11 @@ impl World {
     /// The filesystem of that mount point appears, writable.
     pub fn mount(&mut self, mount: &std::path::Path) {
         self.note(format_args!("--- {} is mounted", mount.display()));
-        self.all_disks(|disk| {
-            if disk.mount == mount {
-                disk.mounted = true;
-                disk.read_only = false;
-            }
-        });
+        for disk in self.disks.iter_mut().filter(|disk| *disk.mount == *mount) {
+            let disk = disk.get_mut();
+            disk.mounted = true;
+            disk.read_only = false;
+        }
     }
 
     /// Whether the container engine cannot be reached.
@@ -89,8 +89,7 @@ impl World {
         self.ops = 0;
         self.locks.clear();
         self.deploy_locks.clear();
-        self.plan.clear();
-        self.sticky.clear();
+        self.trouble = Trouble::default();
         self.points = None;
         if self.history.is_some() {
             self.history = Some(Vec::new());

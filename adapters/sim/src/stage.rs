@@ -7,8 +7,8 @@ use volsnap_core::ports::{FsError, FsErrorKind, FsOp, StageJob, Staged};
 use crate::{
     archive::{Entry, Tree, size_of},
     disk::{Body, Content, Name, TICK_NS},
-    fault::Mutant,
     micro::MicroKind,
+    mutant::Mutant,
     places::{At, FsResult},
     world::World,
 };
@@ -96,13 +96,14 @@ impl World {
         let Staging { disk, parent, private, partial, .. } = *staging;
         let path = &job.private;
         let lies = self.mutant == Some(Mutant::StagedNotSynced);
+        self.lay_out(job, disk, private, partial)?;
         if !lies {
             self.sync_filesystem(disk).at(FsOp::Stage, path)?;
         }
         let edits = vec![(private, Name::from("partial"), None), (private, Name::from("staged"), Some(partial))];
         let label = || format!("{}/partial -> staged", path.display());
         self.move_names(disk, &[partial], label, edits).at(FsOp::Stage, path)?;
-        if !lies {
+        if !lies && self.mutant != Some(Mutant::StagedNamesNotSynced) {
             self.sync_dir(disk, private, path).at(FsOp::Stage, path)?;
             self.sync_dir(disk, parent, path.parent().unwrap_or(path)).at(FsOp::Stage, path)?;
         }
@@ -121,6 +122,13 @@ impl World {
         let Some(tree) = archive.volumes.get(index) else {
             return Err(FsError::new(FsErrorKind::Corrupt, FsOp::Stage, path, format!("no volume {index}")).into());
         };
+        let promised = archive.summary.totals.get(index).map(|totals| &*totals.digest);
+        let absent = archive.summary.manifest.volumes.get(index).is_none_or(|volume| volume.absent);
+        let digest = crate::archive::totals_of(tree).digest;
+        if !absent && promised != Some(&digest) && self.mutant != Some(Mutant::DigestsNotChecked) {
+            let message = format!("volume {index} has digest {digest}, and the archive says {promised:?}");
+            return Err(FsError::new(FsErrorKind::Corrupt, FsOp::Stage, path, message).into());
+        }
         let size = size_of(tree);
         if size.bytes > job.limits.bytes_max || size.entries > job.limits.entries_max {
             let message = format!("volume {index} has {} bytes in {} entries", size.bytes, size.entries);

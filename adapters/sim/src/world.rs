@@ -3,31 +3,29 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
-use volsnap_core::{
-    model::{Identity, WorkloadId},
-    ports::FsErrorKind,
-};
+use volsnap_core::model::{Identity, WorkloadId};
 
 use crate::{
     disk::{Body, Content, Disk},
     engine::EngineState,
-    fault::{Fault, Mutant},
+    fault::Trouble,
     micro::Moment,
+    mutant::Mutant,
     ports::{Catalog, ClockState},
+    shared::{Shared, fingerprint},
 };
 
 /// A machine: its disks, container engine, catalog and clock, with the process that runs on it.
 #[derive(Clone, Debug)]
 pub struct World {
-    pub(crate) disks: Vec<Arc<Disk>>,
-    pub(crate) state_dir: PathBuf,
-    pub(crate) engine: Arc<EngineState>,
-    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) disks: Vec<Shared<Disk>>,
+    pub(crate) state_dir: Arc<Path>,
+    pub(crate) engine: Shared<EngineState>,
+    pub(crate) catalog: Shared<Catalog>,
     pub(crate) clock: ClockState,
     /// Grows at each reboot; device numbers change with it.
     pub(crate) boot: u64,
@@ -39,8 +37,7 @@ pub struct World {
     pub(crate) dead: bool,
     pub(crate) ops: u64,
     pub(crate) current: &'static str,
-    pub(crate) plan: BTreeMap<u64, Vec<Fault>>,
-    pub(crate) sticky: Vec<(&'static str, FsErrorKind)>,
+    pub(crate) trouble: Trouble,
     pub(crate) history: Option<Vec<Moment>>,
     pub(crate) stories: bool,
     pub(crate) story: Vec<String>,
@@ -61,11 +58,6 @@ pub struct CrashPoint {
 
 impl World {
     // What is to go wrong, and what is to be remembered.
-
-    /// Plans a fault at the micro-operation with that number (the first of a process is 0).
-    pub fn strike(&mut self, op: u64, fault: Fault) {
-        self.plan.entry(op).or_default().push(fault);
-    }
 
     /// Makes the ports lie from now on.
     pub fn set_mutant(&mut self, mutant: Option<Mutant>) {
@@ -208,23 +200,18 @@ impl World {
     /// what is durable, containers, catalog; not the clock, the plan or the story.
     #[must_use]
     pub fn key(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.disks.hash(&mut hasher);
-        self.engine.hash(&mut hasher);
-        self.catalog.hash(&mut hasher);
-        self.reserves.hash(&mut hasher);
-        hasher.finish()
+        fingerprint(&(&self.disks, &self.engine, &self.catalog, &self.reserves))
     }
 
     pub(crate) fn all_disks(&mut self, mut act: impl FnMut(&mut Disk)) {
-        self.disks.iter_mut().for_each(|disk| act(Arc::make_mut(disk)));
+        self.disks.iter_mut().for_each(|disk| act(disk.get_mut()));
     }
 
     pub(crate) fn engine_mut(&mut self) -> &mut EngineState {
-        Arc::make_mut(&mut self.engine)
+        self.engine.get_mut()
     }
 
     pub(crate) fn catalog_mut(&mut self) -> &mut Catalog {
-        Arc::make_mut(&mut self.catalog)
+        self.catalog.get_mut()
     }
 }

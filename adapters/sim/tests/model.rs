@@ -19,7 +19,9 @@ use volsnap_core::{
         Clock, Containers, EngineErrorKind, Filesystem, FsErrorKind, Limits, Quiet, StageJob, Store, StoreErrorKind,
     },
 };
-use volsnap_sim::{Boot, Chooser, ContainerSpec, DiskSpec, Event, Fault, Machine, Mutant, Run, World, WorldBuilder};
+use volsnap_sim::{
+    Boot, Chooser, ContainerSpec, DiskSpec, Event, Fault, Machine, Mutant, Reach, Run, World, WorldBuilder,
+};
 
 const W: WorkloadId = WorkloadId(Uuid::from_u128(1));
 const S: SnapshotId = SnapshotId(Uuid::from_u128(2));
@@ -66,6 +68,7 @@ fn job(digest: &str) -> StageJob {
         index: Some(0),
         target: "/data".into(),
         private: private_dir(&live(), R, 0),
+        entries_of: None,
         limits: Limits { bytes_max: 1 << 20, entries_max: 100, devices: false },
     }
 }
@@ -269,12 +272,12 @@ fn planned_errors_strike_once_or_from_then_on_and_some_come_after_the_deed() {
             .collect();
         (results, machine.snapshot().tree(Path::new("/srv/moved")).is_some())
     };
-    let once = Fault::Error { kind: FsErrorKind::Transient, sticky: false };
-    let sticky = Fault::Error { kind: FsErrorKind::Io, sticky: true };
+    let once = Fault::Error { failure: FsErrorKind::Transient.into(), reach: Reach::Once };
+    let sticky = Fault::Error { failure: FsErrorKind::Io.into(), reach: Reach::Method };
     let plan = |fault: &Fault, op| world.clone_with(op, fault);
     assert_eq!(first(plan(&once, 0), 2), (vec![false, true], true));
     assert_eq!(first(plan(&sticky, 0), 3), (vec![false, false, false], false));
-    assert_eq!(first(plan(&Fault::DoneButFailed(FsErrorKind::Io), 1), 1), (vec![false], true));
+    assert_eq!(first(plan(&Fault::DoneButFailed(FsErrorKind::Io.into()), 1), 1), (vec![false], true));
 }
 
 trait Planned {

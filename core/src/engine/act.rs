@@ -1,6 +1,6 @@
 //! Does one step through the ports. Decides nothing.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::Engine;
 use crate::{
@@ -9,7 +9,15 @@ use crate::{
         RunState, place,
     },
     ports::{ArchiveSource, Health, HealthState, Limits, StageJob, Watch},
-    restore::{Entry, Facts, State, Step, facts::Holds, judge::Failure, state::Direction, switch::Rename},
+    restore::{
+        Entry, Facts, State, Step,
+        by_entry::{Root, Shift},
+        facts::Holds,
+        judge::Failure,
+        plan::Method,
+        state::Direction,
+        switch::Rename,
+    },
 };
 
 /// How long a container without a health check must stay up before it counts as healthy.
@@ -38,6 +46,10 @@ impl Engine {
                 }
             }
             Step::Stop { containers } => self.containers()?.stop(containers).await?,
+            Step::KeepAttributes { volume } => {
+                let kept = place::original_root_in(&plan.private(*volume));
+                self.ports.filesystem.copy_attributes(&plan.volumes[*volume].live, &kept).await?;
+            }
             Step::Switch { renames } => {
                 for (volume, rename) in renames {
                     self.rename(state, *volume, *rename).await?;
@@ -64,6 +76,7 @@ impl Engine {
             index: planned.index,
             target: planned.target.clone(),
             private: plan.private(volume),
+            entries_of: (planned.method == Method::ByEntry).then(|| planned.live.clone()),
             limits: Limits { bytes_max: planned.bytes, entries_max: planned.entries, devices: plan.options.devices },
         };
         self.ports.filesystem.stage(&job, watch.clone()).await?;
@@ -84,6 +97,38 @@ impl Engine {
             Rename::TakeOut => filesystem.rename(live, &staged).await?,
             Rename::PutBack => filesystem.rename(&aside, live).await?,
             Rename::ClearLive => filesystem.remove_empty(live).await?,
+            Rename::ByEntry(shift) => self.shift(live, &private, shift).await?,
+        }
+        Ok(())
+    }
+
+    /// One shift of a switch by entry. What a crash leaves is in the table of [`crate::restore::by_entry`]: some entries
+    /// moved, and the rest where they were.
+    async fn shift(&self, live: &Path, private: &Path, shift: Shift) -> Result<(), Failure> {
+        let filesystem = &self.ports.filesystem;
+        let (staged, leaving, aside) =
+            (place::staged_in(private), place::leaving_in(private), place::aside_in(private));
+        let kept = |root| match root {
+            Root::Original => place::original_root_in(private),
+            Root::Restored => place::restored_root_in(private),
+        };
+        match shift {
+            Shift::Gather => filesystem.move_entries(live, &leaving).await?,
+            Shift::Seal => {
+                filesystem.copy_attributes(&kept(Root::Original), &leaving).await?;
+                filesystem.rename(&leaving, &aside).await?;
+            }
+            Shift::Fill => {
+                filesystem.move_entries(&staged, live).await?;
+                filesystem.copy_attributes(&kept(Root::Restored), live).await?;
+            }
+            Shift::TakeOut => filesystem.move_entries(live, &staged).await?,
+            Shift::Unseal => filesystem.rename(&aside, &leaving).await?,
+            Shift::BringHome => {
+                filesystem.move_entries(&leaving, live).await?;
+                filesystem.copy_attributes(&kept(Root::Original), live).await?;
+            }
+            Shift::Dress(root) => filesystem.copy_attributes(&kept(root), live).await?,
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::{
     restore::{
         Anomaly, Entry, Facts, Move, Outcome, Record, Report, State, Step,
         journal::Safety,
-        judge::{Failure, Verdict, judge, judge_survey},
+        judge::{Failure, Verdict},
         next::abort,
         report::Notes,
         state::Direction,
@@ -101,7 +101,7 @@ impl Engine {
             let facts = match surveyed {
                 Ok(facts) => facts,
                 Err(failure) => {
-                    let verdict = judge_survey(state, &failure, attempts.next("survey"));
+                    let verdict = (self.judge_survey)(state, &failure, attempts.next("survey"));
                     match self.follow(state, verdict, &attempts).await? {
                         Some(end) => return Ok(end),
                         None => continue,
@@ -155,7 +155,7 @@ impl Engine {
             }
             Err(failure) => {
                 tracing::warn!(step = step.name(), error = %failure.error(), "step failed");
-                let verdict = judge(state, step, &failure, attempts.next(step.name()));
+                let verdict = (self.judge)(state, step, &failure, attempts.next(step.name()));
                 self.follow(state, verdict, attempts).await
             }
         }
@@ -252,6 +252,15 @@ fn charge(state: &State, engine: Duration, notes: &mut Notes) {
 
 fn left_open(state: &State, error: Error) -> Error {
     let name = &state.plan.workload.name;
+    if state.closed {
+        // The journal may be there or not; if it is, a recovery has nothing to do but remove it.
+        let which = match state.direction() {
+            Direction::Forward => "restored",
+            Direction::Back | Direction::Undecided => "original",
+        };
+        let context = format!("the restore of {name} has ended (the {which} data are live), but not for the journal");
+        return error.context(context).hint(format!("run `volsnap recover {name}`"));
+    }
     let volumes = match (state.direction(), state.is_settled()) {
         (Direction::Undecided, _) | (Direction::Back, true) => "the original data are live",
         (Direction::Forward, true) => "the restored data are live",
@@ -274,7 +283,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
 fn phase(step: &Step) -> Phase {
     match step {
         Step::Stage { .. } => Phase::Stage,
-        Step::Prepare { .. } | Step::Fence { .. } | Step::Stop { .. } => Phase::Fence,
+        Step::Prepare { .. } | Step::Fence { .. } | Step::Stop { .. } | Step::KeepAttributes { .. } => Phase::Fence,
         Step::Switch { .. } => Phase::Switch,
         Step::Redeploy => Phase::Redeploy,
         Step::Capture => Phase::Capture,

@@ -8,8 +8,8 @@ use super::{Engine, act::images};
 use crate::{
     error::{Code, Error, Result},
     model::{
-        ARCHIVE_FORMAT, Container, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved, RunState,
-        Snapshot, SnapshotId, Workload,
+        ARCHIVE_FORMAT, Container, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved, RestartPolicy,
+        RunState, Snapshot, SnapshotId, Workload,
     },
     ports::{ArchiveSource, DraftArchive, EventKind, Phase, Progress, Watch},
     restore::{Body, Journal, journal::Quiesced},
@@ -201,10 +201,7 @@ impl Engine {
         let journal = Journal { body: Body::Snapshot(Box::new(quiesced.clone())) };
         filesystem.write_journal(quiesced.workload.id, &journal.encode()?).await?;
         let began = self.ports.clock.monotonic();
-        let drafted = match self.quiet(quiesced).await {
-            Ok(()) => filesystem.draft_archive(manifest, sources, watch.clone()).await.map_err(Error::from),
-            Err(error) => Err(error),
-        };
+        let drafted = self.read_stilled(quiesced, manifest, sources, watch).await;
         let woken = self.resume(quiesced).await;
         let quiesced_ms = self.ports.clock.monotonic().saturating_sub(began).as_millis();
         woken.map_err(|e| {
@@ -216,14 +213,53 @@ impl Engine {
         Ok((drafted?, u64::try_from(quiesced_ms).unwrap_or(u64::MAX)))
     }
 
+    async fn read_stilled(
+        &self,
+        quiesced: &Quiesced,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: &Watch,
+    ) -> Result<Box<dyn DraftArchive>> {
+        self.quiet(quiesced).await?;
+        let draft = self.ports.filesystem.draft_archive(manifest, sources, watch.clone()).await?;
+        self.still_quiet(quiesced).await?;
+        Ok(draft)
+    }
+
     async fn quiet(&self, quiesced: &Quiesced) -> Result<()> {
         let ids: Vec<_> = quiesced.containers.iter().rev().map(|p| p.container.id.clone()).collect();
         match quiesced.mode {
             Mode::Pause => self.containers()?.pause(&ids).await?,
-            Mode::Stop => self.containers()?.stop(&ids).await?,
+            Mode::Stop => {
+                // An engine that restarts in the middle would start what is stopped, under the hands of the archive.
+                for id in &ids {
+                    self.containers()?.set_restart_policy(id, &RestartPolicy::never()).await?;
+                }
+                self.containers()?.stop(&ids).await?;
+            }
             Mode::Live => {}
         }
         Ok(())
+    }
+
+    /// Whether nobody woke the app while its volumes were read: an engine that restarts ends what is frozen, and may
+    /// start it; a person may start it too.
+    async fn still_quiet(&self, quiesced: &Quiesced) -> Result<()> {
+        let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
+        let disturbed = |c: &&Container| match quiesced.mode {
+            Mode::Pause => c.run != RunState::Paused,
+            Mode::Stop => c.run.is_active(),
+            Mode::Live => false,
+        };
+        let pinned = |c: &&Container| quiesced.containers.iter().any(|p| p.container.id == c.id);
+        match seen.iter().filter(pinned).find(disturbed) {
+            None => Ok(()),
+            Some(container) => Err(Error::new(
+                Code::Aborted,
+                format!("container {} did not stay quiet while its volumes were read", container.name),
+            )
+            .hint("the copy would be of no one point in time; take the snapshot again")),
+        }
     }
 }
 

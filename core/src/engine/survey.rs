@@ -12,7 +12,9 @@ use super::Engine;
 use crate::{
     error::{FsError, FsErrorKind},
     model::{Container, Sight, container, place},
-    restore::{Facts, Places, Seen, State, facts::Survey, judge::Failure, state::Direction},
+    restore::{
+        Facts, Places, Seen, State, by_entry::Entries, facts::Survey, judge::Failure, plan::Method, state::Direction,
+    },
 };
 
 impl Engine {
@@ -51,8 +53,12 @@ impl Engine {
         let plan = &state.plan;
         let mut dirs = Vec::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
-            dirs.extend(volume.live.parent().map(Path::to_path_buf));
-            dirs.push(plan.private(index));
+            let private = plan.private(index);
+            dirs.push(plan.holder(index).to_path_buf());
+            if volume.method == Method::ByEntry {
+                dirs.extend(place::switched_by_entry_in(&private));
+            }
+            dirs.push(private);
         }
         dirs.sort();
         dirs.dedup();
@@ -60,16 +66,30 @@ impl Engine {
         let mut places = Vec::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
             let private = plan.private(index);
-            let parent = volume.live.parent().unwrap_or(&volume.live);
+            let entries = match volume.method {
+                Method::ByEntry => Some(self.entries(&volume.live, &private).await?),
+                Method::Exchange | Method::TwoRenames | Method::New => None,
+            };
             places.push(Places {
-                parent: filesystem.look(parent).await?,
+                parent: filesystem.look(plan.holder(index)).await?,
                 live: filesystem.look(&volume.live).await?,
                 private: filesystem.look(&private).await?,
                 staged: self.look_within(&private, place::staged_in(&private)).await?,
                 aside: self.look_within(&private, place::aside_in(&private)).await?,
+                entries,
             });
         }
         Ok(places)
+    }
+
+    async fn entries(&self, live: &Path, private: &Path) -> Result<Entries, FsError> {
+        let filesystem = &self.ports.filesystem;
+        Ok(Entries {
+            leaving: self.look_within(private, place::leaving_in(private)).await?,
+            live: filesystem.has_entries(live).await?,
+            like_original: filesystem.same_attributes(live, &place::original_root_in(private)).await?,
+            like_restored: filesystem.same_attributes(live, &place::restored_root_in(private)).await?,
+        })
     }
 
     /// A name in a directory that may not exist: absent then, without asking for an error that means something else.

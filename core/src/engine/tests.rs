@@ -72,7 +72,7 @@ fn location(path: impl AsRef<Path>) -> Location {
         real: path.to_path_buf(),
         occupant: Occupant::Directory(identity),
         parent: identity,
-        parent_writable: true,
+        writable: true,
         filesystem: FilesystemInfo {
             id: FilesystemId("a".into()),
             mount: "/".into(),
@@ -134,13 +134,19 @@ async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
     assert_eq!(error.code, Code::Io);
 }
 
+/// The app, which runs when it is first looked at, and in that state afterwards.
+fn found_then(containers: &mut MockContainers, run: RunState) {
+    containers.expect_find().times(1).returning(|_| Ok(vec![container()]));
+    containers.expect_find().returning(move |_| Ok(vec![Container { run, ..container() }]));
+}
+
 #[tokio::test]
 async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_synced() {
     let mut order = Sequence::new();
     let mut filesystem = unreadable(&mut order);
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-    containers.expect_find().returning(|_| Ok(vec![container()]));
+    found_then(&mut containers, RunState::Paused);
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     let mut draft = MockDraftArchive::new();
@@ -161,6 +167,45 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
     let engine = engine(filesystem, store, Some(containers));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
     engine.create(&request, &quiet()).await.expect_err("the archive could not be sealed");
+}
+
+#[tokio::test]
+async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fenced_while_it_is_read() {
+    for (mode, after, fine) in [
+        (Mode::Pause, RunState::Paused, true),
+        (Mode::Pause, RunState::Running, false),
+        (Mode::Pause, RunState::Stopped, false),
+        (Mode::Stop, RunState::Stopped, true),
+        (Mode::Stop, RunState::Running, false),
+    ] {
+        let mut order = Sequence::new();
+        let mut filesystem = unreadable(&mut order);
+        let mut containers = MockContainers::new();
+        containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+        found_then(&mut containers, after);
+        containers.expect_mounting().returning(|_| Ok(vec![container()]));
+        if mode == Mode::Stop {
+            let off = |_: &ContainerId, policy: &RestartPolicy| policy.is_never();
+            containers.expect_set_restart_policy().withf(off).times(1).in_sequence(&mut order).returning(|_, _| Ok(()));
+            containers.expect_stop().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+            containers.expect_redeploy().times(1).returning(|_, _, _| Ok(()));
+        } else {
+            containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+            containers.expect_unpause().times(1).returning(|_| Ok(()));
+        }
+        filesystem.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| {
+            let mut draft = MockDraftArchive::new();
+            draft.expect_seal().returning(|_| Ok(archive(vec![])));
+            Ok(Box::new(draft))
+        });
+        filesystem.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+        let mut store = MockStore::new();
+        store.expect_put_snapshot().times(usize::from(fine)).returning(|_| Ok(()));
+        store.expect_record().returning(|_| Ok(()));
+        let request = SnapshotRequest { workload: workload(), mode, note: None };
+        let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await;
+        assert_eq!(created.err().map(|e| e.code), (!fine).then_some(Code::Aborted), "{mode:?} {after:?}");
+    }
 }
 
 #[test]
@@ -347,7 +392,7 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     });
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-    containers.expect_find().returning(|_| Ok(vec![container()]));
+    found_then(&mut containers, RunState::Paused);
     let named = |name: &str, run| Container { id: ContainerId(name.into()), name: name.into(), run, ..container() };
     let mounting = vec![container(), named("indexer", RunState::Running), named("asleep", RunState::Stopped)];
     containers.expect_mounting().returning(move |_| Ok(mounting.clone()));

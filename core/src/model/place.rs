@@ -54,6 +54,16 @@ pub enum Occupant {
 }
 
 impl Occupant {
+    /// What it is, if it is a directory that no rename can replace but whose entries can be moved.
+    #[must_use]
+    pub fn fixed(&self) -> Option<&'static str> {
+        match self {
+            Occupant::MountPoint(_) => Some("a mount point"),
+            Occupant::Subvolume(_) => Some("the root of a btrfs subvolume"),
+            Occupant::Absent | Occupant::Directory(_) | Occupant::Immutable(_) | Occupant::NotADirectory => None,
+        }
+    }
+
     /// The identity of the directory, where there is one.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
@@ -110,9 +120,10 @@ pub struct Location {
     pub occupant: Occupant,
     /// Identity of the parent directory: tells a filesystem that is not mounted from an empty directory.
     pub parent: Identity,
-    /// Whether this process may create and rename names in the parent.
-    pub parent_writable: bool,
-    /// The filesystem of the parent, on which staging happens.
+    /// Whether this process may create and rename the names that a switch changes: in the parent, or within a
+    /// directory that cannot be renamed itself ([`Occupant::fixed`]).
+    pub writable: bool,
+    /// The filesystem of those names, on which staging happens.
     pub filesystem: FilesystemInfo,
     /// Its space.
     pub space: Space,
@@ -157,7 +168,13 @@ pub const PRIVATE_PREFIX: &str = ".volsnap-";
 /// It is made from the live path and never read from a journal: what a restore removes, it finds by this shape.
 #[must_use]
 pub fn private_dir(live: &Path, restore: RestoreId, index: usize) -> PathBuf {
-    live.with_file_name(format!("{PRIVATE_PREFIX}{}-{index}", restore.0.simple()))
+    live.with_file_name(private_name(restore, index))
+}
+
+/// The name of a volume's private directory, wherever it lies.
+#[must_use]
+pub fn private_name(restore: RestoreId, index: usize) -> String {
+    format!("{PRIVATE_PREFIX}{}-{index}", restore.0.simple())
 }
 
 /// The restored tree within a private directory; after an exchange, the original.
@@ -166,8 +183,32 @@ pub fn staged_in(private: &Path) -> PathBuf {
     private.join("staged")
 }
 
-/// The original within a private directory, where two renames are used.
+/// The original within a private directory, where two renames are used or all its entries have been moved.
 #[must_use]
 pub fn aside_in(private: &Path) -> PathBuf {
     private.join("aside")
+}
+
+/// Where the original's entries gather within a private directory, until it holds all of them.
+#[must_use]
+pub fn leaving_in(private: &Path) -> PathBuf {
+    private.join("leaving")
+}
+
+/// The directories within a private directory that a switch by entry makes durable.
+#[must_use]
+pub fn switched_by_entry_in(private: &Path) -> [PathBuf; 5] {
+    [staged_in(private), leaving_in(private), aside_in(private), original_root_in(private), restored_root_in(private)]
+}
+
+/// An empty directory within a private directory that has the attributes of the original root.
+#[must_use]
+pub fn original_root_in(private: &Path) -> PathBuf {
+    private.join("original-root")
+}
+
+/// An empty directory within a private directory that has the attributes of the restored root.
+#[must_use]
+pub fn restored_root_in(private: &Path) -> PathBuf {
+    private.join("restored-root")
 }

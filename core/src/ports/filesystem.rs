@@ -43,6 +43,9 @@ pub struct StageJob {
     pub target: String,
     /// The private directory to make and to stage into; its parent exists.
     pub private: PathBuf,
+    /// The live directory, if the volume is switched by entry: then `leaving` and the two roots' attributes stand beside
+    /// the staged tree.
+    pub entries_of: Option<PathBuf>,
     /// What the archive may ask for.
     pub limits: Limits,
 }
@@ -131,6 +134,11 @@ pub trait Filesystem: Send + Sync {
     /// what an earlier attempt left there is removed first. Older than the filesystem's birth-time tick on return.
     ///
     /// If `<private>/staged` stands already it is whole, and is returned as it is.
+    ///
+    /// For a switch by entry ([`StageJob::entries_of`]) these stand beside it, before it gets its name:
+    /// [`leaving`](crate::model::place::leaving_in), empty, and two empty directories with the attributes
+    /// of the [live](crate::model::place::original_root_in) and of the [staged](crate::model::place::restored_root_in)
+    /// root. The live directory's own modification time is as before.
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError>;
 
     /// Exchanges two existing names atomically; [`FsErrorKind::Unsupported`](crate::error::FsErrorKind) if the filesystem has no exchange.
@@ -138,6 +146,20 @@ pub trait Filesystem: Send + Sync {
 
     /// Renames a directory; [`FsErrorKind::Exists`](crate::error::FsErrorKind) if `to` exists.
     async fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError>;
+
+    /// Whether a directory has entries that [`Filesystem::move_entries`] moves. Absent is `false`.
+    async fn has_entries(&self, dir: &Path) -> Result<bool, FsError>;
+
+    /// Moves every entry of a directory into another one on the same filesystem, but for `lost+found` and names that
+    /// begin with [`PRIVATE_PREFIX`](crate::model::place::PRIVATE_PREFIX).
+    /// [`FsErrorKind::Exists`](crate::error::FsErrorKind) if a name is taken there. May be interrupted and called again.
+    async fn move_entries(&self, from: &Path, to: &Path) -> Result<(), FsError>;
+
+    /// Gives a directory the owner, mode, modification time, extended attributes and ACLs of another one.
+    async fn copy_attributes(&self, from: &Path, to: &Path) -> Result<(), FsError>;
+
+    /// Whether two directories have the same of what [`Filesystem::copy_attributes`] copies; `false` if one is absent.
+    async fn same_attributes(&self, a: &Path, b: &Path) -> Result<bool, FsError>;
 
     /// Removes an empty directory, without recursion.
     async fn remove_empty(&self, dir: &Path) -> Result<(), FsError>;

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::state::{Direction, State};
+use super::{
+    by_entry::Entries,
+    state::{Direction, State},
+};
 use crate::model::{Container, ContainerId, Identity, Redeploy, Sight, container};
 
 /// What a name holds, for a restore that knows its two directories.
@@ -23,7 +26,7 @@ pub enum Holds {
 /// What the names of one volume hold, as seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
-    /// The parent of the live directory.
+    /// The directory in which its names change.
     pub parent: Sight,
     /// The live directory.
     pub live: Sight,
@@ -33,6 +36,8 @@ pub struct Places {
     pub staged: Sight,
     /// The set-aside original in the private directory.
     pub aside: Sight,
+    /// What a switch by entry has to know besides; `None` for the other methods.
+    pub entries: Option<Entries>,
 }
 
 /// The names of one volume, recognised.
@@ -123,7 +128,12 @@ impl Places {
             Sight::Directory { empty: true, .. } => Holds::EmptyForeign,
             Sight::Directory { empty: false, .. } => Holds::Foreign,
         };
-        Names { live: name(self.live, false), staged: name(self.staged, true), aside: name(self.aside, false) }
+        let aside = match (self.entries, self.aside) {
+            // Only a seal gives this name, to what was gathered in a directory that nobody else comes into.
+            (Some(_), Sight::Directory { .. }) => Holds::Original,
+            (Some(_) | None, sight) => name(sight, false),
+        };
+        Names { live: name(self.live, false), staged: name(self.staged, true), aside }
     }
 }
 
@@ -133,6 +143,12 @@ impl Facts {
     pub fn names(&self, state: &State, volume: usize) -> Names {
         let restored = state.committed.as_ref().map(|ids| ids[volume]);
         self.volumes[volume].recognise(state.plan.volumes[volume].original, restored)
+    }
+
+    /// Volumes that are switched by entry and whose live directory has other attributes by now than were kept for it.
+    pub fn unlike_kept(&self) -> impl Iterator<Item = usize> {
+        let entries = self.volumes.iter().map(|places| places.entries);
+        entries.enumerate().filter(|(_, e)| e.is_some_and(|e| !e.like_original)).map(|(volume, _)| volume)
     }
 
     /// Containers that must not run during the switch and do. A replacement that waits under its passing name is not

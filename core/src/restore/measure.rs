@@ -23,7 +23,7 @@ pub fn measure(state: &State, facts: &Facts) -> [usize; 4] {
         false => 0,
     };
     let waiting = match state.direction() {
-        Direction::Undecided => [unstaged, facts.unprepared(state).len(), containers],
+        Direction::Undecided => [unstaged, facts.unprepared(state).len(), containers + facts.unlike_kept().count()],
         Direction::Forward | Direction::Back if state.is_settled() => [privates, containers, 0],
         Direction::Forward | Direction::Back => [containers, renames_left, 0],
     };
@@ -31,16 +31,10 @@ pub fn measure(state: &State, facts: &Facts) -> [usize; 4] {
 }
 
 fn renames_left(state: &State, facts: &Facts, volume: usize) -> usize {
-    let planned = &state.plan.volumes[volume];
-    let names = facts.names(state, volume);
-    let rename = match state.direction() {
-        Direction::Undecided => return 0,
-        Direction::Forward => switch::forward(planned.method, planned.original.is_some(), names),
-        Direction::Back => switch::back(planned.original.is_some(), names),
-    };
-    match rename {
+    match switch::towards(state.direction(), state, facts, volume) {
         Err(_) | Ok(None) => 0,
         Ok(Some(Rename::Exchange | Rename::Install | Rename::PutBack)) => 1,
         Ok(Some(Rename::SetAside | Rename::TakeOut | Rename::ClearLive)) => 2,
+        Ok(Some(Rename::ByEntry(shift))) => shift.left(),
     }
 }

@@ -19,7 +19,7 @@
 
 use super::{
     anomaly::Anomaly,
-    facts::{Facts, Holds, Names},
+    facts::{Facts, Holds},
     journal::{Entry, Safety},
     state::{Direction, State},
     step::{Move, Step},
@@ -90,17 +90,19 @@ fn undecided(state: &State, facts: &Facts) -> Move {
         return Move::Record(Entry::Pinned { containers: pins(state, facts) });
     }
     // The fence comes before the stop: from here on the engine cannot revive what is stopped, not even over a reboot.
-    quiesce(facts).unwrap_or_else(|| Move::Record(Entry::Committed { restored: staged(facts) }))
+    if let Some(quiesce) = quiesce(facts) {
+        return quiesce;
+    }
+    match facts.unlike_kept().next() {
+        Some(volume) => Move::Perform(Step::KeepAttributes { volume }),
+        None => Move::Record(Entry::Committed { restored: staged(facts) }),
+    }
 }
 
 /// From the decision to the restored data. A crash anywhere here comes back to here.
 fn forward(state: &State, facts: &Facts) -> Move {
     if !state.switched {
-        let renames = renames(state, facts, |volume, names| {
-            let planned = &state.plan.volumes[volume];
-            switch::forward(planned.method, planned.original.is_some(), names)
-        });
-        return settle(facts, renames, Entry::Switched);
+        return settle(facts, renames(Direction::Forward, state, facts), Entry::Switched);
     }
     if state.redeployed.is_none() {
         return bring_back(state);
@@ -135,9 +137,7 @@ fn without_archive(state: &State) -> Safety {
 /// From the decision to go back to the original data.
 fn back(state: &State, facts: &Facts) -> Move {
     if !state.is_settled() {
-        let renames =
-            renames(state, facts, |volume, names| switch::back(state.plan.volumes[volume].original.is_some(), names));
-        return settle(facts, renames, Entry::Reverted);
+        return settle(facts, renames(Direction::Back, state, facts), Entry::Reverted);
     }
     // Bringing the app back comes before sweeping: a large tree to delete must not keep it down.
     if state.pinned.is_some() && state.redeployed.is_none() {
@@ -177,7 +177,9 @@ fn bring_back(state: &State) -> Move {
 fn close(state: &State, facts: &Facts) -> Move {
     for (volume, places) in facts.volumes.iter().enumerate() {
         let names = facts.names(state, volume);
-        let holds_original = names.staged == Holds::Original || names.aside == Holds::Original;
+        let holds_original = names.staged == Holds::Original
+            || names.aside == Holds::Original
+            || places.entries.is_some_and(|entries| entries.hold_original());
         match (places.private, holds_original, state.may_forget_originals()) {
             (Sight::Absent, _, _) => {}
             // Kept for want of a safety archive: the report names the place.
@@ -200,14 +202,10 @@ fn close(state: &State, facts: &Facts) -> Move {
     Move::Record(Entry::Closed)
 }
 
-fn renames(
-    state: &State,
-    facts: &Facts,
-    choose: impl Fn(usize, Names) -> Result<Option<Rename>, Stuck>,
-) -> Result<Vec<(usize, Rename)>, Anomaly> {
+fn renames(direction: Direction, state: &State, facts: &Facts) -> Result<Vec<(usize, Rename)>, Anomaly> {
     let mut renames = Vec::new();
     for volume in 0..state.plan.volumes.len() {
-        match choose(volume, facts.names(state, volume)) {
+        match switch::towards(direction, state, facts, volume) {
             Ok(Some(rename)) => renames.push((volume, rename)),
             Ok(None) => {}
             Err(reason) => return Err(stuck(state, volume, reason)),
@@ -228,12 +226,9 @@ fn stuck(state: &State, volume: usize, reason: Stuck) -> Anomaly {
 
 /// A filesystem that is not mounted looks like one on which everything is missing. The parent tells.
 fn first_anomaly(state: &State, facts: &Facts) -> Option<Anomaly> {
-    let volumes = facts.volumes.iter().zip(&state.plan.volumes);
-    volumes
-        .filter(|(places, planned)| places.parent.identity() != Some(planned.parent))
-        .map(|(_, planned)| &planned.live)
-        .next()
-        .map(|live| Anomaly::ParentChanged { path: live.parent().unwrap_or(live).to_path_buf() })
+    let mut volumes = facts.volumes.iter().zip(&state.plan.volumes);
+    let changed = volumes.position(|(places, planned)| places.parent.identity() != Some(planned.parent));
+    changed.map(|volume| Anomaly::ParentChanged { path: state.plan.holder(volume).to_path_buf() })
 }
 
 /// What ran: members, and others that the engine could start on the volumes in the middle.

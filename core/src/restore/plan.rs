@@ -23,6 +23,8 @@ pub enum Method {
     TwoRenames,
     /// There is nothing to set aside: the staged directory takes the name.
     New,
+    /// No rename can replace live: it stays, and its top-level entries are moved.
+    ByEntry,
 }
 
 /// What to do when the app does not become healthy on the restored data.
@@ -89,7 +91,7 @@ pub struct PlannedVolume {
     /// The live directory, links resolved. The only path that is journalled: the private names beside it follow from
     /// it and the restore id.
     pub live: PathBuf,
-    /// The parent of the live directory: another one means that a filesystem is not mounted.
+    /// The directory in which its names change ([`Plan::holder`]): another one means that a filesystem is not mounted.
     pub parent: Identity,
     /// The live directory; `None` if there is none yet.
     pub original: Option<Identity>,
@@ -175,7 +177,18 @@ impl Plan {
     /// The private directory of a volume.
     #[must_use]
     pub fn private(&self, volume: usize) -> PathBuf {
-        place::private_dir(&self.volumes[volume].live, self.restore, volume)
+        self.holder(volume).join(place::private_name(self.restore, volume))
+    }
+
+    /// The directory in which a volume's names change: the parent of the live directory, or the live directory itself
+    /// when it is switched by entry. The private directory lies in it.
+    #[must_use]
+    pub fn holder(&self, volume: usize) -> &Path {
+        let PlannedVolume { live, method, .. } = &self.volumes[volume];
+        match method {
+            Method::Exchange | Method::TwoRenames | Method::New => live.parent().unwrap_or(live),
+            Method::ByEntry => live,
+        }
     }
 
     /// Paths of all live directories.

@@ -150,7 +150,9 @@ pub fn plan(situation: &Situation) -> Plan {
             }
         };
         plan.refusals.extend(refuse_place(s, &volume.target, candidate, location));
-        needs.add(&location.filesystem, location.space, totals.bytes_allocated, totals.entries + 2);
+        // The private directory and what stands in it beside the staged tree.
+        let own = if location.occupant.fixed().is_some() { 5 } else { 2 };
+        needs.add(&location.filesystem, location.space, totals.bytes_allocated, totals.entries + own);
         safety.bytes_allocated += candidate.size.bytes_allocated;
         let (method, reason) = choose_method(location);
         if volume.absent {
@@ -162,7 +164,10 @@ pub fn plan(situation: &Situation) -> Plan {
         plan.volumes.push(PlannedVolume {
             target: volume.target.clone(),
             live: location.real.clone(),
-            parent: location.parent,
+            parent: match (method, location.occupant.identity()) {
+                (Method::ByEntry, Some(live)) => live,
+                _ => location.parent,
+            },
             original: location.occupant.identity(),
             index: (!volume.absent).then_some(index),
             method,
@@ -277,17 +282,7 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
         }
     }
     match location.occupant {
-        Occupant::Absent | Occupant::Directory(_) => {}
-        Occupant::MountPoint(_) => refuse(
-            format!("volume {target} at {live} is itself a mount point, which no rename can replace"),
-            "mount the filesystem one level higher and use a directory in it",
-        ),
-        Occupant::Subvolume(_) => refuse(
-            format!(
-                "volume {target} at {live} is a btrfs subvolume, which a restore would turn into a plain directory"
-            ),
-            "use a plain directory within the subvolume",
-        ),
+        Occupant::Absent | Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) => {}
         Occupant::Immutable(_) => refuse(
             format!("volume {target} at {live} is immutable or append-only"),
             "take the flag away with `chattr -i -a`",
@@ -296,7 +291,7 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
             refuse(format!("volume {target} at {live} is not a directory"), "only directories can be volumes");
         }
     }
-    // A rename would take them along into what is set aside: the app would come back without them.
+    // A rename would take them along into what is set aside, and a mount point among the entries cannot be moved.
     for mounted in &candidate.mounted {
         refuse(
             format!("another filesystem is mounted in volume {target}, at {}", mounted.display()),
@@ -308,9 +303,12 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
             format!("volume {target} lies on {}, which is mounted read-only", location.filesystem.mount.display()),
             "mount it writable",
         );
-    } else if !location.parent_writable {
+    } else if !location.writable {
         refuse(
-            format!("no permission to rename in the parent of {live}"),
+            match location.occupant.fixed() {
+                Some(_) => format!("no permission to rename in {live}"),
+                None => format!("no permission to rename in the parent of {live}"),
+            },
             "run volsnap as a user who may write there (mostly root)",
         );
     }
@@ -399,6 +397,9 @@ fn containers(s: &Situation) -> Vec<PlannedContainer> {
 
 fn choose_method(location: &Location) -> (Method, String) {
     let kind = &location.filesystem.kind;
+    if let Some(what) = location.occupant.fixed() {
+        return (Method::ByEntry, format!("it is {what}, which stays; what is at its top level is moved, by name"));
+    }
     if location.occupant == Occupant::Absent {
         // A filesystem that is not mounted looks just like this: only a person can tell.
         let mount = location.filesystem.mount.display();

@@ -34,6 +34,11 @@ pub enum Step {
         /// Whose.
         containers: Vec<ContainerId>,
     },
+    /// Keep the attributes of a live directory that is switched by entry, as they are now that the app is stopped.
+    KeepAttributes {
+        /// Whose.
+        volume: usize,
+    },
     /// Stop containers and see them stopped.
     Stop {
         /// Which, in stopping order.
@@ -65,6 +70,7 @@ impl Step {
             Step::Stage { .. } => "stage",
             Step::Prepare { .. } => "prepare",
             Step::Fence { .. } => "fence",
+            Step::KeepAttributes { .. } => "keep attributes",
             Step::Stop { .. } => "stop",
             Step::Switch { .. } => "switch",
             Step::Redeploy => "redeploy",

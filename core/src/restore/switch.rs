@@ -14,11 +14,14 @@
 //! | e | R | · | clear, if nothing was there before | done, if nothing was there before |
 //! | R | · | · | done | take out, if nothing was there before |
 //!
-//! Every other row is an anomaly: something of somebody else stands in the way, or a directory is missing.
+//! Every other row is an anomaly: something of somebody else stands in the way, or a directory is missing. A live
+//! directory that no rename can replace has a table of its own, in [`super::by_entry`].
 
 use super::{
-    facts::{Holds, Names},
+    by_entry::{self, Shift},
+    facts::{Facts, Holds, Names},
     plan::Method,
+    state::{Direction, State},
 };
 
 /// One change of names.
@@ -36,6 +39,8 @@ pub enum Rename {
     PutBack,
     /// An empty directory at the live name is removed, without recursion.
     ClearLive,
+    /// Entries change places. A crash leaves some of them moved.
+    ByEntry(Shift),
 }
 
 /// Why no rename is safe.
@@ -49,6 +54,20 @@ pub enum Stuck {
     RestoredMissing,
 }
 
+/// The next change of a volume's names in that direction; `None` when it has arrived, or when nothing is decided.
+pub fn towards(direction: Direction, state: &State, facts: &Facts, volume: usize) -> Result<Option<Rename>, Stuck> {
+    let planned = &state.plan.volumes[volume];
+    let places = &facts.volumes[volume];
+    let names = facts.names(state, volume);
+    match (direction, places.entries) {
+        (Direction::Undecided, _) => Ok(None),
+        (Direction::Forward, None) => forward(planned.method, planned.original.is_some(), names),
+        (Direction::Back, None) => back(planned.original.is_some(), names),
+        (Direction::Forward, Some(entries)) => Ok(by_entry::forward(places, entries)?.map(Rename::ByEntry)),
+        (Direction::Back, Some(entries)) => Ok(by_entry::back(places, entries)?.map(Rename::ByEntry)),
+    }
+}
+
 /// The next rename towards the restored directory; `None` when it is live.
 pub fn forward(method: Method, had_original: bool, names: Names) -> Result<Option<Rename>, Stuck> {
     if had_original && !has(names, Holds::Original) {
@@ -59,7 +78,7 @@ pub fn forward(method: Method, had_original: bool, names: Names) -> Result<Optio
         (_, Holds::Absent | Holds::Original | Holds::EmptyForeign | Holds::Foreign) => Err(Stuck::RestoredMissing),
         (Holds::Original, Holds::Restored) => Ok(Some(match method {
             Method::Exchange => Rename::Exchange,
-            Method::TwoRenames | Method::New => Rename::SetAside,
+            Method::TwoRenames | Method::New | Method::ByEntry => Rename::SetAside,
         })),
         (Holds::Absent, Holds::Restored) => Ok(Some(Rename::Install)),
         (Holds::EmptyForeign, Holds::Restored) => Ok(Some(Rename::ClearLive)),
@@ -112,6 +131,7 @@ mod tests {
             Rename::TakeOut => Names { live: Absent, staged: live, aside },
             Rename::PutBack => Names { live: aside, staged, aside: Absent },
             Rename::ClearLive => Names { live: Absent, staged, aside },
+            Rename::ByEntry(_) => unreachable!("no entry is moved by these methods"),
         }
     }
 
@@ -172,13 +192,16 @@ mod tests {
                     Rename::TakeOut => names.live == Restored && names.staged == Absent,
                     Rename::PutBack => names.live == Absent && names.aside == Original,
                     Rename::ClearLive => names.live == EmptyForeign,
+                    Rename::ByEntry(_) => false,
                 };
                 // A set-aside name that is taken makes the rename fail without replacing anything; everything else
                 // must never be asked for.
                 let taken = match rename {
                     Rename::SetAside => names.aside != Absent,
                     Rename::TakeOut => names.staged != Absent,
-                    Rename::Exchange | Rename::Install | Rename::PutBack | Rename::ClearLive => false,
+                    Rename::Exchange | Rename::Install | Rename::PutBack | Rename::ClearLive | Rename::ByEntry(_) => {
+                        false
+                    }
                 };
                 assert!(fine || taken, "{rename:?} on {names:?} ({method:?})");
             }

@@ -56,6 +56,7 @@ fn a_filesystem_that_is_not_mounted_is_not_an_empty_one() {
         private: Sight::Absent,
         staged: Sight::Absent,
         aside: Sight::Absent,
+        entries: None,
     };
     assert!(matches!(next(&state, &facts), Move::NeedsAttention(Anomaly::ParentChanged { .. })));
 }

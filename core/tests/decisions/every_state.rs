@@ -115,7 +115,7 @@ fn explore(plan: Plan) -> usize {
 
 #[test]
 fn every_reachable_state_keeps_the_promise() {
-    use Method::{Exchange, New, TwoRenames};
+    use Method::{ByEntry, Exchange, New, TwoRenames};
     for methods in [
         vec![Exchange],
         vec![TwoRenames],
@@ -124,6 +124,10 @@ fn every_reachable_state_keeps_the_promise() {
         vec![Exchange, New],
         vec![TwoRenames, TwoRenames],
         vec![Exchange, Exchange, TwoRenames],
+        vec![ByEntry],
+        vec![ByEntry, ByEntry],
+        vec![ByEntry, Exchange],
+        vec![New, ByEntry],
     ] {
         for app in [true, false] {
             for safety in [true, false] {

@@ -10,8 +10,12 @@ use volsnap_core::{
         Workload, WorkloadId, container::passing_name,
     },
     restore::{
-        Entry, Facts, Options, Places, Plan, PlannedVolume, Record, Seen, State, Step, facts::Survey, plan::Method,
-        state::Direction, switch::Rename,
+        Entry, Facts, Options, Places, Plan, PlannedVolume, Record, Seen, State, Step,
+        by_entry::{Entries, Root, Shift},
+        facts::Survey,
+        plan::Method,
+        state::Direction,
+        switch::Rename,
     },
 };
 
@@ -33,7 +37,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
     let volume = |(i, method): (usize, &Method)| PlannedVolume {
         target: format!("/v{i}"),
         live: PathBuf::from(format!("/data/v{i}")),
-        parent: PARENT,
+        parent: if *method == Method::ByEntry { original(i) } else { PARENT },
         original: (*method != Method::New).then(|| original(i)),
         index: Some(i),
         method: *method,
@@ -77,6 +81,94 @@ pub struct Volume {
     pub staged: Dir,
     pub aside: Dir,
     pub private: bool,
+    /// Where the entries lie, if they are switched one by one.
+    pub entries: Option<Placed>,
+}
+
+/// The entries of both trees by place, and whose attributes a root has.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Placed {
+    pub live: Vec<&'static str>,
+    pub staged: Vec<&'static str>,
+    pub leaving: Option<Vec<&'static str>>,
+    pub aside: Option<Vec<&'static str>>,
+    pub live_root: &'static str,
+    pub kept_root: &'static str,
+}
+
+pub const ORIGINAL_ENTRIES: [&str; 2] = ["original 1", "original 2"];
+pub const RESTORED_ENTRIES: [&str; 2] = ["restored 1", "restored 2"];
+
+impl Placed {
+    pub fn new() -> Self {
+        Placed {
+            live: ORIGINAL_ENTRIES.to_vec(),
+            staged: vec![],
+            leaving: None,
+            aside: None,
+            live_root: "original",
+            kept_root: "as it was at staging",
+        }
+    }
+
+    /// Does a shift, or cuts it off in its middle: after its first entry, before the attributes.
+    pub fn shift(&mut self, shift: Shift, whole: bool) {
+        let gone = "a directory that is asked for";
+        let (from, to) = match shift {
+            Shift::Gather => (&mut self.live, self.leaving.as_mut().expect(gone)),
+            Shift::Fill => (&mut self.staged, &mut self.live),
+            Shift::TakeOut => (&mut self.live, &mut self.staged),
+            Shift::BringHome => (self.leaving.as_mut().expect(gone), &mut self.live),
+            Shift::Seal | Shift::Unseal | Shift::Dress(_) if !whole => return,
+            Shift::Seal => return self.aside = self.leaving.take(),
+            Shift::Unseal => return self.leaving = self.aside.take(),
+            Shift::Dress(root) => return self.dress(root),
+        };
+        let moved = if whole { from.len() } else { from.len().min(1) };
+        to.extend(from.drain(..moved));
+        to.sort();
+        match shift {
+            Shift::Fill if whole => self.dress(Root::Restored),
+            Shift::BringHome if whole => self.dress(Root::Original),
+            _ => {}
+        }
+    }
+
+    pub fn is_all(&self, restored: bool) -> bool {
+        match restored {
+            true => self.live == RESTORED_ENTRIES && self.live_root == "restored",
+            false => self.live == ORIGINAL_ENTRIES && self.live_root == "original",
+        }
+    }
+
+    fn assert_all(&self, restored: bool) {
+        assert!(self.is_all(restored), "the app starts on the wrong data: {self:?}");
+    }
+
+    /// The entries of the original that are not live.
+    fn set_aside(&self) -> impl Iterator<Item = &&'static str> {
+        self.leaving.iter().chain(&self.aside).flatten()
+    }
+
+    fn dress(&mut self, root: Root) {
+        self.live_root = match root {
+            Root::Original => self.kept_root,
+            Root::Restored => "restored",
+        };
+    }
+
+    fn look(&self) -> Entries {
+        Entries {
+            leaving: entry_dir(self.leaving.as_ref()),
+            live: !self.live.is_empty(),
+            like_original: self.live_root == self.kept_root,
+            like_restored: self.live_root == "restored",
+        }
+    }
+}
+
+fn entry_dir(entries: Option<&Vec<&'static str>>) -> Sight {
+    entries.map_or(Sight::Absent, |e| Sight::Directory { identity: foreign(7), empty: e.is_empty() })
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -95,6 +187,7 @@ impl World {
             staged: None,
             aside: None,
             private: false,
+            entries: (v.method == Method::ByEntry).then(Placed::new),
         };
         let app = plan.has_containers();
         World {
@@ -110,11 +203,21 @@ impl World {
         let survey = Survey::of(state);
         let sight = |dir: Dir| dir.map_or(Sight::Absent, |(identity, empty)| Sight::Directory { identity, empty });
         let places = |v: &Volume| Places {
-            parent: Sight::Directory { identity: PARENT, empty: false },
+            parent: match v.entries {
+                Some(_) => sight(v.live),
+                None => Sight::Directory { identity: PARENT, empty: false },
+            },
             live: sight(v.live),
             private: sight(v.private.then_some((foreign(0), false))),
-            staged: sight(v.staged),
-            aside: sight(v.aside),
+            staged: match &v.entries {
+                Some(placed) => sight(v.staged.map(|(id, _)| (id, placed.staged.is_empty()))),
+                None => sight(v.staged),
+            },
+            aside: match &v.entries {
+                Some(placed) => entry_dir(placed.aside.as_ref()),
+                None => sight(v.aside),
+            },
+            entries: v.entries.as_ref().map(Placed::look),
         };
         let container = |name: String, run, policy: &str| Seen {
             container: Container {
@@ -153,8 +256,18 @@ impl World {
             Step::Stage { volume } => {
                 self.volumes[*volume].private = true;
                 if parts > 0 {
-                    self.volumes[*volume].staged = Some((restored(*volume), false));
+                    let v = &mut self.volumes[*volume];
+                    v.staged = Some((restored(*volume), false));
+                    if let Some(placed) = &mut v.entries {
+                        placed.staged = RESTORED_ENTRIES.to_vec();
+                        placed.leaving = Some(vec![]);
+                    }
                 }
+            }
+            Step::KeepAttributes { volume } => {
+                assert!(!self.running, "attributes are kept of what may still change");
+                let placed = self.volumes[*volume].entries.as_mut().expect("a volume by entry");
+                placed.kept_root = placed.live_root;
             }
             Step::Prepare { .. } => self.prepared = true,
             Step::Fence { .. } => self.policy_always = false,
@@ -165,6 +278,10 @@ impl World {
                 for (volume, rename) in renames.iter().take(parts) {
                     self.rename(*volume, *rename);
                 }
+                // The next one was cut off, in its middle if it has one.
+                if let Some((volume, Rename::ByEntry(shift))) = renames.get(parts) {
+                    self.volumes[*volume].entries.as_mut().expect("a volume by entry").shift(*shift, false);
+                }
             }
             Step::Redeploy => {
                 let want = match state.direction() {
@@ -172,6 +289,10 @@ impl World {
                     Direction::Back | Direction::Undecided => original,
                 };
                 for (i, v) in self.volumes.iter().enumerate() {
+                    if let Some(placed) = &v.entries {
+                        placed.assert_all(state.direction() == Direction::Forward);
+                        continue;
+                    }
                     let had = state.plan.volumes[i].original.is_some();
                     if had || state.direction() == Direction::Forward {
                         assert_eq!(v.live.map(|d| d.0), Some(want(i)), "the app starts on the wrong data");
@@ -182,9 +303,13 @@ impl World {
             Step::Capture => self.archived = true,
             Step::Discard { volume } => {
                 let v = &mut self.volumes[*volume];
-                let inside = [v.staged, v.aside].iter().flatten().any(|d| d.0 == original(*volume));
+                let by_entry = v.entries.iter().flat_map(Placed::set_aside).next().is_some();
+                let inside = by_entry || [v.staged, v.aside].iter().flatten().any(|d| d.0 == original(*volume));
                 assert!(!inside || state.may_forget_originals(), "an original is deleted too early");
                 (v.staged, v.aside) = (None, None);
+                if let Some(placed) = &mut v.entries {
+                    (placed.staged, placed.leaving, placed.aside) = (vec![], None, None);
+                }
                 v.private = parts == 0;
             }
             Step::DiscardContainers => self.prepared = false,
@@ -200,6 +325,7 @@ impl World {
             Rename::TakeOut => v.staged = v.live.take(),
             Rename::PutBack => v.live = v.aside.take(),
             Rename::ClearLive => assert!(v.live.take().is_some_and(|d| d.1), "a directory with content is removed"),
+            Rename::ByEntry(shift) => v.entries.as_mut().expect("a volume by entry").shift(shift, true),
         }
         let names = [v.live, v.staged, v.aside];
         assert!(names.iter().flatten().count() > 0);
@@ -217,6 +343,9 @@ impl World {
 
     pub fn is_all(&self, state: &State, want: fn(usize) -> Identity) -> bool {
         self.volumes.iter().enumerate().all(|(i, v)| {
+            if let Some(placed) = &v.entries {
+                return placed.is_all(want(i) == restored(i));
+            }
             let nothing_before = state.plan.volumes[i].original.is_none() && want(i) == original(i);
             v.live.map(|d| d.0) == Some(want(i)) || nothing_before && v.live.is_none_or(|d| d.1)
         })

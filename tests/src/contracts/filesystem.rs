@@ -4,6 +4,7 @@
 //! test of each promise below.
 
 mod archives;
+mod entries;
 mod names;
 mod state;
 
@@ -30,6 +31,7 @@ use volsnap_core::{
 };
 
 pub use archives::*;
+pub use entries::*;
 pub use names::*;
 pub use state::*;
 
@@ -77,6 +79,9 @@ macro_rules! filesystem_contract {
             a_private_directory_is_discarded_whole_and_twice
             no_other_name_is_discarded
             settling_skips_what_is_absent
+            entries_are_moved_but_for_ours_and_none_over_another
+            attributes_are_compared_and_copied
+            a_switch_by_entry_finds_its_places_laid_out
             a_live_path_is_located_with_what_stands_there
             only_the_last_component_of_a_live_path_may_be_absent
             a_tree_is_measured_with_its_root
@@ -181,6 +186,7 @@ fn job(summary: &ArchiveSummary, index: usize, private: &Path) -> StageJob {
         index: Some(index),
         target: format!("/v{index}"),
         private: private.to_path_buf(),
+        entries_of: None,
         limits: GENEROUS,
     }
 }

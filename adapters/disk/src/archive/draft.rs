@@ -79,8 +79,13 @@ impl Draft {
         rustix::fs::rename(&partial.path, &target).map_err(|e| trouble.errno("name the archive", e))?;
         partial.named = true;
         // The directory itself and the one above it may be as new as the file.
-        for dir in target.ancestors().skip(1).take(3).filter(|dir| !dir.as_os_str().is_empty()) {
-            sync_dir(dir, &trouble)?;
+        let mut dirs = target.ancestors().skip(1).take(3).filter(|dir| !dir.as_os_str().is_empty());
+        if let Err(error) = dirs.try_for_each(|dir| sync_dir(dir, &trouble)) {
+            // Reported as not taken, so it must not stand there as if it were. What a power cut brings back is whole.
+            if let Err(error) = std::fs::remove_file(&target) {
+                tracing::warn!(archive = %target.display(), %error, "an archive whose name is not durable is left");
+            }
+            return Err(error);
         }
         let archive_bytes = index.stored_bytes() + tail.len() as u64;
         let totals = index.volumes.into_iter().map(|volume| volume.totals).collect();

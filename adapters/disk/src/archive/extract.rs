@@ -202,7 +202,7 @@ fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsE
     set.map_err(|e| trouble.entry(&member.path, "set the mode of", e))?;
     for (name, value) in &member.xattrs {
         match xattr::write(place, name, value) {
-            Err(error) if is_of_the_host(name) => {
+            Err(error) if xattr::is_of_the_host(name) => {
                 let (member, name) = (Trouble::show(&member.path), Trouble::show(name));
                 tracing::warn!(member, name, %error, "a security label of the host is left as it is");
             }
@@ -218,12 +218,6 @@ fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsE
         Place::Name(dir, name) => rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW),
     };
     set.map_err(|e| trouble.entry(&member.path, "set the times of", e))
-}
-
-/// Labels that the host's own policy gives and may refuse to be given (SELinux, AppArmor, IMA, EVM); capabilities
-/// belong to the file.
-fn is_of_the_host(name: &[u8]) -> bool {
-    name.starts_with(b"security.") && name != b"security.capability"
 }
 
 fn own(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsError> {

@@ -11,12 +11,16 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::{TreeSize, place::staged_in},
+    model::{
+        TreeSize,
+        place::{leaving_in, original_root_in, restored_root_in, staged_in},
+    },
     ports::{FsError, FsErrorKind, FsOp, Phase, StageJob, Staged, Watch},
 };
 
 use super::{acl, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
 use crate::{
+    entries::{keeping_time, lay_out},
     handles::identity,
     tree::{self, Trouble, open_root, stat},
 };
@@ -37,7 +41,10 @@ const BIRTH_TICK: Duration = Duration::from_millis(20);
 /// `SyncFailed` if the tree could not be made durable, otherwise what the disk gave.
 pub fn stage(archive_path: &Path, job: &StageJob, watch: &Watch) -> Result<Staged, FsError> {
     let trouble = Trouble::new(FsOp::Stage, &job.private);
-    let private = Private::open(&job.private, &trouble)?;
+    let private = match &job.entries_of {
+        Some(live) => keeping_time(live, || Private::open(&job.private, &trouble)),
+        None => Private::open(&job.private, &trouble),
+    }?;
     let staged = match stat(&private.dir, c"staged") {
         Ok(found) => standing(job, &found, &trouble),
         Err(Errno::NOENT) => stage_new(archive_path, job, &private, watch, &trouble),
@@ -49,7 +56,10 @@ pub fn stage(archive_path: &Path, job: &StageJob, watch: &Watch) -> Result<Stage
         rustix::fs::fsync(&private.parent).map_err(|e| trouble.sync("the private directory's name", e))?;
         Ok(staged)
     });
-    named.inspect_err(|_| private.clean_up(&job.private))
+    named.inspect_err(|_| match &job.entries_of {
+        Some(live) => keeping_time(live, || private.clean_up(&job.private)),
+        None => private.clean_up(&job.private),
+    })
 }
 
 /// A tree that an earlier call named: it was whole and durable before it got its name.
@@ -84,6 +94,9 @@ fn stage_new(
     let size = fill(&archive, job, &root, watch, trouble)?;
     // A crash before this is over leaves `partial`, which is thrown away. A failure is final: the pages that could not
     // be written are marked clean by now, and a second sync would say that all is well.
+    if let Some(live) = &job.entries_of {
+        lay_out(&job.private, live, &job.private.join(PARTIAL))?;
+    }
     rustix::fs::syncfs(&root).map_err(|e| trouble.sync("the staged tree", e))?;
     rustix::fs::renameat(&private.dir, PARTIAL, &private.dir, STAGED)
         .map_err(|e| trouble.errno("name the tree in", e))?;
@@ -181,6 +194,11 @@ impl Private {
     /// Removes what this call made, as far as that goes; what stays is found again by its name.
     fn clean_up(&self, path: &Path) {
         let mut removed = tree::remove(&path.join(PARTIAL));
+        if self.made_dir {
+            for laid_out in [leaving_in(path), original_root_in(path), restored_root_in(path)] {
+                removed = removed.and(tree::remove(&laid_out));
+            }
+        }
         if self.made_staged.get() {
             removed = removed.and(tree::remove(&staged_in(path)));
         }

@@ -15,7 +15,7 @@ use super::member::Xattrs;
 
 /// An entry whose attributes are meant.
 #[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// One that is open.
     Open(BorrowedFd<'a>),
     /// A name in a directory, a link not followed: for what cannot or must not be opened (links, FIFOs, devices).
@@ -23,7 +23,7 @@ pub(super) enum Place<'a> {
 }
 
 /// All attributes that can be read, sorted by name. A filesystem without attributes has none.
-pub(super) fn read(place: Place<'_>) -> Result<Xattrs, Errno> {
+pub(crate) fn read(place: Place<'_>) -> Result<Xattrs, Errno> {
     let names = match grow(|buffer| list(place, buffer)) {
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         names => names?,
@@ -42,15 +42,21 @@ pub(super) fn read(place: Place<'_>) -> Result<Xattrs, Errno> {
 }
 
 /// Sets one attribute.
-pub(super) fn write(place: Place<'_>, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write(place: Place<'_>, name: &[u8], value: &[u8]) -> Result<(), Errno> {
     match place {
         Place::Open(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
         Place::Name(dir, file) => rustix::fs::lsetxattr(by_path(dir, file), name, value, XattrFlags::empty()),
     }
 }
 
+/// Labels that the host's own policy gives and may refuse to be given (SELinux, AppArmor, IMA, EVM); capabilities
+/// belong to the file.
+pub(crate) fn is_of_the_host(name: &[u8]) -> bool {
+    name.starts_with(b"security.") && name != b"security.capability"
+}
+
 /// Removes one attribute; it is no error if there is none.
-pub(super) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+pub(crate) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     match rustix::fs::fremovexattr(fd, name) {
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
         removed => removed,

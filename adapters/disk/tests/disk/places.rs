@@ -35,8 +35,8 @@ async fn a_mount_point_is_seen_also_if_it_is_a_directory_bound_on_itself() {
     for mounted in [&own, &other] {
         let location = disk.locate(mounted).await.unwrap();
         assert!(matches!(location.occupant, Occupant::MountPoint(_)), "{location:?}");
-        // Staging happens beside it, on the parent's filesystem.
-        assert_eq!(location.filesystem.id, disk.space(&plain).await.unwrap().0.id);
+        // It stays, so staging happens within it.
+        assert_eq!(location.filesystem.id, disk.space(mounted).await.unwrap().0.id);
         assert_eq!(disk.exchange(mounted, &plain).await.unwrap_err().kind, FsErrorKind::Unsupported);
         let target = scratch.dir("x").join("free");
         assert_eq!(disk.rename(mounted, &target).await.unwrap_err().kind, FsErrorKind::Unsupported);
@@ -79,9 +79,9 @@ async fn a_read_only_filesystem_is_not_writable() {
     let disk = Disk::open(&scratch.dir("state")).unwrap();
     let mount = scratch.tmpfs("fixed", "1m", MountFlags::RDONLY);
     let location = disk.locate(&mount.join("live")).await.unwrap();
-    assert_eq!((location.parent_writable, location.filesystem.read_only), (false, true));
+    assert_eq!((location.writable, location.filesystem.read_only), (false, true));
     let location = disk.locate(&scratch.dir("live")).await.unwrap();
-    assert_eq!((location.parent_writable, location.filesystem.read_only), (true, false));
+    assert_eq!((location.writable, location.filesystem.read_only), (true, false));
 }
 
 #[tokio::test]
@@ -110,9 +110,9 @@ async fn an_immutable_directory_is_seen() {
     };
     let location = disk.locate(&live).await.unwrap();
     assert!(matches!(location.occupant, Occupant::Immutable(_)), "{location:?}");
-    assert!(location.parent_writable);
+    assert!(location.writable);
     let below = disk.locate(&live.join("new")).await.unwrap();
-    assert!(!below.parent_writable);
+    assert!(!below.writable);
 }
 
 /// Takes the flag off again, or the directory could not be removed.

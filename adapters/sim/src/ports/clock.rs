@@ -41,6 +41,11 @@ impl ClockState {
         self.passed_ns += ns;
     }
 
+    /// What the names and births of things depend on that the next process makes.
+    pub fn past(&self) -> (u64, u64, i64) {
+        (self.process, self.marks, self.wall_jump_s)
+    }
+
     pub fn next_process(&mut self) {
         self.process += 1;
         self.passed_ns = 0;

@@ -8,7 +8,11 @@ use volsnap_core::{
     ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, Lease},
 };
 
-use crate::{deploy::refuse, machine::Machine, world::World};
+use crate::{
+    deploy::{EngineResult, refuse},
+    machine::Machine,
+    world::World,
+};
 
 /// The container engine of a machine.
 #[derive(Clone, Debug)]
@@ -30,6 +34,17 @@ impl Drop for DeployLease {
     }
 }
 
+impl SimContainers {
+    /// A request that changes something; it may arrive twice, and the answer is that to the second.
+    async fn ask<T>(&self, call: impl Fn(&mut World) -> EngineResult<T>) -> Result<T, EngineError> {
+        let answer = |w: &mut World| {
+            let first = call(w)?;
+            if w.arrived_again() { call(w) } else { Ok(first) }
+        };
+        self.machine.ask(answer).await
+    }
+}
+
 #[async_trait]
 impl Containers for SimContainers {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
@@ -48,8 +63,8 @@ impl Containers for SimContainers {
                 false => refuse(EngineErrorKind::Conflict, format!("{workload} is being deployed")),
             }
         };
-        self.machine.ask(take).await?;
-        Ok(Box::new(DeployLease { machine: self.machine.clone(), workload }))
+        let lease = |()| DeployLease { machine: self.machine.clone(), workload };
+        Ok(Box::new(self.machine.ask_for(take, lease).await?))
     }
 
     async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError> {
@@ -65,31 +80,31 @@ impl Containers for SimContainers {
     }
 
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        self.machine.ask(|w| w.pause(ids)).await
+        self.ask(|w| w.pause(ids)).await
     }
 
     async fn unpause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        self.machine.ask(|w| w.unpause(ids)).await
+        self.ask(|w| w.unpause(ids)).await
     }
 
     async fn set_restart_policy(&self, id: &ContainerId, policy: &RestartPolicy) -> Result<(), EngineError> {
-        self.machine.ask(|w| w.set_restart_policy(id, policy)).await
+        self.ask(|w| w.set_restart_policy(id, policy)).await
     }
 
     async fn stop(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        self.machine.ask(|w| w.stop(ids)).await
+        self.ask(|w| w.stop(ids)).await
     }
 
     async fn prepare(&self, restore: RestoreId, container: &Container) -> Result<(), EngineError> {
-        self.machine.ask(|w| w.prepare(restore, container)).await
+        self.ask(|w| w.prepare(restore, container)).await
     }
 
     async fn redeploy(&self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<(), EngineError> {
-        self.machine.ask(|w| w.redeploy(restore, pinned, how)).await
+        self.ask(|w| w.redeploy(restore, pinned, how)).await
     }
 
     async fn discard(&self, restore: RestoreId) -> Result<(), EngineError> {
-        self.machine.ask(|w| w.discard_containers(restore)).await
+        self.ask(|w| w.discard_containers(restore)).await
     }
 
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {

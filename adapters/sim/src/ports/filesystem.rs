@@ -73,7 +73,7 @@ impl Filesystem for SimFilesystem {
     }
 
     fn state_dir(&self) -> PathBuf {
-        self.machine.world().state_dir.clone()
+        self.machine.world().state_dir.to_path_buf()
     }
 
     async fn locate(&self, path: &Path) -> Result<Location, FsError> {
@@ -123,6 +123,22 @@ impl Filesystem for SimFilesystem {
         self.machine.ask(|w| w.rename(from, to)).await
     }
 
+    async fn has_entries(&self, dir: &Path) -> Result<bool, FsError> {
+        self.machine.ask(|w| w.has_entries(dir)).await
+    }
+
+    async fn move_entries(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        self.machine.ask(|w| w.move_entries(from, to)).await
+    }
+
+    async fn copy_attributes(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        self.machine.ask(|w| w.copy_attributes(from, to)).await
+    }
+
+    async fn same_attributes(&self, a: &Path, b: &Path) -> Result<bool, FsError> {
+        self.machine.ask(|w| w.same_attributes(a, b)).await
+    }
+
     async fn remove_empty(&self, dir: &Path) -> Result<(), FsError> {
         self.machine.ask(|w| w.remove_empty(dir)).await
     }
@@ -137,10 +153,10 @@ impl Filesystem for SimFilesystem {
         sources: &[ArchiveSource],
         watch: Watch,
     ) -> Result<Box<dyn DraftArchive>, FsError> {
-        self.machine.ask(|w| w.begin_draft(manifest)).await?;
         let draft = Draft { manifest: manifest.clone(), volumes: Vec::new() };
         // From here on a failure or a drop removes the file.
-        let mut draft = SimDraft { machine: self.machine.clone(), draft };
+        let owned = |()| SimDraft { machine: self.machine.clone(), draft };
+        let mut draft = self.machine.ask_for(|w| w.begin_draft(manifest), owned).await?;
         for source in sources {
             go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
             let tree = self.machine.ask(|w| w.read_source(source)).await?;
@@ -195,7 +211,7 @@ impl Filesystem for SimFilesystem {
     }
 
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
-        self.machine.ask(|w| w.lock(workload)).await?;
-        Ok(Box::new(Lock { machine: self.machine.clone(), workload }))
+        let lease = |()| Lock { machine: self.machine.clone(), workload };
+        Ok(Box::new(self.machine.ask_for(|w| w.lock(workload), lease).await?))
     }
 }

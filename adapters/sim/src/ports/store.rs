@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     hash::{Hash, Hasher},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use volsnap_core::{
 use crate::{
     machine::Machine,
     micro::{Interrupt, MicroKind},
+    mutant::Mutant,
     places::Halt,
     world::World,
 };
@@ -22,9 +24,9 @@ use crate::{
 /// The rows, and whether they can be had.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
-    pub workloads: BTreeMap<WorkloadId, Workload>,
-    pub snapshots: BTreeMap<SnapshotId, Snapshot>,
-    pub events: BTreeMap<Uuid, Event>,
+    pub workloads: BTreeMap<WorkloadId, Arc<Workload>>,
+    pub snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
+    pub events: BTreeMap<Uuid, Arc<Event>>,
     pub settings: BTreeMap<String, String>,
     pub broken: Option<StoreErrorKind>,
 }
@@ -44,10 +46,10 @@ impl From<Interrupt> for Halt<StoreError> {
     fn from(interrupt: Interrupt) -> Self {
         match interrupt {
             Interrupt::Silence => Halt::Silence,
-            Interrupt::Failed(FsErrorKind::Corrupt) => {
+            Interrupt::Failed(failure) if failure.kind == FsErrorKind::Corrupt => {
                 Halt::Error(StoreError::new(StoreErrorKind::Corrupt, "simulated damage"))
             }
-            Interrupt::Failed(kind) => Halt::Error(StoreError::new(StoreErrorKind::Io, format!("simulated {kind:?}"))),
+            Interrupt::Failed(failure) => Halt::Error(StoreError::new(StoreErrorKind::Io, &*failure.words)),
         }
     }
 }
@@ -60,12 +62,12 @@ impl World {
 
     /// The snapshots that the catalog knows, by id.
     pub fn catalogued(&self) -> impl Iterator<Item = &Snapshot> {
-        self.catalog.snapshots.values()
+        self.catalog.snapshots.values().map(|snapshot| &**snapshot)
     }
 
     /// The audit trail, by id.
     pub fn recorded_events(&self) -> impl Iterator<Item = &Event> {
-        self.catalog.events.values()
+        self.catalog.events.values().map(|event| &**event)
     }
 
     fn store_call(&mut self, call: &'static str) -> StoreResult<&Catalog> {
@@ -92,7 +94,8 @@ pub struct SimStore {
 impl Store for SimStore {
     async fn workloads(&self) -> Result<Vec<Workload>, StoreError> {
         let read = |w: &mut World| {
-            let mut rows: Vec<Workload> = w.store_call("workloads")?.workloads.values().cloned().collect();
+            let mut rows: Vec<Workload> =
+                w.store_call("workloads")?.workloads.values().map(|row| Workload::clone(row)).collect();
             rows.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(rows)
         };
@@ -107,7 +110,7 @@ impl Store for SimStore {
                 return Err(StoreError::new(StoreErrorKind::Exists, message).into());
             }
             w.store_write("add_workload", |catalog| {
-                catalog.workloads.insert(workload.id, workload.clone());
+                catalog.workloads.insert(workload.id, Arc::new(workload.clone()));
             })
         };
         self.machine.ask(add).await
@@ -124,8 +127,10 @@ impl Store for SimStore {
     async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError> {
         let read = |w: &mut World| {
             let rows = w.store_call("snapshots")?.snapshots.values();
-            let mut rows: Vec<Snapshot> =
-                rows.filter(|row| workload.is_none_or(|id| row.workload() == id)).cloned().collect();
+            let mut rows: Vec<Snapshot> = rows
+                .filter(|row| workload.is_none_or(|id| row.workload() == id))
+                .map(|row| Snapshot::clone(row))
+                .collect();
             rows.sort_by_key(|row| std::cmp::Reverse((row.created_at(), row.id())));
             Ok(rows)
         };
@@ -134,7 +139,7 @@ impl Store for SimStore {
 
     async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let put = |catalog: &mut Catalog| {
-            catalog.snapshots.insert(snapshot.id(), snapshot.clone());
+            catalog.snapshots.insert(snapshot.id(), Arc::new(snapshot.clone()));
         };
         self.machine.ask(|w| w.store_write("put_snapshot", put)).await
     }
@@ -147,8 +152,12 @@ impl Store for SimStore {
     }
 
     async fn record(&self, event: &Event) -> Result<(), StoreError> {
+        let lies = self.machine.world().mutant == Some(Mutant::EventsNotRecorded);
         let record = |catalog: &mut Catalog| {
-            catalog.events.entry(event.id).or_insert_with(|| event.clone());
+            if lies {
+                return;
+            }
+            catalog.events.entry(event.id).or_insert_with(|| Arc::new(event.clone()));
         };
         self.machine.ask(|w| w.store_write("record", record)).await
     }
@@ -157,7 +166,7 @@ impl Store for SimStore {
         let read = |w: &mut World| {
             let rows = w.store_call("events")?.events.values();
             let mut rows: Vec<Event> =
-                rows.filter(|row| workload.is_none_or(|id| row.workload == id)).cloned().collect();
+                rows.filter(|row| workload.is_none_or(|id| row.workload == id)).map(|row| Event::clone(row)).collect();
             rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
             rows.truncate(usize::try_from(count_max).unwrap_or(usize::MAX));
             Ok(rows)

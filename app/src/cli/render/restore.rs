@@ -118,5 +118,6 @@ fn word(method: Method) -> &'static str {
         Method::Exchange => "exchange",
         Method::TwoRenames => "two-renames",
         Method::New => "new",
+        Method::ByEntry => "by-entry",
     }
 }

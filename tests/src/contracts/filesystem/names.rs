@@ -124,7 +124,7 @@ pub async fn a_live_path_is_located_with_what_stands_there(h: &impl Harness) {
     assert_eq!(located.ancestors[0], located.parent);
     assert_eq!(located.ancestors.len(), data.components().count());
     assert_eq!(*located.ancestors.last().unwrap(), identity(&fs, Path::new("/")).await);
-    assert!(located.parent_writable && located.filesystem.exchange && located.filesystem.births);
+    assert!(located.writable && located.filesystem.exchange && located.filesystem.births);
     assert!(located.space.bytes_free > 0 && located.space.block > 0);
     assert_eq!(fs.space(&data).await.unwrap().0, located.filesystem);
     let absent = fs.locate(&data.join("new")).await.unwrap();

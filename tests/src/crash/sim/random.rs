@@ -1,7 +1,7 @@
 //! Whole lives of a machine at random: crashes, errors and disturbances, one process after another.
 
 use volsnap_core::ports::FsErrorKind;
-use volsnap_sim::{Boot, Chooser, Event, Fault, World};
+use volsnap_sim::{Boot, Chooser, Event, Fault, Reach, World};
 
 use crate::{
     oracle::{self, Past, Wrongs},
@@ -70,7 +70,8 @@ fn disturb(world: &mut World, chooser: &mut Chooser, past: &mut Past) {
     if chooser.choose(4) == 0 {
         past.faults = true;
         let kind = [FsErrorKind::Io, FsErrorKind::Transient, FsErrorKind::NoSpace][chooser.choose(3)];
-        world.strike(op(chooser), Fault::Error { kind, sticky: chooser.choose(4) == 0 });
+        let reach = if chooser.choose(4) == 0 { Reach::Method } else { Reach::Once };
+        world.strike(op(chooser), Fault::Error { failure: kind.into(), reach });
     }
     if chooser.choose(8) != 0 {
         world.strike(op(chooser), Fault::Kill);

@@ -1,0 +1,84 @@
+//! Ports that lie, one for each barrier and each rule that a port keeps: what a test of crashes must notice.
+
+/// A port that lies, so that a test can show that somebody notices.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    // Barriers.
+    /// B0: a restart policy is set in memory only.
+    FenceNotDurable,
+    /// B1: what was staged is not synced, neither contents nor names.
+    StagedNotSynced,
+    /// B1: the names of what was staged are not synced.
+    StagedNamesNotSynced,
+    /// B2, B4, B6, B8: the journal replacement that first holds this pattern is not synced.
+    JournalNotDurable {
+        /// Bytes that tell the entry, such as its name in JSON.
+        pattern: String,
+    },
+    /// B2, B4, B6, B8: the file of no journal replacement is synced.
+    JournalDataNotSynced,
+    /// B2, B4, B6, B8: the directory of no journal replacement is synced.
+    JournalNameNotSynced,
+    /// B3: settling a directory does nothing while exchanges or renames wait in it.
+    SwitchesNotSettled,
+    /// B3 and B7: settling leaves out every directory but our own private ones.
+    ParentsNotSettled,
+    /// B3 and B7: settling does nothing.
+    NothingSettled,
+    /// B5: a sealed archive is not synced, neither contents nor name.
+    ArchiveNotDurable,
+    /// B5: the name of a sealed archive is not synced.
+    ArchiveNameNotSynced,
+    /// B7: settling a directory does nothing while only removals wait in it.
+    DeletionsNotSettled,
+    /// B9: the removal of a journal is not synced.
+    JournalRemovalNotSynced,
+
+    // Disks.
+    /// A journal is read without being made durable first.
+    JournalReadUnsynced,
+    /// A sync that failed is asked for again.
+    FailedSyncRetried,
+    /// A directory is recognised by its name, whatever stands there.
+    IdentityByName,
+    /// A directory is recognised by its inode and its filesystem's number, which changes when that is mounted anew.
+    IdentityByDevice,
+    /// A look that fails says that nothing is there.
+    UnreadableIsAbsent,
+    /// An exchange is three renames.
+    ExchangeNotAtomic,
+    /// A directory is removed with all that is in it where only an empty one may be.
+    FullDirectoryRemoved,
+    /// Volumes are staged without their digests being checked.
+    DigestsNotChecked,
+    /// There always seems to be space.
+    SpaceNotCounted,
+    /// Subvolumes and immutable directories look like any other.
+    SpecialsNotSeen,
+    /// The directories above a volume are not looked at.
+    AncestorsNotSeen,
+
+    // Journal.
+    /// A journal is overwritten where it stands.
+    JournalInPlace,
+    /// A journal's checksum is made to fit what is read.
+    ChecksumIgnored,
+    /// A journal that cannot be read is passed over.
+    UnreadableJournalSkipped,
+    /// The space for a journal's replacements is not kept free.
+    JournalSpaceNotReserved,
+    /// Journals are looked up in the catalog.
+    JournalsByCatalog,
+    /// The workload's lock is given to everyone who asks.
+    LockNotExclusive,
+
+    // Container engine and catalog.
+    /// Only the workload's own containers are seen on its volumes.
+    OtherUsersNotSeen,
+    /// A container that is brought back keeps the policy that the fence gave it.
+    PoliciesNotBack,
+    /// A replacement is made from what its image's name means today.
+    ImageByName,
+    /// The audit trail is not written.
+    EventsNotRecorded,
+}

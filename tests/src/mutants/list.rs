@@ -1,0 +1,264 @@
+//! The list.
+
+use volsnap_sim::Mutant as Lie;
+
+use super::{
+    How::{self, Both, Decision, Judgement, Port, SurveyJudgement},
+    Mutant,
+    Trial::{self, Crashes, Disturbances, Errors, Flips, Refusals, SlowBoots, Together},
+    decisions as d,
+};
+
+// The worlds in which mutants show, by their place among the small ones.
+const PLAIN: usize = 0;
+const TWO_RENAMES: usize = 2;
+const APP: usize = 7;
+const SICK: usize = 11;
+const TWO_VOLUMES: usize = 13;
+
+/// All mutants.
+#[must_use]
+pub fn all() -> Vec<Mutant> {
+    [barriers(), flow(), disks(), journal(), judgements(), covered()].concat()
+}
+
+fn mutant(name: &'static str, breaks: &'static str, how: How, trial: Trial) -> Mutant {
+    Mutant { name, breaks, how, trial, equivalent: None }
+}
+
+fn entry(pattern: &str) -> How {
+    Port(Lie::JournalNotDurable { pattern: format!("\"{pattern}\"") })
+}
+
+fn barriers() -> Vec<Mutant> {
+    let plain = Crashes(PLAIN, 1);
+    vec![
+        mutant("the fence is not durable", "B0", Port(Lie::FenceNotDurable), Crashes(APP, 1)),
+        mutant("Pinned is not durable", "B0", entry("pinned"), Crashes(APP, 1)),
+        mutant("staged data are not synced", "B1", Port(Lie::StagedNotSynced), plain),
+        mutant("Committed is not durable", "B2", entry("committed"), plain),
+        mutant("the switches are not settled", "B3", Port(Lie::SwitchesNotSettled), plain),
+        mutant("Switched is not durable", "B4", entry("switched"), plain),
+        mutant("the safety archive is not synced", "B5", Port(Lie::ArchiveNotDurable), plain),
+        mutant("Captured is not durable", "B6", entry("captured"), plain),
+        mutant("the deletions are not settled", "B7", Port(Lie::DeletionsNotSettled), plain),
+        mutant("Closed is not durable", "B8", entry("closed"), plain),
+        mutant("the journal's removal is not synced", "B9", Port(Lie::JournalRemovalNotSynced), plain),
+        mutant("Opened is not durable", "open: all that is made has an owner", entry("opened"), plain),
+        mutant("Redeployed is not durable", "redeploy: written down before the capture", entry("redeployed"), plain),
+        mutant("Aborted is not durable", "one direction: Aborted turns it round", entry("aborted"), Crashes(SICK, 1)),
+        mutant("Reverted is not durable", "B4 on the way back", entry("reverted"), Crashes(SICK, 1)),
+        mutant("parents are not synced", "B3, B7: parents too", Port(Lie::ParentsNotSettled), plain),
+        mutant("nothing is synced before it is looked at", "sync, then look", Port(Lie::NothingSettled), plain),
+    ]
+}
+
+fn flow() -> Vec<Mutant> {
+    let (plain, app) = (Crashes(PLAIN, 1), Crashes(APP, 1));
+    let refused = "preflight: refused before anything is touched";
+    vec![
+        mutant("space is not counted", refused, Port(Lie::SpaceNotCounted), Refusals),
+        mutant("other users are not seen", refused, Port(Lie::OtherUsersNotSeen), Refusals),
+        mutant("immutables are not seen", refused, Port(Lie::SpecialsNotSeen), Refusals),
+        mutant(
+            "the lock is not exclusive",
+            "open: one process at a time",
+            Port(Lie::LockNotExclusive),
+            Together(PLAIN),
+        ),
+        mutant(
+            "digests are not checked",
+            "stage: checked against the manifest",
+            Port(Lie::DigestsNotChecked),
+            Flips(PLAIN),
+        ),
+        mutant("the app stops before staging", "stage: while the app runs", Decision(d::stop_before_staging), app),
+        mutant("fence before Pinned", "fence: Pinned first", Decision(d::fence_before_pinned), app),
+        mutant("no fence before the stop", "fence: policies off", Decision(d::no_fence), app),
+        mutant("nobody is stopped", "fence: stopped, and seen to be", Decision(d::not_stopped), app),
+        mutant("commit after the switch", "write-ahead", Decision(d::commit_after_switch), plain),
+        mutant(
+            "not looked again after the commit",
+            "quiet switch",
+            Decision(d::not_looked_at_again),
+            Disturbances(APP),
+        ),
+        mutant(
+            "each volume for itself after a crash",
+            "one direction",
+            Decision(d::each_for_itself),
+            Crashes(TWO_VOLUMES, 1),
+        ),
+        mutant("forward after Aborted", "one direction", Decision(d::abort_ignored), Crashes(SICK, 1)),
+        mutant("redeploy before Switched", "redeploy after B4", Decision(d::redeploy_before_switched), app),
+        mutant("policies are not put back", "redeploy: policies back", Port(Lie::PoliciesNotBack), app),
+        mutant("the image by its name", "redeploy: the recorded image", Port(Lie::ImageByName), app),
+        mutant("unlink before Captured", "B6: only now the first unlink", Decision(d::unlink_before_captured), plain),
+        mutant("Captured without an archive", "capture", Decision(d::capture_believed), plain),
+        mutant(
+            "kept originals are removed",
+            "capture: or they stay set aside",
+            Decision(d::kept_discarded),
+            Errors(PLAIN),
+        ),
+        mutant("the audit trail is not written", "close: an event for each end", Port(Lie::EventsNotRecorded), plain),
+        mutant(
+            "other people's containers overlooked",
+            "fence: others are left alone",
+            Decision(d::others_overlooked),
+            Disturbances(APP),
+        ),
+    ]
+}
+
+fn disks() -> Vec<Mutant> {
+    let plain = Crashes(PLAIN, 1);
+    vec![
+        mutant("identity by name", "identity", Port(Lie::IdentityByName), plain),
+        mutant("identity by device number", "identity: never by device number", Port(Lie::IdentityByDevice), plain),
+        mutant(
+            "identity by existence",
+            "identity: never by mere existence",
+            Decision(d::identity_by_existence),
+            Disturbances(TWO_RENAMES),
+        ),
+        mutant("exchange in three renames", "switch: live is never missing", Port(Lie::ExchangeNotAtomic), plain),
+        mutant(
+            "ParentChanged is ignored",
+            "an unmounted filesystem is not an empty one",
+            Decision(d::parent_ignored),
+            SlowBoots(PLAIN),
+        ),
+        mutant(
+            "needs attention is ignored",
+            "foreign: nothing deleted, journal kept",
+            Decision(d::attention_ignored),
+            SlowBoots(PLAIN),
+        ),
+        mutant("unreadable is absent", "unreadable is not absent", Port(Lie::UnreadableIsAbsent), Errors(PLAIN)),
+        mutant(
+            "foreign directories are cleared",
+            "only our own litter",
+            Both(Lie::FullDirectoryRemoved, d::foreign_cleared),
+            Disturbances(TWO_RENAMES),
+        ),
+        mutant(
+            "replaced directories are overlooked",
+            "stage: as planned at the commit",
+            Decision(d::replacement_overlooked),
+            Disturbances(PLAIN),
+        ),
+    ]
+}
+
+fn journal() -> Vec<Mutant> {
+    let plain = Crashes(PLAIN, 1);
+    vec![
+        mutant("journal data are not synced", "commit: a durable replacement", Port(Lie::JournalDataNotSynced), plain),
+        mutant(
+            "the journal's directory is not synced",
+            "commit: a durable replacement",
+            Port(Lie::JournalNameNotSynced),
+            plain,
+        ),
+        mutant("journal overwritten in place", "commit: an atomic replacement", Port(Lie::JournalInPlace), plain),
+        mutant("a journal is read unsynced", "observed is durable", Port(Lie::JournalReadUnsynced), Crashes(PLAIN, 2)),
+        mutant("the checksum is ignored", "journal: checksum", Port(Lie::ChecksumIgnored), Flips(PLAIN)),
+        mutant(
+            "an unreadable journal is skipped",
+            "journal: never skipped",
+            Port(Lie::UnreadableJournalSkipped),
+            Flips(PLAIN),
+        ),
+        mutant(
+            "no space is kept for the journal",
+            "journal: space reserved",
+            Port(Lie::JournalSpaceNotReserved),
+            Disturbances(PLAIN),
+        ),
+        mutant(
+            "journals are looked up in the catalog",
+            "journal: needs no catalog",
+            Port(Lie::JournalsByCatalog),
+            Disturbances(PLAIN),
+        ),
+    ]
+}
+
+fn judgements() -> Vec<Mutant> {
+    vec![
+        mutant("a port retries a failed sync", "a sync is never retried", Port(Lie::FailedSyncRetried), Errors(PLAIN)),
+        mutant(
+            "a survey's failed sync is retried",
+            "a sync is never retried",
+            SurveyJudgement(d::survey_sync_retried),
+            Errors(PLAIN),
+        ),
+        mutant("a step's failed sync is retried", "a sync is never retried", Judgement(d::sync_retried), Errors(PLAIN)),
+        mutant("doubt is ignored", "in doubt after B2: stop", SurveyJudgement(d::doubt_ignored), Errors(PLAIN)),
+        mutant(
+            "a failed rename counts as done",
+            "abort as a whole",
+            Judgement(d::switch_failure_ignored),
+            Errors(PLAIN),
+        ),
+        mutant(
+            "a failed capture is forgotten",
+            "capture: or they stay set aside",
+            Judgement(d::capture_failure_forgotten),
+            Errors(PLAIN),
+        ),
+        mutant(
+            "a sick app is accepted",
+            "redeploy: unhealthy goes back",
+            Judgement(d::unhealthy_accepted),
+            Crashes(SICK, 1),
+        ),
+    ]
+}
+
+/// Those that another rule covers.
+fn covered() -> Vec<Mutant> {
+    let because = |name, breaks, how, trial, why| Mutant { equivalent: Some(why), ..mutant(name, breaks, how, trial) };
+    vec![
+        because(
+            "directories above are not seen",
+            "preflight: refused before anything is touched",
+            Port(Lie::AncestorsNotSeen),
+            Refusals,
+            "resolved paths are compared too; the identities above count where one directory has two paths by a bind mount, \
+             which the simulator has none of: `core/tests/preflight.rs` has that case",
+        ),
+        because(
+            "names of staged data are not synced",
+            "B1",
+            Port(Lie::StagedNamesNotSynced),
+            Crashes(PLAIN, 1),
+            "the survey after the stage syncs the private directory and its parent before it reports them staged, and only \
+             what is reported is committed; without that sync too it is `nothing is synced before it is looked at`",
+        ),
+        because(
+            "the safety archive's name is not synced",
+            "B5",
+            Port(Lie::ArchiveNameNotSynced),
+            Crashes(PLAIN, 1),
+            "the survey syncs the archive's directory before it believes in the archive, and nothing is removed before; \
+             without both it is `nothing is synced before it is looked at`",
+        ),
+        because(
+            "foreign directories are taken for empty",
+            "only our own litter",
+            Decision(d::foreign_cleared),
+            Disturbances(TWO_RENAMES),
+            "the port removes an empty directory without recursion and refuses a full one, so the switch fails and goes back; \
+             with a port that does not refuse it is `foreign directories are cleared`",
+        ),
+        because(
+            "containers of the restore are left over",
+            "closed is clean",
+            Decision(d::leftovers_kept),
+            Crashes(APP, 1),
+            "the end of a restore discards them once more before the journal goes, for what a power cut may bring back",
+        ),
+    ]
+}

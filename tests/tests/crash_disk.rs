@@ -1,0 +1,60 @@
+//! Power cuts on real ext4, xfs and btrfs: each crash image of a restore is mounted and recovered.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
+
+use volsnap_tests::crash::{
+    Budget,
+    disk::{self, litmus, mutants},
+    report, report_mutants,
+};
+
+/// Whether this machine can run the test, within a mount namespace of its own.
+fn ready(test: &str) -> bool {
+    if !disk::entered(test) {
+        return false;
+    }
+    let missing = disk::missing();
+    if let Some(why) = &missing {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} needs recorded disks: {why}");
+        println!("skipped {test}: {why}");
+    }
+    missing.is_none()
+}
+
+#[test]
+fn tier_disk() {
+    if !ready("tier_disk") {
+        return;
+    }
+    let budget = Budget::from_env();
+    let outcome = disk::run(budget);
+    report("disk", &outcome.to_string());
+    let all = outcome.all();
+    disk::tell(&all.violations, budget.seed);
+    assert!(outcome.failures.is_empty(), "{:#?}", outcome.failures);
+    assert!(all.violations.is_empty(), "{} violations", all.violations.len());
+    for end in [disk::End::Original, disk::End::Restored] {
+        assert!(all.ends.get(&end).is_some_and(|count| *count > all.total() / 10), "too few: {:?}", all.ends);
+    }
+    assert!(all.states.iter().all(|states| *states > 0) || all.total() < 1000, "no nested crashes: {:?}", all.states);
+    if budget.time.is_none() && std::env::var("CI").as_deref() == Ok("true") {
+        assert!(all.total() >= disk::STATES_MIN, "only {} states in time", all.total());
+    }
+}
+
+#[test]
+fn mutants_disk() {
+    if !ready("mutants_disk") {
+        return;
+    }
+    report_mutants("disk", &mutants::meet(Budget::from_env()));
+}
+
+#[test]
+fn the_filesystems_lose_what_is_not_synced_and_nothing_else() {
+    if !ready("the_filesystems_lose_what_is_not_synced_and_nothing_else") {
+        return;
+    }
+    let wrongs = litmus::observe_all(Budget::from_env().seed);
+    assert!(wrongs.is_empty(), "{wrongs:#?}");
+}

@@ -1,0 +1,53 @@
+//! Random lives of random worlds.
+
+use proptest::prelude::*;
+use volsnap_core::model::{Redeploy, RunState};
+use volsnap_tests::{
+    crash::sim,
+    worlds::{AppSpec, Live, SceneSpec, VolumeDisk, VolumeSpec},
+};
+
+fn any_scene() -> impl Strategy<Value = SceneSpec> {
+    let disk = (any::<bool>(), any::<bool>()).prop_map(|(exchange, ordered)| VolumeDisk { exchange, ordered });
+    let live = prop_oneof![3 => Just(Live::Full), 1 => Just(Live::Empty), 1 => Just(Live::Missing)];
+    let volume = (0..3_usize, live, prop::bool::weighted(0.2)).prop_map(|(disk, live, absent)| VolumeSpec {
+        disk,
+        live,
+        absent,
+    });
+    let policy = prop::sample::select(vec!["no", "on-failure", "unless-stopped", "always"]);
+    let run = prop::sample::select(vec![RunState::Running, RunState::Running, RunState::Paused, RunState::Stopped]);
+    let app = (policy, run, prop::bool::weighted(0.8)).prop_map(|(policy, run, member)| AppSpec {
+        policy,
+        // A running container of somebody else on a volume is refused.
+        run: if member { run } else { RunState::Stopped },
+        member,
+    });
+    let volumes = prop::collection::vec(volume, 1..5);
+    let apps = prop::collection::vec(app, 0..4);
+    (prop::collection::vec(disk, 3), any::<bool>(), volumes, apps, any::<bool>(), any::<bool>()).prop_map(
+        |(disks, state_with_volumes, volumes, apps, restart, safety)| SceneSpec {
+            name: "random".into(),
+            disks,
+            state_with_volumes,
+            volumes,
+            apps,
+            redeploy: if restart { Redeploy::Restart } else { Redeploy::Recreate },
+            safety,
+            sick: false,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_crashes_in_random_worlds_end_all_original_or_all_restored(spec in any_scene(), seed in any::<u64>()) {
+        let scene = spec.build();
+        if let Err((wrongs, story)) = sim::at_random(&scene, seed) {
+            println!("seed {seed}:\n{}", story.join("\n"));
+            prop_assert!(false, "seed {seed} in {spec:?}: {wrongs:?}");
+        }
+    }
+}
