@@ -111,6 +111,10 @@ impl Containers for UnavailableEngine {
         self.refuse()
     }
 
+    async fn settle(&self) -> Result<(), EngineError> {
+        self.refuse()
+    }
+
     async fn pause(&self, _: &[ContainerId]) -> Result<(), EngineError> {
         self.refuse()
     }

@@ -171,7 +171,7 @@ pub fn check_ended(scene: &Scene, world: &World, ended: &Ended, past: Past) -> W
         wrongs.push(format!("it needs attention: {cause:?}"));
         return wrongs;
     }
-    if scene.spec.sick && !past.faults && report.is_some_and(|report| report.outcome == Outcome::Restored) {
+    if scene.spec.reverts() && !past.faults && report.is_some_and(|report| report.outcome == Outcome::Restored) {
         wrongs.push("the restored data stand, and the app is sick on them".into());
     }
     wrongs.extend(check_data(scene, world, report));
@@ -327,7 +327,7 @@ pub fn leaves_app_alone(scene: &Scene, world: &World) -> bool {
 #[must_use]
 pub fn check_direction(scene: &Scene, crashed: &World, ended: &Ended, past: Past) -> Wrongs {
     let (Some(state), Ended::Reported(report)) = (state(scene, crashed), ended) else { return Wrongs::new() };
-    let turned_round = scene.spec.sick || past.faults;
+    let turned_round = scene.spec.reverts() || past.faults;
     let expected = match state.direction() {
         Direction::Undecided => report.outcome == Outcome::Aborted,
         Direction::Forward => {

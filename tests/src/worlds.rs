@@ -167,6 +167,13 @@ impl SceneSpec {
         self
     }
 
+    /// Whether the app is found to be sick: there are restored data, and health is that of the members that ran.
+    #[must_use]
+    pub fn reverts(&self) -> bool {
+        let runs = |app: &AppSpec| app.member && app.run == RunState::Running;
+        self.sick && self.volumes.iter().any(|volume| !volume.absent) && self.apps.iter().any(runs)
+    }
+
     fn live(&self, index: usize) -> PathBuf {
         let VolumeSpec { disk, live, .. } = self.volumes[index];
         match live {
@@ -345,6 +352,12 @@ pub fn small() -> Vec<SceneSpec> {
             disks: vec![ordered, no_exchange, unordered],
             volumes: vec![full(0), full(1), full(2)],
             ..plain("three on three disks")
+        },
+        SceneSpec {
+            disks: vec![no_exchange],
+            redeploy: Redeploy::Restart,
+            sick: true,
+            ..plain("an app that is sick on the restored data, two renames").with_app()
         },
     ]
 }

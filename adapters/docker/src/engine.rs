@@ -101,6 +101,10 @@ impl Containers for DockerEngine {
         look::of_restore(self.api().await?, restore).await
     }
 
+    async fn settle(&self) -> Result<(), EngineError> {
+        self.api().await?.settle().await
+    }
+
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
         quiesce::pause(self.api().await?, ids).await
     }

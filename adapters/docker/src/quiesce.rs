@@ -78,6 +78,9 @@ async fn is(api: &Api, id: &str, run: RunState) -> Result<bool> {
     Ok(api.inspect(id).await?.is_some_and(|seen| run_state(seen.state.as_ref()) == run))
 }
 
+/// An app that dies again and again may end in the middle of this many updates, not of more.
+const UPDATES_MAX: usize = 5;
+
 /// Sets the restart policy and reads it back. Not durable before [`Api::settle`].
 pub(crate) async fn set_policy(
     api: &Api,
@@ -89,7 +92,7 @@ pub(crate) async fn set_policy(
         Some(_) => {}
         None => return Ok(None),
     }
-    if !api.update_policy(id, policy).await? {
+    if !update_policy(api, id, policy).await? {
         return Ok(None);
     }
     match api.inspect(id).await? {
@@ -104,6 +107,17 @@ pub(crate) async fn set_policy(
         )),
         other => Ok(other),
     }
+}
+
+/// The engine refuses to update a container that ends while it does so, and takes the update back.
+async fn update_policy(api: &Api, id: &str, policy: &RestartPolicy) -> Result<bool> {
+    for _ in 1..UPDATES_MAX {
+        match api.update_policy(id, policy).await {
+            Err(error) if error.kind == EngineErrorKind::Failed => {}
+            other => return other,
+        }
+    }
+    api.update_policy(id, policy).await
 }
 
 fn same(a: &RestartPolicy, b: &RestartPolicy) -> bool {

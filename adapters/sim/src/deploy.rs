@@ -116,6 +116,11 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn settle_engine(&mut self) -> EngineResult<()> {
+        self.engine_call("settle_engine", String::new)?;
+        if self.mutant == Some(Mutant::EngineNotSettled) { Ok(()) } else { self.engine_sync() }
+    }
+
     pub(crate) fn set_restart_policy(&mut self, id: &ContainerId, policy: &RestartPolicy) -> EngineResult<()> {
         self.engine_call("set_restart_policy", || format!("{id} {}", policy.name))?;
         self.write_policy(id, policy)?;

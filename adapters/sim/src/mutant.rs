@@ -73,6 +73,8 @@ pub enum Mutant {
     LockNotExclusive,
 
     // Container engine and catalog.
+    /// What the engine has recorded is looked at without being made durable first.
+    EngineNotSettled,
     /// Only the workload's own containers are seen on its volumes.
     OtherUsersNotSeen,
     /// A container that is brought back keeps the policy that the fence gave it.

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::Engine;
+use super::{Engine, survey::EngineView};
 use crate::{
     error::{Code, Error, Result},
     model::Snapshot,
@@ -88,6 +88,7 @@ impl Engine {
     /// The loop itself, within its bound.
     async fn turns(&self, state: &mut State, watch: &Watch, notes: &mut Notes) -> Result<End> {
         let mut attempts = Attempts::default();
+        let mut engine = EngineView { spent: Duration::ZERO, settled: !notes.recovered };
         let mut last = "nothing";
         // A restore takes some ten moves and a few for each volume; failures and revived containers add to that.
         let moves_max = 64 + 32 * state.plan.volumes.len();
@@ -95,9 +96,8 @@ impl Engine {
             if state.direction() == Direction::Undecided && watch.cancelled() {
                 self.record(state, abort(Code::Aborted, "cancelled")).await?;
             }
-            let mut engine = Duration::ZERO;
             let surveyed = self.survey(state, &mut engine).await;
-            charge(state, engine, notes);
+            charge(state, std::mem::take(&mut engine.spent), notes);
             let facts = match surveyed {
                 Ok(facts) => facts,
                 Err(failure) => {

@@ -17,9 +17,17 @@ use crate::{
     },
 };
 
+/// What a process knows of the container engine.
+pub(super) struct EngineView {
+    /// The time inside engine calls that nobody has accounted for yet.
+    pub spent: Duration,
+    /// Whether all that another process may have asked of the engine is known to be durable.
+    pub settled: bool,
+}
+
 impl Engine {
-    /// Looks at what the next decision can depend on; `engine` grows by the time inside engine calls.
-    pub(super) async fn survey(&self, state: &State, engine: &mut Duration) -> Result<Facts, Failure> {
+    /// Looks at what the next decision can depend on.
+    pub(super) async fn survey(&self, state: &State, engine: &mut EngineView) -> Result<Facts, Failure> {
         let survey = Survey::of(state);
         let mut facts = Facts::default();
         if survey.places {
@@ -27,8 +35,8 @@ impl Engine {
         }
         if survey.containers {
             let began = self.ports.clock.monotonic();
-            let seen = self.seen(state).await;
-            *engine += self.ports.clock.monotonic().saturating_sub(began);
+            let seen = self.seen(state, engine).await;
+            engine.spent += self.ports.clock.monotonic().saturating_sub(began);
             facts.containers = seen?;
         } else if state.direction() == Direction::Undecided {
             facts.containers = self.users(state).await?;
@@ -110,8 +118,12 @@ impl Engine {
 
     /// Members in starting order, then everyone else who mounts a live directory or carries a name of this restore: the
     /// replacement of a member that mounts nothing is seen by its name alone.
-    async fn seen(&self, state: &State) -> Result<Vec<Seen>, Failure> {
+    async fn seen(&self, state: &State, engine: &mut EngineView) -> Result<Vec<Seen>, Failure> {
         let containers = self.containers()?;
+        if !engine.settled {
+            containers.settle().await?;
+            engine.settled = true;
+        }
         let plan = &state.plan;
         let mounting = containers.mounting(&plan.live_paths()).await?;
         let members = match (state.direction(), &state.pinned) {

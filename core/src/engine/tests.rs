@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use mockall::Sequence;
 use uuid::Uuid;
 
-use super::{Engine, Ports, RestoreRequest, SnapshotRequest, recover::quiet};
+use super::{Engine, Ports, RestoreRequest, SnapshotRequest, recover::quiet, survey::EngineView};
 use crate::{
     Code,
     error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
@@ -355,8 +355,8 @@ async fn who_uses_plain_directories_is_asked_until_the_commit_if_there_is_an_eng
         let mut containers = MockContainers::new();
         containers.expect_mounting().returning(move |_| answer.clone());
         let engine = engine(filesystem, MockStore::new(), Some(containers));
-        let mut spent = Duration::ZERO;
-        let facts = engine.survey(&state, &mut spent).await.expect("facts");
+        let mut engine_view = EngineView { spent: Duration::ZERO, settled: true };
+        let facts = engine.survey(&state, &mut engine_view).await.expect("facts");
         assert_eq!(facts.intruders().len(), users);
     }
 }

@@ -75,6 +75,10 @@ pub trait Containers: Send + Sync {
     /// [`is_ours`](crate::model::container::is_ours)), whatever it mounts.
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError>;
 
+    /// Makes durable what the engine has recorded so far, by whomever it was asked: a process that was killed may have
+    /// left restart policies and names that are seen, and that a power cut would still take back.
+    async fn settle(&self) -> Result<(), EngineError>;
+
     /// Freezes running containers; all of them, or none and an error.
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError>;
 

@@ -30,7 +30,7 @@ pub use random::at_random;
 pub use seeded::{any_spec, seeded};
 pub use shrink::shrink;
 pub use story::Story;
-pub use tier::{Amount, core_time, run, slow_boots};
+pub use tier::{Amount, Tier, run, slow_boots};
 
 use crate::{oracle::Wrongs, worlds::Scene};
 

@@ -15,6 +15,7 @@ const TWO_RENAMES: usize = 2;
 const APP: usize = 7;
 const SICK: usize = 11;
 const TWO_VOLUMES: usize = 13;
+const SICK_TWO_RENAMES: usize = 19;
 
 /// All mutants.
 #[must_use]
@@ -162,6 +163,12 @@ fn journal() -> Vec<Mutant> {
             plain,
         ),
         mutant("journal overwritten in place", "commit: an atomic replacement", Port(Lie::JournalInPlace), plain),
+        mutant(
+            "the engine is looked at unsynced",
+            "observed is durable",
+            Port(Lie::EngineNotSettled),
+            Crashes(SICK_TWO_RENAMES, 2),
+        ),
         mutant("a journal is read unsynced", "observed is durable", Port(Lie::JournalReadUnsynced), Crashes(PLAIN, 2)),
         mutant("the checksum is ignored", "journal: checksum", Port(Lie::ChecksumIgnored), Flips(PLAIN)),
         mutant(

@@ -79,6 +79,10 @@ impl Containers for SimContainers {
         self.machine.ask(|w| w.of_restore(restore)).await
     }
 
+    async fn settle(&self) -> Result<(), EngineError> {
+        self.ask(World::settle_engine).await
+    }
+
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
         self.ask(|w| w.pause(ids)).await
     }

@@ -199,6 +199,10 @@ impl Containers for Lying {
         self.gloss(self.engine.of_restore(restore).await)
     }
 
+    async fn settle(&self) -> Answer<()> {
+        self.engine.settle().await
+    }
+
     async fn pause(&self, ids: &[ContainerId]) -> Answer<()> {
         self.engine.pause(ids).await
     }

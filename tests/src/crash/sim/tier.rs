@@ -1,6 +1,14 @@
 //! The tier: small worlds to their end, then worlds from the seed, until there are states enough or the time is over.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::time::{ClockId, clock_gettime};
 use volsnap_sim::{Chooser, Mutant, fingerprint};
@@ -8,7 +16,7 @@ use volsnap_sim::{Chooser, Mutant, fingerprint};
 use super::{Explorer, Figures, Slow, any_spec, seeded};
 use crate::{
     crash::Budget,
-    worlds::{self, Scene},
+    worlds::{self, Scene, SceneSpec},
 };
 
 /// How much is enough.
@@ -16,56 +24,136 @@ use crate::{
 pub struct Amount {
     /// Small worlds from the smallest on, each with how many processes are crashed one after another.
     pub small: usize,
-    /// States in all; at least half of them inside recoveries.
+    /// Worlds drawn from the seed, at least.
+    pub seeded: usize,
+    /// States in all, at least; half of them inside recoveries.
     pub states: u64,
 }
 
 impl Amount {
     /// What every change has to pass.
-    pub const CI: Amount = Amount { small: usize::MAX, states: 10_000_000 };
+    pub const CI: Amount = Amount { small: usize::MAX, seeded: 160, states: 10_000_000 };
 }
 
 /// So many processes of a small world are crashed one after another: a restore, its recovery, the recovery's recovery.
 fn depth_of(nth: usize) -> usize {
     match nth {
         0 => 4,
-        1..=6 => 3,
-        _ => 2,
+        // Two volumes, or entries, and an app: one level more is many millions of states.
+        14 | 16 | 17 => 2,
+        _ => 3,
     }
 }
 
-/// Runs the tier. Stops early at the first scene in which something is wrong, and hands it over.
+/// One world of the tier.
+#[derive(Clone, Copy, Debug)]
+enum Job {
+    /// A small world, by index, to its end.
+    Small(usize),
+    /// A world drawn from a seed.
+    Seeded { nth: usize, seed: u64 },
+}
+
+/// A world that was explored.
+struct Done {
+    spec: SceneSpec,
+    figures: Figures,
+    /// The time that it took of one core.
+    spent: Duration,
+}
+
+/// What the tier did.
+pub struct Tier {
+    /// In figures.
+    pub figures: Figures,
+    /// The time of one core that they took.
+    pub spent: Duration,
+    /// The world in which something is wrong first.
+    pub failed: Option<SceneSpec>,
+}
+
+/// Runs the tier, on all cores. Stops at the first world in which something is wrong. What counts is counted in the order
+/// of the worlds, whichever is done first: the same seed makes the same run.
+///
+/// # Panics
+/// If a world makes the engine panic.
 #[must_use]
-pub fn run(budget: Budget, amount: Amount) -> (Figures, Option<Scene>) {
+pub fn run(budget: Budget, amount: Amount) -> Tier {
     let began = Instant::now();
-    let is_over = |time: Option<Duration>| time.is_some_and(|time| began.elapsed() >= time);
-    let mut figures = Figures::default();
-    for (nth, spec) in worlds::small().iter().enumerate().take(amount.small) {
-        let scene = spec.build();
-        let explored = Explorer::new(&scene, None).every(depth_of(nth));
-        println!("{}: {explored}", spec.name);
-        figures.add(explored);
-        figures.add(slow_boots(&scene, None));
-        if !figures.violations.is_empty() {
-            return (figures, Some(scene));
+    let next = AtomicUsize::new(0);
+    let over = AtomicBool::new(false);
+    let (done, explored) = mpsc::channel();
+    let work = |done: mpsc::Sender<(usize, Done)>| {
+        while !over.load(Ordering::Relaxed) {
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            if done.send((nth, explore(job(nth, budget, amount)))).is_err() {
+                break;
+            }
         }
-        if is_over(budget.time) {
-            return (figures, None);
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            let done = done.clone();
+            scope.spawn(|| work(done));
         }
+        drop(done);
+        let mut tier = Tier { figures: Figures::default(), spent: Duration::ZERO, failed: None };
+        let mut early = BTreeMap::new();
+        let mut in_order = (0_usize..).map_while(|nth| {
+            while !early.contains_key(&nth) {
+                let (other, done) = explored.recv().ok()?;
+                early.insert(other, done);
+            }
+            early.remove(&nth)
+        });
+        for nth in 0.. {
+            let is_over = budget.time.is_some_and(|time| began.elapsed() >= time);
+            let Figures { crashes, in_recoveries, .. } = tier.figures;
+            let is_enough = crashes >= amount.states && 2 * in_recoveries >= crashes;
+            let small = amount.small.min(worlds::small().len());
+            if is_over || budget.time.is_none() && is_enough && nth >= small + amount.seeded {
+                break;
+            }
+            let Done { spec, figures, spent } = in_order.next().expect("a thread explores it");
+            if nth < small {
+                println!("{}: {figures}", spec.name);
+            }
+            tier.figures.add(figures);
+            tier.spent += spent;
+            if !tier.figures.violations.is_empty() {
+                tier.failed = Some(spec);
+                break;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        tier
+    })
+}
+
+fn job(nth: usize, budget: Budget, amount: Amount) -> Job {
+    match nth.checked_sub(amount.small.min(worlds::small().len())) {
+        None => Job::Small(nth),
+        Some(nth) => Job::Seeded { nth, seed: fingerprint(&(budget.seed, nth)) },
     }
-    for nth in 0.. {
-        let is_enough = figures.crashes >= amount.states && 2 * figures.in_recoveries >= figures.crashes;
-        if is_over(budget.time) || budget.time.is_none() && is_enough {
-            break;
+}
+
+fn explore(job: Job) -> Done {
+    let began = core_time();
+    let (spec, figures) = match job {
+        Job::Small(nth) => {
+            let spec = worlds::small().swap_remove(nth);
+            let scene = spec.build();
+            let mut figures = Explorer::new(&scene, None).every(depth_of(nth));
+            figures.add(slow_boots(&scene, None));
+            (spec, figures)
         }
-        let seed = fingerprint(&(budget.seed, nth));
-        let scene = any_spec(&mut Chooser::seeded(seed), format!("world {nth} of seed {}", budget.seed)).build();
-        figures.add(seeded(&scene, None, seed));
-        if !figures.violations.is_empty() {
-            return (figures, Some(scene));
+        Job::Seeded { nth, seed } => {
+            let spec = any_spec(&mut Chooser::seeded(seed), format!("world {nth} of seed {seed:016x}"));
+            let figures = seeded(&spec.build(), None, seed);
+            (spec, figures)
         }
-    }
-    (figures, None)
+    };
+    Done { spec, figures, spent: core_time().saturating_sub(began) }
 }
 
 /// Crashes a restore everywhere, and boots slowly each time.
@@ -78,26 +166,22 @@ pub fn slow_boots(scene: &Scene, mutant: Option<&Mutant>) -> Figures {
 }
 
 /// The time that this thread had a core to itself, from some instant on.
-#[must_use]
-pub fn core_time() -> Duration {
+fn core_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-impl Figures {
-    /// The tier's line of figures; `spent` is the time of one core.
+impl Tier {
+    /// Its line of figures.
     #[must_use]
-    pub fn line(&self, spent: Duration) -> String {
-        let percent = 100.0 * self.in_recoveries as f64 / self.crashes.max(1) as f64;
+    pub fn line(&self) -> String {
+        let Figures { crashes, states, runs, in_recoveries, deepest, violations, .. } = &self.figures;
+        let percent = 100.0 * *in_recoveries as f64 / (*crashes).max(1) as f64;
         format!(
-            "{} states ({} different worlds) in {} engine runs, {percent:.0} % inside recoveries, {:.0} states a second on \
-             one core, {} recoveries crashed one after another, {} violations",
-            self.crashes,
-            self.states,
-            self.runs,
-            self.crashes as f64 / spent.as_secs_f64().max(1e-9),
-            self.deepest,
-            self.violations.len(),
+            "{crashes} states ({states} different worlds) in {runs} engine runs, {percent:.0} % inside recoveries, {:.0} states \
+             a second on one core, {deepest} recoveries crashed one after another, {} violations",
+            *crashes as f64 / self.spent.as_secs_f64().max(1e-9),
+            violations.len(),
         )
     }
 }

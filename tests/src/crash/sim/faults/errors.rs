@@ -36,12 +36,13 @@ const ANSWERS: [EngineErrorKind; 5] = [
 ];
 
 /// The methods of the container engine's port.
-const ENGINE_CALLS: [&str; 13] = [
+const ENGINE_CALLS: [&str; 14] = [
     "info",
     "lease",
     "find",
     "mounting",
     "of_restore",
+    "settle_engine",
     "pause",
     "unpause",
     "set_restart_policy",
