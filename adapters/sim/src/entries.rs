@@ -10,6 +10,7 @@ use volsnap_core::{
 use crate::{
     disk::{ATTRIBUTES, ATTRIBUTES_MIN, ChangeKind, Name},
     micro::{Interrupt, MicroKind},
+    mutant::Mutant,
     places::{At, FsResult},
     world::World,
 };
@@ -73,7 +74,8 @@ impl World {
 
     pub(crate) fn same_attributes(&mut self, a: &Path, b: &Path) -> FsResult<bool> {
         self.call("same_attributes", || format!("{} = {}", a.display(), b.display())).at(FsOp::Look, a)?;
-        Ok(matches!((self.attributes(a), self.attributes(b)), (Some(a), Some(b)) if a == b))
+        let lies = self.mutant == Some(Mutant::AttributesAlike);
+        Ok(matches!((self.attributes(a), self.attributes(b)), (Some(a), Some(b)) if lies || a == b))
     }
 
     /// What an observer sees: a number that stands for a directory's attributes; `None` if there is no such directory.

@@ -47,6 +47,8 @@ pub enum Mutant {
     UnreadableIsAbsent,
     /// An exchange is three renames.
     ExchangeNotAtomic,
+    /// Any two directories have the same attributes.
+    AttributesAlike,
     /// A directory is removed with all that is in it where only an empty one may be.
     FullDirectoryRemoved,
     /// Volumes are staged without their digests being checked.

@@ -23,7 +23,10 @@
 //! The live directory itself stays, so its owner, mode, times, extended attributes and ACL are kept in two empty
 //! directories beside the staged tree, one like each root.
 
-use super::{facts::Places, switch::Stuck};
+use super::{
+    facts::{Holds, Places},
+    switch::Stuck,
+};
 use crate::model::Sight;
 
 /// One of the two roots whose attributes a live directory can have.
@@ -73,9 +76,9 @@ enum OriginalIn {
     Aside,
 }
 
-/// The next shift towards the restored data; `None` when they are live.
-pub fn forward(places: &Places, entries: Entries) -> Result<Option<Shift>, Stuck> {
-    let staged_empty = is_empty(places.staged).ok_or(Stuck::RestoredMissing)?;
+/// The next shift towards the restored data; `None` when they are live. `staged` is what its name holds.
+pub fn forward(places: &Places, staged: Holds, entries: Entries) -> Result<Option<Shift>, Stuck> {
+    let staged_empty = is_staged_empty(places, staged)?;
     Ok(match original_in(places, entries)? {
         OriginalIn::Leaving { .. } if entries.live => Some(Shift::Gather),
         OriginalIn::Leaving { .. } => Some(Shift::Seal),
@@ -86,11 +89,11 @@ pub fn forward(places: &Places, entries: Entries) -> Result<Option<Shift>, Stuck
 }
 
 /// The next shift towards the original; `None` when it is live.
-pub fn back(places: &Places, entries: Entries) -> Result<Option<Shift>, Stuck> {
+pub fn back(places: &Places, staged: Holds, entries: Entries) -> Result<Option<Shift>, Stuck> {
     Ok(match original_in(places, entries)? {
         OriginalIn::Aside if !entries.live => Some(Shift::Unseal),
         OriginalIn::Aside => {
-            is_empty(places.staged).ok_or(Stuck::RestoredMissing)?;
+            is_staged_empty(places, staged)?;
             Some(Shift::TakeOut)
         }
         OriginalIn::Leaving { empty: false } => Some(Shift::BringHome),
@@ -126,6 +129,11 @@ fn original_in(places: &Places, entries: Entries) -> Result<OriginalIn, Stuck> {
         (None, Some(_)) => Ok(OriginalIn::Aside),
         (None, None) | (Some(_), Some(_)) => Err(Stuck::OriginalMissing),
     }
+}
+
+/// Entries come only from, and go only back to, the directory that was staged.
+fn is_staged_empty(places: &Places, staged: Holds) -> Result<bool, Stuck> {
+    is_empty(places.staged).filter(|_| staged == Holds::Restored).ok_or(Stuck::RestoredMissing)
 }
 
 fn is_empty(sight: Sight) -> Option<bool> {

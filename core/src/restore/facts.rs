@@ -6,7 +6,7 @@ use super::{
     by_entry::Entries,
     state::{Direction, State},
 };
-use crate::model::{Container, ContainerId, Identity, Redeploy, Sight, container};
+use crate::model::{Container, ContainerId, Identity, Pinned, Redeploy, Sight, container};
 
 /// What a name holds, for a restore that knows its two directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -173,11 +173,14 @@ impl Facts {
     }
 
     /// Containers that came after the pins were taken and that run or may be started by the engine: what happens to them
-    /// would not be set right again.
+    /// would not be set right again. What stands under a member's name after the commit is its replacement.
     #[must_use]
     pub fn strangers(&self, state: &State) -> Vec<&Container> {
         let Some(pinned) = &state.pinned else { return Vec::new() };
-        let is_pinned = |s: &Seen| pinned.iter().any(|p| p.container.id == s.container.id);
+        let is_replacement = |p: &Pinned, s: &Seen| {
+            state.committed.is_some() && s.member && p.member && p.container.name == s.container.name
+        };
+        let is_pinned = |s: &Seen| pinned.iter().any(|p| p.container.id == s.container.id || is_replacement(p, s));
         let is_alive = |s: &Seen| s.container.run.is_active() || !s.container.restart_policy.is_never();
         let strange = |s: &&Seen| !is_pinned(s) && !self.is_ours(state, s) && is_alive(s);
         self.containers.iter().filter(strange).map(|s| &s.container).collect()

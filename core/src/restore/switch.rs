@@ -63,8 +63,10 @@ pub fn towards(direction: Direction, state: &State, facts: &Facts, volume: usize
         (Direction::Undecided, _) => Ok(None),
         (Direction::Forward, None) => forward(planned.method, planned.original.is_some(), names),
         (Direction::Back, None) => back(planned.original.is_some(), names),
-        (Direction::Forward, Some(entries)) => Ok(by_entry::forward(places, entries)?.map(Rename::ByEntry)),
-        (Direction::Back, Some(entries)) => Ok(by_entry::back(places, entries)?.map(Rename::ByEntry)),
+        (Direction::Forward, Some(entries)) => {
+            Ok(by_entry::forward(places, names.staged, entries)?.map(Rename::ByEntry))
+        }
+        (Direction::Back, Some(entries)) => Ok(by_entry::back(places, names.staged, entries)?.map(Rename::ByEntry)),
     }
 }
 

@@ -7,6 +7,7 @@ use volsnap_core::{
     ports::FsErrorKind,
     restore::{
         Entry, Facts, Move, State, Step,
+        by_entry::Shift,
         facts::Holds,
         journal::Safety,
         judge::{Failure, Verdict, judge, judge_survey},
@@ -69,6 +70,28 @@ pub(super) fn kept_discarded(state: &State, facts: &Facts) -> Move {
     match (private, &state.captured) {
         (Some(volume), Some(Safety::Kept { .. })) if !state.closed => Move::Perform(Step::Discard { volume }),
         _ => next(state, facts),
+    }
+}
+
+/// Moves the restored entries in while the name of what left still says that whatever is live is the original's.
+pub(super) fn filled_unsealed(state: &State, facts: &Facts) -> Move {
+    shifted(next(state, facts), Shift::Seal, Shift::Fill)
+}
+
+/// Brings the original's entries home while the name of what left still says that whatever is live was restored.
+pub(super) fn brought_home_sealed(state: &State, facts: &Facts) -> Move {
+    shifted(next(state, facts), Shift::Unseal, Shift::BringHome)
+}
+
+fn shifted(asked: Move, from: Shift, to: Shift) -> Move {
+    match asked {
+        Move::Perform(Step::Switch { mut renames }) => {
+            for (_, rename) in renames.iter_mut().filter(|(_, rename)| *rename == Rename::ByEntry(from)) {
+                *rename = Rename::ByEntry(to);
+            }
+            Move::Perform(Step::Switch { renames })
+        }
+        other => other,
     }
 }
 

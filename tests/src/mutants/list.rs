@@ -15,12 +15,14 @@ const TWO_RENAMES: usize = 2;
 const APP: usize = 7;
 const SICK: usize = 11;
 const TWO_VOLUMES: usize = 13;
+const MOUNT_POINT: usize = 15;
+const SICK_MOUNT_POINT: usize = 17;
 const SICK_TWO_RENAMES: usize = 19;
 
-/// All mutants.
+/// All mutants of the simulator.
 #[must_use]
 pub fn all() -> Vec<Mutant> {
-    [barriers(), flow(), disks(), journal(), judgements(), covered()].concat()
+    [barriers(), flow(), disks(), by_entry(), journal(), judgements(), covered()].concat()
 }
 
 fn mutant(name: &'static str, breaks: &'static str, how: How, trial: Trial) -> Mutant {
@@ -148,6 +150,31 @@ fn disks() -> Vec<Mutant> {
             "stage: as planned at the commit",
             Decision(d::replacement_overlooked),
             Disturbances(PLAIN),
+        ),
+    ]
+}
+
+fn by_entry() -> Vec<Mutant> {
+    let plain = Crashes(MOUNT_POINT, 1);
+    vec![
+        mutant("shifts of entries are not settled", "by entry: B3", Port(Lie::SwitchesNotSettled), plain),
+        mutant(
+            "restored entries come in before the seal",
+            "by entry: sealed, then filled",
+            Decision(d::filled_unsealed),
+            plain,
+        ),
+        mutant(
+            "original entries come home under the seal",
+            "by entry: unsealed, then brought home",
+            Decision(d::brought_home_sealed),
+            Crashes(SICK_MOUNT_POINT, 1),
+        ),
+        mutant(
+            "the root's attributes are not looked at",
+            "by entry: the root is dressed",
+            Port(Lie::AttributesAlike),
+            plain,
         ),
     ]
 }

@@ -122,11 +122,7 @@ pub fn faults(budget: Budget) -> Tally {
     let scenes: Vec<Scene> = worlds::small().iter().map(SceneSpec::build).collect();
     for (index, scene) in scenes.iter().enumerate() {
         tally.add(errors(scene, if NUMBERED.contains(&index) { Numbers::All } else { Numbers::OneOfEachKind }));
-        // Between the last look and the last of several renames of entries somebody can start the app by hand; what
-        // that may come to is not judged yet.
-        if !scene.volumes.iter().any(|volume| volume.is_mount_point) {
-            tally.add(disturbances(scene));
-        }
+        tally.add(disturbances(scene));
         tally.add(pairs(scene, budget.seed, PAIRS));
         if RECOVERED.contains(&index) {
             tally.add(recovery_errors(scene));

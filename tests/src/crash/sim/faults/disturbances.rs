@@ -37,7 +37,7 @@ pub fn disturbances(scene: &Scene) -> Tally {
         full(&mut trial, at, 0);
         full(&mut trial, at, 1);
         if history[op].kind != MicroKind::Engine {
-            engine_restarts(&mut trial, at);
+            engine_restarts(&mut trial, at, is_racy(&history, op));
         }
         if op % 3 == 0 {
             catalog_lost(&mut trial, at);
@@ -92,7 +92,8 @@ impl Looks {
 /// Whether a container that starts there cannot be seen any more before a name is changed. No look can close that gap:
 /// the fence keeps the engine from it, and people are told not to.
 fn is_racy(history: &[Moment], op: usize) -> bool {
-    let changes = |m: &Moment| matches!(m.call, "exchange" | "rename" | "remove_empty") && m.kind == MicroKind::Change;
+    let renames = |m: &Moment| matches!(m.call, "exchange" | "rename" | "remove_empty" | "move_entries");
+    let changes = |m: &Moment| renames(m) && m.kind == MicroKind::Change;
     let decisive = history[op..].iter().find(|m| m.call == "mounting" && m.kind == MicroKind::Call || changes(m));
     decisive.is_some_and(changes)
 }
@@ -102,7 +103,7 @@ fn full(trial: &mut Trial<'_>, at: u64, disk: usize) {
     trial.strike("full disks", &[(at, Fault::Event(Event::Full(disk)))]);
 }
 
-fn engine_restarts(trial: &mut Trial<'_>, at: u64) {
+fn engine_restarts(trial: &mut Trial<'_>, at: u64, racy: bool) {
     if trial.scene.spec.apps.is_empty() {
         return;
     }
@@ -111,8 +112,9 @@ fn engine_restarts(trial: &mut Trial<'_>, at: u64) {
     let left = trial.struck(&strikes);
     let past = Past { cut: true, unpinned: true, faults: true };
     let mut wrongs = trial.follow(&left, past);
-    // The engine may begin to run what was not fenced yet in the very moment of a rename: nobody can see that.
-    wrongs.retain(|wrong| !wrong.contains("which is running"));
+    if racy {
+        wrongs.retain(|wrong| !wrong.contains("which is running"));
+    }
     trial.complain(&strikes, wrongs);
 }
 
