@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use volsnap_core::{
     error::{Code, EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
-    model::{ContainerId, Redeploy, RunState, Sight, container::passing_name},
+    model::{Container, ContainerId, Redeploy, RestartPolicy, RunState, Sight, container::passing_name},
     restore::{
         Anomaly, Entry, Facts, Move, Places, Safety, Seen, State, Step,
         judge::{Failure, Verdict, judge},
@@ -44,6 +44,15 @@ fn an_empty_directory_that_the_engine_made_is_cleared_and_never_taken_for_the_or
     world.volumes[0].aside = world.volumes[0].live.replace((foreign(0), true));
     let decision = next(&state, &world.look(&state));
     assert_eq!(decision, Move::Perform(Step::Switch { renames: vec![(0, Rename::ClearLive)] }));
+}
+
+#[test]
+fn entries_are_taken_only_from_the_directory_that_was_staged() {
+    let (state, world) = committed(&[Method::ByEntry]);
+    let mut facts = world.look(&state);
+    facts.volumes[0].staged = Sight::Directory { identity: foreign(0), empty: false };
+    let decision = next(&state, &facts);
+    assert!(matches!(decision, Move::NeedsAttention(Anomaly::RestoredMissing { .. })), "{decision:?}");
 }
 
 #[test]
@@ -177,6 +186,19 @@ fn a_member_that_appears_after_the_pins_aborts_the_restore_since_nobody_would_br
         let aborted = matches!(decision, Move::Record(Entry::Aborted { .. }));
         assert_eq!(aborted, aborts, "{run:?} {policy}: {decision:?}");
     }
+}
+
+#[test]
+fn what_stands_under_a_members_name_after_the_commit_is_its_replacement() {
+    let (state, world) = committed(&[Method::Exchange]);
+    let mut facts = world.look(&state);
+    let mut replacement = another(&facts, true);
+    replacement.container.name.clone_from(&facts.containers[0].container.name);
+    replacement.container.restart_policy = RestartPolicy { name: "always".into(), retries_max: 0 };
+    facts.containers[0] = replacement;
+    assert_eq!(facts.strangers(&state), Vec::<&Container>::new());
+    facts.containers[0].container.name = "other".into();
+    assert_eq!(facts.strangers(&state).len(), 1);
 }
 
 #[test]
