@@ -10,6 +10,8 @@ pub mod sim;
 #[cfg(target_arch = "x86_64")]
 pub mod kill;
 
+use crate::mutants;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -65,16 +67,18 @@ pub fn report(tier: &str, line: &str) {
 }
 
 /// Prints how a tier met its mutants and keeps it for the documentation, a line of tab-separated fields for each:
-/// mutant, states until caught (`-` if it was not), sign.
+/// mutant, what it breaks, states until caught (`-` if it was not), sign.
 ///
 /// # Panics
-/// If it cannot be kept, or if a mutant was not caught.
+/// If it cannot be kept, if a mutant was not caught, or if the list has none of that name.
 pub fn report_mutants(tier: &str, mutants: &[Met]) {
     let mut lines = String::new();
     for Met { mutant, caught_after, sign } in mutants {
         let states = caught_after.map_or("-".to_string(), |states| states.to_string());
+        let breaks = mutants::broken_by(mutant).unwrap_or_else(|| panic!("{mutant} is not in the list"));
         println!("{tier}: {mutant:34} | {states:>8} | {sign}");
-        writeln!(lines, "{mutant}\t{states}\t{}", sign.replace(['\t', '\n'], " ")).expect("a string takes it");
+        writeln!(lines, "{mutant}\t{breaks}\t{states}\t{}", sign.replace(['\t', '\n'], " "))
+            .expect("a string takes it");
     }
     keep(&format!("{tier}.mutants"), &lines);
     let missed: Vec<&str> = mutants.iter().filter(|m| m.caught_after.is_none()).map(|m| m.mutant).collect();

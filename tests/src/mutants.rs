@@ -12,7 +12,7 @@ use volsnap_core::restore::{
 };
 use volsnap_sim::Mutant as Lie;
 
-pub use list::all;
+pub use list::{all, broken_by};
 
 /// A mutant.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
-//! The commands of the repository: `cargo xtask demo | test | crash | ci | bench | tidy`.
+//! The commands of the repository: `cargo xtask demo | test | crash | soak | ci | bench | tidy`.
 
 mod bench;
+mod block;
 mod checks;
 mod crash;
 mod demo;
@@ -18,7 +19,10 @@ usage: cargo xtask COMMAND
   demo                        the main job on a real container, or on plain directories; leaves nothing behind
   test                        every test, the runner's summary last
   crash TIER [--seed N] [--minutes M]
-                              one tier of crash tests (sim, disk, kill, docker) and its line of figures
+                              one tier of crash tests (sim, disk, kill, docker) and its line of figures; or all of
+                              them, with their mutants
+  crash figures [--write]     what they said when they ran last; --write puts it into the documents that quote it
+  soak --hours H [--seed N]   the tiers in turn, each time with another seed, until something is wrong
   tidy                        what the compiler does not check: floors, crate arrows, files, words
   ci                          formatting, clippy, docs, tidy, and every test
   bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README";
@@ -31,6 +35,9 @@ fn main() -> ExitCode {
         ["bench", "downtime"] => bench::downtime(false),
         ["bench", "downtime", "--write"] => bench::downtime(true),
         ["test"] => checks::test(),
+        ["crash", "figures"] => crash::figures::figures(false),
+        ["crash", "figures", "--write"] => crash::figures::figures(true),
+        ["soak", arguments @ ..] => crash::soak(arguments),
         ["crash", arguments @ ..] => crash::crash(arguments),
         ["tidy"] => tidy::tidy(),
         ["ci"] => checks::ci(),

@@ -25,6 +25,29 @@ pub fn all() -> Vec<Mutant> {
     [barriers(), flow(), disks(), by_entry(), journal(), judgements(), covered()].concat()
 }
 
+/// What only the other tiers break, by name: a simulator has no modes, and sees all of its own containers.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("staged contents are not written", "stage: everything comes back"),
+    ("staged modes are not set", "stage: everything comes back"),
+    ("staged owners are not set", "stage: everything comes back"),
+    ("staged times are not set", "stage: everything comes back"),
+    ("staged attributes are not set", "stage: everything comes back"),
+    ("staged hard links are not made", "stage: everything comes back"),
+    ("Committed is not written", "write-ahead"),
+    ("the journal is not removed", "closed is clean"),
+    ("nobody recovers", "recovery: a killed restore needs it"),
+    ("the app is forgotten", "redeploy: the app is brought back"),
+    ("what was stopped is started", "redeploy: as it was found"),
+    ("containers of the restore are not seen", "closed is clean"),
+];
+
+/// The barrier or the rule that a mutant takes away, in whichever tier; `None` if nobody knows it.
+#[must_use]
+pub fn broken_by(name: &str) -> Option<&'static str> {
+    let elsewhere = ELSEWHERE.iter().find(|(known, _)| *known == name).map(|(_, breaks)| *breaks);
+    elsewhere.or_else(|| all().into_iter().find(|mutant| mutant.name == name).map(|mutant| mutant.breaks))
+}
+
 fn mutant(name: &'static str, breaks: &'static str, how: How, trial: Trial) -> Mutant {
     Mutant { name, breaks, how, trial, equivalent: None }
 }

@@ -26,15 +26,15 @@ use crate::crash::{Budget, Met};
 /// earlier journal. The recovery then finds the sealed safety archive, or nothing left to delete, and does again what
 /// the lost entry had said. Only a torn journal would be missed, and that is the mutant of the journal's file.
 const MUTANTS: [(&str, Lie); 9] = [
-    ("B1 staged data", Lie::StagedNotSynced),
-    ("B2 Committed", Lie::EntryNotDurable("committed")),
-    ("B3 the switches", Lie::SwitchesNotSettled),
-    ("B4 Switched", Lie::EntryNotDurable("switched")),
-    ("B5 the safety archive", Lie::ArchiveNotSynced),
-    ("B7 the deletions", Lie::DeletionsNotSettled),
-    ("B9 the journal's removal", Lie::RemovalNotSynced),
-    ("the journal's file", Lie::JournalNotSynced),
-    ("the journal's directory", Lie::JournalDirectoryNotSynced),
+    ("staged data are not synced", Lie::StagedNotSynced),
+    ("Committed is not durable", Lie::EntryNotDurable("committed")),
+    ("the switches are not settled", Lie::SwitchesNotSettled),
+    ("Switched is not durable", Lie::EntryNotDurable("switched")),
+    ("the safety archive is not synced", Lie::ArchiveNotSynced),
+    ("the deletions are not settled", Lie::DeletionsNotSettled),
+    ("the journal's removal is not synced", Lie::RemovalNotSynced),
+    ("journal data are not synced", Lie::JournalNotSynced),
+    ("the journal's directory is not synced", Lie::JournalDirectoryNotSynced),
 ];
 
 /// One mutant is looked for this long at most.

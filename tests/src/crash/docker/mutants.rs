@@ -71,15 +71,15 @@ pub fn mutants() -> Option<Vec<Met>> {
     let lying = |name, lie| honest(name, lie, Event::Nothing, Phase::Planned);
     let deciding = |name, decide, event| Mutant { name, lie: Lie::Nothing, decide, event, place: Phase::Committed };
     let mutants = [
-        honest("B0 the fence", Lie::Fence, Event::Reboot, Phase::Committed),
-        lying("stopped without a look", Lie::Stop),
-        deciding("no second look before the switch", unquiet, Event::ByHand(Hand::Start)),
+        honest("no fence before the stop", Lie::Fence, Event::Reboot, Phase::Committed),
+        lying("nobody is stopped", Lie::Stop),
+        deciding("not looked again after the commit", unquiet, Event::ByHand(Hand::Start)),
         deciding("redeploy before Switched", early, Event::Nothing),
         lying("the app is forgotten", Lie::Redeploy),
-        lying("restart policies stay off", Lie::Policies),
+        lying("policies are not put back", Lie::Policies),
         lying("what was stopped is started", Lie::StartsAll),
-        lying("image by name, not by content", Lie::Tag { now: tag }),
-        lying("old containers are left", Lie::Leftovers),
+        lying("the image by its name", Lie::Tag { now: tag }),
+        lying("containers of the restore are not seen", Lie::Leftovers),
     ];
     Some(mutants.into_iter().map(|mutant| mutant.meet(&mut world)).collect())
 }
