@@ -321,6 +321,17 @@ fn the_method_follows_from_what_the_filesystem_can_do() {
 }
 
 #[test]
+fn where_there_is_nothing_now_the_plan_says_so() {
+    let mut situation = situation();
+    let db = situation.candidates.get_mut("/db").unwrap();
+    db.location.as_mut().unwrap().occupant = Occupant::Absent;
+    let plan = plan(&situation);
+    assert_eq!(plan.refusals, []);
+    assert_eq!(plan.warnings, Vec::<String>::new(), "what was deleted is restored as a matter of course");
+    assert!(plan.volumes[0].reason.contains("is another one to be mounted there?"), "{plan:?}");
+}
+
+#[test]
 fn what_is_switched_by_entry_is_recognised_by_itself_and_staged_within_itself() {
     let plan = accepted(|s| at(s, "/db").occupant = Occupant::MountPoint(identity(31)));
     let volume = &plan.volumes[0];

@@ -9,6 +9,7 @@ use std::{
     process::Command,
 };
 
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use volsnap_tests::{cli::Cli, loop_disk::LoopDisk, trees};
 
 fn restore_and_undo(disk: &LoopDisk, state: &Path) {
@@ -107,6 +108,27 @@ fn a_btrfs_subvolume_is_restored_by_entry_and_stays_a_subvolume() {
     assert!(shown.status.success(), "{shown:?}");
 }
 
+/// A directory without copy-on-write, as databases are kept on btrfs.
+#[test]
+fn a_restored_tree_inherits_the_flags_of_the_live_directory() {
+    let flags = |path: &Path| ioctl_getflags(fs::File::open(path).unwrap()).unwrap();
+    for (kind, set) in [("btrfs", IFlags::NOCOW), ("ext4", IFlags::NOATIME), ("xfs", IFlags::NODUMP)] {
+        let Some(disk) = LoopDisk::new(kind, "inode flags") else { continue };
+        let live = disk.join("data/app");
+        fs::create_dir_all(&live).unwrap();
+        ioctl_setflags(fs::File::open(&live).unwrap(), flags(&live) | set).unwrap();
+        fs::write(live.join("file"), "saved").unwrap();
+        let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+        cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
+        let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+        cli.ok(&["restore", "shop", &snapshot, "--yes"]);
+        assert!(flags(&live).contains(set), "{kind}: the directory");
+        assert!(flags(&live.join("file")).contains(set), "{kind}: what is in it");
+        cli.ok(&["undo", "shop"]);
+        assert!(flags(&live).contains(set), "{kind}: after the undo");
+    }
+}
+
 #[test]
 fn a_mount_point_that_is_not_mounted_when_recovery_comes_is_waited_for() {
     let Some(disk) = LoopDisk::new("ext4", "recovery without its filesystem") else { return };
@@ -118,8 +140,9 @@ fn a_mount_point_that_is_not_mounted_when_recovery_comes_is_waited_for() {
     let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
     trees::clear(&live);
     trees::make(&live, "today");
-    // In the middle of the switch: some of the original's entries are out.
-    let kill = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat2:signal=SIGKILL:when=12"];
+    // In the middle of the switch: some of the original's entries are out. Calls are counted for each thread; before the
+    // switch there are five renames at most, and one thread moves all entries.
+    let kill = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat2:signal=SIGKILL:when=6"];
     let killed = cli.under("strace", &kill, &["restore", "shop", &snapshot, "--yes"]).output().unwrap();
     assert!(!killed.status.success(), "{killed:?}");
     let status = cli.ok(&["status"]).to_string();

@@ -3,6 +3,7 @@
 mod files;
 mod floors;
 mod manifests;
+mod mentions;
 mod paths;
 mod source;
 
@@ -46,6 +47,7 @@ pub fn tidy() -> Outcome {
     let texts = texts(&root()).map_err(|e| format!("cannot read the repository: {e}"))?;
     let mut findings = floors::check(&texts);
     findings.extend(files::check(&texts));
+    findings.extend(mentions::check(&texts));
     findings.extend(manifests::check(&texts, &manifests::metadata()?));
     findings.sort();
     for finding in &findings {

@@ -19,6 +19,7 @@ mod state;
 
 mod blocking;
 mod errno;
+mod flags;
 mod handles;
 
 mod clock;

@@ -68,6 +68,7 @@ fn job(digest: &str) -> StageJob {
         index: Some(0),
         target: "/data".into(),
         private: private_dir(&live(), R, 0),
+        like: None,
         entries_of: None,
         limits: Limits { bytes_max: 1 << 20, entries_max: 100, devices: false },
     }

@@ -76,6 +76,7 @@ impl Engine {
             index: planned.index,
             target: planned.target.clone(),
             private: plan.private(volume),
+            like: planned.original.is_some().then(|| planned.live.clone()),
             entries_of: (planned.method == Method::ByEntry).then(|| planned.live.clone()),
             limits: Limits { bytes_max: planned.bytes, entries_max: planned.entries, devices: plan.options.devices },
         };

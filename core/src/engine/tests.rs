@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use mockall::Sequence;
 use uuid::Uuid;
 
-use super::{Engine, Ports, RestoreRequest, SnapshotRequest, recover::quiet, survey::EngineView};
+use super::{Engine, Ports, RecoveredItem, RestoreRequest, SnapshotRequest, recover::quiet, survey::EngineView};
 use crate::{
     Code,
     error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
@@ -26,7 +26,7 @@ use crate::{
         filesystem::{DraftArchive, MockDraftArchive, MockFilesystem},
         store::MockStore,
     },
-    restore::{Entry, Options, Plan, PlannedVolume, Record, Safety, State, plan::Method, report::Notes},
+    restore::{Entry, Options, Outcome, Plan, PlannedVolume, Record, Safety, State, plan::Method, report::Notes},
 };
 
 struct Held;
@@ -301,6 +301,20 @@ fn engine(filesystem: MockFilesystem, store: MockStore, containers: Option<MockC
         filesystem: Arc::new(filesystem),
         clock: Arc::new(clock()),
     })
+}
+
+#[tokio::test]
+async fn a_journal_of_another_machine_is_left_alone() {
+    let plan = Plan { host: "another host".into(), ..restore(vec![]).plan };
+    let elsewhere = State::opened(plan, Timestamp::UNIX_EPOCH);
+    // Nothing but the journal is read, and nothing is removed.
+    let filesystem = with_journal(&elsewhere);
+    let mut store = MockStore::new();
+    store.expect_record().returning(|_| Ok(()));
+    let recovered = engine(filesystem, store, None).recover(None, &quiet()).await.expect("a list");
+    let Ok(RecoveredItem::Restore(report)) = &recovered[0].result else { panic!("{recovered:?}") };
+    let cause = report.cause.as_ref().expect("a cause");
+    assert!(report.outcome == Outcome::NeedsAttention && cause.message.contains("another machine"), "{report:?}");
 }
 
 #[tokio::test]

@@ -43,6 +43,9 @@ pub struct StageJob {
     pub target: String,
     /// The private directory to make and to stage into; its parent exists.
     pub private: PathBuf,
+    /// The live directory, if there is one: what is staged inherits those of its inode flags that say how files are
+    /// stored (no copy-on-write, compression, synchronous writes, …), where the filesystem has them.
+    pub like: Option<PathBuf>,
     /// The live directory, if the volume is switched by entry: then `leaving` and the two roots' attributes stand beside
     /// the staged tree.
     pub entries_of: Option<PathBuf>,

@@ -403,7 +403,12 @@ fn choose_method(location: &Location) -> (Method, String) {
     if location.occupant == Occupant::Absent {
         // A filesystem that is not mounted looks just like this: only a person can tell.
         let mount = location.filesystem.mount.display();
-        return (Method::New, format!("there is no live directory; it is made on the {kind} filesystem at {mount}"));
+        return (
+            Method::New,
+            format!(
+                "there is no live directory; it is made on the {kind} filesystem at {mount} (is another one to be mounted there?)"
+            ),
+        );
     }
     if !location.filesystem.exchange {
         return (Method::TwoRenames, format!("{kind} is not known to exchange two names in one step"));

@@ -186,6 +186,7 @@ fn job(summary: &ArchiveSummary, index: usize, private: &Path) -> StageJob {
         index: Some(index),
         target: format!("/v{index}"),
         private: private.to_path_buf(),
+        like: None,
         entries_of: None,
         limits: GENEROUS,
     }

@@ -21,6 +21,7 @@ use volsnap_core::{
 use super::{acl, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
 use crate::{
     entries::{keeping_time, lay_out},
+    flags,
     handles::identity,
     tree::{self, Trouble, open_root, stat},
 };
@@ -91,6 +92,9 @@ fn stage_new(
     rustix::fs::mkdirat(&private.dir, PARTIAL, Mode::RWXU).map_err(|e| trouble.errno("make a directory in", e))?;
     // Opened before the first write: a sync through it reports every write that fails from here on.
     let root = open_root(&job.private.join(PARTIAL), trouble)?;
+    if let Some(like) = &job.like {
+        flags::inherit(like, &root, trouble)?;
+    }
     let size = fill(&archive, job, &root, watch, trouble)?;
     // A crash before this is over leaves `partial`, which is thrown away. A failure is final: the pages that could not
     // be written are marked clean by now, and a second sync would say that all is well.

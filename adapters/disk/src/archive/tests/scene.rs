@@ -109,6 +109,7 @@ impl Scene {
             index,
             target: "/data".into(),
             private: private_dir(&live, RestoreId(Uuid::from_u128(0x53)), index.unwrap_or(0)),
+            like: None,
             entries_of: None,
             limits: OPEN,
         }
