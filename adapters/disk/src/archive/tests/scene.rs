@@ -111,6 +111,7 @@ impl Scene {
             private: private_dir(&live, RestoreId(Uuid::from_u128(0x53)), index.unwrap_or(0)),
             entries_of: None,
             limits: OPEN,
+            resume: false,
         }
     }
 
