@@ -70,6 +70,7 @@ fn job(digest: &str) -> StageJob {
         private: private_dir(&live(), R, 0),
         entries_of: None,
         limits: Limits { bytes_max: 1 << 20, entries_max: 100, devices: false },
+        resume: false,
     }
 }
 

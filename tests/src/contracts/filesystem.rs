@@ -188,5 +188,6 @@ fn job(summary: &ArchiveSummary, index: usize, private: &Path) -> StageJob {
         private: private.to_path_buf(),
         entries_of: None,
         limits: GENEROUS,
+        resume: false,
     }
 }
