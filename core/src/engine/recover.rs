@@ -68,8 +68,39 @@ pub struct Outlook {
     pub problem: Option<Error>,
 }
 
-/// What a recovery writes down first, if anything.
-pub(super) type First = fn(&State) -> Option<Entry>;
+/// For whose sake a journal is followed.
+#[derive(Clone, Copy)]
+pub(super) enum Sake<'a> {
+    /// Its own, or that of work which needs the workload at rest.
+    Itself,
+    /// A restore's; `None` if it is not known yet what it asks for.
+    Restore(Option<&'a RestoreRequest>),
+}
+
+impl Sake<'_> {
+    /// Whether a restore can be resumed for one that asks for the same.
+    fn asks_for(self, state: &State) -> bool {
+        match self {
+            Sake::Restore(Some(request)) => state.resumes() && request.asks_for(&state.plan),
+            Sake::Restore(None) | Sake::Itself => false,
+        }
+    }
+
+    /// What is written down first, if anything.
+    fn first(self, state: &State) -> Option<Entry> {
+        match self {
+            Sake::Restore(_) if !self.asks_for(state) => judge::superseded(state),
+            Sake::Restore(_) | Sake::Itself => judge::interrupted(state),
+        }
+    }
+}
+
+/// What became of a journal.
+pub(super) struct Followed {
+    item: RecoveredItem,
+    /// Whether it was the very restore for whose sake it was followed.
+    is_own: bool,
+}
 
 pub(super) fn quiet() -> Watch {
     Arc::new(Quiet)
@@ -81,7 +112,7 @@ impl Engine {
         let mut recovered = Vec::new();
         for id in self.ports.filesystem.journals().await? {
             if workload.is_none_or(|w| w == id)
-                && let Some(result) = self.recover_one(id, watch, judge::interrupted).await.transpose()
+                && let Some(result) = self.recover_one(id, watch, Sake::Itself).await.transpose()
             {
                 recovered.push(Recovered { workload: id, result });
             }
@@ -93,7 +124,7 @@ impl Engine {
     /// [`judge::superseded`]).
     pub async fn make_way(&self, id: WorkloadId, watch: &Watch) -> Result<Option<RecoveredItem>> {
         match self.ports.filesystem.journals().await?.contains(&id) {
-            true => self.recover_one(id, watch, judge::superseded).await,
+            true => self.recover_one(id, watch, Sake::Restore(None)).await,
             false => Ok(None),
         }
     }
@@ -106,23 +137,31 @@ impl Engine {
         Ok(State::replay(&records).is_ok_and(|state| state.resumes() && request.asks_for(&state.plan)))
     }
 
-    async fn recover_one(&self, id: WorkloadId, watch: &Watch, first: First) -> Result<Option<RecoveredItem>> {
+    async fn recover_one(&self, id: WorkloadId, watch: &Watch, sake: Sake<'_>) -> Result<Option<RecoveredItem>> {
         let _lock = self.lock(id, &id.to_string()).await?;
         let _deploy = match &self.ports.containers {
             Some(containers) => Some(super::deploy_lease(containers.as_ref(), id).await?),
             None => None,
         };
-        self.follow_journal(id, watch, first).await
+        Ok(self.follow_journal(id, watch, sake).await?.map(|followed| followed.item))
     }
 
-    /// Recovers the workload whose lock the caller holds, before the caller's own work.
-    pub(super) async fn recover_held(&self, id: WorkloadId, watch: &Watch, first: First) -> Result<Option<Report>> {
-        match self.follow_journal(id, watch, first).await? {
-            Some(RecoveredItem::Restore(report)) => {
-                watch.recovered(&report);
-                Ok(Some(*report))
+    /// Recovers the workload whose lock the caller holds, before the caller's own work. Gives the report of a restore,
+    /// and whether that was the caller's own work.
+    pub(super) async fn recover_held(
+        &self,
+        id: WorkloadId,
+        watch: &Watch,
+        sake: Sake<'_>,
+    ) -> Result<Option<(Report, bool)>> {
+        match self.follow_journal(id, watch, sake).await? {
+            Some(Followed { item: RecoveredItem::Restore(report), is_own }) => {
+                if !is_own {
+                    watch.recovered(&report);
+                }
+                Ok(Some((*report, is_own)))
             }
-            Some(RecoveredItem::Snapshot { workload, snapshot, complete }) => {
+            Some(Followed { item: RecoveredItem::Snapshot { workload, snapshot, complete }, .. }) => {
                 watch.woken(&workload, snapshot, complete);
                 Ok(None)
             }
@@ -132,8 +171,8 @@ impl Engine {
 
     /// As [`Engine::recover_held`], for work that cannot go on beside an open journal.
     pub(super) async fn recover_or_refuse(&self, id: WorkloadId, watch: &Watch) -> Result<()> {
-        match self.recover_held(id, watch, judge::interrupted).await? {
-            Some(Report { outcome: Outcome::NeedsAttention, cause, workload, .. }) => {
+        match self.recover_held(id, watch, Sake::Itself).await? {
+            Some((Report { outcome: Outcome::NeedsAttention, cause, workload, .. }, _)) => {
                 let (message, hint) = cause.map_or((String::new(), None), |c| (c.message, c.hint));
                 let error = Error::new(
                     Code::NeedsAttention,
@@ -146,12 +185,7 @@ impl Engine {
     }
 
     /// Brings what a journal is about to its end. The caller holds the workload's lock.
-    pub(super) async fn follow_journal(
-        &self,
-        id: WorkloadId,
-        watch: &Watch,
-        first: First,
-    ) -> Result<Option<RecoveredItem>> {
+    async fn follow_journal(&self, id: WorkloadId, watch: &Watch, sake: Sake<'_>) -> Result<Option<Followed>> {
         let Some(bytes) = self.ports.filesystem.read_journal(id).await? else { return Ok(None) };
         let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
         watch.progress(&Progress::begin(Phase::Recover));
@@ -165,10 +199,11 @@ impl Engine {
                 }
                 let notes = Notes { recovered: true, ..Notes::default() };
                 if let Some(anomaly) = self.other_host(&state.plan.host) {
-                    let report = Report::of(&state, Some(&anomaly), &notes);
-                    return Ok(Some(RecoveredItem::Restore(Box::new(report))));
+                    let report = Box::new(Report::of(&state, Some(&anomaly), &notes));
+                    return Ok(Some(Followed { item: RecoveredItem::Restore(report), is_own: false }));
                 }
-                if let Some(entry) = first(&state) {
+                let is_own = sake.asks_for(&state);
+                if let Some(entry) = sake.first(&state) {
                     let record = crate::restore::Record { at: self.ports.clock.now(), entry };
                     state.append(record)?;
                     self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
@@ -179,9 +214,11 @@ impl Engine {
                     self.containers()?.discard(state.plan.restore).await?;
                 }
                 let report = self.drive(&mut state, watch, notes).await?;
-                Ok(Some(RecoveredItem::Restore(Box::new(report))))
+                Ok(Some(Followed { item: RecoveredItem::Restore(Box::new(report)), is_own }))
             }
-            Body::Snapshot(quiesced) => self.recover_snapshot(&quiesced).await.map(Some),
+            Body::Snapshot(quiesced) => {
+                Ok(Some(Followed { item: self.recover_snapshot(&quiesced).await?, is_own: false }))
+            }
         }
     }
 

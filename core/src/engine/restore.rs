@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Engine, RecoveredItem, drive::word};
+use super::{Engine, drive::word, recover::Sake};
 use crate::{
     error::{Code, Error, Result},
     model::{Snapshot, Workload},
     ports::{EventKind, Phase, Progress, Watch},
-    restore::{Options, Outcome, Plan, Report, State, judge, report::Notes},
+    restore::{Options, Outcome, Plan, Report, State, report::Notes},
 };
 
 /// What to restore, and how.
@@ -57,14 +57,8 @@ impl Engine {
     pub async fn restore(&self, request: &RestoreRequest, watch: &Watch) -> Result<Report> {
         let workload = &request.workload;
         let _held = self.hold(workload).await?;
-        if self.resumes(request).await?
-            && let Some(RecoveredItem::Restore(report)) =
-                self.follow_journal(workload.id, watch, judge::interrupted).await?
-        {
-            return Ok(*report);
-        }
-        if let Some(report) = self.recover_held(workload.id, watch, judge::superseded).await?
-            && report.outcome == Outcome::NeedsAttention
+        if let Some((report, is_own)) = self.recover_held(workload.id, watch, Sake::Restore(Some(request))).await?
+            && (is_own || report.outcome == Outcome::NeedsAttention)
         {
             return Ok(report);
         }
