@@ -168,22 +168,25 @@ impl Volsnap {
     /// Restores what the last restore of the workload replaced. It can be undone in turn.
     pub fn undo(&self, workload: Workload, options: Options) -> Operation<Report> {
         self.start(move |engine, watch| async move {
+            // An undo that a crash interrupted while it staged is asked for once more.
+            if let Ok(request) = undoing(&engine, &workload, options).await
+                && engine.resumes(&request).await?
+            {
+                return engine.restore(&request, &watch).await;
+            }
             // First, because the restore to be undone may be one that a crash interrupted: only its end says whether
             // there is something to undo.
-            recover_first(&engine, &workload, &watch).await?;
-            let snapshot = engine.undo_of(&workload).await?;
-            // What that restore replaced may be some of the volumes: the others were not touched, so they stay.
-            let targets = snapshot.volumes().map(|(_, volume, _)| volume.target.clone()).collect();
-            let request = RestoreRequest { targets, options, ..RestoreRequest::of(workload, snapshot) };
-            engine.restore(&request, &watch).await
+            make_way(&engine, &workload, &watch).await?;
+            engine.restore(&undoing(&engine, &workload, options).await?, &watch).await
         })
     }
 
-    /// Finishes or rolls back what a crash left for a workload and tells the observer, as every operation does before
-    /// its own work; an error if that does not end well. For callers who look something up before they operate: an
-    /// interrupted snapshot or restore decides what `latest` is and whether a plan has refusals.
+    /// Finishes or rolls back what a crash left for a workload and tells the observer, as a restore does before its own
+    /// work; an error if that does not end well. For callers who look something up before they restore: an interrupted
+    /// snapshot or restore decides what `latest` is and whether a plan has refusals. A restore that could be resumed is
+    /// rolled back, so ask [`Volsnap::resumes`] before.
     pub fn settle(&self, workload: Workload) -> Operation<()> {
-        self.start(|engine, watch| async move { recover_first(&engine, &workload, &watch).await })
+        self.start(|engine, watch| async move { make_way(&engine, &workload, &watch).await })
     }
 
     /// Finishes or rolls back what crashes left, for one workload or for all. Needs no catalog.
@@ -269,6 +272,12 @@ impl Volsnap {
         self.engine.plan(request).await
     }
 
+    /// Whether a crash interrupted just this restore and it can be resumed ([`Options::resume`]):
+    /// [`Volsnap::restore`] then goes on with it, by the plan that was made for it.
+    pub async fn resumes(&self, request: &RestoreRequest) -> Result<bool> {
+        self.engine.resumes(request).await
+    }
+
     /// The snapshot that [`Volsnap::undo`] would restore now.
     pub async fn undo_snapshot(&self, workload: &Workload) -> Result<Snapshot> {
         self.engine.undo_of(workload).await
@@ -285,16 +294,37 @@ impl Volsnap {
     }
 }
 
+/// The restore of what the last restore of the workload replaced.
+async fn undoing(engine: &Engine, workload: &Workload, options: Options) -> Result<RestoreRequest> {
+    let snapshot = engine.undo_of(workload).await?;
+    // What that restore replaced may be some of the volumes: the others were not touched, so they stay.
+    let targets = snapshot.volumes().map(|(_, volume, _)| volume.target.clone()).collect();
+    Ok(RestoreRequest { targets, options, ..RestoreRequest::of(workload.clone(), snapshot) })
+}
+
 /// Recovers the workload and tells the watch; refuses to go on if that does not end well.
 async fn recover_first(engine: &Engine, workload: &Workload, watch: &Watch) -> Result<()> {
     for recovered in engine.recover(Some(workload.id), watch).await? {
-        match recovered.result? {
-            RecoveredItem::Restore(report) if report.outcome == Outcome::NeedsAttention => {
-                return Err(needs_attention(&report));
-            }
-            RecoveredItem::Restore(report) => watch.recovered(&report),
-            RecoveredItem::Snapshot { workload, snapshot, complete } => watch.woken(&workload, snapshot, complete),
+        tell(recovered.result?, watch)?;
+    }
+    Ok(())
+}
+
+/// The same for the sake of a restore.
+async fn make_way(engine: &Engine, workload: &Workload, watch: &Watch) -> Result<()> {
+    match engine.make_way(workload.id, watch).await? {
+        Some(item) => tell(item, watch),
+        None => Ok(()),
+    }
+}
+
+fn tell(item: RecoveredItem, watch: &Watch) -> Result<()> {
+    match item {
+        RecoveredItem::Restore(report) if report.outcome == Outcome::NeedsAttention => {
+            return Err(needs_attention(&report));
         }
+        RecoveredItem::Restore(report) => watch.recovered(&report),
+        RecoveredItem::Snapshot { workload, snapshot, complete } => watch.woken(&workload, snapshot, complete),
     }
     Ok(())
 }

@@ -166,3 +166,16 @@ proptest! {
         prop_assert_eq!(State::replay(&records).unwrap(), state);
     }
 }
+
+#[test]
+fn the_wish_to_be_resumed_is_kept_and_its_absence_is_not_written() {
+    let journal = |resume| {
+        let plan = Plan { options: Options { resume, ..Options::default() }, ..sample_plan() };
+        State::opened(plan, Timestamp::UNIX_EPOCH).journal()
+    };
+    for resume in [true, false] {
+        let bytes = journal(resume).encode().unwrap();
+        assert_eq!(String::from_utf8_lossy(&bytes).contains("\"resume\""), resume);
+        assert_eq!(Journal::decode(&bytes).unwrap(), journal(resume));
+    }
+}

@@ -328,11 +328,13 @@ pub fn leaves_app_alone(scene: &Scene, world: &World) -> bool {
 pub fn check_direction(scene: &Scene, crashed: &World, ended: &Ended, past: Past) -> Wrongs {
     let (Some(state), Ended::Reported(report)) = (state(scene, crashed), ended) else { return Wrongs::new() };
     let turned_round = scene.spec.reverts() || past.faults;
+    let goes_on = report.outcome == Outcome::Restored || turned_round && report.outcome == Outcome::Reverted;
+    // A boot may have started somebody else's container on the volumes, under which nothing is switched.
+    let may_give_up = past.faults || scene.spec.apps.iter().any(|app| !app.member);
     let expected = match state.direction() {
+        Direction::Undecided if state.resumes() => goes_on || may_give_up && report.outcome == Outcome::Aborted,
         Direction::Undecided => report.outcome == Outcome::Aborted,
-        Direction::Forward => {
-            report.outcome == Outcome::Restored || turned_round && report.outcome == Outcome::Reverted
-        }
+        Direction::Forward => goes_on,
         Direction::Back => matches!(report.outcome, Outcome::Aborted | Outcome::Reverted),
     };
     let kept = matches!(state.captured, Some(Safety::Kept { .. }));

@@ -88,6 +88,8 @@ pub struct SceneSpec {
     pub safety: bool,
     /// Whether the app is sick on the restored data, so that a health gate reverts.
     pub sick: bool,
+    /// Whether a recovery goes on with the staging.
+    pub resume: bool,
 }
 
 /// A volume of a scene.
@@ -157,6 +159,7 @@ impl SceneSpec {
             redeploy: Redeploy::Recreate,
             safety: true,
             sick: false,
+            resume: false,
         }
     }
 
@@ -232,6 +235,7 @@ impl SceneSpec {
                 health_timeout: self.sick.then(|| std::time::Duration::from_secs(5)),
                 redeploy: self.redeploy,
                 safety_snapshot: self.safety,
+                resume: self.resume,
                 ..Options::default()
             },
             rules: Rules::default(),
@@ -359,5 +363,7 @@ pub fn small() -> Vec<SceneSpec> {
             sick: true,
             ..plain("an app that is sick on the restored data, two renames").with_app()
         },
+        SceneSpec { resume: true, ..plain("one directory, resumed") },
+        SceneSpec { disks: vec![unordered], resume: true, ..plain("an app, resumed").with_app() },
     ]
 }

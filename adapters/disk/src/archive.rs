@@ -4,6 +4,7 @@ mod acl;
 mod compress;
 mod decompress;
 mod draft;
+mod earlier;
 mod extract;
 mod format;
 mod header;

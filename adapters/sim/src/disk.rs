@@ -240,6 +240,15 @@ impl Disk {
         });
     }
 
+    /// Forgets what is in memory and need not be written: the next reader sees what the platter has.
+    pub(crate) fn drop_cache(&mut self, ino: u64) {
+        self.change_file(ino, |file| {
+            if !file.dirty {
+                file.data = file.stable.clone().unwrap_or_else(Content::empty);
+            }
+        });
+    }
+
     /// Makes the changes of one directory durable. An ordered disk commits everything before them with them; the
     /// other kind only what they depend on: earlier changes of a directory that shares a change with it.
     pub(crate) fn sync_dir(&mut self, dir: u64) {

@@ -53,6 +53,8 @@ pub enum Mutant {
     FullDirectoryRemoved,
     /// Volumes are staged without their digests being checked.
     DigestsNotChecked,
+    /// Files that an earlier attempt staged are used again, whatever they hold.
+    EarlierNotCompared,
     /// There always seems to be space.
     SpaceNotCounted,
     /// Subvolumes and immutable directories look like any other.

@@ -1,12 +1,12 @@
 //! Extracting one volume of an archive into a private directory, step by step.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use volsnap_core::ports::{FsError, FsErrorKind, FsOp, StageJob, Staged};
 
 use crate::{
     archive::{Entry, Tree, size_of},
-    disk::{Body, Content, Name, TICK_NS},
+    disk::{Body, Content, File, Name, TICK_NS},
     micro::MicroKind,
     mutant::Mutant,
     places::{At, FsResult},
@@ -19,6 +19,8 @@ pub(crate) struct Staging {
     parent: u64,
     private: u64,
     partial: u64,
+    /// What earlier attempts left: names in the private directory and roots, the newest first.
+    earlier: Vec<(Name, u64)>,
     pub tree: Tree,
 }
 
@@ -55,10 +57,67 @@ impl World {
             Some(private) => private,
             None => self.make_dir(disk, parent, &name, &place).at(FsOp::Stage, private)?,
         };
-        self.remove_tree(disk, private, "partial", &job.private.join("partial"))?;
+        let earlier = match job.resume {
+            true => self.set_aside(job, disk, private)?,
+            false => self.remove_tree(disk, private, "partial", &job.private.join("partial")).map(|()| Vec::new())?,
+        };
         let inside = || job.private.display().to_string();
         let partial = self.make_dir(disk, private, "partial", &inside).at(FsOp::Stage, &job.private)?;
-        Ok(Begun::Now(Staging { disk, parent, private, partial, tree }))
+        Ok(Begun::Now(Staging { disk, parent, private, partial, earlier, tree }))
+    }
+
+    /// Sets aside what an earlier attempt was filling, and syncs the filesystem, so that what is adopted can be read from
+    /// the platter.
+    fn set_aside(&mut self, job: &StageJob, disk: usize, private: u64) -> FsResult<Vec<(Name, u64)>> {
+        let number = |name: &Name| name.strip_prefix("earlier-")?.parse::<u32>().ok();
+        let aside = self.disk(disk).entries(private).filter_map(|(name, ino)| Some((number(name)?, ino)));
+        let mut aside: Vec<(u32, u64)> = aside.collect();
+        aside.sort_unstable();
+        if let Some(partial) = self.disk(disk).lookup(private, "partial") {
+            let number = aside.last().map_or(1, |(last, _)| last + 1);
+            let name = Name::from(format!("earlier-{number}"));
+            let label = || format!("{}/partial -> {name}", job.private.display());
+            let edits = vec![(private, Name::from("partial"), None), (private, name.clone(), Some(partial))];
+            self.move_names(disk, &[partial], label, edits).at(FsOp::Stage, &job.private)?;
+            aside.push((number, partial));
+        }
+        if !aside.is_empty() {
+            self.sync_filesystem(disk).at(FsOp::Stage, &job.private)?;
+        }
+        Ok(aside.into_iter().rev().map(|(number, ino)| (Name::from(format!("earlier-{number}")), ino)).collect())
+    }
+
+    /// Moves a file that an earlier attempt left into its new directory, and gives it its contents if it has others.
+    /// `false` if there is none.
+    fn adopt(&mut self, job: &StageJob, staging: &Staging, path: &str, dir: u64, bytes: &Arc<[u8]>) -> FsResult<bool> {
+        let disk = staging.disk;
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let found = staging.earlier.iter().find_map(|(_, root)| {
+            let mut dirs = above.split('/').filter(|dir| !dir.is_empty());
+            let holder = dirs.try_fold(*root, |dir, name| self.disk(disk).lookup(dir, name))?;
+            let ino = self.disk(disk).lookup(holder, name)?;
+            matches!(self.disk(disk).inodes.get(&ino)?.body, Body::File(_)).then_some((holder, ino))
+        });
+        let Some((holder, ino)) = found else { return Ok(false) };
+        let label = || format!("adopt {path} in {}", job.private.display());
+        let edits = vec![(holder, Name::from(name), None), (dir, Name::from(name), Some(ino))];
+        self.move_names(disk, &[ino], label, edits).at(FsOp::Stage, &job.private)?;
+        if self.mutant == Some(Mutant::EarlierNotCompared) {
+            return Ok(true);
+        }
+        self.disk_mut(disk).drop_cache(ino);
+        let holds = match self.disk(disk).inodes.get(&ino).map(|inode| &inode.body) {
+            Some(Body::File(File { data: Content::Bytes(there), .. })) => there == bytes,
+            Some(Body::File(_) | Body::Dir | Body::Link(_)) | None => false,
+        };
+        if !holds {
+            self.room(disk, bytes.len() as u64, 0).at(FsOp::Stage, &job.private)?;
+            let data = self.as_taken(Content::Bytes(bytes.clone()));
+            let label = || format!("write {path} in {}", job.private.display());
+            self.micro(MicroKind::Change, label, |w| w.disk_mut(disk).write(ino, data))
+                .at(FsOp::Stage, &job.private)?;
+        }
+        Ok(true)
     }
 
     /// Writes one entry below `partial`.
@@ -69,6 +128,11 @@ impl World {
         while let Some(name) = names.next() {
             if names.peek().is_some() {
                 dir = self.disk(disk).lookup(dir, name).ok_or(FsErrorKind::NotFound).at(FsOp::Stage, &job.private)?;
+                continue;
+            }
+            if let Entry::File(bytes) = entry
+                && self.adopt(job, staging, path, dir, bytes)?
+            {
                 continue;
             }
             let label = || format!("{} ({path})", job.private.display());
@@ -91,12 +155,15 @@ impl World {
 
     /// Syncs the tree, gives it its name, makes the name durable, and waits until it is older than a birth tick.
     ///
-    /// A crash before the rename leaves `partial`, which the next attempt removes; after it, a whole tree.
+    /// A crash before the rename leaves `partial`, which the next attempt removes or sets aside; after it, a whole tree.
     pub(crate) fn finish_stage(&mut self, job: &StageJob, staging: &Staging) -> FsResult<Staged> {
         let Staging { disk, parent, private, partial, .. } = *staging;
         let path = &job.private;
         let lies = self.mutant == Some(Mutant::StagedNotSynced);
         self.lay_out(job, disk, private, partial)?;
+        for (name, _) in &staging.earlier {
+            self.remove_tree(disk, private, name, &path.join(&**name))?;
+        }
         if !lies {
             self.sync_filesystem(disk).at(FsOp::Stage, path)?;
         }

@@ -71,6 +71,7 @@ fn job(digest: &str) -> StageJob {
         like: None,
         entries_of: None,
         limits: Limits { bytes_max: 1 << 20, entries_max: 100, devices: false },
+        resume: false,
     }
 }
 

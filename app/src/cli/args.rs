@@ -192,7 +192,7 @@ pub struct Verify {
     pub all: bool,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub struct What {
     /// Name or id
     pub workload: String,
@@ -239,6 +239,12 @@ pub struct RestoreOptions {
     /// How containers come back
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub redeploy: RedeployArg,
+    /// After a crash while the data are staged, let `recover` (or the same command again) go on instead of rolling back
+    ///
+    /// What was staged is read back from the disk and compared with the archive; only what differs is written again.
+    /// Recovery then takes as long as the rest of the staging and stops the app for the switch, also at boot.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -26,6 +26,8 @@ pub struct PlanView {
     pub containers: Vec<ContainerView>,
     /// Whether what is replaced is kept as a snapshot.
     pub safety_snapshot: bool,
+    /// Whether recovery goes on with it after a crash while it stages.
+    pub resume: bool,
     /// Why the restore would not begin; empty if it would.
     pub refusals: Vec<RefusalView>,
     /// What to know beforehand.
@@ -125,6 +127,7 @@ impl PlanView {
                 .map(|c| ContainerView { name: c.name.clone(), image: c.image.clone(), action: c.action.clone() })
                 .collect(),
             safety_snapshot: plan.options.safety_snapshot,
+            resume: plan.options.resume,
             refusals: plan
                 .refusals
                 .iter()

@@ -79,6 +79,7 @@ impl Engine {
             like: planned.original.is_some().then(|| planned.live.clone()),
             entries_of: (planned.method == Method::ByEntry).then(|| planned.live.clone()),
             limits: Limits { bytes_max: planned.bytes, entries_max: planned.entries, devices: plan.options.devices },
+            resume: plan.options.resume,
         };
         self.ports.filesystem.stage(&job, watch.clone()).await?;
         Ok(())

@@ -5,13 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Engine;
+use super::{Engine, RestoreRequest};
 use crate::{
     error::{Code, Error, Result},
     model::{Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
     ports::{EventKind, Phase, Progress, Quiet, Watch},
     restore::{
-        Anomaly, Body, Journal, Report, State,
+        Anomaly, Body, Entry, Journal, Report, State,
         journal::Quiesced,
         judge,
         report::{Notes, Outcome},
@@ -68,6 +68,40 @@ pub struct Outlook {
     pub problem: Option<Error>,
 }
 
+/// For whose sake a journal is followed.
+#[derive(Clone, Copy)]
+pub(super) enum Sake<'a> {
+    /// Its own, or that of work which needs the workload at rest.
+    Itself,
+    /// A restore's; `None` if it is not known yet what it asks for.
+    Restore(Option<&'a RestoreRequest>),
+}
+
+impl Sake<'_> {
+    /// Whether a restore can be resumed for one that asks for the same.
+    fn asks_for(self, state: &State) -> bool {
+        match self {
+            Sake::Restore(Some(request)) => state.resumes() && request.asks_for(&state.plan),
+            Sake::Restore(None) | Sake::Itself => false,
+        }
+    }
+
+    /// What is written down first, if anything.
+    fn first(self, state: &State) -> Option<Entry> {
+        match self {
+            Sake::Restore(_) if !self.asks_for(state) => judge::superseded(state),
+            Sake::Restore(_) | Sake::Itself => judge::interrupted(state),
+        }
+    }
+}
+
+/// What became of a journal.
+pub(super) struct Followed {
+    item: RecoveredItem,
+    /// Whether it was the very restore for whose sake it was followed.
+    is_own: bool,
+}
+
 pub(super) fn quiet() -> Watch {
     Arc::new(Quiet)
 }
@@ -78,7 +112,7 @@ impl Engine {
         let mut recovered = Vec::new();
         for id in self.ports.filesystem.journals().await? {
             if workload.is_none_or(|w| w == id)
-                && let Some(result) = self.recover_one(id, watch).await.transpose()
+                && let Some(result) = self.recover_one(id, watch, Sake::Itself).await.transpose()
             {
                 recovered.push(Recovered { workload: id, result });
             }
@@ -86,23 +120,48 @@ impl Engine {
         Ok(recovered)
     }
 
-    async fn recover_one(&self, id: WorkloadId, watch: &Watch) -> Result<Option<RecoveredItem>> {
+    /// The same for one workload that is about to be restored: a restore that could be resumed is rolled back (see
+    /// [`judge::superseded`]).
+    pub async fn make_way(&self, id: WorkloadId, watch: &Watch) -> Result<Option<RecoveredItem>> {
+        match self.ports.filesystem.journals().await?.contains(&id) {
+            true => self.recover_one(id, watch, Sake::Restore(None)).await,
+            false => Ok(None),
+        }
+    }
+
+    /// Whether a crash interrupted just this restore and it can be resumed: then [`Engine::restore`] goes on with it.
+    pub async fn resumes(&self, request: &RestoreRequest) -> Result<bool> {
+        let Some(bytes) = self.ports.filesystem.read_journal(request.workload.id).await? else { return Ok(false) };
+        // One that cannot be read is not this restore's, and whoever goes on is told what is wrong with it.
+        let Ok(Body::Restore(records)) = Journal::decode(&bytes).map(|journal| journal.body) else { return Ok(false) };
+        Ok(State::replay(&records).is_ok_and(|state| state.resumes() && request.asks_for(&state.plan)))
+    }
+
+    async fn recover_one(&self, id: WorkloadId, watch: &Watch, sake: Sake<'_>) -> Result<Option<RecoveredItem>> {
         let _lock = self.lock(id, &id.to_string()).await?;
         let _deploy = match &self.ports.containers {
             Some(containers) => Some(super::deploy_lease(containers.as_ref(), id).await?),
             None => None,
         };
-        self.follow_journal(id, watch).await
+        Ok(self.follow_journal(id, watch, sake).await?.map(|followed| followed.item))
     }
 
-    /// Recovers the workload whose lock the caller holds, before the caller's own work.
-    pub(super) async fn recover_held(&self, id: WorkloadId, watch: &Watch) -> Result<Option<Report>> {
-        match self.follow_journal(id, watch).await? {
-            Some(RecoveredItem::Restore(report)) => {
-                watch.recovered(&report);
-                Ok(Some(*report))
+    /// Recovers the workload whose lock the caller holds, before the caller's own work. Gives the report of a restore,
+    /// and whether that was the caller's own work.
+    pub(super) async fn recover_held(
+        &self,
+        id: WorkloadId,
+        watch: &Watch,
+        sake: Sake<'_>,
+    ) -> Result<Option<(Report, bool)>> {
+        match self.follow_journal(id, watch, sake).await? {
+            Some(Followed { item: RecoveredItem::Restore(report), is_own }) => {
+                if !is_own {
+                    watch.recovered(&report);
+                }
+                Ok(Some((*report, is_own)))
             }
-            Some(RecoveredItem::Snapshot { workload, snapshot, complete }) => {
+            Some(Followed { item: RecoveredItem::Snapshot { workload, snapshot, complete }, .. }) => {
                 watch.woken(&workload, snapshot, complete);
                 Ok(None)
             }
@@ -112,8 +171,8 @@ impl Engine {
 
     /// As [`Engine::recover_held`], for work that cannot go on beside an open journal.
     pub(super) async fn recover_or_refuse(&self, id: WorkloadId, watch: &Watch) -> Result<()> {
-        match self.recover_held(id, watch).await? {
-            Some(Report { outcome: Outcome::NeedsAttention, cause, workload, .. }) => {
+        match self.recover_held(id, watch, Sake::Itself).await? {
+            Some((Report { outcome: Outcome::NeedsAttention, cause, workload, .. }, _)) => {
                 let (message, hint) = cause.map_or((String::new(), None), |c| (c.message, c.hint));
                 let error = Error::new(
                     Code::NeedsAttention,
@@ -125,7 +184,8 @@ impl Engine {
         }
     }
 
-    async fn follow_journal(&self, id: WorkloadId, watch: &Watch) -> Result<Option<RecoveredItem>> {
+    /// Brings what a journal is about to its end. The caller holds the workload's lock.
+    async fn follow_journal(&self, id: WorkloadId, watch: &Watch, sake: Sake<'_>) -> Result<Option<Followed>> {
         let Some(bytes) = self.ports.filesystem.read_journal(id).await? else { return Ok(None) };
         let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
         watch.progress(&Progress::begin(Phase::Recover));
@@ -139,18 +199,26 @@ impl Engine {
                 }
                 let notes = Notes { recovered: true, ..Notes::default() };
                 if let Some(anomaly) = self.other_host(&state.plan.host) {
-                    let report = Report::of(&state, Some(&anomaly), &notes);
-                    return Ok(Some(RecoveredItem::Restore(Box::new(report))));
+                    let report = Box::new(Report::of(&state, Some(&anomaly), &notes));
+                    return Ok(Some(Followed { item: RecoveredItem::Restore(report), is_own: false }));
                 }
-                if let Some(entry) = judge::interrupted(&state) {
+                let is_own = sake.asks_for(&state);
+                if let Some(entry) = sake.first(&state) {
                     let record = crate::restore::Record { at: self.ports.clock.now(), entry };
                     state.append(record)?;
                     self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
                 }
+                // What was prepared before the crash may be of containers that have been deployed anew since. An engine
+                // that is not up yet leaves the journal as it is: a recovery that comes after it goes on.
+                if state.resumes() && state.plan.has_containers() {
+                    self.containers()?.discard(state.plan.restore).await?;
+                }
                 let report = self.drive(&mut state, watch, notes).await?;
-                Ok(Some(RecoveredItem::Restore(Box::new(report))))
+                Ok(Some(Followed { item: RecoveredItem::Restore(Box::new(report)), is_own }))
             }
-            Body::Snapshot(quiesced) => self.recover_snapshot(&quiesced).await.map(Some),
+            Body::Snapshot(quiesced) => {
+                Ok(Some(Followed { item: self.recover_snapshot(&quiesced).await?, is_own: false }))
+            }
         }
     }
 
@@ -289,6 +357,9 @@ fn would(state: &State) -> &'static str {
     match (state.direction(), state.is_settled(), &state.redeployed, state.closed) {
         (_, _, _, true) => "remove the journal: everything else is done",
         _ if state.captured.is_some() => "clean up",
+        (Direction::Undecided, ..) if state.resumes() => {
+            "go on with the restore: stage what is missing, put the restored data in place and bring the app back"
+        }
         (Direction::Undecided, ..) => "roll back: remove what was staged, and bring the app back if it was stopped",
         (Direction::Forward, false, ..) => "roll forward: put the restored data in place and bring the app back",
         (Direction::Forward, true, None, _) => "bring the app back on the restored data, then archive the originals",

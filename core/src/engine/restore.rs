@@ -1,8 +1,10 @@
 //! A restore: plan under the lock, open the journal, drive.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use super::{Engine, drive::word};
+use super::{Engine, drive::word, recover::Sake};
 use crate::{
     error::{Code, Error, Result},
     model::{Snapshot, Workload},
@@ -31,18 +33,32 @@ impl RestoreRequest {
     pub fn of(workload: Workload, snapshot: Snapshot) -> Self {
         RestoreRequest { workload, snapshot, targets: Vec::new(), options: Options::default(), shown: None }
     }
+
+    /// Whether a plan is of this very wish: the same data, for the same volumes, in the same way.
+    pub(super) fn asks_for(&self, plan: &Plan) -> bool {
+        let all = self.snapshot.volumes().map(|(_, volume, _)| volume.target.as_str());
+        let wanted: BTreeSet<&str> =
+            all.filter(|target| self.targets.is_empty() || self.targets.iter().any(|t| t == target)).collect();
+        plan.archive_digest == self.snapshot.archive.digest
+            && plan.options == self.options
+            && plan.volumes.iter().map(|v| v.target.as_str()).collect::<BTreeSet<_>>() == wanted
+    }
 }
 
 impl Engine {
     /// Restores a workload, and returns how it ended.
+    ///
+    /// What a crash left of the workload is brought to its end before. If that is this very restore and it can be
+    /// resumed, then it is this call's own work, and what it returns is the report of it: whoever asks for the same
+    /// again wants it done, not done twice. Any other restore that could be resumed is rolled back.
     ///
     /// An error means that it did not begin, or (as its message says) that it did not end and the journal was kept.
     /// If the future is dropped, the restore stops as if the process were killed; run it in a task of its own.
     pub async fn restore(&self, request: &RestoreRequest, watch: &Watch) -> Result<Report> {
         let workload = &request.workload;
         let _held = self.hold(workload).await?;
-        if let Some(report) = self.recover_held(workload.id, watch).await?
-            && report.outcome == Outcome::NeedsAttention
+        if let Some((report, is_own)) = self.recover_held(workload.id, watch, Sake::Restore(Some(request))).await?
+            && (is_own || report.outcome == Outcome::NeedsAttention)
         {
             return Ok(report);
         }

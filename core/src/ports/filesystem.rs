@@ -51,6 +51,8 @@ pub struct StageJob {
     pub entries_of: Option<PathBuf>,
     /// What the archive may ask for.
     pub limits: Limits,
+    /// Whether contents that an earlier attempt left in `private` may be used again.
+    pub resume: bool,
 }
 
 /// A volume that is extracted, checked, durable and named.
@@ -135,6 +137,11 @@ pub trait Filesystem: Send + Sync {
     /// archive's digests, owner, mode, times, xattrs and ACLs of the root included, and all of it, its names and the
     /// private directory's own name are durable. Before success the tree stands under another name inside `private`;
     /// what an earlier attempt left there is removed first. Older than the filesystem's birth-time tick on return.
+    ///
+    /// With [`StageJob::resume`] the files that an earlier attempt left are used again, by their own inodes, as far as
+    /// the disk itself gives back what the archive says; only what differs is written. A power cut may have left them
+    /// short, torn or zeroed, and a failed write-back may have left in memory what the disk never had. All else is made
+    /// anew, nothing else of them stays, and the guarantees are the same.
     ///
     /// If `<private>/staged` stands already it is whole, and is returned as it is.
     ///

@@ -148,11 +148,24 @@ pub fn judge_survey(state: &State, failure: &Failure, attempt: u32) -> Verdict {
     }
 }
 
-/// What a recovery does first: a restore whose process ended before the decision is aborted.
+/// What a recovery does first: a restore whose process ended before the decision is aborted, unless it is to be resumed.
 #[must_use]
 pub fn interrupted(state: &State) -> Option<Entry> {
     match state.direction() {
+        Direction::Undecided if state.resumes() => None,
         Direction::Undecided => Some(abort(Code::Aborted, "the restore was interrupted before it was committed")),
         Direction::Forward | Direction::Back => None,
+    }
+}
+
+/// What another restore does first: one that could be resumed is aborted too.
+///
+/// To go on with it would take the app down and replace its data twice, the first time for data that nobody wants any
+/// more. Whoever wants the same again gets it by asking for the same, and `recover` goes on with it in any case.
+#[must_use]
+pub fn superseded(state: &State) -> Option<Entry> {
+    match state.resumes() {
+        true => Some(abort(Code::Aborted, "the restore was interrupted, and another one was asked for instead")),
+        false => interrupted(state),
     }
 }

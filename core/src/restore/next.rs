@@ -38,6 +38,9 @@ pub fn next(state: &State, facts: &Facts) -> Move {
     }
     let strange = first_anomaly(state, facts);
     match (state.direction(), strange) {
+        // Its filesystem may not be mounted yet after a boot. Going back would have to wait for that as well, so there is
+        // nothing to win by giving up what was staged.
+        (Direction::Undecided, Some(anomaly)) if state.resumes() => Move::NeedsAttention(anomaly),
         // Nothing has been touched yet, so there is a way back that needs no decision by a person.
         (Direction::Undecided, Some(anomaly)) => Move::Record(abort(Code::Aborted, anomaly.to_string())),
         (Direction::Forward | Direction::Back, Some(anomaly)) => Move::NeedsAttention(anomaly),

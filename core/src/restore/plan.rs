@@ -52,6 +52,10 @@ pub struct Options {
     pub redeploy: Redeploy,
     /// Whether device nodes in the archive are made.
     pub devices: bool,
+    /// Whether a recovery goes on with a restore that a crash interrupted while it staged, instead of rolling it back.
+    /// Left out where it is not wanted, so that a journal without it reads and is written as before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resume: bool,
 }
 
 impl Default for Options {
@@ -62,6 +66,7 @@ impl Default for Options {
             safety_snapshot: true,
             redeploy: Redeploy::Recreate,
             devices: false,
+            resume: false,
         }
     }
 }

@@ -115,6 +115,13 @@ impl State {
         }
     }
 
+    /// Whether a recovery goes on with it: that was asked for, and nothing of the app has been touched yet. From
+    /// `Pinned` on the app may be down, and the short way back is the right one.
+    #[must_use]
+    pub fn resumes(&self) -> bool {
+        self.plan.options.resume && self.direction() == Direction::Undecided && self.pinned.is_none()
+    }
+
     /// Whether every live directory is where this direction wants it, by what the journal says.
     #[must_use]
     pub fn is_settled(&self) -> bool {

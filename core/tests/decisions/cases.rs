@@ -6,10 +6,11 @@ use volsnap_core::{
     model::{Container, ContainerId, Redeploy, RestartPolicy, RunState, Sight, container::passing_name},
     restore::{
         Anomaly, Entry, Facts, Move, Places, Safety, Seen, State, Step,
-        judge::{Failure, Verdict, judge},
+        judge::{Failure, Verdict, interrupted, judge, superseded},
         next,
         plan::Method,
         report::Notes,
+        state::Direction,
         switch::Rename,
     },
 };
@@ -259,4 +260,72 @@ fn an_app_that_cannot_be_started_is_not_healthy_where_health_was_asked_for() {
     back.plan.options.health_timeout = timeout;
     let verdict = judge(&back, &Step::Redeploy, &failure, u32::MAX);
     assert!(matches!(verdict, Verdict::Record(Entry::Redeployed { problem: Some(_) })), "{verdict:?}");
+}
+
+/// Every state of an undisturbed restore that asks to be resumed or does not, with what is seen in it.
+fn states_of_a_restore(resume: bool) -> Vec<(State, Facts)> {
+    let mut plan = plan(&[Method::Exchange, Method::ByEntry], true, true);
+    plan.options.resume = resume;
+    let mut world = World::new(&plan);
+    let mut state = State::opened(plan, Timestamp::UNIX_EPOCH);
+    let mut states = Vec::new();
+    loop {
+        let facts = world.look(&state);
+        states.push((state.clone(), facts.clone()));
+        match next(&state, &facts) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(step) => {
+                world.perform(&state, &step, usize::MAX);
+                if step == Step::Redeploy {
+                    state = recorded(&state, Entry::Redeployed { problem: None });
+                }
+            }
+            Move::Finished => return states,
+            Move::NeedsAttention(anomaly) => panic!("{anomaly}"),
+        }
+    }
+}
+
+#[test]
+fn a_recovery_goes_on_only_where_that_was_asked_for_and_nothing_was_touched() {
+    for resume in [true, false] {
+        let states = states_of_a_restore(resume);
+        let undecided = |state: &State| state.direction() == Direction::Undecided;
+        assert!(states.iter().filter(|(state, _)| undecided(state) && state.pinned.is_none()).count() > 3);
+        assert!(states.iter().filter(|(state, _)| undecided(state) && state.pinned.is_some()).count() > 2);
+        for (state, _) in states {
+            let goes_on = resume && undecided(&state) && state.pinned.is_none();
+            assert_eq!(state.resumes(), goes_on, "{} {resume}", state.phase());
+            let aborts = matches!(interrupted(&state), Some(Entry::Aborted { code: Code::Aborted, .. }));
+            assert_eq!(aborts, undecided(&state) && !goes_on, "{} {resume}", state.phase());
+            let gives_way = matches!(superseded(&state), Some(Entry::Aborted { code: Code::Aborted, .. }));
+            assert_eq!(gives_way, undecided(&state), "another restore, {} {resume}", state.phase());
+        }
+    }
+}
+
+#[test]
+fn staging_that_can_be_resumed_waits_for_its_filesystem_and_is_not_given_up() {
+    for resume in [true, false] {
+        for (state, mut facts) in states_of_a_restore(resume) {
+            if state.direction() != Direction::Undecided {
+                continue;
+            }
+            facts.volumes[0].parent = Sight::Directory { identity: foreign(9), empty: true };
+            let waits = matches!(next(&state, &facts), Move::NeedsAttention(Anomaly::ParentChanged { .. }));
+            assert_eq!(waits, state.resumes(), "{} {resume}", state.phase());
+        }
+    }
+}
+
+#[test]
+fn a_resumed_restore_that_is_cancelled_or_fails_goes_back_as_any_other() {
+    for (state, _) in states_of_a_restore(true).into_iter().filter(|(state, _)| state.resumes()) {
+        let gone = FsError::new(FsErrorKind::NotFound, FsOp::Archive, "/snapshots/x.tar.zst", "a test");
+        let changed = FsError::new(FsErrorKind::Corrupt, FsOp::Stage, "/snapshots/x.tar.zst", "a test");
+        for failure in [Failure::Cancelled, Failure::Filesystem(gone), Failure::Filesystem(changed)] {
+            let verdict = judge(&state, &Step::Stage { volume: 0 }, &failure, 1);
+            assert!(matches!(verdict, Verdict::Record(Entry::Aborted { .. })), "{verdict:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use volsnap_core::{
     error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
     restore::{
-        Entry, Move, Plan, Safety, State, Step,
+        Entry, Move, Options, Plan, Safety, State, Step,
         judge::{Failure, Verdict, interrupted, judge},
         measure, next,
         plan::Method,
@@ -40,7 +40,11 @@ fn successors(state: &State, world: &World) -> Vec<(State, World)> {
         }
         match interrupted(state) {
             Some(entry) => all.push((recorded(state, entry), world)),
-            None => all.push((state.clone(), world)),
+            None => {
+                // What was prepared for a restore that is resumed is made anew.
+                world.prepared &= !state.resumes();
+                all.push((state.clone(), world));
+            }
         }
     }
     let facts = world.look(state);
@@ -131,8 +135,11 @@ fn every_reachable_state_keeps_the_promise() {
     ] {
         for app in [true, false] {
             for safety in [true, false] {
-                let states = explore(plan(&methods, app, safety));
+                let plan = plan(&methods, app, safety);
+                let states = explore(plan.clone());
                 assert!(states > 20, "only {states} states for {methods:?}");
+                let resumed = explore(Plan { options: Options { resume: true, ..plan.options }, ..plan });
+                assert!(resumed > 20, "only {resumed} states for {methods:?}, resumed");
             }
         }
     }

@@ -189,5 +189,6 @@ fn job(summary: &ArchiveSummary, index: usize, private: &Path) -> StageJob {
         like: None,
         entries_of: None,
         limits: GENEROUS,
+        resume: false,
     }
 }

@@ -18,6 +18,7 @@ const TWO_VOLUMES: usize = 13;
 const MOUNT_POINT: usize = 15;
 const SICK_MOUNT_POINT: usize = 17;
 const SICK_TWO_RENAMES: usize = 19;
+const RESUMED: usize = 20;
 
 /// All mutants of the simulator.
 #[must_use]
@@ -97,6 +98,12 @@ fn flow() -> Vec<Mutant> {
             "stage: checked against the manifest",
             Port(Lie::DigestsNotChecked),
             Flips(PLAIN),
+        ),
+        mutant(
+            "staged before is believed",
+            "stage: used again as far as the disk has it",
+            Port(Lie::EarlierNotCompared),
+            Crashes(RESUMED, 1),
         ),
         mutant("the app stops before staging", "stage: while the app runs", Decision(d::stop_before_staging), app),
         mutant("fence before Pinned", "fence: Pinned first", Decision(d::fence_before_pinned), app),

@@ -25,8 +25,8 @@ fn any_scene() -> impl Strategy<Value = SceneSpec> {
     });
     let volumes = prop::collection::vec(volume, 1..5);
     let apps = prop::collection::vec(app, 0..4);
-    (prop::collection::vec(disk, 3), any::<bool>(), volumes, apps, any::<bool>(), any::<bool>()).prop_map(
-        |(disks, state_with_volumes, volumes, apps, restart, safety)| SceneSpec {
+    (prop::collection::vec(disk, 3), any::<bool>(), volumes, apps, any::<bool>(), any::<bool>(), any::<bool>())
+        .prop_map(|(disks, state_with_volumes, volumes, apps, restart, safety, resume)| SceneSpec {
             name: "random".into(),
             disks,
             state_with_volumes,
@@ -35,8 +35,8 @@ fn any_scene() -> impl Strategy<Value = SceneSpec> {
             redeploy: if restart { Redeploy::Restart } else { Redeploy::Recreate },
             safety,
             sick: false,
-        },
-    )
+            resume,
+        })
 }
 
 proptest! {

@@ -6,6 +6,7 @@ mod crashes;
 mod faults;
 mod lives;
 mod mutants;
+mod resumed;
 mod stories;
 
 /// Half of the time of a crashed world would be that of malloc.

@@ -12,7 +12,8 @@ use rustix::{
 use volsnap_core::ports::{FsError, FsErrorKind};
 
 use super::{
-    member::{Kind, Member},
+    earlier::{self, Earlier},
+    member::{Hole, Kind, Member},
     read::Sink,
     xattr::{self, Place},
 };
@@ -23,17 +24,33 @@ use crate::tree::{Ladder, Trouble, file_type, stat};
 /// Members come in the order of a walk, so each is made in a directory that was made here and is held open: no path
 /// from the archive is ever resolved, but for the targets of hard links. A directory gets its owner, mode and times
 /// when it is left, as nothing is made in it any more.
+///
+/// A file that an earlier attempt left is moved in and patched instead of made.
 pub(super) struct Extractor<'a> {
     ladder: Ladder,
     /// What the root and each directory on the ladder will be.
     directories: Vec<Member>,
-    file: Option<(OwnedFd, Member)>,
+    file: Option<Open>,
+    earlier: Earlier,
     trouble: &'a Trouble,
 }
 
+/// The file whose contents come.
+struct Open {
+    file: OwnedFd,
+    member: Member,
+    /// Whether it holds something already.
+    adopted: bool,
+}
+
 impl<'a> Extractor<'a> {
-    pub(super) fn new(root: OwnedFd, trouble: &'a Trouble) -> Self {
-        Extractor { ladder: Ladder::new(root), directories: Vec::new(), file: None, trouble }
+    pub(super) fn new(root: OwnedFd, earlier: Earlier, trouble: &'a Trouble) -> Self {
+        Extractor { ladder: Ladder::new(root), directories: Vec::new(), file: None, earlier, trouble }
+    }
+
+    /// How many files of earlier attempts were used again.
+    pub(super) fn adopted(&self) -> u64 {
+        self.earlier.adopted()
     }
 }
 
@@ -49,7 +66,9 @@ impl Sink for Extractor<'_> {
         let trouble = self.trouble;
         let made = match &member.kind {
             Kind::Directory => self.make_directory(&name),
-            Kind::File { .. } => self.make_file(&name).map(|file| self.file = Some((file, member.clone()))),
+            Kind::File { holes, .. } => self.make_file(&name, holes).map(|(file, adopted)| {
+                self.file = Some(Open { file, member: member.clone(), adopted });
+            }),
             Kind::HardLink { target } => return self.link(target, &name, &member),
             Kind::Symlink { target } => {
                 self.ladder.current().and_then(|dir| rustix::fs::symlinkat(target.as_slice(), dir, &name))
@@ -76,27 +95,21 @@ impl Sink for Extractor<'_> {
         Ok(())
     }
 
-    fn data(&mut self, mut offset: u64, mut bytes: &[u8]) -> Result<(), FsError> {
-        let Some((file, member)) = &self.file else { return Ok(()) };
-        while !bytes.is_empty() {
-            match rustix::io::pwrite(file, bytes, offset) {
-                Ok(written) => {
-                    bytes = &bytes[written..];
-                    offset += written as u64;
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(self.trouble.entry(&member.path, "write", error)),
-            }
+    fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
+        let Some(Open { file, member, adopted }) = &self.file else { return Ok(()) };
+        // A disk that does not give back what it took a while ago is none to go on with: that is an error, too.
+        match adopted {
+            true => earlier::patch(file, offset, bytes).map_err(|e| self.trouble.entry(&member.path, "compare", e)),
+            false => earlier::write_at(file, offset, bytes).map_err(|e| self.trouble.entry(&member.path, "write", e)),
         }
-        Ok(())
     }
 
     fn complete(&mut self) -> Result<(), FsError> {
-        let Some((file, member)) = self.file.take() else { return Ok(()) };
+        let Some(Open { file, member, adopted }) = self.file.take() else { return Ok(()) };
         if let Kind::File { size, holes } = &member.kind
-            && !holes.is_empty()
+            && (adopted || !holes.is_empty())
         {
-            // A hole at the end has not made the file longer yet.
+            // A hole at the end has not made the file longer yet, and an earlier file may be longer than it should be.
             rustix::fs::ftruncate(&file, *size).map_err(|e| self.trouble.entry(&member.path, "write", e))?;
         }
         dress(Place::Open(file.as_fd()), &member, self.trouble)
@@ -120,18 +133,26 @@ impl Extractor<'_> {
             dress(Place::Open(dir), &member, self.trouble)?;
             self.ladder.pop();
         }
+        self.earlier.climb(depth);
         Ok(())
     }
 
     fn make_directory(&mut self, name: &CStr) -> Result<(), Errno> {
         rustix::fs::mkdirat(self.ladder.current()?, name, Mode::RWXU)?;
         let made = self.ladder.open_below(name)?;
+        self.earlier.enter(self.ladder.depth(), name);
         self.ladder.push(name, made)
     }
 
-    fn make_file(&mut self, name: &CStr) -> Result<OwnedFd, Errno> {
+    /// Gives the file, and whether it was adopted.
+    fn make_file(&mut self, name: &CStr, holes: &[Hole]) -> Result<(OwnedFd, bool), Errno> {
+        let depth = self.ladder.depth();
+        if let Some(file) = self.earlier.adopt(depth, name, self.ladder.current()?) {
+            earlier::make_holes(&file, holes)?;
+            return Ok((file, true));
+        }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(self.ladder.current()?, name, flags, Mode::RUSR | Mode::WUSR)
+        Ok((rustix::fs::openat(self.ladder.current()?, name, flags, Mode::RUSR | Mode::WUSR)?, false))
     }
 
     fn make_node(&mut self, name: &CStr, kind: FileType, device: u64) -> Result<(), Errno> {

@@ -18,7 +18,7 @@ use volsnap_core::{
     ports::{FsError, FsErrorKind, FsOp, Phase, StageJob, Staged, Watch},
 };
 
-use super::{acl, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
+use super::{acl, earlier::Earlier, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
 use crate::{
     entries::{keeping_time, lay_out},
     flags,
@@ -28,6 +28,10 @@ use crate::{
 
 /// The tree while it is extracted, within the private directory.
 const PARTIAL: &str = "partial";
+/// What earlier processes were filling, within the private directory, with a number at the end.
+const EARLIER: &str = "earlier-";
+/// Crashes in a row after which what was staged is given up: each leaves a tree that is kept open.
+const EARLIER_MAX: u32 = 8;
 /// The tree when it is whole.
 const STAGED: &str = "staged";
 /// Births tick at up to 10 ms, and an inode may be used again within a tick: two directories that are older than this
@@ -88,15 +92,21 @@ fn stage_new(
     if (manifest.workload, manifest.snapshot) != (job.workload, job.snapshot) {
         return Err(archive.trouble.corrupt("its manifest is of another workload or snapshot"));
     }
-    tree::remove(&job.private.join(PARTIAL))?;
+    let earlier = match job.resume {
+        true => private.set_aside(&job.private, trouble)?,
+        false => tree::remove(&job.private.join(PARTIAL)).map(|()| Vec::new())?,
+    };
     rustix::fs::mkdirat(&private.dir, PARTIAL, Mode::RWXU).map_err(|e| trouble.errno("make a directory in", e))?;
     // Opened before the first write: a sync through it reports every write that fails from here on.
     let root = open_root(&job.private.join(PARTIAL), trouble)?;
     if let Some(like) = &job.like {
         flags::inherit(like, &root, trouble)?;
     }
-    let size = fill(&archive, job, &root, watch, trouble)?;
-    // A crash before this is over leaves `partial`, which is thrown away. A failure is final: the pages that could not
+    let size = fill(&archive, job, &root, Earlier::new(earlier), watch, trouble)?;
+    if job.resume {
+        remove_earlier(&job.private)?;
+    }
+    // A crash before this is over leaves `partial`, which is thrown away or set aside. A failure is final: the pages that could not
     // be written are marked clean by now, and a second sync would say that all is well.
     if let Some(live) = &job.entries_of {
         lay_out(&job.private, live, &job.private.join(PARTIAL))?;
@@ -116,6 +126,7 @@ fn fill(
     archive: &Archive,
     job: &StageJob,
     root: &OwnedFd,
+    earlier: Earlier,
     watch: &Watch,
     trouble: &Trouble,
 ) -> Result<TreeSize, FsError> {
@@ -137,10 +148,23 @@ fn fill(
     meter.volume(&job.target, totals.bytes)?;
     let root = root.as_fd().try_clone_to_owned();
     let root = root.map_err(|e| super::compress::io_error(trouble, "open the tree in", &e))?;
-    let mut extractor = Extractor::new(root, trouble);
+    let mut extractor = Extractor::new(root, earlier, trouble);
     extract_volume(archive, at, job.limits, &mut extractor, &mut meter)?;
     meter.tell()?;
+    if job.resume {
+        tracing::info!(volume = job.target, files = extractor.adopted(), "staged before and used again");
+    }
     Ok(TreeSize { bytes: totals.bytes, bytes_allocated: totals.bytes_allocated, entries: totals.entries })
+}
+
+/// The name of what is set aside under that number.
+fn earlier(number: u32) -> String {
+    format!("{EARLIER}{number}")
+}
+
+/// Removes what is set aside within a private directory.
+fn remove_earlier(path: &Path) -> Result<(), FsError> {
+    (1..=EARLIER_MAX).try_for_each(|number| tree::remove(&path.join(earlier(number))))
 }
 
 /// Returns when the directory is older than a tick of its filesystem's births.
@@ -195,9 +219,40 @@ impl Private {
         }
     }
 
+    /// Sets aside what an earlier process was filling, and gives all that stands aside, the newest first.
+    fn set_aside(&self, path: &Path, trouble: &Trouble) -> Result<Vec<OwnedFd>, FsError> {
+        let stands = |name: &str| match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(trouble.errno("look for what was staged before in", error)),
+        };
+        let mut numbers = Vec::new();
+        for number in 1..=EARLIER_MAX {
+            if stands(&earlier(number))? {
+                numbers.push(number);
+            }
+        }
+        if stands(PARTIAL)? {
+            let mut number = numbers.last().map_or(1, |last| last + 1);
+            if number > EARLIER_MAX {
+                remove_earlier(path)?;
+                numbers.clear();
+                number = 1;
+            }
+            rustix::fs::renameat(&self.dir, PARTIAL, &self.dir, earlier(number))
+                .map_err(|e| trouble.errno("set aside what was staged before in", e))?;
+            numbers.push(number);
+        }
+        if !numbers.is_empty() {
+            // What a killed process wrote is in memory and clean after this, or it is known that it was lost.
+            rustix::fs::syncfs(&self.dir).map_err(|e| trouble.sync("what was staged before", e))?;
+        }
+        numbers.iter().rev().map(|number| open_root(&path.join(earlier(*number)), trouble)).collect()
+    }
+
     /// Removes what this call made, as far as that goes; what stays is found again by its name.
     fn clean_up(&self, path: &Path) {
-        let mut removed = tree::remove(&path.join(PARTIAL));
+        let mut removed = tree::remove(&path.join(PARTIAL)).and(remove_earlier(path));
         if self.made_dir {
             for laid_out in [leaving_in(path), original_root_in(path), restored_root_in(path)] {
                 removed = removed.and(tree::remove(&laid_out));

@@ -5,5 +5,6 @@ mod frozen;
 mod hostile;
 mod interop;
 mod random;
+mod resume;
 mod roundtrip;
 mod scene;

@@ -32,9 +32,17 @@ pub async fn restore(session: &Session, args: args::Restore) -> Result<Answer> {
             .hint("look at `volsnap plan`, then give --yes"));
     }
     let workload = session.volsnap.workload(&args.what.workload).await?;
-    session.finish(session.volsnap.settle(workload.clone())).await?;
+    // Looked up before anything is recovered: it may be the very restore that a crash interrupted. Then the plan has been
+    // shown and agreed to.
+    let resumes = match request(session, args.what.clone(), &args.options).await {
+        Ok(request) => session.volsnap.resumes(&request).await?,
+        Err(_) => false,
+    };
+    if !resumes {
+        session.finish(session.volsnap.settle(workload.clone())).await?;
+    }
     let mut request = request(session, args.what, &args.options).await?;
-    if asks {
+    if asks && !resumes {
         let plan = session.volsnap.plan(&request).await?;
         tell(&render::plan(&PlanView::of(&plan)));
         plan.check()?;
@@ -74,6 +82,7 @@ fn chosen(options: &RestoreOptions) -> Result<Options> {
             RedeployArg::Restart => Redeploy::Restart,
         },
         devices: options.allow_devices,
+        resume: options.resume,
     })
 }
 

@@ -50,6 +50,10 @@ pub fn plan(plan: &PlanView) -> String {
             true => "what is replaced is kept as a snapshot; `volsnap undo` brings it back".into(),
             false => "what is replaced is NOT kept".into(),
         },
+        match plan.resume {
+            true => "a crash before the switch does not end it: `volsnap recover` goes on".into(),
+            false => String::new(),
+        },
         labelled("warning", &plan.warnings),
         refusals.join("\n"),
     ])

@@ -40,6 +40,7 @@ pub fn any_spec(chooser: &mut Chooser, name: String) -> SceneSpec {
         redeploy: [Redeploy::Recreate, Redeploy::Restart][chooser.choose(2)],
         safety: chooser.choose(4) != 0,
         sick: chooser.choose(8) == 0,
+        resume: chooser.choose(3) == 0,
     }
 }
 

@@ -76,6 +76,7 @@ fn smaller(spec: &SceneSpec) -> Vec<SceneSpec> {
         s.volumes.iter_mut().for_each(|volume| volume.disk = 0);
     });
     with(&|s| s.sick = false);
+    with(&|s| s.resume = false);
     with(&|s| s.safety = true);
     with(&|s| s.state_with_volumes = false);
     with(&|s| s.redeploy = Redeploy::Recreate);

@@ -103,11 +103,14 @@ impl fmt::Display for Story {
         for AppSpec { policy, run, member } in &spec.apps {
             writeln!(f, "app: {policy} {run:?} {}", word(*member, MEMBER))?;
         }
-        let SceneSpec { state_with_volumes, redeploy, safety, sick, .. } = spec;
+        let SceneSpec { state_with_volumes, redeploy, safety, sick, resume, .. } = spec;
         writeln!(f, "journal: {}", word(*state_with_volumes, JOURNAL))?;
         writeln!(f, "redeploy: {redeploy:?}")?;
         writeln!(f, "originals: {}", word(*safety, SAFETY))?;
         writeln!(f, "restored data: {}", word(*sick, SICK))?;
+        if *resume {
+            writeln!(f, "staging: {}", word(true, RESUME))?;
+        }
         if let Some(mutant) = mutant {
             writeln!(f, "mutant: {mutant}")?;
         }
@@ -126,6 +129,7 @@ const MEMBER: [&str; 2] = ["outside", "member"];
 const JOURNAL: [&str; 2] = ["on a disk of its own", "beside the volumes"];
 const SAFETY: [&str; 2] = ["forgotten", "archived"];
 const SICK: [&str; 2] = ["fine", "make the app sick"];
+const RESUME: [&str; 2] = ["begun again", "resumed"];
 const LIVE: [Live; 3] = [Live::Full, Live::Empty, Live::Missing];
 const RUN: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Stopped];
 const REDEPLOY: [Redeploy; 2] = [Redeploy::Recreate, Redeploy::Restart];
@@ -180,6 +184,7 @@ impl FromStr for Story {
                 ("redeploy", _) => spec.redeploy = named(value, &REDEPLOY)?,
                 ("originals", _) => spec.safety = flag(value, SAFETY)?,
                 ("restored data", _) => spec.sick = flag(value, SICK)?,
+                ("staging", _) => spec.resume = flag(value, RESUME)?,
                 ("mutant", _) => mutant = Some(value.to_string()),
                 ("befalls", words) => path.push(crash(words).ok_or_else(|| format!("what befalls here? {value}"))?),
                 ("wrong", _) => wrongs.push(value.into()),

@@ -112,6 +112,7 @@ impl Scene {
             like: None,
             entries_of: None,
             limits: OPEN,
+            resume: false,
         }
     }
 
