@@ -10,12 +10,9 @@ use std::{
 
 use super::{
     Kind, WORKERS,
-    cuts::Random,
-    explore::{Explorer, Figures, Share, Tally},
+    explore::{Bounds, Share, Tally, walk},
     layouts,
     ports::Lie,
-    rig::Rig,
-    scene::{Host, Scene},
 };
 use crate::crash::{Budget, Met};
 
@@ -77,8 +74,9 @@ fn look_for(lie: Lie, seed: u64) -> (Option<u64>, String) {
         let all = layouts(kind);
         let layout = all[(1 + index / Kind::ALL.len()) % all.len()];
         index += 1;
-        let found = explore(lie, layout, seed.wrapping_add(index as u64), deadline);
-        match found {
+        let tally = Tally::new(u64::MAX);
+        let bounds = Bounds { share: SHARE, deadline, tally: &tally, violations_max: 1, binary: false };
+        match walk(layout, seed.wrapping_add(index as u64), Some(lie), bounds) {
             Ok(figures) => {
                 states += figures.total();
                 if let Some(violation) = figures.violations.first() {
@@ -90,26 +88,4 @@ fn look_for(lie: Lie, seed: u64) -> (Option<u64>, String) {
         }
     }
     (None, format!("not noticed in {states} states"))
-}
-
-fn explore(lie: Lie, layout: super::Layout, seed: u64, deadline: Instant) -> Result<Figures, String> {
-    let mut rig = Rig::new(layout.kind, layout.disks)?;
-    let host = Host::default();
-    let scene = Scene::prepare(layout, &mut rig, &host)?;
-    let recording = scene.record(&mut rig, &host, Some(lie), seed)?;
-    rig.change_devices()?;
-    let mut explorer = Explorer {
-        rig: &mut rig,
-        scene: &scene,
-        host: &host,
-        deadline,
-        tally: &Tally::new(u64::MAX),
-        violations_max: 1,
-        binary: false,
-        figures: Figures::default(),
-        seen: std::collections::HashMap::new(),
-        random: Random::new(seed),
-    };
-    explorer.explore(&recording, SHARE);
-    Ok(explorer.figures)
 }

@@ -221,6 +221,15 @@ impl Drop for Rig {
     }
 }
 
+/// Makes a subvolume on a mounted btrfs, and the directories above it.
+///
+/// # Errors
+/// What did not work.
+pub fn subvolume(at: PathBuf) -> Result<PathBuf, String> {
+    at.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(|e| e.to_string())?;
+    run(Command::new("btrfs").args(["subvolume", "create"]).arg(&at)).map(|_| at)
+}
+
 fn detach(kind: Kind, device: &Path) {
     if kind == Kind::Btrfs {
         // btrfs remembers devices that it has seen, and takes an older state of the same filesystem for an impostor.
