@@ -8,6 +8,8 @@
 //! A filesystem is never told less than what a disk would keep: a write is torn only between blocks of 4096 bytes,
 //! which is the sector size of these disks, and a flush of one disk orders nothing on another.
 
+pub mod guard;
+pub mod killed;
 pub mod litmus;
 pub mod mutants;
 

@@ -13,6 +13,7 @@ use rustix::{
 };
 
 use super::{
+    guard::guarded,
     platter::{BLOCK, Platters},
     server::{Shared, forget, serve},
 };
@@ -104,7 +105,8 @@ impl Rig {
         if !rustix::process::geteuid().is_root() {
             return Err("it needs root".into());
         }
-        let dir = tempfile::Builder::new().prefix("volsnap-recorded-").tempdir().map_err(|e| e.to_string())?;
+        let guarded = guarded().ok_or("no guard stands by")?;
+        let dir = tempfile::Builder::new().prefix("rig-").tempdir_in(guarded).map_err(|e| e.to_string())?;
         let shared = Shared::new(Platters::new(&vec![kind.blocks(); disks]));
         for name in ["disks"].into_iter().map(String::from).chain((0..disks).map(|disk| format!("mnt{disk}"))) {
             std::fs::create_dir(dir.path().join(name)).map_err(|e| e.to_string())?;
