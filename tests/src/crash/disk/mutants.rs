@@ -13,6 +13,7 @@ use super::{
     explore::{Bounds, Share, Tally, walk},
     layouts,
     ports::Lie,
+    scene::Layout,
 };
 use crate::crash::{Budget, Met};
 
@@ -22,10 +23,11 @@ use crate::crash::{Budget, Met};
 /// them a power cut leaves an older journal, but a whole one, since a replacement overwrites a spare that holds an
 /// earlier journal. The recovery then finds the sealed safety archive, or nothing left to delete, and does again what
 /// the lost entry had said. Only a torn journal would be missed, and that is the mutant of the journal's file.
-const MUTANTS: [(&str, Lie); 9] = [
+const MUTANTS: [(&str, Lie); 10] = [
     ("B1 staged data", Lie::StagedNotSynced),
     ("B2 Committed", Lie::EntryNotDurable("committed")),
     ("B3 the switches", Lie::SwitchesNotSettled),
+    ("B3 the switches by entry", Lie::ShiftsNotSettled),
     ("B4 Switched", Lie::EntryNotDurable("switched")),
     ("B5 the safety archive", Lie::ArchiveNotSynced),
     ("B7 the deletions", Lie::DeletionsNotSettled),
@@ -71,7 +73,10 @@ fn look_for(lie: Lie, seed: u64) -> (Option<u64>, String) {
     while Instant::now() < deadline {
         // Journal and volumes on different disks first: one filesystem hides much of what is not synced.
         let kind = Kind::ALL[index % Kind::ALL.len()];
-        let all = layouts(kind);
+        let mut all = layouts(kind);
+        if lie == Lie::ShiftsNotSettled {
+            all.retain(Layout::is_by_entry);
+        }
         let layout = all[(1 + index / Kind::ALL.len()) % all.len()];
         index += 1;
         let tally = Tally::new(u64::MAX);

@@ -68,6 +68,14 @@ pub struct Layout {
     pub noise: bool,
 }
 
+impl Layout {
+    /// Whether every volume is switched by entry.
+    #[must_use]
+    pub fn is_by_entry(&self) -> bool {
+        self.volumes.iter().all(|(_, live)| live.stays())
+    }
+}
+
 /// What a whole set of volumes is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum End {
@@ -263,10 +271,14 @@ fn engine(store: Arc<dyn Store>, filesystem: Watched) -> Engine {
     })
 }
 
-/// Fills a volume: entries of each kind, one of them larger than a few blocks, and attributes.
+/// Fills a volume: entries of each kind, one of them larger than a few blocks, one file in two directories, one at the
+/// top that only this state has, and attributes.
 fn fill(live: &Path, mark: &str) {
     trees::make(live, mark);
     fs::write(live.join("large"), mark.repeat(6000)).expect("a file");
+    fs::write(live.join(format!("only-{mark}")), mark).expect("a file");
+    fs::create_dir(live.join("other")).expect("a directory");
+    fs::hard_link(live.join(format!("sub/deeper/{mark}-0")), live.join("other/same")).expect("a hard link");
     for name in ["large", "sub"] {
         rustix::fs::setxattr(live.join(name), "user.volsnap", mark.as_bytes(), XattrFlags::empty()).expect("xattr");
     }
