@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Location,
-        Manifest, ManifestVolume, Mode, Occupant, Origin, RestartPolicy, RestoreId, RunState, Selector, Snapshot,
-        SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
+        ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Inode,
+        Location, Manifest, ManifestVolume, Mode, Occupant, Origin, RestartPolicy, RestoreId, RunState, Selector,
+        Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     restore::{
         Options,
@@ -21,6 +21,10 @@ use volsnap_core::{
 
 fn identity(inode: u64) -> Identity {
     Identity { inode, birth_ns: Some(1_000 + i64::try_from(inode).unwrap()) }
+}
+
+fn inode(number: u64) -> Inode {
+    Inode { device: (8, 1), number }
 }
 
 fn filesystem(id: &str) -> FilesystemInfo {
@@ -37,15 +41,16 @@ fn filesystem(id: &str) -> FilesystemInfo {
 
 const SPACE: Space = Space { bytes_free: 1 << 30, inodes_free: Some(100_000), block: 4096 };
 
-fn location(path: &str, inode: u64, ancestors: &[u64]) -> Location {
+fn location(path: &str, number: u64, ancestors: &[u64]) -> Location {
     Location {
         real: path.into(),
-        occupant: Occupant::Directory(identity(inode)),
+        occupant: Occupant::Directory(identity(number)),
+        inode: Some(inode(number)),
         parent: identity(*ancestors.first().unwrap_or(&2)),
         writable: true,
         filesystem: filesystem("a"),
         space: SPACE,
-        ancestors: ancestors.iter().map(|i| identity(*i)).collect(),
+        ancestors: ancestors.iter().map(|number| inode(*number)).collect(),
     }
 }
 
@@ -219,6 +224,7 @@ fn dangerous_places_are_refused() {
     refused(|s| *at(s, "/db") = location("/var/lib/volsnap/x", 31, &[41, 40, 3, 2]), "overlaps with volsnap's state");
     refused(|s| *at(s, "/db") = location("/var/lib/volsnap", 41, &[40, 3, 2]), "overlaps with volsnap's state");
     refused(|s| *at(s, "/db") = location("/alias/lib", 40, &[3, 2]), "overlaps with volsnap's state");
+    refused(|s| *at(s, "/db") = location("/alias/state", 41, &[77, 2]), "overlaps with volsnap's state");
 }
 
 #[test]
@@ -257,7 +263,18 @@ fn directories_of_cloned_disks_are_not_taken_for_one() {
     accepted(|s| {
         let mut twin = location("/mnt/clone/www", 32, &[20, 2]);
         twin.filesystem = filesystem("clone");
+        twin.inode = Some(Inode { device: (8, 2), number: 32 });
         *at(s, "/db") = twin;
+    });
+}
+
+#[test]
+fn a_subvolume_and_its_snapshot_are_not_taken_for_one() {
+    accepted(|s| {
+        let mut snapshot = location("/srv/shop/snapshot", 32, &[20, 2]);
+        snapshot.occupant = Occupant::Subvolume(identity(32));
+        snapshot.inode = Some(Inode { device: (0, 50), number: 32 });
+        *at(s, "/db") = snapshot;
     });
 }
 

@@ -2,23 +2,46 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
+use std::{path::Path, time::Duration};
+
 use volsnap_tests::crash::{
     Budget,
-    disk::{self, litmus, mutants},
+    disk::{self, killed, litmus, mutants},
     report, report_mutants,
 };
 
+/// The process that takes down what a test leaves.
+const GUARD: &str = env!("CARGO_BIN_EXE_volsnap-guard");
+
 /// Whether this machine can run the test, within a mount namespace of its own.
 fn ready(test: &str) -> bool {
-    if !disk::entered(test) {
-        return false;
-    }
-    let missing = disk::missing();
+    let missing = match disk::entered(test, Path::new(GUARD)) {
+        Ok(false) => return false,
+        Ok(true) => disk::missing(),
+        Err(why) => Some(why),
+    };
     if let Some(why) = &missing {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} needs recorded disks: {why}");
         println!("skipped {test}: {why}");
     }
     missing.is_none()
+}
+
+#[test]
+fn a_killed_test_leaves_no_mount_no_device_and_nobody_who_waits() {
+    let test = "a_killed_test_leaves_no_mount_no_device_and_nobody_who_waits";
+    if !ready(test) {
+        return;
+    }
+    if let Some(kind) = killed::asked() {
+        return killed::keep_busy(kind).unwrap();
+    }
+    for kind in disk::Kind::ALL {
+        for (victim, after) in [(killed::Victim::Server, 100), (killed::Victim::Starter, 300)] {
+            let left = killed::leftovers(test, kind, victim, Duration::from_millis(after)).unwrap();
+            assert!(left.is_empty(), "{victim:?} was killed on {kind}, and it leaves {left:#?}");
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rustix::{
     process::geteuid,
 };
 use volsnap_core::{
-    model::{FilesystemInfo, Identity, Location, Occupant, Space},
+    model::{FilesystemInfo, Inode, Location, Occupant, Space},
     ports::{FsError, FsErrorKind, FsOp},
 };
 
@@ -50,6 +50,7 @@ pub(crate) fn locate(path: &Path) -> Result<Location, FsError> {
     };
     Ok(Location {
         occupant,
+        inode: live_stat.as_ref().map(inode),
         parent: identity(&parent_stat),
         writable: movable && may_rename(holder, held, mount)?,
         filesystem: describe(mount, held),
@@ -175,9 +176,13 @@ fn space_left(dir: &Path) -> Result<Space, FsError> {
     })
 }
 
-/// Identities of the directories above `real`, nearest first, up to `/`.
-fn ancestors(real: &Path) -> Result<Vec<Identity>, FsError> {
-    real.ancestors().skip(1).map(|dir| Ok(identity(&look(dir)?))).collect()
+/// The directories above `real`, nearest first, up to `/`.
+fn ancestors(real: &Path) -> Result<Vec<Inode>, FsError> {
+    real.ancestors().skip(1).map(|dir| Ok(inode(&look(dir)?))).collect()
+}
+
+fn inode(stat: &Statx) -> Inode {
+    Inode { device: (stat.stx_dev_major, stat.stx_dev_minor), number: stat.stx_ino }
 }
 
 #[cfg(test)]
@@ -195,8 +200,8 @@ mod tests {
         let location = locate(&base.join("link")).unwrap();
         assert_eq!(location.real, base.join("real/live"));
         assert_eq!(location.parent.inode, fs::metadata(base.join("real")).unwrap().ino());
-        assert_eq!(location.ancestors.first(), Some(&location.parent));
-        assert_eq!(location.ancestors.last().unwrap().inode, fs::metadata("/").unwrap().ino());
+        assert_eq!(location.ancestors.first(), locate(&base.join("real")).unwrap().inode.as_ref());
+        assert_eq!(location.ancestors.last().unwrap().number, fs::metadata("/").unwrap().ino());
         assert_eq!(location.ancestors.len(), location.real.components().count() - 1);
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use volsnap_core::{
     model::{
-        FilesystemId, FilesystemInfo, Identity, Location, Occupant, RestoreId, Sight, Space, TreeSize,
+        FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, RestoreId, Sight, Space, TreeSize,
         place::PRIVATE_PREFIX,
     },
     ports::{FsError, FsErrorKind, FsOp},
@@ -54,6 +54,10 @@ impl<T> At<T> for Result<T, FsErrorKind> {
     }
 }
 
+fn inode(disk: usize, number: u64) -> Inode {
+    Inode { device: (0, disk as u32), number }
+}
+
 impl World {
     pub(crate) fn seen(&self, disk: usize, ino: u64, path: &Path) -> Identity {
         let identity = self.disk(disk).identity(ino);
@@ -90,7 +94,7 @@ impl World {
         let mut above = spot.real.parent();
         while let Some(dir) = above.filter(|_| self.mutant != Some(Mutant::AncestorsNotSeen)) {
             let (disk, ino) = self.directory(dir).at(FsOp::Look, dir)?;
-            ancestors.push(self.seen(disk, ino, dir));
+            ancestors.push(inode(disk, ino));
             above = dir.parent();
         }
         // A directory that cannot be renamed stays, and its own filesystem is the one that is written to.
@@ -100,6 +104,7 @@ impl World {
         };
         Ok(Location {
             occupant,
+            inode: spot.target().map(|(disk, ino)| inode(disk, ino)),
             parent: self.seen(spot.disk, spot.dir, spot.real.parent().unwrap_or(Path::new("/"))),
             writable: !self.disk(holder).read_only,
             filesystem: self.filesystem_info(holder),

@@ -71,6 +71,7 @@ fn location(path: impl AsRef<Path>) -> Location {
     Location {
         real: path.to_path_buf(),
         occupant: Occupant::Directory(identity),
+        inode: None,
         parent: identity,
         writable: true,
         filesystem: FilesystemInfo {

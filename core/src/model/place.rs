@@ -18,6 +18,18 @@ pub struct Identity {
     pub birth_ns: Option<i64>,
 }
 
+/// What tells a directory from every other one that there is now, in `stat`'s words.
+///
+/// An [`Identity`] does not, between the subvolumes of a btrfs: their roots all have one inode number, and a snapshot
+/// has the births of what it was taken of. Valid for as long as the machine runs; never journalled as identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Inode {
+    /// Major and minor number of its filesystem or subvolume.
+    pub device: (u32, u32),
+    /// Its number there.
+    pub number: u64,
+}
+
 /// What a name holds, as seen just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -118,6 +130,8 @@ pub struct Location {
     pub real: PathBuf,
     /// What stands there.
     pub occupant: Occupant,
+    /// Which one that is; `None` if there is nothing.
+    pub inode: Option<Inode>,
     /// Identity of the parent directory: tells a filesystem that is not mounted from an empty directory.
     pub parent: Identity,
     /// Whether this process may create and rename the names that a switch changes: in the parent, or within a
@@ -127,8 +141,8 @@ pub struct Location {
     pub filesystem: FilesystemInfo,
     /// Its space.
     pub space: Space,
-    /// Identities of all ancestor directories up to `/`, nearest first: finds overlaps that strings do not show.
-    pub ancestors: Vec<Identity>,
+    /// All ancestor directories up to `/`, nearest first: finds overlaps that strings do not show.
+    pub ancestors: Vec<Inode>,
 }
 
 impl Location {
@@ -137,15 +151,19 @@ impl Location {
     #[must_use]
     pub fn is_within(&self, other: &Location) -> bool {
         let by_path = self.real != other.real && self.real.starts_with(&other.real);
-        let aliased = |id: Identity| id.birth_ns.is_some() && self.ancestors.contains(&id);
-        // Identities are of one filesystem: cloned disks have equal ones.
-        by_path || self.filesystem.id == other.filesystem.id && other.occupant.identity().is_some_and(aliased)
+        by_path || other.inode.is_some_and(|inode| self.ancestors.contains(&inode))
+    }
+
+    /// Whether it is the other, by path or through an alias.
+    #[must_use]
+    pub fn is_same(&self, other: &Location) -> bool {
+        self.real == other.real || self.inode.is_some() && self.inode == other.inode
     }
 
     /// Whether one of the two is the other or lies below it.
     #[must_use]
     pub fn overlaps(&self, other: &Location) -> bool {
-        self.real == other.real || self.is_within(other) || other.is_within(self)
+        self.is_same(other) || self.is_within(other) || other.is_within(self)
     }
 }
 

@@ -12,8 +12,8 @@ use super::{
     space::Needs,
 };
 use crate::model::{
-    Container, FilesystemInfo, Identity, Location, Occupant, Redeploy, RestoreId, Snapshot, SnapshotId, Source, Space,
-    TreeSize, Workload,
+    Container, FilesystemInfo, Location, Occupant, Redeploy, RestoreId, Snapshot, SnapshotId, Source, Space, TreeSize,
+    Workload,
 };
 
 /// A volume of the workload as it is found now.
@@ -274,7 +274,7 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
     for protected in &s.protected {
         let of = &protected.location;
         let inside = location.is_within(of) && !(candidate.named && protected.holds_named_volumes);
-        if inside || of.is_within(location) || location.real == of.real {
+        if inside || of.is_within(location) || location.is_same(of) {
             refuse(
                 format!("volume {target} at {live} overlaps with {} at {}", protected.what, of.real.display()),
                 "move one of them elsewhere",
@@ -323,13 +323,9 @@ fn refuse_overlap(s: &Situation, plan: &mut Plan) {
         .filter_map(|v| Some((v.target.as_str(), s.candidates.get(&v.target)?.location.as_ref().ok()?)))
         .collect();
     let mut refusals = Vec::new();
-    let same = |a: &Location, b: &Location| {
-        let id = |l: &Location| l.occupant.identity().filter(|id: &Identity| id.birth_ns.is_some());
-        a.real == b.real || a.filesystem.id == b.filesystem.id && id(a).is_some() && id(a) == id(b)
-    };
     for (i, (target, a)) in places.iter().enumerate() {
         for (other, b) in &places[i + 1..] {
-            if same(a, b) {
+            if a.is_same(b) {
                 refusals.push(Refusal::new(
                     format!("volumes {target} and {other} are the same directory ({})", a.real.display()),
                     "leave one of them out with --volume",

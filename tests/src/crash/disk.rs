@@ -8,6 +8,8 @@
 //! A filesystem is never told less than what a disk would keep: a write is torn only between blocks of 4096 bytes,
 //! which is the sector size of these disks, and a flush of one disk orders nothing on another.
 
+pub mod guard;
+pub mod killed;
 pub mod litmus;
 pub mod mutants;
 
@@ -36,10 +38,9 @@ pub use rig::Kind;
 pub use scene::End;
 
 use self::{
-    cuts::Random,
-    explore::{Explorer, Figures, Share, Tally, Violation},
+    explore::{Bounds, Figures, Share, Tally, Violation, walk},
     rig::Rig,
-    scene::{Host, Layout, Scene},
+    scene::{Layout, Live},
 };
 use super::Budget;
 
@@ -57,15 +58,35 @@ const WORKERS: usize = 6;
 
 /// Where journal and volumes lie, for each filesystem.
 #[must_use]
-pub fn layouts(kind: Kind) -> [Layout; 5] {
+pub fn layouts(kind: Kind) -> Vec<Layout> {
+    use Live::{Directory, MountPoint, Subvolume};
     let layout = |name, disks, state, volumes, noise| Layout { name, kind, disks, state, volumes, noise };
-    [
-        layout("two volumes and their journal on one disk", 1, 0, &[0, 0], false),
-        layout("two volumes beside the journal's disk", 2, 0, &[1, 1], true),
-        layout("two volumes and their journal on three disks", 3, 0, &[1, 2], false),
-        layout("two volumes on two disks, the journal with one", 2, 0, &[0, 1], true),
-        layout("three volumes on three disks, the journal with one", 3, 1, &[0, 1, 2], true),
-    ]
+    let mut layouts = vec![
+        layout("two volumes and their journal on one disk", 1, 0, &[(0, Directory), (0, Directory)], false),
+        layout("two volumes beside the journal's disk", 2, 0, &[(1, Directory), (1, Directory)], true),
+        layout("a mount point beside the journal's disk", 2, 0, &[(1, MountPoint)], true),
+        layout("two volumes and their journal on three disks", 3, 0, &[(1, Directory), (2, Directory)], false),
+        layout("two volumes on two disks, the journal with one", 2, 0, &[(0, Directory), (1, Directory)], true),
+        layout(
+            "three volumes on three disks, the journal with one",
+            3,
+            1,
+            &[(0, Directory), (1, Directory), (2, Directory)],
+            true,
+        ),
+        layout("a mount point, and a volume with the journal", 2, 0, &[(1, MountPoint), (0, Directory)], false),
+    ];
+    match kind {
+        Kind::Ext4 | Kind::Xfs => {}
+        // A filesystem of its own in most ways, with a log of its own, on the journal's disk.
+        Kind::Btrfs => {
+            layouts.insert(
+                1,
+                layout("two subvolumes and the journal on one disk", 1, 0, &[(0, Subvolume), (0, Subvolume)], false),
+            );
+        }
+    }
+    layouts
 }
 
 /// What this machine lacks for the tier; `None` if nothing.
@@ -129,34 +150,11 @@ struct Job {
 impl Job {
     /// The jobs of a run without end, every layout on every filesystem in turn.
     fn nth(index: usize, seed: u64) -> Self {
-        let kind = TURNS[index % TURNS.len()];
+        let kind_of = |index: usize| TURNS[index % TURNS.len()];
+        let kind = kind_of(index);
         let layouts = layouts(kind);
-        // Five layouts and four turns meet each other in every way.
-        let layout = layouts[index % layouts.len()];
-        Job { layout, seed: platter::mix(seed ^ (index as u64) << 32) }
-    }
-
-    fn run(&self, deadline: Instant, tally: &Tally) -> Result<Figures, String> {
-        let Job { layout, seed } = *self;
-        let mut rig = Rig::new(layout.kind, layout.disks)?;
-        let host = Host::default();
-        let scene = Scene::prepare(layout, &mut rig, &host)?;
-        let recording = scene.record(&mut rig, &host, None, seed)?;
-        rig.change_devices()?;
-        let mut explorer = Explorer {
-            rig: &mut rig,
-            scene: &scene,
-            host: &host,
-            deadline,
-            tally,
-            violations_max: 3,
-            binary: true,
-            figures: Figures::default(),
-            seen: std::collections::HashMap::new(),
-            random: Random::new(seed),
-        };
-        explorer.explore(&recording, SHARE);
-        Ok(explorer.figures)
+        let earlier = (0..index).filter(|earlier| kind_of(*earlier) == kind).count();
+        Job { layout: layouts[earlier % layouts.len()], seed: platter::mix(seed ^ (index as u64) << 32) }
     }
 }
 
@@ -177,7 +175,8 @@ pub fn run(budget: Budget) -> Outcome {
             return;
         }
         let job = Job::nth(next.fetch_add(1, Ordering::Relaxed), budget.seed);
-        let ran = job.run(deadline, &tally);
+        let bounds = Bounds { share: SHARE, deadline, tally: &tally, violations_max: 3, binary: true };
+        let ran = walk(job.layout, job.seed, None, bounds);
         let mut outcome = outcome.lock().expect("nobody panics");
         match ran {
             Ok(figures) => outcome.kinds.entry(job.layout.kind).or_default().add(figures),

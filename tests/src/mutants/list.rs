@@ -290,7 +290,7 @@ fn covered() -> Vec<Mutant> {
             "preflight: refused before anything is touched",
             Port(Lie::AncestorsNotSeen),
             Refusals,
-            "resolved paths are compared too; the identities above count where one directory has two paths by a bind mount, \
+            "resolved paths are compared too; the inodes above count where one directory has two paths by a bind mount, \
              which the simulator has none of: `core/tests/preflight.rs` has that case",
         ),
         because(

@@ -8,11 +8,11 @@ use std::{
 
 use super::{
     cuts::{Cursor, Random, Survivors, cuts, ways},
-    judge::{By, judge},
+    judge::{By, Ended, judge},
     platter::{At, Slot},
-    ports::Marks,
+    ports::{Lie, Marks},
     rig::Rig,
-    scene::{End, Expected, Host, Recording, Scene},
+    scene::{End, Expected, Host, Layout, Recording, Scene},
 };
 
 /// So deep are recoveries crashed: the restore, its recovery, and that one's recovery.
@@ -95,14 +95,11 @@ pub struct Share {
     pub nested: (usize, usize),
 }
 
-/// One after another explores recordings on one rig.
-pub struct Explorer<'a> {
-    /// The disks.
-    pub rig: &'a mut Rig,
-    /// The workload on them.
-    pub scene: &'a Scene,
-    /// Runs the engine.
-    pub host: &'a Host,
+/// How far an exploration goes, and by whom it recovers.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    /// How much of the recording is explored.
+    pub share: Share,
     /// Where to stop in any case.
     pub deadline: Instant,
     /// What all explorers together have to do.
@@ -111,17 +108,42 @@ pub struct Explorer<'a> {
     pub violations_max: usize,
     /// Whether the real binary recovers some of the states.
     pub binary: bool,
-    /// What has been done.
-    pub figures: Figures,
-    /// States that have been met, with their ends.
-    pub seen: HashMap<u64, Option<End>>,
+}
+
+/// Explores one recording on the rig on which it was made.
+struct Explorer<'a> {
+    rig: &'a mut Rig,
+    scene: &'a Scene,
+    host: &'a Host,
+    bounds: Bounds<'a>,
+    figures: Figures,
+    /// States that have been met, with how they ended unless that was wrong.
+    seen: HashMap<u64, Option<Ended>>,
     /// All choices.
-    pub random: Random,
+    random: Random,
+}
+
+/// Makes a recording of a restore and crashes it.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn walk(layout: Layout, seed: u64, lie: Option<Lie>, bounds: Bounds<'_>) -> Result<Figures, String> {
+    let mut rig = Rig::new(layout.kind, layout.disks)?;
+    let host = Host::default();
+    let scene = Scene::prepare(layout, &mut rig, &host)?;
+    let recording = scene.record(&mut rig, &host, lie, seed)?;
+    rig.change_devices()?;
+    let (figures, random) = (Figures::default(), Random::new(seed));
+    let (rig, scene, host, seen) = (&mut rig, &scene, &host, HashMap::new());
+    let mut explorer = Explorer { rig, scene, host, bounds, figures, seen, random };
+    explorer.explore(&recording);
+    Ok(explorer.figures)
 }
 
 impl Explorer<'_> {
     /// Crashes a recording, and the recoveries from these crashes.
-    pub fn explore(&mut self, recording: &Recording, share: Share) {
+    fn explore(&mut self, recording: &Recording) {
+        let share = self.bounds.share;
         self.figures.recordings += 1;
         let mut nested = self.crash(recording, share, 0);
         for depth in 1..DEPTH_MAX {
@@ -142,8 +164,8 @@ impl Explorer<'_> {
     }
 
     fn over(&self) -> bool {
-        let failed = self.figures.violations.len() >= self.violations_max;
-        failed || self.tally.is_full() || Instant::now() > self.deadline
+        let Bounds { violations_max, tally, deadline, .. } = self.bounds;
+        self.figures.violations.len() >= violations_max || tally.is_full() || Instant::now() > deadline
     }
 
     /// Goes through a recording in the order of its events, and gives recordings of some of the recoveries.
@@ -176,41 +198,41 @@ impl Explorer<'_> {
         let (survived, hash) = cursor.image(survivors);
         let key = hash ^ u64::from(expected.reported);
         match self.seen.get(&key) {
-            Some(end) => {
-                let met_again = end.is_none_or(|end| expected.end.is_none_or(|expected| expected == end));
-                if !met_again {
-                    self.complain(cursor, survivors, vec![format!("met before as {end:?}, must be {expected:?}")]);
+            Some(ended) => {
+                let wrongs = ended.map(|ended| expected.wrongs(ended)).unwrap_or_default();
+                if !wrongs.is_empty() {
+                    self.complain(cursor, survivors, wrongs);
                 }
                 return None;
             }
             None => self.seen.insert(key, None),
         };
         self.figures.states[depth] += 1;
-        self.tally.states.fetch_add(1, Ordering::Relaxed);
+        self.bounds.tally.states.fetch_add(1, Ordering::Relaxed);
         self.rig.disks().lock().revert(&survived);
         let marks = Marks::new(self.rig.disks());
-        let by = match self.binary && self.figures.total().is_multiple_of(BINARY_EVERY) {
+        let by = match self.bounds.binary && self.figures.total().is_multiple_of(BINARY_EVERY) {
             true => By::Binary,
             false => By::Engine,
         };
         self.figures.by_binary += u64::from(by == By::Binary);
         let judged = self.judge(&marks, expected, by);
-        let end = match judged {
-            Ok(end) => end,
+        let ended = match judged {
+            Ok(ended) => ended,
             Err(wrongs) => {
                 self.complain(cursor, survivors, wrongs);
                 return None;
             }
         };
-        *self.figures.ends.entry(end).or_default() += 1;
-        self.seen.insert(key, Some(end));
+        *self.figures.ends.entry(ended.end).or_default() += 1;
+        self.seen.insert(key, Some(ended));
         let marks = marks.take();
         // A recovery that had something to do has written it down.
         let worked = marks.iter().any(|mark| mark.what.starts_with("write"));
-        (record && worked).then(|| self.recorded(cursor, survivors, &survived, marks, end))
+        (record && worked).then(|| self.recorded(cursor, survivors, &survived, marks, ended.end))
     }
 
-    fn judge(&mut self, marks: &Marks, expected: Expected, by: By) -> Result<End, Vec<String>> {
+    fn judge(&mut self, marks: &Marks, expected: Expected, by: By) -> Result<Ended, Vec<String>> {
         self.rig.mount().map_err(|wrong| vec![wrong])?;
         let judged = judge(self.scene, self.host, marks, expected, by);
         self.rig.unmount().map_err(|wrong| vec![wrong])?;
@@ -233,7 +255,8 @@ impl Explorer<'_> {
         disks.revert(&[]);
         let mut story = cursor.recording().story.clone();
         story.push(cursor.in_words(survivors));
-        Recording { story, start, log, marks, bound: Some(end) }
+        let loose = cursor.recording().loose_at(cursor.position());
+        Recording { story, start, log, marks, bound: Some(end), loose }
     }
 
     fn complain(&mut self, cursor: &Cursor<'_>, survivors: Survivors, wrongs: Vec<String>) {

@@ -33,11 +33,20 @@ pub enum By {
     Binary,
 }
 
-/// Recovers what a crash left and looks at what came of it: gives which end it was, or all that is wrong.
+/// How a state ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What the volumes are.
+    pub end: End,
+    /// Whether the roots that stay while their entries change have their modification times, too.
+    pub exact: bool,
+}
+
+/// Recovers what a crash left and looks at what came of it: gives how it ended, or all that is wrong.
 ///
 /// # Errors
 /// What is wrong, in words.
-pub fn judge(scene: &Scene, host: &Host, marks: &Marks, expected: Expected, by: By) -> Result<End, Vec<String>> {
+pub fn judge(scene: &Scene, host: &Host, marks: &Marks, expected: Expected, by: By) -> Result<Ended, Vec<String>> {
     if expected.reported {
         // After success was reported nothing is left for a recovery.
         check(scene, host, expected).map_err(|wrongs| {
@@ -48,10 +57,12 @@ pub fn judge(scene: &Scene, host: &Host, marks: &Marks, expected: Expected, by: 
         By::Engine => recover(scene, host, marks).map_err(|wrong| vec![wrong])?,
         By::Binary => recover_by_binary(scene)?,
     };
-    let end = check(scene, host, expected)?;
+    let ended = check(scene, host, expected)?;
     match told {
-        Some(told) if told != end => Err(vec![format!("the recovery says {told:?}, and the volumes are {end:?}")]),
-        Some(_) | None => Ok(end),
+        Some(told) if told != ended.end => {
+            Err(vec![format!("the recovery says {told:?}, and the volumes are {:?}", ended.end)])
+        }
+        Some(_) | None => Ok(ended),
     }
 }
 
@@ -78,24 +89,35 @@ fn recover_by_binary(scene: &Scene) -> Result<Option<End>, Vec<String>> {
 }
 
 /// All volumes one or the other, as expected, and nothing left over.
-fn check(scene: &Scene, host: &Host, expected: Expected) -> Result<End, Vec<String>> {
+fn check(scene: &Scene, host: &Host, expected: Expected) -> Result<Ended, Vec<String>> {
     // A tree that cannot be read panics in the reader.
     let read = catch_unwind(AssertUnwindSafe(|| {
         scene.lives.iter().map(|live| trees::read(live).unwrap_or_default()).collect::<Vec<Tree>>()
     }));
     let Ok(found) = read else { return Err(vec!["a volume cannot be read".into()]) };
-    let end = match (found == scene.original, found == scene.saved) {
-        (true, _) => End::Original,
-        (_, true) => End::Restored,
-        (false, false) => return Err(vec![describe(scene, &found)]),
-    };
-    let mut wrongs = Vec::new();
-    if expected.end.is_some_and(|expected| expected != end) {
-        wrongs.push(format!("all volumes are {end:?}, and they must be {:?}", expected.end));
-    }
+    let ends = [(End::Original, &scene.original), (End::Restored, &scene.saved)];
+    let ended = ends.into_iter().find_map(|(end, trees)| Some(Ended { end, exact: alike(scene, &found, trees)? }));
+    let Some(ended) = ended else { return Err(vec![describe(scene, &found)]) };
+    let mut wrongs = expected.wrongs(ended);
     wrongs.extend(leftovers(scene));
-    wrongs.extend(host.block_on(archives(scene, end)));
-    if wrongs.is_empty() { Ok(end) } else { Err(wrongs) }
+    wrongs.extend(host.block_on(archives(scene, ended.end)));
+    if wrongs.is_empty() { Ok(ended) } else { Err(wrongs) }
+}
+
+/// Whether these volumes are the same, if not in the modification time of a root that stays while its entries change:
+/// `Some(true)` if in that, too.
+fn alike(scene: &Scene, found: &[Tree], wanted: &[Tree]) -> Option<bool> {
+    let timeless = |trees: &[Tree]| {
+        let mut trees = trees.to_vec();
+        for (tree, (_, live)) in trees.iter_mut().zip(scene.layout.volumes) {
+            if let Some(root) = tree.get_mut("").filter(|_| live.stays()) {
+                root.mtime_ns = 0;
+            }
+        }
+        trees
+    };
+    let exact = found == wanted;
+    (exact || timeless(found) == timeless(wanted)).then_some(exact)
 }
 
 /// Which volumes are neither, and where they differ first.
@@ -118,8 +140,9 @@ fn describe(scene: &Scene, found: &[Tree]) -> String {
 /// Names that a restore made and that nobody needs any more.
 fn leftovers(scene: &Scene) -> Vec<String> {
     let mut wrongs = Vec::new();
-    for live in &scene.lives {
-        let left = live.parent().map(trees::litter).unwrap_or_default();
+    // Beside a volume, and within one that is switched by entry.
+    for dir in scene.lives.iter().flat_map(|live| [live.parent(), Some(live)]).flatten() {
+        let left = trees::litter(dir);
         if !left.is_empty() {
             wrongs.push(format!("{left:?} is left"));
         }

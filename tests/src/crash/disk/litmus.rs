@@ -18,7 +18,7 @@ use super::{
     cuts::{Cursor, Random, cuts, ways},
     ports::Marks,
     rig::Rig,
-    scene::Recording,
+    scene::{Loose, Recording},
 };
 
 /// A program on one or two disks.
@@ -282,7 +282,14 @@ impl Litmus {
         marks.set("it has returned");
         rig.unmount()?;
         let log = rig.disks().lock().take_log();
-        let recording = Recording { story: vec![self.name.into()], start, log, marks: marks.take(), bound: None };
+        let recording = Recording {
+            story: vec![self.name.into()],
+            start,
+            log,
+            marks: marks.take(),
+            bound: None,
+            loose: Loose::default(),
+        };
         rig.change_devices()?;
         self.crash(&mut rig, &points, &recording, seed)
     }

@@ -10,12 +10,10 @@ use std::{
 
 use super::{
     Kind, WORKERS,
-    cuts::Random,
-    explore::{Explorer, Figures, Share, Tally},
+    explore::{Bounds, Share, Tally, walk},
     layouts,
     ports::Lie,
-    rig::Rig,
-    scene::{Host, Scene},
+    scene::Layout,
 };
 use crate::crash::{Budget, Met};
 
@@ -25,10 +23,11 @@ use crate::crash::{Budget, Met};
 /// them a power cut leaves an older journal, but a whole one, since a replacement overwrites a spare that holds an
 /// earlier journal. The recovery then finds the sealed safety archive, or nothing left to delete, and does again what
 /// the lost entry had said. Only a torn journal would be missed, and that is the mutant of the journal's file.
-const MUTANTS: [(&str, Lie); 9] = [
+const MUTANTS: [(&str, Lie); 10] = [
     ("staged data are not synced", Lie::StagedNotSynced),
     ("Committed is not durable", Lie::EntryNotDurable("committed")),
     ("the switches are not settled", Lie::SwitchesNotSettled),
+    ("shifts of entries are not settled", Lie::ShiftsNotSettled),
     ("Switched is not durable", Lie::EntryNotDurable("switched")),
     ("the safety archive is not synced", Lie::ArchiveNotSynced),
     ("the deletions are not settled", Lie::DeletionsNotSettled),
@@ -74,11 +73,15 @@ fn look_for(lie: Lie, seed: u64) -> (Option<u64>, String) {
     while Instant::now() < deadline {
         // Journal and volumes on different disks first: one filesystem hides much of what is not synced.
         let kind = Kind::ALL[index % Kind::ALL.len()];
-        let all = layouts(kind);
+        let mut all = layouts(kind);
+        if lie == Lie::ShiftsNotSettled {
+            all.retain(Layout::is_by_entry);
+        }
         let layout = all[(1 + index / Kind::ALL.len()) % all.len()];
         index += 1;
-        let found = explore(lie, layout, seed.wrapping_add(index as u64), deadline);
-        match found {
+        let tally = Tally::new(u64::MAX);
+        let bounds = Bounds { share: SHARE, deadline, tally: &tally, violations_max: 1, binary: false };
+        match walk(layout, seed.wrapping_add(index as u64), Some(lie), bounds) {
             Ok(figures) => {
                 states += figures.total();
                 if let Some(violation) = figures.violations.first() {
@@ -90,26 +93,4 @@ fn look_for(lie: Lie, seed: u64) -> (Option<u64>, String) {
         }
     }
     (None, format!("not noticed in {states} states"))
-}
-
-fn explore(lie: Lie, layout: super::Layout, seed: u64, deadline: Instant) -> Result<Figures, String> {
-    let mut rig = Rig::new(layout.kind, layout.disks)?;
-    let host = Host::default();
-    let scene = Scene::prepare(layout, &mut rig, &host)?;
-    let recording = scene.record(&mut rig, &host, Some(lie), seed)?;
-    rig.change_devices()?;
-    let mut explorer = Explorer {
-        rig: &mut rig,
-        scene: &scene,
-        host: &host,
-        deadline,
-        tally: &Tally::new(u64::MAX),
-        violations_max: 1,
-        binary: false,
-        figures: Figures::default(),
-        seen: std::collections::HashMap::new(),
-        random: Random::new(seed),
-    };
-    explorer.explore(&recording, SHARE);
-    Ok(explorer.figures)
 }

@@ -40,6 +40,8 @@ pub enum Lie {
     EntryNotDurable(&'static str),
     /// B3: nothing is settled any more once something was switched.
     SwitchesNotSettled,
+    /// B3, for entries that change places.
+    ShiftsNotSettled,
     /// B5: the safety archive is named and not synced.
     ArchiveNotSynced,
     /// B7: nothing is settled any more once something was deleted.
@@ -194,7 +196,7 @@ impl Filesystem for Watched {
 
     async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError> {
         let skipped = match self.lie {
-            Some(Lie::SwitchesNotSettled) => self.switched.load(Ordering::Relaxed),
+            Some(Lie::SwitchesNotSettled | Lie::ShiftsNotSettled) => self.switched.load(Ordering::Relaxed),
             Some(Lie::DeletionsNotSettled) => self.deleted.load(Ordering::Relaxed),
             _ => false,
         };

@@ -13,6 +13,7 @@ use rustix::{
 };
 
 use super::{
+    guard::guarded,
     platter::{BLOCK, Platters},
     server::{Shared, forget, serve},
 };
@@ -104,7 +105,8 @@ impl Rig {
         if !rustix::process::geteuid().is_root() {
             return Err("it needs root".into());
         }
-        let dir = tempfile::Builder::new().prefix("volsnap-recorded-").tempdir().map_err(|e| e.to_string())?;
+        let guarded = guarded().ok_or("no guard stands by")?;
+        let dir = tempfile::Builder::new().prefix("rig-").tempdir_in(guarded).map_err(|e| e.to_string())?;
         let shared = Shared::new(Platters::new(&vec![kind.blocks(); disks]));
         for name in ["disks"].into_iter().map(String::from).chain((0..disks).map(|disk| format!("mnt{disk}"))) {
             std::fs::create_dir(dir.path().join(name)).map_err(|e| e.to_string())?;
@@ -219,6 +221,15 @@ impl Drop for Rig {
             eprintln!("the server of {} is not unmounted: {error}", self.dir.path().display());
         }
     }
+}
+
+/// Makes a subvolume on a mounted btrfs, and the directories above it.
+///
+/// # Errors
+/// What did not work.
+pub fn subvolume(at: PathBuf) -> Result<PathBuf, String> {
+    at.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(|e| e.to_string())?;
+    run(Command::new("btrfs").args(["subvolume", "create"]).arg(&at)).map(|_| at)
 }
 
 fn detach(kind: Kind, device: &Path) {

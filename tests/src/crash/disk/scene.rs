@@ -22,11 +22,34 @@ use volsnap_disk::{Disk, SystemClock};
 use volsnap_sqlite::SqliteStore;
 
 use super::{
+    judge::Ended,
     platter::{Event, Image, mix},
     ports::{Lie, Mark, Marks, Watched},
-    rig::{Kind, Rig},
+    rig::{self, Kind, Rig},
 };
 use crate::trees::{self, Tree};
+
+/// What a volume's live directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Live {
+    /// A directory that a rename can replace.
+    Directory,
+    /// The mount point of its disk: switched by entry.
+    MountPoint,
+    /// The root of a btrfs subvolume: switched by entry.
+    Subvolume,
+}
+
+impl Live {
+    /// Whether what is in the directory is moved, and not the directory.
+    #[must_use]
+    pub fn stays(self) -> bool {
+        match self {
+            Live::Directory => false,
+            Live::MountPoint | Live::Subvolume => true,
+        }
+    }
+}
 
 /// Where things lie in a recording.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +62,18 @@ pub struct Layout {
     pub disks: usize,
     /// The disk of the state directory.
     pub state: usize,
-    /// The disk of each volume.
-    pub volumes: &'static [usize],
+    /// The disk of each volume, and what it is there.
+    pub volumes: &'static [(usize, Live)],
     /// Whether somebody outside calls `syncfs` and `fsync` at random moments.
     pub noise: bool,
+}
+
+impl Layout {
+    /// Whether every volume is switched by entry.
+    #[must_use]
+    pub fn is_by_entry(&self) -> bool {
+        self.volumes.iter().all(|(_, live)| live.stays())
+    }
 }
 
 /// What a whole set of volumes is.
@@ -89,6 +120,27 @@ pub struct Recording {
     pub marks: Vec<Mark>,
     /// What the volumes were bound to become when it began; `None` if it decided that itself.
     pub bound: Option<End>,
+    /// Which root times an earlier crash may have cost.
+    pub loose: Loose,
+}
+
+/// Whether a crash may have changed the modification time of a root that stays while its entries change: names of ours
+/// come and go in it, and the time is put back after that, not at once with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loose {
+    /// The original's: something was staged in it.
+    pub original: bool,
+    /// The restored one's, which is given after the switch: what was staged in it was removed.
+    pub restored: bool,
+}
+
+impl Loose {
+    fn allows(self, end: End) -> bool {
+        match end {
+            End::Original => self.original,
+            End::Restored => self.restored,
+        }
+    }
 }
 
 /// What a cut at some position may leave.
@@ -98,6 +150,26 @@ pub struct Expected {
     pub end: Option<End>,
     /// Whether success was reported: then everything is as it must be without any recovery.
     pub reported: bool,
+    /// Which root times may be others.
+    pub loose: Loose,
+}
+
+impl Expected {
+    /// What is wrong with how it ended.
+    #[must_use]
+    pub fn wrongs(self, ended: Ended) -> Vec<String> {
+        let Ended { end, exact } = ended;
+        let mut wrongs = Vec::new();
+        if let Some(expected) = self.end
+            && expected != end
+        {
+            wrongs.push(format!("all volumes are {end:?}, and they must be {expected:?}"));
+        }
+        if !exact && !self.loose.allows(end) {
+            wrongs.push(format!("all volumes are {end:?} but for the modification time of a root"));
+        }
+        wrongs
+    }
 }
 
 /// The mark behind the last call of a process: it told that it was done.
@@ -113,7 +185,18 @@ impl Recording {
             (true, false) => None,
             (true, true) => Some(End::Restored),
         });
-        Expected { end, reported: passed(REPORTED) }
+        let reported = passed(REPORTED);
+        Expected { end, reported, loose: if reported { self.loose } else { self.loose_at(position) } }
+    }
+
+    /// Which root times a crash at a position may cost.
+    #[must_use]
+    pub fn loose_at(&self, position: usize) -> Loose {
+        let passed = |what: &str| self.marks.iter().any(|mark| mark.what == what && mark.position <= position);
+        Loose {
+            original: self.loose.original || passed("stage begins"),
+            restored: self.loose.restored || passed("discard begins"),
+        }
     }
 
     /// What was going on at a position.
@@ -188,10 +271,14 @@ fn engine(store: Arc<dyn Store>, filesystem: Watched) -> Engine {
     })
 }
 
-/// Fills a volume: entries of each kind, one of them larger than a few blocks, and attributes.
+/// Fills a volume: entries of each kind, one of them larger than a few blocks, one file in two directories, one at the
+/// top that only this state has, and attributes.
 fn fill(live: &Path, mark: &str) {
     trees::make(live, mark);
     fs::write(live.join("large"), mark.repeat(6000)).expect("a file");
+    fs::write(live.join(format!("only-{mark}")), mark).expect("a file");
+    fs::create_dir(live.join("other")).expect("a directory");
+    fs::hard_link(live.join(format!("sub/deeper/{mark}-0")), live.join("other/same")).expect("a hard link");
     for name in ["large", "sub"] {
         rustix::fs::setxattr(live.join(name), "user.volsnap", mark.as_bytes(), XattrFlags::empty()).expect("xattr");
     }
@@ -204,9 +291,16 @@ impl Scene {
     /// What did not work.
     pub fn prepare(layout: Layout, rig: &mut Rig, host: &Host) -> Result<Self, String> {
         rig.mount()?;
-        // A volume whose live directory is itself the mount point of its disk would stand here.
-        let live = |(index, disk): (usize, &usize)| rig.mount_point(*disk).join("data").join(format!("v{index}"));
-        let lives: Vec<PathBuf> = layout.volumes.iter().enumerate().map(live).collect();
+        let mut lives = Vec::new();
+        for (index, (disk, live)) in layout.volumes.iter().enumerate() {
+            let root = rig.mount_point(*disk);
+            let beneath = root.join("data").join(format!("v{index}"));
+            lives.push(match live {
+                Live::Directory => beneath,
+                Live::MountPoint => root,
+                Live::Subvolume => rig::subvolume(beneath)?,
+            });
+        }
         let state = rig.mount_point(layout.state).join("state");
         for live in &lives {
             fill(live, "saved");
@@ -252,7 +346,8 @@ impl Scene {
         rig.disks().lock().load(start.clone());
         rig.mount()?;
         let marks = Marks::new(rig.disks());
-        let points: Vec<PathBuf> = (0..rig.count()).map(|disk| rig.mount_point(disk)).collect();
+        let is_volume = |disk| self.layout.volumes.contains(&(disk, Live::MountPoint));
+        let points = (0..rig.count()).map(|disk| (rig.mount_point(disk), is_volume(disk))).collect();
         let noise = self.layout.noise.then(|| Noise::start(points, seed));
         let request = RestoreRequest::of(self.workload.clone(), self.snapshot.clone());
         let report = host.with_catalog(&self.state, &marks, lie, async |engine| {
@@ -269,18 +364,19 @@ impl Scene {
         let log = rig.disks().lock().take_log();
         let Layout { name, kind, .. } = self.layout;
         let story = vec![format!("restore of {name} on {kind} ({:?}), seed {seed}", rig.devices())];
-        Ok(Recording { story, start, log, marks: marks.take(), bound: None })
+        Ok(Recording { story, start, log, marks: marks.take(), bound: None, loose: Loose::default() })
     }
 }
 
-/// Somebody outside who syncs filesystems and files of his own at random moments, until dropped.
+/// Somebody outside who syncs filesystems and files of his own at random moments, until dropped. Where the root of a
+/// disk is a volume, there is no place for his files.
 struct Noise {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Noise {
-    fn start(points: Vec<PathBuf>, seed: u64) -> Self {
+    fn start(points: Vec<(PathBuf, bool)>, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
@@ -288,11 +384,11 @@ impl Noise {
             while !stopped.load(Ordering::Relaxed) {
                 random = mix(random);
                 std::thread::sleep(Duration::from_micros(random % 12_000));
-                let point = &points[(random >> 32) as usize % points.len()];
+                let (point, is_volume) = &points[(random >> 32) as usize % points.len()];
                 // What cannot be synced any more is not synced.
-                let _ = match random >> 60 {
-                    0..8 => fs::File::open(point).and_then(|dir| Ok(rustix::fs::syncfs(dir)?)),
-                    _ => fs::File::create(point.join("elsewhere")).and_then(|file| file.sync_all()),
+                let _ = match random >> 63 == 0 || *is_volume {
+                    true => fs::File::open(point).and_then(|dir| Ok(rustix::fs::syncfs(dir)?)),
+                    false => fs::File::create(point.join("elsewhere")).and_then(|file| file.sync_all()),
                 };
             }
         });
