@@ -301,6 +301,7 @@ pub fn small() -> Vec<SceneSpec> {
     let unordered = VolumeDisk { exchange: true, ordered: false };
     let no_exchange = VolumeDisk { exchange: false, ordered: true };
     let plain = SceneSpec::plain;
+    let running = |policy| AppSpec { policy, run: RunState::Running, member: true };
     let stopped = AppSpec { policy: "unless-stopped", run: RunState::Stopped, member: true };
     let outside = AppSpec { policy: "always", run: RunState::Stopped, member: false };
     vec![
@@ -365,5 +366,17 @@ pub fn small() -> Vec<SceneSpec> {
         },
         SceneSpec { resume: true, ..plain("one directory, resumed") },
         SceneSpec { disks: vec![unordered], resume: true, ..plain("an app, resumed").with_app() },
+        // An engine that comes up starts some of these, and not others.
+        SceneSpec { apps: vec![running("no")], disks: vec![no_exchange], ..plain("an app that is never restarted") },
+        SceneSpec {
+            apps: vec![running("on-failure")],
+            disks: vec![no_exchange],
+            ..plain("an app, restarted on failure")
+        },
+        SceneSpec {
+            apps: vec![running("unless-stopped")],
+            disks: vec![no_exchange],
+            ..plain("an app, restarted unless stopped")
+        },
     ]
 }
