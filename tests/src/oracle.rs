@@ -171,7 +171,13 @@ pub fn check_ended(scene: &Scene, world: &World, ended: &Ended, past: Past) -> W
         wrongs.push(format!("it needs attention: {cause:?}"));
         return wrongs;
     }
-    if scene.spec.reverts() && !past.faults && report.is_some_and(|report| report.outcome == Outcome::Restored) {
+    // What is resumed after a boot finds the app as its engine's rules left it: health is that of what ran then.
+    let left_down = scene.spec.resume && past.unpinned && !world.containers().any(|c| c.run.is_active());
+    if scene.spec.reverts()
+        && !left_down
+        && !past.faults
+        && report.is_some_and(|report| report.outcome == Outcome::Restored)
+    {
         wrongs.push("the restored data stand, and the app is sick on them".into());
     }
     wrongs.extend(check_data(scene, world, report));

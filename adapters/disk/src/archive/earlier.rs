@@ -105,8 +105,13 @@ fn take(dir: BorrowedFd<'_>, name: &CStr, into: BorrowedFd<'_>) -> Result<OwnedF
     Ok(file)
 }
 
-/// Makes holes where the archive has some; a file on which that cannot be done is emptied.
-pub(super) fn make_holes(file: &OwnedFd, holes: &[Hole]) -> Result<(), Errno> {
+/// Makes holes where the archive has some; a file on which that cannot be done is emptied. The file has its size before,
+/// as btrfs keeps a block in which the file ends.
+pub(super) fn make_holes(file: &OwnedFd, size: u64, holes: &[Hole]) -> Result<(), Errno> {
+    if holes.is_empty() {
+        return Ok(());
+    }
+    rustix::fs::ftruncate(file, size)?;
     let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     let made = holes.iter().try_for_each(|hole| rustix::fs::fallocate(file, punch, hole.offset, hole.bytes));
     made.or_else(|_| rustix::fs::ftruncate(file, 0))

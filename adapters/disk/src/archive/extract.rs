@@ -66,7 +66,7 @@ impl Sink for Extractor<'_> {
         let trouble = self.trouble;
         let made = match &member.kind {
             Kind::Directory => self.make_directory(&name),
-            Kind::File { holes, .. } => self.make_file(&name, holes).map(|(file, adopted)| {
+            Kind::File { size, holes } => self.make_file(&name, *size, holes).map(|(file, adopted)| {
                 self.file = Some(Open { file, member: member.clone(), adopted });
             }),
             Kind::HardLink { target } => return self.link(target, &name, &member),
@@ -145,10 +145,10 @@ impl Extractor<'_> {
     }
 
     /// Gives the file, and whether it was adopted.
-    fn make_file(&mut self, name: &CStr, holes: &[Hole]) -> Result<(OwnedFd, bool), Errno> {
+    fn make_file(&mut self, name: &CStr, size: u64, holes: &[Hole]) -> Result<(OwnedFd, bool), Errno> {
         let depth = self.ladder.depth();
         if let Some(file) = self.earlier.adopt(depth, name, self.ladder.current()?) {
-            earlier::make_holes(&file, holes)?;
+            earlier::make_holes(&file, size, holes)?;
             return Ok((file, true));
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
