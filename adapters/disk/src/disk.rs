@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use volsnap_core::{
     model::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
+        Writer,
     },
     ports::{ArchiveSource, DraftArchive, Filesystem, FsError, FsOp, Lease, StageJob, Staged, Verified, Watch},
 };
@@ -22,7 +23,7 @@ use crate::{
     lock::{Held, Locks},
     names,
     state::State,
-    tree,
+    tree, writers,
 };
 
 /// The [`Filesystem`] of this host.
@@ -104,6 +105,12 @@ impl Filesystem for Disk {
 
     async fn mounted_within(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
         self.run(FsOp::Look, dir, locate::mounted_within).await
+    }
+
+    async fn writers(&self, dirs: &[PathBuf]) -> Result<Vec<Writer>, FsError> {
+        let Some(first) = dirs.first() else { return Ok(Vec::new()) };
+        let dirs = dirs.to_vec();
+        self.run(FsOp::Look, first, move |_| writers::writers(&dirs)).await
     }
 
     async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError> {

@@ -149,6 +149,17 @@ impl Location {
     }
 }
 
+/// A process of the host that has a file open for writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// Its process id.
+    pub pid: u32,
+    /// Its name, as the kernel keeps it (cut off after 15 bytes).
+    pub program: String,
+    /// One of the files.
+    pub path: PathBuf,
+}
+
 /// The size of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeSize {

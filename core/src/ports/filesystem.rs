@@ -10,7 +10,7 @@ use crate::{
     error::FsError,
     model::{
         ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize,
-        WorkloadId,
+        WorkloadId, Writer,
     },
 };
 
@@ -113,6 +113,15 @@ pub trait Filesystem: Send + Sync {
     /// along. A filesystem on which nothing can be mounted has no such place.
     async fn mounted_within(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
         let _ = dir;
+        Ok(Vec::new())
+    }
+
+    /// Processes of the host, other than this one and those in containers, that have a file below one of these
+    /// directories (absolute, links resolved) open for writing: for each directory the first few, each with one file.
+    /// One that ends meanwhile, or that this process may not look at, is left out. A machine on which nobody else
+    /// writes has none.
+    async fn writers(&self, dirs: &[PathBuf]) -> Result<Vec<Writer>, FsError> {
+        let _ = dirs;
         Ok(Vec::new())
     }
 
