@@ -30,6 +30,9 @@ async fn warnings_of(answer: Result<Vec<Writer>, FsError>) -> Vec<String> {
         };
         Ok(Sight::Directory { identity, empty: false })
     });
+    filesystem.expect_archive_path().returning(|_, _| "/state/snapshots/w/s.tar.zst".into());
+    let absent = || FsError::new(FsErrorKind::NotFound, FsOp::Archive, "/state/snapshots/w/s.tar.zst", "a test");
+    filesystem.expect_read_archive().returning(move |_, _| Err(absent()));
     let written = last.clone();
     filesystem.expect_write_journal().returning(move |_, bytes| {
         *written.lock().expect("entries") = String::from_utf8_lossy(bytes).into_owned();
