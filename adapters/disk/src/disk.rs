@@ -123,6 +123,10 @@ impl Filesystem for Disk {
         self.run(FsOp::Look, path, names::look).await
     }
 
+    async fn private_dirs(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+        self.run(FsOp::Look, dir, names::private_dirs).await
+    }
+
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {
         let path = self.state.archive(job.workload, job.snapshot);
         let job = job.clone();

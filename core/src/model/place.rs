@@ -188,6 +188,14 @@ pub fn private_name(restore: RestoreId, index: usize) -> String {
     format!("{PRIVATE_PREFIX}{}-{index}", restore.0.simple())
 }
 
+/// The restore that gave a private directory its name; `None` for any other name.
+#[must_use]
+pub fn restore_of(name: &str) -> Option<RestoreId> {
+    let (id, index) = name.strip_prefix(PRIVATE_PREFIX)?.rsplit_once('-')?;
+    let restore = RestoreId(id.parse().ok()?);
+    (private_name(restore, index.parse().ok()?) == name).then_some(restore)
+}
+
 /// The restored tree within a private directory; after an exchange, the original.
 #[must_use]
 pub fn staged_in(private: &Path) -> PathBuf {

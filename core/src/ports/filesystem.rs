@@ -135,6 +135,10 @@ pub trait Filesystem: Send + Sync {
     /// What a name holds, not following a link. Only "not found" is [`Sight::Absent`].
     async fn look(&self, path: &Path) -> Result<Sight, FsError>;
 
+    /// Private directories that stand in a directory, of whichever restore ([`restore_of`](crate::model::place::restore_of)),
+    /// by name. Absent has none.
+    async fn private_dirs(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError>;
+
     // Staging and switching. None of the renames follows links or replaces anything; none syncs.
 
     /// Extracts a volume. On success `<private>/staged` is the whole tree, every byte of it checked against the
