@@ -16,7 +16,7 @@ use volsnap_core::{
 
 use crate::{
     archive,
-    blocking::{blocking, ended, watched},
+    blocking::{blocking, ended, impatient, watched},
     entries, host,
     journal::Journals,
     locate,
@@ -110,7 +110,7 @@ impl Filesystem for Disk {
     async fn writers(&self, dirs: &[PathBuf]) -> Result<Vec<Writer>, FsError> {
         let Some(first) = dirs.first() else { return Ok(Vec::new()) };
         let dirs = dirs.to_vec();
-        self.run(FsOp::Look, first, move |_| writers::writers(&dirs)).await
+        impatient(FsOp::Look, first, writers::PATIENCE, move || writers::writers(&dirs)).await
     }
 
     async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError> {

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use volsnap_core::{
@@ -15,6 +16,10 @@ use volsnap_core::{
 use crate::errno::io_error;
 
 const PROC: &str = "/proc";
+
+/// How long a look may take. A tenth of a millisecond for each process is usual; the kernel makes who looks at a process
+/// wait that is itself stuck in the memory or the mounts that it is asked about.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many processes are named for each directory: whoever stops these looks again.
 const WRITERS_MAX: usize = 8;
@@ -211,7 +216,7 @@ mod tests {
         let process = Path::new(PROC).join(holder.0.id().to_string());
         let here = View::of(&Path::new(PROC).join("self")).unwrap();
         while View::of(&process).unwrap().mounts == here.mounts {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
         }
         let found = writers(&[data]).unwrap();
         assert_eq!(found.iter().map(|writer| writer.pid).collect::<Vec<_>>(), [holder.0.id()]);

@@ -118,8 +118,8 @@ pub trait Filesystem: Send + Sync {
 
     /// Processes of the host, other than this one and those in containers, that have a file below one of these
     /// directories (absolute, links resolved) open for writing: for each directory the first few, each with one file.
-    /// One that ends meanwhile, or that this process may not look at, is left out. A machine on which nobody else
-    /// writes has none.
+    /// One that ends meanwhile, or that this process may not look at, is left out. It takes some seconds at the most,
+    /// and is not called while an app is down. A machine on which nobody else writes has none.
     async fn writers(&self, dirs: &[PathBuf]) -> Result<Vec<Writer>, FsError> {
         let _ = dirs;
         Ok(Vec::new())
