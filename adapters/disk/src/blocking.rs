@@ -135,7 +135,7 @@ mod tests {
             Ok(())
         };
         let future = watched(FsOp::Stage, Path::new("/x"), Arc::new(Quiet), work);
-        assert!(tokio::time::timeout(Duration::from_millis(20), future).await.is_err());
+        assert!(timeout(Duration::from_millis(20), future).await.is_err());
         end.recv_timeout(Duration::from_secs(10)).unwrap();
     }
 
