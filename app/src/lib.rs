@@ -48,7 +48,9 @@ pub use operation::{Canceller, Operation};
 pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{
     Code, Error, Result,
-    engine::{Engine, Outlook, Ports, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
+    engine::{
+        Engine, Kept, Outlook, Ports, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+    },
     model, ports, restore,
 };
 

@@ -12,7 +12,7 @@ mod trail;
 mod workload;
 
 pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
-pub use recovery::{FailureView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
+pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
 pub use report::{CauseView, ReportView, ReportedVolumeView};
 pub use retention::{PruneView, VerdictView};
 use serde::Serialize;

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use volsnap_core::{
     Code, Error, Result,
-    engine::{Engine, Outlook, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
+    engine::{Engine, Kept, Outlook, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
     model::{
         Container, DeclaredVolume, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId,
         retention::Policy,
@@ -286,6 +286,11 @@ impl Volsnap {
     /// What is open, and what recovery would do about it.
     pub async fn status(&self, workload: Option<WorkloadId>) -> Result<Vec<Outlook>> {
         self.engine.outlook(workload).await
+    }
+
+    /// What restores left beside the volumes and no recovery has to do with any more. Needs the catalog, and no engine.
+    pub async fn kept(&self, workload: Option<WorkloadId>) -> Result<Vec<Kept>> {
+        self.engine.kept(workload).await
     }
 
     /// The audit trail, newest first.

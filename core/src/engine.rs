@@ -4,6 +4,7 @@ mod act;
 mod catalog;
 mod drive;
 mod gather;
+mod kept;
 mod recover;
 mod restore;
 mod retain;
@@ -14,6 +15,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+pub use kept::Kept;
 pub use recover::{Outlook, Recovered, RecoveredItem};
 pub use restore::RestoreRequest;
 pub use retain::Pruned;

@@ -11,7 +11,7 @@ pub mod retention;
 
 pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RunState};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
-pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize};
+pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};
 pub use retention::{Period, Policy, Rule, Verdict};
 pub use snapshot::{
     ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mode, Origin, Snapshot, VolumeTotals,

@@ -21,6 +21,7 @@ pub mod next;
 pub mod judge;
 pub mod measure;
 pub mod report;
+pub mod writers;
 
 pub use anomaly::Anomaly;
 pub use facts::{Facts, Places, Seen};

@@ -6,10 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::task::JoinError;
+use tokio::{sync::oneshot, task::JoinError, time::timeout};
 use volsnap_core::ports::{FsError, FsErrorKind, FsOp, Observer, Progress, Watch};
+
+use crate::errno::io_error;
 
 /// Runs `work` on a thread that may block. If the future is dropped, the work ends by itself.
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -50,6 +53,26 @@ pub(crate) async fn watched<T: Send + 'static>(
     result
 }
 
+/// Runs `work` on a thread of its own and waits no longer than that, for looks that a stuck process or a dead server of
+/// somebody else can hold up for ever. Such a thread is left to itself.
+pub(crate) async fn impatient<T: Send + 'static>(
+    op: FsOp,
+    path: &Path,
+    patience: Duration,
+    work: impl FnOnce() -> Result<T, FsError> + Send + 'static,
+) -> Result<T, FsError> {
+    let (tell, told) = oneshot::channel();
+    let look = move || drop(tell.send(work()));
+    std::thread::Builder::new().spawn(look).map_err(|error| io_error(op, path, &error))?;
+    match timeout(patience, told).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => {
+            Err(FsError::new(FsErrorKind::Io, op, path, "a fault of volsnap: the look ended without an answer"))
+        }
+        Err(_) => Err(FsError::new(FsErrorKind::Transient, op, path, format!("no answer after {patience:?}"))),
+    }
+}
+
 struct Attended {
     watch: Watch,
     abandoned: AtomicBool,
@@ -87,7 +110,7 @@ fn panic_words(payload: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Duration};
+    use std::sync::mpsc;
 
     use volsnap_core::ports::Quiet;
 
@@ -112,8 +135,21 @@ mod tests {
             Ok(())
         };
         let future = watched(FsOp::Stage, Path::new("/x"), Arc::new(Quiet), work);
-        assert!(tokio::time::timeout(Duration::from_millis(20), future).await.is_err());
+        assert!(timeout(Duration::from_millis(20), future).await.is_err());
         end.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_look_that_hangs_is_given_up_and_one_that_does_not_is_answered() {
+        let (release, held) = mpsc::channel::<()>();
+        let hangs = move || {
+            held.recv().ok();
+            Ok(())
+        };
+        let error = impatient(FsOp::Look, Path::new("/x"), Duration::from_millis(20), hangs).await.unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (FsErrorKind::Transient, "no answer after 20ms"));
+        drop(release);
+        impatient(FsOp::Look, Path::new("/x"), Duration::from_secs(10), || Ok(())).await.unwrap();
     }
 
     #[tokio::test]

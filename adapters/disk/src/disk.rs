@@ -9,20 +9,21 @@ use async_trait::async_trait;
 use volsnap_core::{
     model::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
+        Writer,
     },
     ports::{ArchiveSource, DraftArchive, Filesystem, FsError, FsOp, Lease, StageJob, Staged, Verified, Watch},
 };
 
 use crate::{
     archive,
-    blocking::{blocking, ended, watched},
+    blocking::{blocking, ended, impatient, watched},
     entries, host,
     journal::Journals,
     locate,
     lock::{Held, Locks},
     names,
     state::State,
-    tree,
+    tree, writers,
 };
 
 /// The [`Filesystem`] of this host.
@@ -106,6 +107,12 @@ impl Filesystem for Disk {
         self.run(FsOp::Look, dir, locate::mounted_within).await
     }
 
+    async fn writers(&self, dirs: &[PathBuf]) -> Result<Vec<Writer>, FsError> {
+        let Some(first) = dirs.first() else { return Ok(Vec::new()) };
+        let dirs = dirs.to_vec();
+        impatient(FsOp::Look, first, writers::PATIENCE, move || writers::writers(&dirs)).await
+    }
+
     async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError> {
         let Some(first) = dirs.first() else { return Ok(()) };
         let dirs = dirs.to_vec();
@@ -114,6 +121,10 @@ impl Filesystem for Disk {
 
     async fn look(&self, path: &Path) -> Result<Sight, FsError> {
         self.run(FsOp::Look, path, names::look).await
+    }
+
+    async fn private_dirs(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+        self.run(FsOp::Look, dir, names::private_dirs).await
     }
 
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {

@@ -16,6 +16,7 @@ mod lock;
 mod mounts;
 mod names;
 mod state;
+mod writers;
 
 mod blocking;
 mod errno;

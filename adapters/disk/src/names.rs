@@ -2,6 +2,7 @@
 
 use std::{
     ffi::CStr,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,16 +15,13 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::{
-        RestoreId, Sight,
-        place::{PRIVATE_PREFIX, private_dir},
-    },
+    model::{RestoreId, Sight, place::restore_of},
     ports::{FsError, FsErrorKind, FsOp},
 };
 
 use crate::{
     entries::{is_laid_out, keeping_time},
-    errno::fs_error,
+    errno::{fs_error, io_error},
     handles::{Name, identity, is_dir, stat, stat_fd, sync, try_open_dir},
     tree,
 };
@@ -182,23 +180,42 @@ pub(crate) fn discard(restore: RestoreId, private: &Path) -> Result<(), FsError>
     }
 }
 
-/// Whether [`private_dir`] gives this name for some volume of the restore.
+/// Whether it is the private directory of some volume of the restore.
 fn is_private(restore: RestoreId, path: &Path) -> bool {
-    let index = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .and_then(|name| name.strip_prefix(PRIVATE_PREFIX))
-        .and_then(|name| name.rsplit_once('-'))
-        .and_then(|(_, digits)| digits.parse::<usize>().ok());
-    path.is_absolute() && index.is_some_and(|index| private_dir(path, restore, index) == path)
+    path.is_absolute() && maker(path) == Some(restore)
+}
+
+/// The restore whose private directory a path is, by its name.
+fn maker(path: &Path) -> Option<RestoreId> {
+    path.file_name()?.to_str().and_then(restore_of)
+}
+
+/// Private directories in a directory.
+pub(crate) fn private_dirs(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error(FsOp::Look, dir, &error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| io_error(FsOp::Look, dir, &error))?;
+        let path = entry.path();
+        if maker(&path).is_some() && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
 
     use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
     use uuid::Uuid;
+    use volsnap_core::model::place::private_dir;
 
     use super::*;
 

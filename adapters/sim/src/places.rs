@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use volsnap_core::{
     model::{
         FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, RestoreId, Sight, Space, TreeSize,
-        place::PRIVATE_PREFIX,
+        place::{PRIVATE_PREFIX, restore_of},
     },
     ports::{FsError, FsErrorKind, FsOp},
 };
@@ -168,6 +168,20 @@ impl World {
             }
             Some(_) => Sight::Other,
         })
+    }
+
+    pub(crate) fn private_dirs(&mut self, dir: &Path) -> FsResult<Vec<PathBuf>> {
+        self.call("private_dirs", || dir.display().to_string()).at(FsOp::Look, dir)?;
+        let (disk, ino) = match self.directory(dir) {
+            Err(FsErrorKind::NotFound) => return Ok(Vec::new()),
+            found => found.at(FsOp::Look, dir)?,
+        };
+        let is_dir = |ino: u64| self.disk(disk).is_dir(ino);
+        let private = self.disk(disk).entries(ino);
+        Ok(private
+            .filter(|(name, ino)| restore_of(name).is_some() && is_dir(*ino))
+            .map(|(name, _)| dir.join(&**name))
+            .collect())
     }
 
     pub(crate) fn exchange(&mut self, a: &Path, b: &Path) -> FsResult<()> {

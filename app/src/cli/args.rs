@@ -98,7 +98,7 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show what is open and what recovery would do
+    /// Show what is open, what recovery would do, and which originals are kept
     Status {
         /// Only this workload (name or id)
         workload: Option<String>,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use volsnap_core::{
     Code, Error,
-    engine::{Outlook, Recovered, RecoveredItem},
+    engine::{Kept, Outlook, Recovered, RecoveredItem},
     model::{RestoreId, SnapshotId, WorkloadId},
     restore::Outcome,
     restore::Report,
@@ -166,6 +166,8 @@ pub fn severity(code: Code) -> u8 {
 pub struct StatusView {
     /// The open journals.
     pub open: Vec<OpenView>,
+    /// Directories that restores left beside the volumes and that no journal speaks of any more.
+    pub kept: Vec<KeptView>,
     /// Why the catalog cannot be used; `null` if it can.
     pub catalog: Option<ErrorView>,
 }
@@ -193,10 +195,27 @@ pub struct OpenView {
     pub problem: Option<ErrorView>,
 }
 
+/// A directory that a restore left, and that nothing removes by itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeptView {
+    /// The workload beside whose volumes it was found.
+    pub workload: String,
+    /// The same.
+    pub workload_id: WorkloadId,
+    /// The restore that made it.
+    pub restore_id: RestoreId,
+    /// Where it is.
+    pub path: String,
+    /// What it is, in words.
+    pub what: &'static str,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
 impl StatusView {
-    /// The view of what is open.
+    /// The view of what is open and of what is kept.
     #[must_use]
-    pub fn of(open: &[Outlook], catalog_problem: Option<&Error>) -> Self {
+    pub fn of(open: &[Outlook], kept: &[Kept], catalog_problem: Option<&Error>) -> Self {
         let open = open
             .iter()
             .map(|o| OpenView {
@@ -211,6 +230,17 @@ impl StatusView {
                 problem: o.problem.as_ref().map(ErrorView::of),
             })
             .collect();
-        StatusView { open, catalog: catalog_problem.map(ErrorView::of) }
+        let kept = kept
+            .iter()
+            .map(|k| KeptView {
+                workload: k.workload.clone(),
+                workload_id: k.workload_id,
+                restore_id: k.restore_id,
+                path: k.path.display().to_string(),
+                what: k.what(),
+                hint: k.remedy(),
+            })
+            .collect();
+        StatusView { open, kept, catalog: catalog_problem.map(ErrorView::of) }
     }
 }

@@ -14,11 +14,13 @@ use crate::{
     ports::{EventKind, Observer, Phase, Progress, Watch},
     restore::{
         Anomaly, Entry, Facts, Move, Outcome, Record, Report, State, Step,
+        facts::Survey,
         journal::Safety,
         judge::{Failure, Verdict},
         next::abort,
         report::Notes,
         state::Direction,
+        writers,
     },
 };
 
@@ -90,11 +92,17 @@ impl Engine {
         let mut attempts = Attempts::default();
         let mut engine = EngineView { spent: Duration::ZERO, settled: !notes.recovered };
         let mut last = "nothing";
+        let mut looked_for_writers = false;
         // A restore takes some ten moves and a few for each volume; failures and revived containers add to that.
         let moves_max = 64 + 32 * state.plan.volumes.len();
         for _ in 0..moves_max {
             if state.direction() == Direction::Undecided && watch.cancelled() {
                 self.record(state, abort(Code::Aborted, "cancelled")).await?;
+            }
+            // The app is back, and the originals are still whole: from here on they are archived and removed.
+            if Survey::of(state).safety_archive && !looked_for_writers {
+                looked_for_writers = true;
+                self.note_writers(state, notes).await;
             }
             let surveyed = self.survey(state, &mut engine).await;
             charge(state, std::mem::take(&mut engine.spent), notes);
@@ -121,6 +129,12 @@ impl Engine {
             }
         }
         Ok(End::Attention(Anomaly::NoProgress { last }))
+    }
+
+    /// Tells of processes of the host that went on writing into the originals when these were set aside.
+    async fn note_writers(&self, state: &State, notes: &mut Notes) {
+        let writers = self.ports.filesystem.writers(&writers::aside_dirs(&state.plan)).await;
+        notes.warnings.extend(writers::after_the_switch(&state.plan, &writers));
     }
 
     async fn perform(

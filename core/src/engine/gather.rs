@@ -10,6 +10,7 @@ use crate::{
     restore::{
         Plan, Refusal,
         preflight::{self, Candidate, Protected, Situation},
+        writers,
     },
 };
 
@@ -32,6 +33,10 @@ impl Engine {
                 ),
             );
         }
+        // For those who look before they begin. A restore that has begun looks again after the switch, and tells of
+        // those that are still there.
+        let writers = self.ports.filesystem.writers(&writers::live_dirs(&plan)).await;
+        plan.warnings.extend(writers::before_the_switch(&plan, &writers));
         Ok(plan)
     }
 

@@ -1,5 +1,7 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
+mod writers;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -328,6 +330,7 @@ async fn a_safety_archive_is_believed_only_after_its_name_is_durable() {
         Ok(())
     });
     filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+    filesystem.expect_writers().returning(|_| Ok(vec![]));
     filesystem.expect_archive_path().returning(|_, _| "/state/snapshots/w/s.tar.zst".into());
     let seen = calls.clone();
     filesystem.expect_read_archive().times(1).returning(move |_, _| {

@@ -167,6 +167,17 @@ impl Location {
     }
 }
 
+/// A process of the host that has a file open for writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// Its process id.
+    pub pid: u32,
+    /// Its name, as the kernel keeps it (cut off after 15 bytes).
+    pub program: String,
+    /// One of the files.
+    pub path: PathBuf,
+}
+
 /// The size of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeSize {
@@ -193,6 +204,14 @@ pub fn private_dir(live: &Path, restore: RestoreId, index: usize) -> PathBuf {
 #[must_use]
 pub fn private_name(restore: RestoreId, index: usize) -> String {
     format!("{PRIVATE_PREFIX}{}-{index}", restore.0.simple())
+}
+
+/// The restore that gave a private directory its name; `None` for any other name.
+#[must_use]
+pub fn restore_of(name: &str) -> Option<RestoreId> {
+    let (id, index) = name.strip_prefix(PRIVATE_PREFIX)?.rsplit_once('-')?;
+    let restore = RestoreId(id.parse().ok()?);
+    (private_name(restore, index.parse().ok()?) == name).then_some(restore)
 }
 
 /// The restored tree within a private directory; after an exchange, the original.

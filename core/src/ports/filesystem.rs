@@ -10,7 +10,7 @@ use crate::{
     error::FsError,
     model::{
         ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize,
-        WorkloadId,
+        WorkloadId, Writer,
     },
 };
 
@@ -121,6 +121,15 @@ pub trait Filesystem: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Processes of the host, other than this one and those in containers, that have a file below one of these
+    /// directories (absolute, links resolved) open for writing: for each directory the first few, each with one file.
+    /// One that ends meanwhile, or that this process may not look at, is left out. It takes some seconds at the most,
+    /// and is not called while an app is down. A machine on which nobody else writes has none.
+    async fn writers(&self, dirs: &[PathBuf]) -> Result<Vec<Writer>, FsError> {
+        let _ = dirs;
+        Ok(Vec::new())
+    }
+
     // The survey.
 
     /// Makes the names in these directories durable; a directory that does not exist is skipped. Called before
@@ -130,6 +139,10 @@ pub trait Filesystem: Send + Sync {
 
     /// What a name holds, not following a link. Only "not found" is [`Sight::Absent`].
     async fn look(&self, path: &Path) -> Result<Sight, FsError>;
+
+    /// Private directories that stand in a directory, of whichever restore ([`restore_of`](crate::model::place::restore_of)),
+    /// by name. Absent has none.
+    async fn private_dirs(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError>;
 
     // Staging and switching. None of the renames follows links or replaces anything; none syncs.
 

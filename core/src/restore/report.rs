@@ -1,6 +1,6 @@
 //! How a restore ended, for scripts and for people.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,9 @@ pub struct Report {
     pub stage_ms: u64,
     /// From the first entry of the journal to the last.
     pub total_ms: u64,
+    /// The private directories in which originals stay that could not be archived.
+    #[serde(default)]
+    pub kept: Vec<PathBuf>,
     /// What needs a look.
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began the restore ended it.
@@ -121,9 +124,11 @@ impl Report {
         if let Some(Some(problem)) = &state.redeployed {
             warnings.push(format!("the app did not come back: {problem}"));
         }
+        let mut kept = Vec::new();
         if let Some(Safety::Kept { reason }) = &state.captured {
-            let kept = (0..plan.volumes.len()).filter(|v| plan.volumes[*v].original.is_some());
-            let places: Vec<String> = kept.map(|v| plan.private(v).display().to_string()).collect();
+            let with_original = (0..plan.volumes.len()).filter(|v| plan.volumes[*v].original.is_some());
+            kept.extend(with_original.map(|v| plan.private(v)));
+            let places: Vec<String> = kept.iter().map(|private| private.display().to_string()).collect();
             warnings.push(format!(
                 "no safety snapshot was taken ({reason}); the originals are kept in {}",
                 places.join(", ")
@@ -156,6 +161,7 @@ impl Report {
             engine_us: micros(engine),
             stage_ms: millis(stage),
             total_ms: millis(total),
+            kept,
             warnings,
             recovered: notes.recovered,
         }

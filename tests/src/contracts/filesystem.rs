@@ -78,6 +78,7 @@ macro_rules! filesystem_contract {
             only_an_empty_directory_is_removed_without_recursion
             a_private_directory_is_discarded_whole_and_twice
             no_other_name_is_discarded
+            private_directories_of_any_restore_are_listed
             settling_skips_what_is_absent
             entries_are_moved_but_for_ours_and_none_over_another
             attributes_are_compared_and_copied

@@ -96,6 +96,10 @@ impl Filesystem for SimFilesystem {
         self.machine.ask(|w| w.look(path)).await
     }
 
+    async fn private_dirs(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+        self.machine.ask(|w| w.private_dirs(dir)).await
+    }
+
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {
         go_on(&watch, FsOp::Stage, &job.private)?;
         let staging = match self.machine.ask(|w| w.begin_stage(job)).await? {

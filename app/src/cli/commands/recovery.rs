@@ -20,7 +20,8 @@ pub async fn recover(session: &Session, workload: Option<&str>) -> Result<Answer
 pub async fn status(session: &Session, workload: Option<&str>) -> Result<Answer> {
     let id = chosen(session, workload).await?;
     let open = session.volsnap.status(id).await?;
-    let view = StatusView::of(&open, session.volsnap.catalog_problem());
+    let kept = session.volsnap.kept(id).await?;
+    let view = StatusView::of(&open, &kept, session.volsnap.catalog_problem());
     Answer::new(&view, render::status(&view))
 }
 

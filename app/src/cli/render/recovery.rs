@@ -1,6 +1,6 @@
 //! What crashes left, and what became of it.
 
-use volsnap::view::{OpenView, RecoveredView, RecoveryView, StatusView};
+use volsnap::view::{KeptView, OpenView, RecoveredView, RecoveryView, StatusView};
 
 use super::{
     restore::{headline, report},
@@ -40,7 +40,12 @@ pub fn status(view: &StatusView) -> String {
         false => String::new(),
     };
     let catalog = view.catalog.as_ref().map_or_else(String::new, |error| format!("warning: {}", error.message));
-    join(view.open.iter().map(open).chain([nothing, catalog]))
+    join(view.open.iter().map(open).chain([nothing]).chain(view.kept.iter().map(kept)).chain([catalog]))
+}
+
+fn kept(kept: &KeptView) -> String {
+    let KeptView { workload, restore_id, path, what, hint, .. } = kept;
+    format!("{workload}: {path} is left from restore {restore_id}\n  {what}\n  hint: {hint}")
 }
 
 fn open(open: &OpenView) -> String {

@@ -106,6 +106,21 @@ pub async fn no_other_name_is_discarded(h: &impl Harness) {
     }
 }
 
+pub async fn private_directories_of_any_restore_are_listed(h: &impl Harness) {
+    let (fs, data) = (h.filesystem(), h.data());
+    let live = data.join("live");
+    let other = RestoreId(Uuid::from_u128(99));
+    let private = [private_dir(&live, RESTORE, 0), private_dir(&live, RESTORE, 12), private_dir(&live, other, 1)];
+    let strange = [live, PathBuf::from(format!("{}x", private[0].display())), data.join(".volsnap-notes-0")];
+    for dir in private.iter().chain(&strange) {
+        h.put(dir, &Tree::new());
+    }
+    h.put_file(&private_dir(&strange[0], other, 2), b"no directory");
+    assert_eq!(fs.private_dirs(&data).await.unwrap(), private);
+    assert_eq!(fs.private_dirs(&strange[0]).await.unwrap(), [""; 0].map(PathBuf::from));
+    assert_eq!(fs.private_dirs(&data.join("absent")).await.unwrap(), [""; 0].map(PathBuf::from));
+}
+
 pub async fn settling_skips_what_is_absent(h: &impl Harness) {
     let (fs, data) = (h.filesystem(), h.data());
     h.put(&data.join("a"), &Tree::new());

@@ -210,6 +210,10 @@ impl Filesystem for Watched {
         self.disk.look(path).await
     }
 
+    async fn private_dirs(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+        self.disk.private_dirs(dir).await
+    }
+
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {
         match self.lie {
             Some(Lie::StagedNotSynced) => self.noted("stage", self.stage_unsynced(job, watch)).await,
