@@ -406,6 +406,12 @@ fn choose_method(location: &Location) -> (Method, String) {
             ),
         );
     }
+    if kind == "overlay" {
+        // Whether a directory is of a lower layer cannot be seen from above, nor whether the overlay redirects.
+        let reason = "overlays are not known to exchange two names in one step; a directory of a lower layer cannot even \
+                      be renamed: then everything goes back to what it was";
+        return (Method::TwoRenames, reason.to_string());
+    }
     if !location.filesystem.exchange {
         return (Method::TwoRenames, format!("{kind} is not known to exchange two names in one step"));
     }

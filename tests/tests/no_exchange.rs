@@ -1,0 +1,134 @@
+//! Restores where two names cannot change places in one step: on FUSE, and on overlays.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use volsnap_tests::{
+    cli::{Cli, Ended},
+    loop_disk::LoopDisk,
+    trees,
+};
+
+/// Something that a test mounted, and that is unmounted with it.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// With a command whose last argument is the mount point; `None`, with the reason, where that cannot be done.
+    fn by(program: &str, arguments: &[&str], at: &Path, test: &str) -> Option<Self> {
+        let why = match Command::new(program).args(arguments).arg(at).output() {
+            Ok(output) if output.status.success() => return Some(Mounted(at.to_path_buf())),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} needs {program}: {why}");
+        println!("skipped {test}: {program}: {why}");
+        None
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).output();
+    }
+}
+
+/// A volume that holds something else than its snapshot.
+struct Shop {
+    cli: Cli,
+    live: PathBuf,
+    snapshot: String,
+    saved: Option<trees::Tree>,
+    today: Option<trees::Tree>,
+}
+
+impl Shop {
+    fn open(live: &Path, state: &Path) -> Self {
+        let cli = Cli::new(state, "unix:///nonexistent/docker.sock");
+        let saved = trees::read(live);
+        cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
+        let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+        trees::clear(live);
+        trees::make(live, "today");
+        Shop { cli, live: live.to_path_buf(), snapshot, saved, today: trees::read(live) }
+    }
+
+    fn restore(&self) -> Ended {
+        self.cli.run(&["restore", "shop", &self.snapshot, "--yes"])
+    }
+
+    fn is_restored_and_undone(&self) {
+        let report = self.restore();
+        assert_eq!(
+            (report.status, &report.json["volumes"][0]["method"]),
+            (Some(0), &"two-renames".into()),
+            "{report:?}"
+        );
+        assert_eq!(trees::read(&self.live), self.saved);
+        self.cli.ok(&["undo", "shop"]);
+        assert_eq!(trees::read(&self.live), self.today);
+        self.has_no_litter();
+    }
+
+    fn has_no_litter(&self) {
+        assert_eq!(trees::litter(self.live.parent().unwrap()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_volume_on_fuse_is_restored_by_two_renames() {
+    let test = "a volume on FUSE";
+    let dir = tempfile::tempdir().unwrap();
+    let [image, mount] = ["image", "mnt"].map(|name| dir.path().join(name));
+    fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    fs::create_dir(&mount).unwrap();
+    let made = Command::new("mkfs.ext4").arg("-q").arg(&image).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let Some(_mounted) = Mounted::by("fuse2fs", &["-o", "rw", image.to_str().unwrap()], &mount, test) else { return };
+    let live = mount.join("data/app");
+    trees::make(&live, "saved");
+    Shop::open(&live, &dir.path().join("state")).is_restored_and_undone();
+}
+
+/// An overlay on a disk: what is in `low` comes from its lower layer.
+fn overlay(disk: &LoopDisk, test: &str) -> Option<Mounted> {
+    for name in ["low", "up", "work", "merged"] {
+        fs::create_dir_all(disk.join(name)).unwrap();
+    }
+    let layer = |option: &str, name: &str| format!("{option}={}", disk.join(name).display());
+    let layers =
+        [layer("lowerdir", "low"), layer("upperdir", "up"), layer("workdir", "work"), "redirect_dir=off".into()];
+    let arguments = ["-t", "overlay", "overlay", "-o", &layers.join(",")];
+    Mounted::by("mount", &arguments, &disk.join("merged"), test)
+}
+
+#[test]
+fn a_volume_in_the_upper_layer_of_an_overlay_is_restored_by_two_renames() {
+    let test = "a volume in an upper layer";
+    let Some(disk) = LoopDisk::new("ext4", test) else { return };
+    let Some(_mounted) = overlay(&disk, test) else { return };
+    let live = disk.join("merged/data/app");
+    trees::make(&live, "saved");
+    Shop::open(&live, &disk.join("state")).is_restored_and_undone();
+}
+
+/// A directory of a lower layer cannot be renamed at all, and nobody can tell before: the restore goes back as a whole.
+#[test]
+fn a_volume_in_the_lower_layer_of_an_overlay_stays_as_it_was() {
+    let test = "a volume in a lower layer";
+    let Some(disk) = LoopDisk::new("ext4", test) else { return };
+    trees::make(&disk.join("low/data/app"), "saved");
+    let Some(_mounted) = overlay(&disk, test) else { return };
+    let shop = Shop::open(&disk.join("merged/data/app"), &disk.join("state"));
+    let plan = shop.cli.ok(&["plan", "shop", &shop.snapshot]);
+    let reason = plan["volumes"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("lower layer"), "{reason}");
+    let report = shop.restore();
+    assert_eq!((report.status, &report.json["outcome"]), (Some(4), &"reverted".into()), "{report:?}");
+    assert_eq!(trees::read(&shop.live), shop.today);
+    shop.has_no_litter();
+}
