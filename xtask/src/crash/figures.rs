@@ -83,13 +83,30 @@ fn table(rows: &[Row]) -> String {
     table
 }
 
-/// Short enough for a table, and nothing in it that a table takes for its own.
+/// Short enough for a table, and nothing in it that a table takes for its own, or that another run has otherwise.
 fn cell(sign: &str) -> String {
-    let plain = sign.replace('|', "/").replace(['<', '>', '`', '*'], "");
+    let plain = without_ids(&sign.replace('|', "/").replace(['<', '>', '`', '*'], ""));
     match plain.char_indices().nth(SIGN_MAX) {
         Some((end, _)) => format!("{}…", &plain[..end]),
         None => plain,
     }
+}
+
+/// Ids and names of temporary directories, cut out.
+fn without_ids(text: &str) -> String {
+    let is_hex = |word: &str| word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let is_part = |word: &str| word.len() >= 16 && is_hex(word) || word.len() == 9 && word.starts_with("tmp");
+    let cut = |word: &str| match word.len() == "00000000-0000-0000-0000-000000000000".len() && is_hex(word) {
+        true => "…".to_string(),
+        false => word.split('-').map(|part| if is_part(part) { "…" } else { part }).collect::<Vec<_>>().join("-"),
+    };
+    let is_end = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+    text.split_inclusive(is_end)
+        .map(|piece| {
+            let word = piece.trim_end_matches(is_end);
+            format!("{}{}", cut(word), &piece[word.len()..])
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -114,6 +131,11 @@ mod tests {
     #[test]
     fn a_sign_cannot_break_the_table() {
         assert_eq!(cell("a | b <c>"), "a / b c");
+        assert_eq!(
+            cell("in /tmp/.tmpGAoKBP/.volsnap-01a208b4b21275c3ac4c80e6b39cd152-1 is"),
+            "in /tmp/.…/.volsnap-…-1 is"
+        );
+        assert_eq!(cell("id 019b76da-abf0-7000-8000-000000000001, data-1"), "id …, data-1");
         assert_eq!(cell(&"x".repeat(200)).chars().count(), SIGN_MAX + 1);
     }
 }
