@@ -31,8 +31,9 @@ use super::Budget;
 
 /// The ways to cut a call.
 const CUTS: [Fate; 4] = [Fate::CutBefore, Fate::CutAfter, Fate::CutWithin, Fate::CutLate];
-/// How many calls of a restore are cut in a run of fixed length, for each way to bring the app back.
-const CUTS_SOME: usize = 8;
+/// How many more calls of a restore are cut in a run of fixed length, before, after and late, for each way to bring the app
+/// back.
+const CUTS_SOME: usize = 4;
 /// How many calls of recoveries are cut in a run of fixed length.
 const RECOVERY_CUTS_SOME: usize = 6;
 /// A recovery makes about so many calls before it has nothing to do.
@@ -113,17 +114,17 @@ pub fn tier(budget: &Budget) -> Option<Figures> {
     let began = Instant::now();
     let figures = Mutex::new(Figures::default());
     let mut first = World::start("tier_docker")?;
-    // What restores do when nothing happens: how many calls there are to cut.
-    let mut calls = [0; 2];
+    // What restores do when nothing happens: which calls there are to cut.
+    let mut calls = [Vec::new(), Vec::new()];
     for (restart, calls) in [false, true].into_iter().zip(&mut calls) {
         let case = Case { event: Event::Nothing, place: Place::Call(0), restart };
         let done = case.run(&mut first, "calm");
-        *calls = done.calls.len();
+        calls.clone_from(&done.calls);
         lock(&figures).add(case, done);
     }
     let cases = match budget.time {
-        None => some(budget.seed, calls),
-        Some(_) => shuffled(budget.seed, all(calls)),
+        None => some(budget.seed, &calls),
+        Some(_) => shuffled(budget.seed, all(calls.each_ref().map(Vec::len))),
     };
     let queue = Mutex::new(VecDeque::from(cases));
     let over = || budget.time.is_some_and(|time| began.elapsed() > time);
@@ -148,8 +149,9 @@ pub fn tier(budget: &Budget) -> Option<Figures> {
     Some(figures)
 }
 
-/// Each thing in each phase once, and some of the calls: enough to see a break, chosen by the seed.
-fn some(seed: u64, calls: [usize; 2]) -> Vec<Case> {
+/// Each thing in each phase once, each kind of call in each phase cut in its middle, and some of the calls cut otherwise:
+/// enough to see a break, chosen by the seed.
+fn some(seed: u64, calls: &[Vec<Call>; 2]) -> Vec<Case> {
     let mut cases = Vec::new();
     for (index, phase) in PHASES.into_iter().enumerate() {
         let place = Place::Phase(phase);
@@ -160,7 +162,13 @@ fn some(seed: u64, calls: [usize; 2]) -> Vec<Case> {
         cases.push(Case { event: engine, place, restart: false });
         cases.push(Case { event: Event::ByHand(HANDS[(index + seed as usize) % HANDS.len()]), place, restart: false });
     }
+    let mut met = BTreeSet::new();
     for (restart, calls) in [false, true].into_iter().zip(calls) {
+        for call in calls.iter().filter(|call| met.insert((call.phase, &call.method, &call.path))) {
+            let (event, place) = (Event::Cut(Fate::CutWithin), Place::Call(call.number));
+            cases.push(Case { event, place, restart });
+        }
+        let calls = calls.len();
         for part in 0..CUTS_SOME {
             // One of each part of the restore, so that none is left out.
             let (from, to) = (1 + part * calls / CUTS_SOME, (part + 1) * calls / CUTS_SOME);
@@ -170,7 +178,8 @@ fn some(seed: u64, calls: [usize; 2]) -> Vec<Case> {
             cases.push(Case { event, place: Place::Call(number), restart });
         }
     }
-    let cuts = all(calls).into_iter().filter(|case| matches!(case.event, Event::RecoveryCut(..)));
+    let cuts =
+        all(calls.each_ref().map(Vec::len)).into_iter().filter(|case| matches!(case.event, Event::RecoveryCut(..)));
     cases.extend(shuffled(seed, cuts.collect()).into_iter().take(RECOVERY_CUTS_SOME));
     shuffled(seed, cases)
 }

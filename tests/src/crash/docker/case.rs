@@ -204,9 +204,9 @@ impl Running {
     fn see_revived(&mut self, world: &World, phase: Phase, alive: bool) {
         sleep(REVIVAL);
         let redeploying = phase == Phase::Switched && alive;
-        if phase == Phase::Pinned {
-            // The pins are taken, and the fence is not up: `always` starts what a person stopped, as it would have
-            // without a restore.
+        if phase == Phase::Pinned || phase == Phase::Switched && !alive {
+            // The pins are taken, and the fence is not up, or is taken down already for some: `always` starts what a
+            // person stopped, as it would have without a restore.
             self.before.allow_revived(&world.standing());
         }
         if phase.is_fenced() && !redeploying {
