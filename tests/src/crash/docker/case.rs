@@ -204,9 +204,12 @@ impl Running {
     fn see_revived(&mut self, world: &World, phase: Phase, alive: bool) {
         sleep(REVIVAL);
         let redeploying = phase == Phase::Switched && alive;
-        if phase == Phase::Pinned || phase == Phase::Switched && !alive {
-            // The pins are taken, and the fence is not up, or is taken down already for some: `always` starts what a
-            // person stopped, as it would have without a restore.
+        // Members are brought back side by side: while a call for one waits, another may have its policy again.
+        let is_back = |call: &Call| call.phase == Phase::Switched && call.path == "containers/*/update";
+        let unfenced = phase == Phase::Switched && !alive && world.proxy.calls().iter().any(is_back);
+        if phase == Phase::Pinned || unfenced {
+            // The pins are taken, and the fence is not up, or is down again for some: `always` starts what a person
+            // stopped, as it would have without a restore.
             self.before.allow_revived(&world.standing());
         }
         if phase.is_fenced() && !redeploying {
