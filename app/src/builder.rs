@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,6 +23,7 @@ pub struct Builder {
     containers: Engines,
     store: Option<Arc<dyn Store>>,
     watch: Watch,
+    jobs: Option<NonZeroUsize>,
     recover_on_open: bool,
 }
 
@@ -39,6 +41,7 @@ impl Default for Builder {
             containers: Engines::Environment,
             store: None,
             watch: Arc::new(Quiet),
+            jobs: None,
             recover_on_open: true,
         }
     }
@@ -100,6 +103,13 @@ impl Builder {
         self
     }
 
+    /// How many threads work on an archive ([`Disk::with_jobs`](volsnap_disk::Disk::with_jobs)).
+    #[must_use]
+    pub fn jobs(mut self, jobs: NonZeroUsize) -> Self {
+        self.jobs = Some(jobs);
+        self
+    }
+
     /// Whether [`Builder::open`] recovers what crashes left before it returns. True unless said otherwise; a host that
     /// says otherwise calls [`Volsnap::recover`] before it starts any container.
     #[must_use]
@@ -122,6 +132,10 @@ impl Builder {
         let state_dir = std::path::absolute(state_dir)
             .map_err(|error| Error::new(Code::Io, format!("state directory {}: {error}", state_dir.display())))?;
         let disk = Disk::open(&state_dir).map_err(|error| Error::from(error).context("state directory"))?;
+        let disk = match self.jobs {
+            Some(jobs) => disk.with_jobs(jobs),
+            None => disk,
+        };
         let (store, problem) = match self.store {
             Some(store) => (store, None),
             None => match open_catalog(&state_dir).await {

@@ -1,7 +1,9 @@
 //! Archives: many independent zstd frames of one PAX tar stream, with an index at the end (see the crate's README).
 
 mod acl;
+mod behind;
 mod compress;
+mod crew;
 mod decompress;
 mod draft;
 mod earlier;
@@ -16,6 +18,7 @@ mod pipeline;
 mod progress;
 mod read;
 mod source;
+mod squeeze;
 mod stage;
 mod stream;
 mod verify;

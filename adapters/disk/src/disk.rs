@@ -1,6 +1,7 @@
 //! The disks of this host, with the state directory among them.
 
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,13 +35,26 @@ use crate::{
 pub struct Disk {
     state: State,
     locks: Locks,
+    jobs: usize,
 }
+
+/// Threads for one archive if nobody says how many: with more than these its memory passes 128 MiB.
+const JOBS_MAX: usize = 4;
 
 impl Disk {
     /// Opens the state directory at an absolute path; makes it, only for its owner's eyes, if it is not there. Blocks
     /// for a few system calls.
     pub fn open(state_dir: &Path) -> Result<Disk, FsError> {
-        Ok(Disk { state: State::open(state_dir)?, locks: Locks::default() })
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(JOBS_MAX);
+        Ok(Disk { state: State::open(state_dir)?, locks: Locks::default(), jobs })
+    }
+
+    /// How many threads compress or decompress an archive, and how many make files meanwhile; each takes some 25 MiB.
+    /// As many as there are processors, at most four, unless said otherwise.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Disk {
+        self.jobs = jobs.get();
+        self
     }
 
     /// Runs a call on a thread that may block, under the locks that are held now.
@@ -129,8 +143,8 @@ impl Filesystem for Disk {
 
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {
         let path = self.state.archive(job.workload, job.snapshot);
-        let job = job.clone();
-        self.run_watched(FsOp::Stage, &path, watch, move |path, watch| archive::stage(path, &job, watch)).await
+        let (job, jobs) = (job.clone(), self.jobs);
+        self.run_watched(FsOp::Stage, &path, watch, move |path, watch| archive::stage(path, &job, jobs, watch)).await
     }
 
     async fn exchange(&self, a: &Path, b: &Path) -> Result<(), FsError> {
@@ -178,9 +192,9 @@ impl Filesystem for Disk {
     ) -> Result<Box<dyn DraftArchive>, FsError> {
         let (state, manifest, sources) = (self.state.clone(), manifest.clone(), sources.to_vec());
         let path = self.state.archive(manifest.workload, manifest.snapshot);
-        let held = self.locks.keep();
+        let (held, jobs) = (self.locks.keep(), self.jobs);
         let draft = self.run_watched(FsOp::Archive, &path, watch, move |_, watch| {
-            archive::draft(&state.make_archives(manifest.workload)?, &manifest, &sources, watch)
+            archive::draft(&state.make_archives(manifest.workload)?, &manifest, &sources, jobs, watch)
         });
         Ok(Box::new(Draft { draft: draft.await?, held, path }))
     }
@@ -195,7 +209,8 @@ impl Filesystem for Disk {
         snapshot: SnapshotId,
         watch: Watch,
     ) -> Result<Verified, FsError> {
-        self.run_watched(FsOp::Archive, &self.state.archive(workload, snapshot), watch, archive::verify).await
+        let (path, jobs) = (self.state.archive(workload, snapshot), self.jobs);
+        self.run_watched(FsOp::Archive, &path, watch, move |path, watch| archive::verify(path, jobs, watch)).await
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {

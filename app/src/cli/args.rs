@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
@@ -36,6 +36,9 @@ pub struct Global {
     /// How progress is shown on standard error
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub progress: ProgressMode,
+    /// Threads that compress or decompress, and as many that make files [default: the processors, at most 4]
+    #[arg(long, global = true, env = "VOLSNAP_JOBS", value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
     /// Say more on standard error; twice for even more (VOLSNAP_LOG takes a filter)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,

@@ -32,7 +32,10 @@ impl Session {
             Some(dir) => dir.clone(),
             None => default_state_dir()?,
         };
-        let builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter.clone());
+        let mut builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter.clone());
+        if let Some(jobs) = global.jobs {
+            builder = builder.jobs(jobs);
+        }
         let session = Session { volsnap: builder.open().await?, printer, running: Running::default(), reporter };
         session.running.heed_signals();
         Ok(session)

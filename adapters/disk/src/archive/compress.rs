@@ -3,16 +3,15 @@
 use std::{fs::File, io::Write, thread::Scope};
 
 use volsnap_core::ports::{FsError, FsErrorKind};
-use zstd::{bulk::Compressor, zstd_safe::CParameter};
 
 use super::{
+    behind::WriteBehind,
     format::{Digest, FRAME_MAX, First, Frame},
     name,
     pipeline::{Drain, Feed, pipeline},
+    squeeze::Squeezer,
 };
 use crate::tree::Trouble;
-
-const LEVEL: i32 = 3;
 
 /// Takes the stream and cuts it.
 pub(super) struct Cutter {
@@ -33,9 +32,9 @@ struct Cut {
 /// A frame on its way to the file.
 pub(super) struct Compressed(Result<(Vec<u8>, Frame), std::io::Error>);
 
-/// Starts the workers.
-pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> (Cutter, Drain<Compressed>) {
-    let (feed, drain) = pipeline(scope, compressor, |compressor, cut: Cut| Compressed(compress(compressor, cut)));
+/// Starts so many workers.
+pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, jobs: usize) -> (Cutter, Drain<Compressed>) {
+    let (feed, drain) = pipeline(scope, jobs, Squeezer::new, |squeezer, cut: Cut| Compressed(compress(squeezer, cut)));
     (Cutter { feed, content: vec![0; FRAME_MAX], used: 0, first: None, cut: 0 }, drain)
 }
 
@@ -100,18 +99,22 @@ impl Cutter {
     }
 }
 
-/// Writes frames as they come, in order, until the cutter is dropped.
+/// Writes frames as they come, in order, until the cutter is dropped. Most of them are on the disk by then.
 pub(super) fn write_frames(
     drain: &Drain<Compressed>,
     mut file: &File,
     trouble: &Trouble,
 ) -> Result<Vec<Frame>, FsError> {
+    let synced = file.try_clone().map_err(|e| io_error(trouble, "write", &e))?;
+    let mut behind = WriteBehind::start(move || rustix::fs::fdatasync(&synced));
     let mut frames = Vec::new();
     while let Some(Compressed(result)) = drain.next() {
         let (stored, frame) = result.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot compress: {e}")))?;
         file.write_all(&stored).map_err(|e| io_error(trouble, "write", &e))?;
+        behind.wrote(stored.len() as u64);
         frames.push(frame);
     }
+    behind.end().map_err(|e| trouble.sync("the archive", e))?;
     Ok(frames)
 }
 
@@ -123,18 +126,11 @@ pub(super) fn io_error(trouble: &Trouble, doing: &str, error: &std::io::Error) -
     }
 }
 
-fn compressor() -> std::io::Result<Compressor<'static>> {
-    let mut compressor = Compressor::new(LEVEL)?;
-    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-    compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
-    Ok(compressor)
-}
-
 fn compress(
-    compressor: &mut std::io::Result<Compressor<'static>>,
+    squeezer: &mut std::io::Result<Squeezer>,
     Cut { content, first }: Cut,
 ) -> std::io::Result<(Vec<u8>, Frame)> {
-    let stored = compressor.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?.compress(&content)?;
+    let stored = squeezer.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?.squeeze(&content)?;
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(std::io::Error::other);
     let frame = Frame {
         stored_bytes: length(&stored)?,

@@ -21,7 +21,7 @@ pub(super) fn start<'scope>(
     archive: &'scope Archive,
     range: Range<usize>,
 ) -> Drain<Content> {
-    let (feed, drain) = pipeline(scope, Unpacker::new, |unpacker, (number, stored): (usize, Content)| {
+    let (feed, drain) = pipeline(scope, archive.jobs, Unpacker::new, |unpacker, (number, stored): (usize, Content)| {
         unpacker.unpack(number, &stored?, &archive.index.frames[number], &archive.trouble)
     });
     scope.spawn(move || {

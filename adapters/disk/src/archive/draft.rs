@@ -34,6 +34,7 @@ pub fn draft(
     dir: &Path,
     manifest: &Manifest,
     sources: &[ArchiveSource],
+    jobs: usize,
     watch: &Watch,
 ) -> Result<Box<dyn DraftArchive>, FsError> {
     let path = dir.join(format!(".{}.partial", manifest.snapshot));
@@ -42,7 +43,7 @@ pub fn draft(
     let make = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     make.map_err(|e| io_error(&trouble, "make the directory of", &e))?;
     let partial = Partial::create(path, &trouble)?;
-    let (frames, volumes) = write_volumes(&partial.file, manifest, sources, watch, &trouble)?;
+    let (frames, volumes) = write_volumes(&partial.file, manifest, sources, jobs, watch, &trouble)?;
     let target = dir.join(format!("{}.tar.zst", manifest.snapshot));
     Ok(Box::new(Draft { partial, target, manifest: manifest.clone(), frames, volumes, trouble }))
 }
@@ -149,11 +150,12 @@ fn write_volumes(
     file: &File,
     manifest: &Manifest,
     sources: &[ArchiveSource],
+    jobs: usize,
     watch: &Watch,
     trouble: &Trouble,
 ) -> Result<(Vec<Frame>, Vec<Volume>), FsError> {
     let (read, written) = thread::scope(|scope| {
-        let (mut cutter, drain) = compress::start(scope);
+        let (mut cutter, drain) = compress::start(scope, jobs);
         // The writer owns the drain: when it gives up, the cutter is told.
         let writer = scope.spawn(move || {
             let drain = drain;

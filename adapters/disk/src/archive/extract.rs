@@ -2,7 +2,8 @@
 
 use std::{
     ffi::{CStr, CString},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use rustix::{
@@ -12,9 +13,12 @@ use rustix::{
 use volsnap_core::ports::{FsError, FsErrorKind};
 
 use super::{
+    behind::WriteBehind,
+    crew::{self, Crew, Dir, Open, Task},
     earlier::{self, Earlier},
-    member::{Hole, Kind, Member},
+    member::{Kind, Member},
     read::Sink,
+    stream::Piece,
     xattr::{self, Place},
 };
 use crate::tree::{Ladder, Trouble, file_type, stat};
@@ -22,30 +26,50 @@ use crate::tree::{Ladder, Trouble, file_type, stat};
 /// Extracts one volume into an empty directory.
 ///
 /// Members come in the order of a walk, so each is made in a directory that was made here and is held open: no path
-/// from the archive is ever resolved, but for the targets of hard links. A directory gets its owner, mode and times
-/// when it is left, as nothing is made in it any more.
+/// from the archive is ever resolved, but for the targets of hard links. Directories, links and large files are made here,
+/// in order; other files, and all contents, by a [`Crew`]. A directory gets its owner, mode and times when it is left and
+/// the crew has made its last file in it.
 ///
 /// A file that an earlier attempt left is moved in and patched instead of made.
 pub(super) struct Extractor<'a> {
     ladder: Ladder,
     /// What the root and each directory on the ladder will be.
-    directories: Vec<Member>,
-    file: Option<Open>,
+    directories: Vec<Held>,
+    file: Option<Coming>,
     earlier: Earlier,
+    crew: Crew,
     trouble: &'a Trouble,
 }
 
-/// The file whose contents come.
-struct Open {
-    file: OwnedFd,
-    member: Member,
-    /// Whether it holds something already.
-    adopted: bool,
+/// A directory that was entered and not left.
+enum Held {
+    Own(Member),
+    /// The crew makes files in it.
+    Shared(Arc<Dir>),
 }
 
+/// The file whose contents come.
+enum Coming {
+    /// It is made when it is complete.
+    Small { dir: Arc<Dir>, name: CString, member: Member, pieces: Vec<(u64, Piece)> },
+    /// It is there.
+    Open(Arc<Open>),
+}
+
+/// Bytes of a file that the crew makes as a whole.
+const SMALL_MAX: u64 = 1 << 20;
+/// Directories deeper than this are not shared with the crew: each needs a descriptor of its own until it is left.
+const SHARED_DEPTH_MAX: usize = 64;
+
 impl<'a> Extractor<'a> {
-    pub(super) fn new(root: OwnedFd, earlier: Earlier, trouble: &'a Trouble) -> Self {
-        Extractor { ladder: Ladder::new(root), directories: Vec::new(), file: None, earlier, trouble }
+    pub(super) fn new(root: OwnedFd, earlier: Earlier, jobs: usize, trouble: &'a Trouble) -> Result<Self, FsError> {
+        // A descriptor of its own: a failure is told once through each.
+        let synced =
+            rustix::fs::openat(&root, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let synced = synced.map_err(|e| trouble.errno("open the tree in", e))?;
+        let behind = WriteBehind::start(move || rustix::fs::syncfs(&synced));
+        let crew = Crew::start(jobs, behind, trouble)?;
+        Ok(Extractor { ladder: Ladder::new(root), directories: Vec::new(), file: None, earlier, crew, trouble })
     }
 
     /// How many files of earlier attempts were used again.
@@ -57,7 +81,7 @@ impl<'a> Extractor<'a> {
 impl Sink for Extractor<'_> {
     fn member(&mut self, depth: usize, member: Member) -> Result<(), FsError> {
         if member.path.is_empty() {
-            self.directories.push(member);
+            self.directories.push(Held::Own(member));
             return Ok(());
         }
         self.climb(depth)?;
@@ -66,9 +90,7 @@ impl Sink for Extractor<'_> {
         let trouble = self.trouble;
         let made = match &member.kind {
             Kind::Directory => self.make_directory(&name),
-            Kind::File { size, holes } => self.make_file(&name, *size, holes).map(|(file, adopted)| {
-                self.file = Some(Open { file, member: member.clone(), adopted });
-            }),
+            Kind::File { .. } => return self.file(name, member),
             Kind::HardLink { target } => return self.link(target, &name, &member),
             Kind::Symlink { target } => {
                 self.ladder.current().and_then(|dir| rustix::fs::symlinkat(target.as_slice(), dir, &name))
@@ -79,13 +101,9 @@ impl Sink for Extractor<'_> {
                 self.make_node(&name, kind, rustix::fs::makedev(*major, *minor))
             }
         };
-        made.map_err(|error| match error {
-            // In a directory that is made here and private, only another member can have taken the name.
-            Errno::EXIST => trouble.hostile(&member.path, "comes twice"),
-            _ => trouble.entry(&member.path, "make", error),
-        })?;
+        made.map_err(|error| crew::not_made(&member, error, trouble))?;
         match &member.kind {
-            Kind::Directory => self.directories.push(member),
+            Kind::Directory => self.directories.push(Held::Own(member)),
             Kind::File { .. } | Kind::HardLink { .. } => {}
             Kind::Symlink { .. } | Kind::Fifo | Kind::Device { .. } => {
                 let dir = self.ladder.current().map_err(|e| trouble.entry(&member.path, "make", e))?;
@@ -95,30 +113,32 @@ impl Sink for Extractor<'_> {
         Ok(())
     }
 
-    fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
-        let Some(Open { file, member, adopted }) = &self.file else { return Ok(()) };
-        // A disk that does not give back what it took a while ago is none to go on with: that is an error, too.
-        match adopted {
-            true => earlier::patch(file, offset, bytes).map_err(|e| self.trouble.entry(&member.path, "compare", e)),
-            false => earlier::write_at(file, offset, bytes).map_err(|e| self.trouble.entry(&member.path, "write", e)),
+    fn data(&mut self, offset: u64, piece: Piece) -> Result<(), FsError> {
+        match &mut self.file {
+            Some(Coming::Small { pieces, .. }) => pieces.push((offset, piece)),
+            Some(Coming::Open(file)) => {
+                self.crew.push(Task::Write { file: Arc::clone(file), offset, piece })?;
+            }
+            None => {}
         }
+        Ok(())
     }
 
     fn complete(&mut self) -> Result<(), FsError> {
-        let Some(Open { file, member, adopted }) = self.file.take() else { return Ok(()) };
-        if let Kind::File { size, holes } = &member.kind
-            && (adopted || !holes.is_empty())
-        {
-            // A hole at the end has not made the file longer yet, and an earlier file may be longer than it should be.
-            rustix::fs::ftruncate(&file, *size).map_err(|e| self.trouble.entry(&member.path, "write", e))?;
+        match self.file.take() {
+            Some(Coming::Small { dir, name, member, pieces }) => {
+                self.crew.push(Task::Make { dir, name, member, pieces })
+            }
+            Some(Coming::Open(file)) => self.crew.complete(file),
+            None => Ok(()),
         }
-        dress(Place::Open(file.as_fd()), &member, self.trouble)
     }
 
     fn end(&mut self) -> Result<(), FsError> {
         self.climb(0)?;
+        self.crew.end()?;
         match self.directories.pop() {
-            Some(root) => dress(Place::Open(self.ladder.root()), &root, self.trouble),
+            Some(root) => self.leave(root),
             None => Ok(()),
         }
     }
@@ -128,13 +148,23 @@ impl Extractor<'_> {
     /// Leaves directories until only `depth` of them are entered.
     fn climb(&mut self, depth: usize) -> Result<(), FsError> {
         while self.ladder.depth() > depth {
-            let Some(member) = self.directories.pop() else { break };
-            let dir = self.ladder.current().map_err(|e| self.trouble.entry(&member.path, "go back to", e))?;
-            dress(Place::Open(dir), &member, self.trouble)?;
+            let Some(directory) = self.directories.pop() else { break };
+            self.leave(directory)?;
             self.ladder.pop();
         }
         self.earlier.climb(depth);
         Ok(())
+    }
+
+    /// Gives the current directory its attributes, or leaves that to the crew.
+    fn leave(&mut self, directory: Held) -> Result<(), FsError> {
+        match directory {
+            Held::Shared(dir) => self.crew.leave(dir),
+            Held::Own(member) => {
+                let dir = self.ladder.current().map_err(|e| self.trouble.entry(&member.path, "go back to", e))?;
+                dress(Place::Open(dir), &member, self.trouble)
+            }
+        }
     }
 
     fn make_directory(&mut self, name: &CStr) -> Result<(), Errno> {
@@ -144,15 +174,36 @@ impl Extractor<'_> {
         self.ladder.push(name, made)
     }
 
-    /// Gives the file, and whether it was adopted.
-    fn make_file(&mut self, name: &CStr, size: u64, holes: &[Hole]) -> Result<(OwnedFd, bool), Errno> {
+    /// A file comes. One that is large, that is there from before or that lies very deep is opened now.
+    fn file(&mut self, name: CString, member: Member) -> Result<(), FsError> {
         let depth = self.ladder.depth();
-        if let Some(file) = self.earlier.adopt(depth, name, self.ladder.current()?) {
-            earlier::make_holes(&file, size, holes)?;
-            return Ok((file, true));
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok((rustix::fs::openat(self.ladder.current()?, name, flags, Mode::RUSR | Mode::WUSR)?, false))
+        let dir = self.ladder.current().map_err(|e| self.trouble.entry(&member.path, "make", e))?;
+        let Kind::File { size, holes } = &member.kind else { return Ok(()) };
+        let opened = match self.earlier.adopt(depth, &name, dir) {
+            Some(file) => earlier::make_holes(&file, *size, holes).map(|()| Some((file, true))),
+            None if *size <= SMALL_MAX && depth <= SHARED_DEPTH_MAX => Ok(None),
+            None => crew::create(dir, &name, member.mode).map(|file| Some((file, false))),
+        };
+        self.file = Some(match opened.map_err(|error| crew::not_made(&member, error, self.trouble))? {
+            Some((file, adopted)) => Coming::Open(Arc::new(Open { file, member, adopted })),
+            None => Coming::Small { dir: self.shared(&member)?, name, member, pieces: Vec::new() },
+        });
+        Ok(())
+    }
+
+    /// The current directory, for the crew to make `member` in.
+    fn shared(&mut self, member: &Member) -> Result<Arc<Dir>, FsError> {
+        let made = |error| self.trouble.entry(&member.path, "make", error);
+        let Some(held) = self.directories.last_mut() else { return Err(made(Errno::NOTDIR)) };
+        let dir = match held {
+            Held::Shared(dir) => return Ok(Arc::clone(dir)),
+            Held::Own(own) => {
+                let fd = self.ladder.current().and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 0)).map_err(made)?;
+                Arc::new(Dir { fd, member: own.clone() })
+            }
+        };
+        *held = Held::Shared(Arc::clone(&dir));
+        Ok(dir)
     }
 
     fn make_node(&mut self, name: &CStr, kind: FileType, device: u64) -> Result<(), Errno> {
@@ -172,7 +223,12 @@ impl Extractor<'_> {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV => missing(),
             _ => self.trouble.entry(&member.path, "find the target of", error),
         })?;
-        let found = stat(&parent, &own);
+        let mut found = stat(&parent, &own);
+        if matches!(found, Err(Errno::NOENT)) {
+            // The crew may not have come to it yet.
+            self.crew.drain()?;
+            found = stat(&parent, &own);
+        }
         if !found.is_ok_and(|found| file_type(&found) == FileType::RegularFile) {
             return Err(missing());
         }
@@ -210,17 +266,28 @@ fn open_step_by_step(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno
 }
 
 /// Gives an entry its owner, mode, attributes and times: in this order, because a new owner takes set-user-id and
-/// capabilities away, and everything but the times changes the times.
-fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsError> {
-    own(place, member, trouble)?;
-    let mode = Mode::from_raw_mode(member.mode);
-    let set = match (place, &member.kind) {
-        (_, Kind::Symlink { .. }) => Ok(()),
-        (Place::Open(fd), _) => rustix::fs::fchmod(fd, mode),
-        // Nobody else reaches the private directory, so the name is still what was made under it: no link.
-        (Place::Name(dir, name), _) => rustix::fs::chmodat(dir, name, mode, AtFlags::empty()),
+/// capabilities away, and everything but the times changes the times. What it has already is left: to ask costs a tenth
+/// of a change.
+pub(super) fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsError> {
+    let found = match place {
+        Place::Open(fd) => stat(fd, c""),
+        Place::Name(dir, name) => stat(dir, name),
     };
-    set.map_err(|e| trouble.entry(&member.path, "set the mode of", e))?;
+    let found = found.map_err(|e| trouble.entry(&member.path, "look at", e))?;
+    let owned = (found.stx_uid, found.stx_gid) == (member.uid, member.gid);
+    if !owned {
+        own(place, member, trouble)?;
+    }
+    if !owned || u32::from(found.stx_mode) & 0o7777 != member.mode {
+        let mode = Mode::from_raw_mode(member.mode);
+        let set = match (place, &member.kind) {
+            (_, Kind::Symlink { .. }) => Ok(()),
+            (Place::Open(fd), _) => rustix::fs::fchmod(fd, mode),
+            // Nobody else reaches the private directory, so the name is still what was made under it: no link.
+            (Place::Name(dir, name), _) => rustix::fs::chmodat(dir, name, mode, AtFlags::empty()),
+        };
+        set.map_err(|e| trouble.entry(&member.path, "set the mode of", e))?;
+    }
     for (name, value) in &member.xattrs {
         match xattr::write(place, name, value) {
             Err(error) if xattr::is_of_the_host(name) => {
@@ -243,26 +310,24 @@ fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsE
 
 fn own(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsError> {
     let (uid, gid) = (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)));
-    let (owned, found) = match place {
-        Place::Open(fd) => (rustix::fs::fchown(fd, uid, gid), stat(fd, c"")),
-        Place::Name(dir, name) => {
-            (rustix::fs::chownat(dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW), stat(dir, name))
-        }
+    let owned = match place {
+        Place::Open(fd) => rustix::fs::fchown(fd, uid, gid),
+        Place::Name(dir, name) => rustix::fs::chownat(dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
     };
-    match (owned, found) {
-        (Ok(()), _) => Ok(()),
-        (Err(Errno::PERM), Ok(found)) if found.stx_uid == member.uid && found.stx_gid == member.gid => Ok(()),
-        (Err(Errno::PERM), _) => {
+    owned.map_err(|error| match error {
+        Errno::PERM => {
             let name = Trouble::show(&member.path);
             let message = format!("cannot give `{name}` to {}:{}; run as root", member.uid, member.gid);
-            Err(trouble.of(FsErrorKind::Denied, message))
+            trouble.of(FsErrorKind::Denied, message)
         }
-        (Err(error), _) => Err(trouble.entry(&member.path, "set the owner of", error)),
-    }
+        _ => trouble.entry(&member.path, "set the owner of", error),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     #[test]

@@ -26,11 +26,13 @@ pub(super) struct Archive {
     pub(super) manifest: Manifest,
     pub(super) digest: Digest,
     pub(super) bytes: u64,
+    /// Threads that decompress its frames.
+    pub(super) jobs: usize,
     pub(super) trouble: Trouble,
 }
 
 impl Archive {
-    pub(super) fn open(path: &Path) -> Result<Self, FsError> {
+    pub(super) fn open(path: &Path, jobs: usize) -> Result<Self, FsError> {
         let trouble = Trouble::new(FsOp::Archive, path);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| trouble.errno("open", e))?;
@@ -41,7 +43,7 @@ impl Archive {
         }
         let (index, digest) = read_index(&file, metadata.len(), &trouble)?;
         let manifest = read_manifest(&file, &index, &trouble)?;
-        Ok(Archive { file, index, manifest, digest, bytes: metadata.len(), trouble })
+        Ok(Archive { file, index, manifest, digest, bytes: metadata.len(), jobs, trouble })
     }
 
     pub(super) fn summary(&self) -> ArchiveSummary {

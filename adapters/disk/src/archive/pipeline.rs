@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
-    thread::{Scope, available_parallelism},
+    thread::Scope,
 };
 
 /// The end into which work goes. When it is dropped, the workers end.
@@ -34,15 +34,10 @@ impl<O> Drain<O> {
     }
 }
 
-/// Threads that work on frames: as many as there are processors, at most four so that memory stays bounded (a frame
-/// in work takes some 12 MiB, and its worker as much again).
-pub(super) fn workers() -> usize {
-    available_parallelism().map_or(1, usize::from).min(4)
-}
-
-/// Starts workers in `scope`; `context` makes what a worker keeps from one piece of work to the next.
+/// Starts so many workers in `scope`; `context` makes what a worker keeps from one piece of work to the next.
 pub(super) fn pipeline<'scope, C, I, O>(
     scope: &'scope Scope<'scope, '_>,
+    count: usize,
     context: impl Fn() -> C + Send + Copy + 'scope,
     work: impl Fn(&mut C, I) -> O + Send + Copy + 'scope,
 ) -> (Feed<I, O>, Drain<O>)
@@ -50,7 +45,6 @@ where
     I: Send + 'scope,
     O: Send + 'scope,
 {
-    let count = workers();
     let (jobs, queue) = sync_channel::<(I, SyncSender<O>)>(1);
     let (order, results) = sync_channel(count + 1);
     let queue = Arc::new(Mutex::new(queue));

@@ -14,7 +14,7 @@ use super::{
     name,
     pax::{self, RECORDS_MAX, Records},
     progress::Meter,
-    stream::Stream,
+    stream::{Piece, Stream},
 };
 use crate::tree::Trouble;
 
@@ -25,7 +25,7 @@ pub(super) trait Sink {
     fn member(&mut self, depth: usize, member: Member) -> Result<(), FsError>;
 
     /// Contents of the file that came last; what is not given is a hole.
-    fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FsError>;
+    fn data(&mut self, offset: u64, piece: Piece) -> Result<(), FsError>;
 
     /// The file that came last is complete.
     fn complete(&mut self) -> Result<(), FsError>;
@@ -89,10 +89,11 @@ fn contents(
     let end = Hole { offset: size, bytes: 0 };
     for hole in holes.iter().chain([&end]) {
         while at < hole.offset {
-            let chunk = stream.chunk(hole.offset - at)?;
-            sink.data(at, chunk)?;
-            at += chunk.len() as u64;
-            meter.add(chunk.len() as u64, 0)?;
+            let piece = stream.piece(hole.offset - at)?;
+            let length = piece.len() as u64;
+            sink.data(at, piece)?;
+            at += length;
+            meter.add(length, 0)?;
         }
         while at < hole.offset + hole.bytes {
             let chunk = stream.chunk(hole.offset + hole.bytes - at)?;

@@ -44,7 +44,7 @@ const BIRTH_TICK: Duration = Duration::from_millis(20);
 /// # Errors
 /// `Corrupt` if the archive is damaged or not the one that was planned with, `Hostile` if a member breaks a rule,
 /// `SyncFailed` if the tree could not be made durable, otherwise what the disk gave.
-pub fn stage(archive_path: &Path, job: &StageJob, watch: &Watch) -> Result<Staged, FsError> {
+pub fn stage(archive_path: &Path, job: &StageJob, jobs: usize, watch: &Watch) -> Result<Staged, FsError> {
     let trouble = Trouble::new(FsOp::Stage, &job.private);
     let private = match &job.entries_of {
         Some(live) => keeping_time(live, || Private::open(&job.private, &trouble)),
@@ -52,7 +52,7 @@ pub fn stage(archive_path: &Path, job: &StageJob, watch: &Watch) -> Result<Stage
     }?;
     let staged = match stat(&private.dir, c"staged") {
         Ok(found) => standing(job, &found, &trouble),
-        Err(Errno::NOENT) => stage_new(archive_path, job, &private, watch, &trouble),
+        Err(Errno::NOENT) => stage_new(archive_path, job, &private, jobs, watch, &trouble),
         Err(error) => Err(trouble.errno("look for the staged tree in", error)),
     };
     // Whether it was just made or stands from before: a killed process may have left names that are not durable yet.
@@ -81,10 +81,11 @@ fn stage_new(
     archive_path: &Path,
     job: &StageJob,
     private: &Private,
+    jobs: usize,
     watch: &Watch,
     trouble: &Trouble,
 ) -> Result<Staged, FsError> {
-    let archive = Archive::open(archive_path)?;
+    let archive = Archive::open(archive_path, jobs)?;
     let manifest = &archive.manifest;
     if archive.digest.hex() != job.archive_digest {
         return Err(archive.trouble.corrupt("this is another archive than the one that was planned with"));
@@ -148,7 +149,7 @@ fn fill(
     meter.volume(&job.target, totals.bytes)?;
     let root = root.as_fd().try_clone_to_owned();
     let root = root.map_err(|e| super::compress::io_error(trouble, "open the tree in", &e))?;
-    let mut extractor = Extractor::new(root, earlier, trouble);
+    let mut extractor = Extractor::new(root, earlier, archive.jobs, trouble)?;
     extract_volume(archive, at, job.limits, &mut extractor, &mut meter)?;
     meter.tell()?;
     if job.resume {

@@ -1,5 +1,10 @@
 //! The tar stream of one volume, put together from its frames.
 
+use std::{
+    ops::{Deref, Range},
+    sync::Arc,
+};
+
 use volsnap_core::ports::FsError;
 
 use super::{
@@ -18,11 +23,25 @@ pub(super) struct Stream<'a> {
     /// Frames taken so far.
     taken: usize,
     /// Content of the frame taken last, and how far it was read.
-    content: Vec<u8>,
+    content: Arc<Vec<u8>>,
     at: usize,
     /// Frames whose first member has been compared with the index.
     compared: usize,
     trouble: &'a Trouble,
+}
+
+/// Some bytes of a frame's content, which stays in memory as long as somebody holds any of it.
+pub(super) struct Piece {
+    content: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.content[self.range.clone()]
+    }
 }
 
 /// A place in the stream.
@@ -34,13 +53,13 @@ pub(super) struct Mark {
 
 impl<'a> Stream<'a> {
     pub(super) fn new(drain: Drain<Content>, frames: &'a [Frame], trouble: &'a Trouble) -> Self {
-        Stream { drain, frames, taken: 0, content: Vec::new(), at: 0, compared: 0, trouble }
+        Stream { drain, frames, taken: 0, content: Arc::default(), at: 0, compared: 0, trouble }
     }
 
     /// Whether everything was read.
     pub(super) fn at_end(&mut self) -> Result<bool, FsError> {
         if self.at == self.content.len() && self.taken < self.frames.len() {
-            self.content = self.drain.next().ok_or_else(|| self.cut_off())??;
+            self.content = Arc::new(self.drain.next().ok_or_else(|| self.cut_off())??);
             (self.taken, self.at) = (self.taken + 1, 0);
         }
         Ok(self.at == self.content.len())
@@ -53,13 +72,24 @@ impl<'a> Stream<'a> {
 
     /// The next bytes, at most `bytes_max` of them and at least one.
     pub(super) fn chunk(&mut self, bytes_max: u64) -> Result<&[u8], FsError> {
+        let range = self.next(bytes_max)?;
+        Ok(&self.content[range])
+    }
+
+    /// The same, to be kept.
+    pub(super) fn piece(&mut self, bytes_max: u64) -> Result<Piece, FsError> {
+        let range = self.next(bytes_max)?;
+        Ok(Piece { content: Arc::clone(&self.content), range })
+    }
+
+    /// Passes over the next bytes of the current frame.
+    fn next(&mut self, bytes_max: u64) -> Result<Range<usize>, FsError> {
         if self.at_end()? {
             return Err(self.cut_off());
         }
-        let rest = &self.content[self.at..];
-        let length = rest.len().min(usize::try_from(bytes_max).unwrap_or(usize::MAX));
-        self.at += length;
-        Ok(&rest[..length])
+        let start = self.at;
+        self.at += (self.content.len() - start).min(usize::try_from(bytes_max).unwrap_or(usize::MAX));
+        Ok(start..self.at)
     }
 
     /// The next tar block.

@@ -15,7 +15,7 @@ use super::{
     open::Archive,
     progress::Meter,
     read::{Sink, read_volume},
-    stream::Stream,
+    stream::{Piece, Stream},
 };
 
 /// What an archive says of itself: its end and its manifest are read and checked, its volumes are not.
@@ -23,7 +23,7 @@ use super::{
 /// # Errors
 /// `NotFound` if there is none, `Corrupt` if it is damaged, `Unsupported` if a newer version wrote it.
 pub fn summary(path: &Path) -> Result<ArchiveSummary, FsError> {
-    Archive::open(path).map(|archive| archive.summary())
+    Archive::open(path, 1).map(|archive| archive.summary())
 }
 
 /// Reads an archive to its last byte: each frame against its digests, each member against the rules by which it would
@@ -31,8 +31,8 @@ pub fn summary(path: &Path) -> Result<ArchiveSummary, FsError> {
 ///
 /// # Errors
 /// As for [`summary`]; `Hostile` if a member breaks a rule; `Cancelled` if the observer asks for the end.
-pub fn verify(path: &Path, watch: &Watch) -> Result<Verified, FsError> {
-    let archive = Archive::open(path)?;
+pub fn verify(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsError> {
+    let archive = Archive::open(path, jobs)?;
     let trouble = &archive.trouble;
     let mut meter = Meter::new(watch, trouble, Phase::Verify);
     for (at, (volume, named)) in archive.index.volumes.iter().zip(&archive.manifest.volumes).enumerate() {
@@ -84,7 +84,7 @@ impl Sink for Nowhere {
         Ok(())
     }
 
-    fn data(&mut self, _: u64, _: &[u8]) -> Result<(), FsError> {
+    fn data(&mut self, _: u64, _: Piece) -> Result<(), FsError> {
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path};
 
-use super::scene::{OPEN, Scene, look_at, quiet};
-use crate::archive::{stage, summary, verify};
+use super::scene::{JOBS, OPEN, Scene, look_at, quiet, verify};
+use crate::archive::{stage, summary};
 
 /// Written by the first version: a directory with a file in two frames, a sparse file, links and an attribute.
 const FORMAT_1: &[u8] = include_bytes!("../../../tests/data/format-1.tar.zst");
@@ -23,7 +23,7 @@ fn an_archive_of_format_1_is_read_as_it_was_written() {
 
     let mut job = scene.job(DIGEST, Some(0));
     job.limits = OPEN;
-    if let Err(error) = stage(&path, &job, &quiet()) {
+    if let Err(error) = stage(&path, &job, JOBS, &quiet()) {
         assert!(!rustix::process::geteuid().is_root(), "{error}");
         eprintln!("skipped: only root may give files to other owners");
         return;

@@ -10,9 +10,9 @@ use super::{
     super::pax::Records,
     forge::{Forged, finish},
     roundtrip::furnish,
-    scene::{OPEN, Scene, look_at, quiet},
+    scene::{OPEN, Scene, look_at, quiet, verify},
 };
-use crate::archive::{summary, verify};
+use crate::archive::summary;
 
 fn record(key: &str, value: &str) -> Records {
     Records(vec![(key.into(), value.into())])

@@ -13,9 +13,8 @@ use proptest::prelude::*;
 
 use super::{
     roundtrip::set_times,
-    scene::{Scene, look_at, quiet},
+    scene::{Scene, look_at, quiet, verify},
 };
-use crate::archive::verify;
 
 /// What a random entry is.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use volsnap_core::ports::{FsErrorKind, StageJob, Watch};
 
 use super::{
     roundtrip::furnish,
-    scene::{Impatient, Scene, look_at},
+    scene::{Impatient, JOBS, Scene, look_at},
 };
 use crate::archive::{
     earlier::{Earlier, patch},
@@ -276,7 +276,7 @@ fn crashes_without_end_leave_no_trees_without_end() {
 fn a_failure_removes_what_was_set_aside_too() {
     let interrupted = Interrupted::furnished();
     let impatient: Watch = Arc::new(Impatient(AtomicU64::new(1)));
-    let error = stage(&interrupted.scene.archive(), &interrupted.job, &impatient).unwrap_err();
+    let error = stage(&interrupted.scene.archive(), &interrupted.job, JOBS, &impatient).unwrap_err();
     assert_eq!(error.kind, FsErrorKind::Cancelled);
     assert_eq!(names(&interrupted.private), Vec::<String>::new());
 }

@@ -17,9 +17,9 @@ use volsnap_core::{
     ports::{FsErrorKind, Limits, Watch},
 };
 
-use super::scene::{Impatient, OPEN, Scene, look_at, quiet};
+use super::scene::{Impatient, JOBS, OPEN, Scene, look_at, quiet, verify};
 use crate::{
-    archive::{draft, stage, summary, verify},
+    archive::{draft, stage, summary},
     tree::measure,
 };
 
@@ -247,12 +247,12 @@ fn cancelling_leaves_nothing() {
     let job = scene.job(&sealed.digest, Some(0));
     for patience in 0..4 {
         let watch: Watch = Arc::new(Impatient(AtomicU64::new(patience)));
-        assert_eq!(stage(&scene.archive(), &job, &watch).unwrap_err().kind, FsErrorKind::Cancelled);
+        assert_eq!(stage(&scene.archive(), &job, JOBS, &watch).unwrap_err().kind, FsErrorKind::Cancelled);
         assert!(!job.private.exists());
         let watch: Watch = Arc::new(Impatient(AtomicU64::new(patience)));
         assert_eq!(verify(&scene.archive(), &watch).unwrap_err().kind, FsErrorKind::Cancelled);
         let watch: Watch = Arc::new(Impatient(AtomicU64::new(patience)));
-        let drafted = draft(&scene.archives(), &scene.manifest, &scene.sources(), &watch);
+        let drafted = draft(&scene.archives(), &scene.manifest, &scene.sources(), JOBS, &watch);
         assert_eq!(drafted.err().unwrap().kind, FsErrorKind::Cancelled);
         assert_eq!(fs::read_dir(scene.archives()).unwrap().count(), 1, "only the sealed one");
     }
@@ -261,7 +261,7 @@ fn cancelling_leaves_nothing() {
 #[test]
 fn a_dropped_draft_is_gone_and_a_sealed_one_private() {
     let scene = Scene::new(1);
-    drop(draft(&scene.archives(), &scene.manifest, &scene.sources(), &quiet()).unwrap());
+    drop(draft(&scene.archives(), &scene.manifest, &scene.sources(), JOBS, &quiet()).unwrap());
     assert_eq!(fs::read_dir(scene.archives()).unwrap().count(), 0);
     scene.pack();
     assert_eq!(fs::metadata(scene.archive()).unwrap().mode() & 0o777, 0o600);
@@ -273,7 +273,7 @@ fn a_missing_source_and_a_missing_archive_are_not_found() {
     let scene = Scene::new(1);
     assert_eq!(summary(&scene.archive()).unwrap_err().kind, FsErrorKind::NotFound);
     fs::remove_dir(scene.volume(0)).unwrap();
-    let drafted = draft(&scene.archives(), &scene.manifest, &scene.sources(), &quiet());
+    let drafted = draft(&scene.archives(), &scene.manifest, &scene.sources(), JOBS, &quiet());
     assert_eq!(drafted.err().unwrap().kind, FsErrorKind::NotFound);
 }
 
@@ -282,7 +282,7 @@ fn a_link_in_place_of_a_source_is_refused() {
     let scene = Scene::new(1);
     fs::remove_dir(scene.volume(0)).unwrap();
     symlink("/etc", scene.volume(0)).unwrap();
-    assert!(draft(&scene.archives(), &scene.manifest, &scene.sources(), &quiet()).is_err());
+    assert!(draft(&scene.archives(), &scene.manifest, &scene.sources(), JOBS, &quiet()).is_err());
 }
 
 #[test]

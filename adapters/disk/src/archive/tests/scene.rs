@@ -19,14 +19,22 @@ use volsnap_core::{
         ArchiveSummary, Manifest, ManifestVolume, Mode, Origin, RestoreId, SnapshotId, Source, WorkloadId,
         place::private_dir,
     },
-    ports::{ArchiveSource, FsError, Limits, Observer, Progress, Quiet, StageJob, Staged, Watch},
+    ports::{ArchiveSource, FsError, Limits, Observer, Progress, Quiet, StageJob, Staged, Verified, Watch},
 };
 
 /// No limits but on devices.
 pub(super) const OPEN: Limits = Limits { bytes_max: u64::MAX, entries_max: u64::MAX, devices: true };
 
+/// Threads: enough to come in each other's way.
+pub(super) const JOBS: usize = 3;
+
 pub(super) fn quiet() -> Watch {
     Arc::new(Quiet)
+}
+
+/// [`archive::verify`](crate::archive::verify) with [`JOBS`].
+pub(super) fn verify(path: &Path, watch: &Watch) -> Result<Verified, FsError> {
+    crate::archive::verify(path, JOBS, watch)
 }
 
 /// Asks for the end after so many questions.
@@ -95,7 +103,7 @@ impl Scene {
 
     /// Archives all volumes.
     pub(super) fn pack(&self) -> ArchiveSummary {
-        let draft = crate::archive::draft(&self.archives(), &self.manifest, &self.sources(), &quiet()).unwrap();
+        let draft = crate::archive::draft(&self.archives(), &self.manifest, &self.sources(), JOBS, &quiet()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         runtime.block_on(draft.seal(7)).unwrap()
     }
@@ -124,7 +132,7 @@ impl Scene {
     }
 
     pub(super) fn stage(&self, job: &StageJob) -> Result<Staged, FsError> {
-        crate::archive::stage(&self.archive(), job, &quiet())
+        crate::archive::stage(&self.archive(), job, JOBS, &quiet())
     }
 }
 
