@@ -1,6 +1,7 @@
 //! The disks of this host, with the state directory among them.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +12,10 @@ use volsnap_core::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
         Writer,
     },
-    ports::{ArchiveSource, DraftArchive, Filesystem, FsError, FsOp, Lease, StageJob, Staged, Verified, Watch},
+    ports::{
+        ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Place, StageJob,
+        Staged, Verified, Watch,
+    },
 };
 
 use crate::{
@@ -196,6 +200,32 @@ impl Filesystem for Disk {
         watch: Watch,
     ) -> Result<Verified, FsError> {
         self.run_watched(FsOp::Archive, &self.state.archive(workload, snapshot), watch, archive::verify).await
+    }
+
+    async fn list_members(
+        &self,
+        archive: &LookInto,
+        places: &[Place],
+        mut sink: MemberSink,
+        watch: Watch,
+    ) -> Result<Found, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let (archive, places) = (archive.clone(), places.to_vec());
+        let list = move |path: &Path, watch: &Watch| archive::list(path, &archive, &places, &mut sink, watch);
+        self.run_watched(FsOp::Archive, &path, watch, list).await
+    }
+
+    async fn dump_member(
+        &self,
+        archive: &LookInto,
+        place: &Place,
+        mut out: Box<dyn Write + Send>,
+        watch: Watch,
+    ) -> Result<Found, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let (archive, place) = (archive.clone(), place.clone());
+        let dump = move |path: &Path, watch: &Watch| archive::dump(path, &archive, &place, &mut *out, watch);
+        self.run_watched(FsOp::Archive, &path, watch, dump).await
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
