@@ -127,7 +127,7 @@ fn damage_ends_with_its_status_and_what_came_before_it_is_good() {
     let world = World::registered();
     let mut bytes: Vec<u8> = Vec::new();
     let mut state = 1_u64;
-    bytes.resize_with(12 << 20, || {
+    bytes.resize_with(11 << 20, || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 33) as u8
     });
@@ -135,7 +135,7 @@ fn damage_ends_with_its_status_and_what_came_before_it_is_good() {
     fs::write(world.live("data").join("zlast"), "").unwrap();
     let id = world.create();
     let archive = File::options().read(true).write(true).open(world.archive(&id)).unwrap();
-    // Near the end of the last frame of the volume, where both the large file and the last one are.
+    // In the last frame of the volume, which holds the end of the large file and the last one.
     let at = 10 << 20;
     let mut byte = [0];
     archive.read_exact_at(&mut byte, at).unwrap();
