@@ -16,7 +16,7 @@ use volsnap_core::{
         Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId,
         retention::Policy,
     },
-    ports::{Event, Verified, Watch},
+    ports::{Event, Output, Verified, Watch},
     restore::{Options, Outcome, Plan, Report},
 };
 
@@ -281,8 +281,9 @@ impl Volsnap {
         &self,
         snapshot: Snapshot,
         path: Option<&Path>,
-        sink: impl FnMut(usize, Member) -> io::Result<()> + Send + 'static,
+        mut sink: impl FnMut(usize, Member) -> io::Result<()> + Send + 'static,
     ) -> Operation<u64> {
+        let sink = move |index, member| sink(index, member).map_err(|error| error.to_string());
         let path = path.map(|path| path.as_os_str().as_bytes().to_vec());
         self.start(|engine, watch| async move {
             engine.list_members(&snapshot, path.as_deref(), Box::new(sink), &watch).await
@@ -300,9 +301,9 @@ impl Volsnap {
         out: impl io::Write + Send + 'static,
     ) -> Operation<u64> {
         let (target, path) = (target.to_string(), path.as_os_str().as_bytes().to_vec());
-        self.start(
-            |engine, watch| async move { engine.dump_member(&snapshot, &target, &path, Box::new(out), &watch).await },
-        )
+        self.start(|engine, watch| async move {
+            engine.dump_member(&snapshot, &target, &path, Box::new(Written(out)), &watch).await
+        })
     }
 
     /// What a restore would do. It can be handed back as [`RestoreRequest::shown`], and the restore is refused if the
@@ -335,6 +336,19 @@ impl Volsnap {
     /// The audit trail, newest first.
     pub async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>> {
         self.engine.events(workload, count_max).await
+    }
+}
+
+/// A host's writer as the engine knows it.
+struct Written<W>(W);
+
+impl<W: io::Write + Send> Output for Written<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.0.write_all(bytes).map_err(|error| error.to_string())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.0.flush().map_err(|error| error.to_string())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The disks of this host, with the state directory among them.
 
 use std::{
-    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,8 +12,8 @@ use volsnap_core::{
         Writer,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Place, StageJob,
-        Staged, Verified, Watch,
+        ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Output, Place,
+        StageJob, Staged, Verified, Watch,
     },
 };
 
@@ -219,7 +218,7 @@ impl Filesystem for Disk {
         &self,
         archive: &LookInto,
         place: &Place,
-        mut out: Box<dyn Write + Send>,
+        mut out: Box<dyn Output>,
         watch: Watch,
     ) -> Result<Found, FsError> {
         let path = self.state.archive(archive.workload, archive.snapshot);

@@ -1,12 +1,10 @@
 //! Looking into snapshots: what is in them, and one file out of them.
 
-use std::io;
-
 use super::Engine;
 use crate::{
     error::{Code, Error, Result},
     model::{Member, MemberKind, Snapshot, member::printable},
-    ports::{Found, LookInto, MemberSink, Place, Watch},
+    ports::{Found, LookInto, MemberSink, Output, Place, Watch},
 };
 
 impl Engine {
@@ -38,7 +36,7 @@ impl Engine {
         snapshot: &Snapshot,
         target: &str,
         path: &[u8],
-        out: Box<dyn io::Write + Send>,
+        out: Box<dyn Output>,
         watch: &Watch,
     ) -> Result<u64> {
         let place = Place { index: volume(snapshot, target)?, path: below(path)? };
@@ -143,13 +141,11 @@ fn nothing(snapshot: &Snapshot, path: &[u8], place: Option<&Place>, nearest: &Me
         "" => target.to_string(),
         near => format!("{}/{near}", target.trim_end_matches('/')),
     };
-    error.hint(match &nearest.kind {
-        // As it is mostly meant.
-        MemberKind::Directory if is_below(trimmed(target.trim_start_matches('/').as_bytes()), path).is_some() => {
-            format!("paths begin below the volume: give it without {target}")
-        }
-        MemberKind::Directory => format!("{shown} is there: `volsnap ls {id} {shown}` shows what it holds"),
-        kind => format!("{shown} is {}", described(kind)),
+    let below_target = is_below(trimmed(target.trim_start_matches('/').as_bytes()), path).is_some();
+    error.hint(match (nearest.kind == MemberKind::Directory, below_target) {
+        (true, true) => format!("paths begin below the volume: give it without {target}"),
+        (true, false) => format!("{shown} is there: `volsnap ls {id} {shown}` shows what it holds"),
+        (false, _) => format!("{shown} is {}", described(&nearest.kind)),
     })
 }
 

@@ -1,9 +1,6 @@
 //! Real disks: places and names, staging and setting aside, archives, journals and locks.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -116,8 +113,17 @@ pub enum Found {
     Nothing(Member),
 }
 
-/// Takes the members of a volume (by its index) one by one. An error ends the listing.
-pub type MemberSink = Box<dyn FnMut(usize, Member) -> io::Result<()> + Send>;
+/// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
+pub type MemberSink = Box<dyn FnMut(usize, Member) -> Result<(), String> + Send>;
+
+/// Takes the contents of a file piece by piece. An error is in words, and ends the reading.
+pub trait Output: Send {
+    /// The next bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String>;
+
+    /// All of them have come.
+    fn end(&mut self) -> Result<(), String>;
+}
 
 /// An archive whose volumes have been read. Dropping it removes the unfinished file.
 #[cfg_attr(test, mockall::automock)]
@@ -273,7 +279,7 @@ pub trait Filesystem: Send + Sync {
         &self,
         archive: &LookInto,
         place: &Place,
-        out: Box<dyn io::Write + Send>,
+        out: Box<dyn Output>,
         watch: Watch,
     ) -> Result<Found, FsError> {
         let (_, _, _) = (place, out, watch);

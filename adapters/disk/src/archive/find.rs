@@ -6,14 +6,13 @@
 
 use std::{
     cmp::Ordering,
-    io::{self, Write},
     path::Path,
     thread::{self, Scope},
 };
 
 use volsnap_core::{
     model,
-    ports::{Found, FsError, FsErrorKind, LookInto, MemberSink, Phase, Place, Watch},
+    ports::{Found, FsError, FsErrorKind, LookInto, MemberSink, Output, Phase, Place, Watch},
 };
 
 use super::{
@@ -72,7 +71,7 @@ pub fn dump(
     path: &Path,
     wanted: &LookInto,
     place: &Place,
-    out: &mut dyn Write,
+    out: &mut dyn Output,
     watch: &Watch,
 ) -> Result<Found, FsError> {
     let archive = open(path, wanted)?;
@@ -91,10 +90,10 @@ pub fn dump(
                     let stream = &mut walk.stream;
                     let frames = stream.holding(size);
                     stream.source().expect(frames);
-                    let mut output = Output { out: &mut *out, written: 0, trouble: &archive.trouble, closed: false };
-                    let read = contents(stream, size, &holes, &mut output, &mut meter, &hostile);
-                    let read = read.and_then(|()| output.fill(size)).and_then(|()| output.flush());
-                    read.map_err(|error| output.say_what_is_good(error))?;
+                    let mut writer = Writer { out: &mut *out, written: 0, trouble: &archive.trouble, closed: false };
+                    let read = contents(stream, size, &holes, &mut writer, &mut meter, &hostile);
+                    let read = read.and_then(|()| writer.fill(size)).and_then(|()| writer.end_output());
+                    read.map_err(|error| writer.say_what_is_good(error))?;
                     meter.tell()?;
                     Ok(Ok(Found::Done(size)))
                 }
@@ -273,35 +272,42 @@ fn told(member: Member) -> model::Member {
 }
 
 /// Writes contents to where they are wanted, with zeros for holes.
-struct Output<'a> {
-    out: &'a mut dyn Write,
+struct Writer<'a> {
+    out: &'a mut dyn Output,
     written: u64,
     trouble: &'a Trouble,
     /// Whether writing failed, and not reading.
     closed: bool,
 }
 
-impl Output<'_> {
+impl Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        let result = self.out.write(bytes);
+        self.check(result)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes zeros up to there.
     fn fill(&mut self, end: u64) -> Result<(), FsError> {
-        let mut left = io::Read::take(io::repeat(0), end.saturating_sub(self.written));
-        let filled = io::copy(&mut left, self.out);
-        self.done(filled)
-    }
-
-    fn flush(&mut self) -> Result<(), FsError> {
-        let flushed = self.out.flush().map(|()| 0);
-        self.done(flushed)
-    }
-
-    fn done(&mut self, result: io::Result<u64>) -> Result<(), FsError> {
-        match result {
-            Ok(bytes) => self.written += bytes,
-            Err(error) => {
-                self.closed = true;
-                return Err(self.trouble.of(FsErrorKind::Io, format!("cannot write the contents on: {error}")));
-            }
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        while self.written < end {
+            let length = usize::try_from(end - self.written).unwrap_or(ZEROS.len()).min(ZEROS.len());
+            self.write(&ZEROS[..length])?;
         }
         Ok(())
+    }
+
+    fn end_output(&mut self) -> Result<(), FsError> {
+        let result = self.out.end();
+        self.check(result)
+    }
+
+    fn check(&mut self, result: Result<(), String>) -> Result<(), FsError> {
+        result.map_err(|error| {
+            self.closed = true;
+            self.trouble.of(FsErrorKind::Io, format!("cannot write the contents on: {error}"))
+        })
     }
 
     /// The error, with what was written before it; frames are checked before anything of them is written.
@@ -315,15 +321,14 @@ impl Output<'_> {
     }
 }
 
-impl Sink for Output<'_> {
+impl Sink for Writer<'_> {
     fn member(&mut self, _: usize, _: Member) -> Result<(), FsError> {
         Ok(())
     }
 
     fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
         self.fill(offset)?;
-        let written = self.out.write_all(bytes).map(|()| bytes.len() as u64);
-        self.done(written)
+        self.write(bytes)
     }
 
     fn complete(&mut self) -> Result<(), FsError> {
