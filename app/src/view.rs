@@ -1,8 +1,9 @@
 //! The documents that scripts read: what the command line prints with `--json`, for hosts that offer the same.
 //!
 //! Fields are only ever added. Times are RFC 3339 in UTC, sizes are bytes, durations are milliseconds; paths that are
-//! not UTF-8 are shown with replacement characters.
+//! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]).
 
+mod member;
 mod plan;
 mod recovery;
 mod report;
@@ -11,6 +12,7 @@ mod snapshot;
 mod trail;
 mod workload;
 
+pub use member::MemberView;
 pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
 pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
 pub use report::{CauseView, ReportView, ReportedVolumeView};

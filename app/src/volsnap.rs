@@ -1,15 +1,22 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
-use std::{fmt, future::Future, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use volsnap_core::{
     Code, Error, Result,
     engine::{Engine, Kept, Outlook, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
     model::{
-        Container, DeclaredVolume, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId,
+        Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId,
         retention::Policy,
     },
-    ports::{Event, Verified, Watch},
+    ports::{Event, Output, Verified, Watch},
     restore::{Options, Outcome, Plan, Report},
 };
 
@@ -126,7 +133,7 @@ impl Volsnap {
         Ok(workload)
     }
 
-    async fn existing_directory(&self, target: &str, path: &std::path::Path) -> Result<PathBuf> {
+    async fn existing_directory(&self, target: &str, path: &Path) -> Result<PathBuf> {
         let volume = format!("volume {target}");
         let absolute = std::path::absolute(path)
             .map_err(|error| Error::new(Code::Usage, format!("{volume}: {}: {error}", path.display())))?;
@@ -266,6 +273,39 @@ impl Volsnap {
         self.engine.ports().filesystem.archive_path(snapshot.workload(), snapshot.id())
     }
 
+    /// Hands on the members of a snapshot, each with the index of its volume, and gives how many there were; a million
+    /// of them take no more memory than one. With a path only those at and below it: a volume's target with a path
+    /// below it, or a path with several targets below it. `sink` is called on a thread that may block, and ends the
+    /// listing with an error.
+    pub fn members(
+        &self,
+        snapshot: Snapshot,
+        path: Option<&Path>,
+        mut sink: impl FnMut(usize, Member) -> io::Result<()> + Send + 'static,
+    ) -> Operation<u64> {
+        let sink = move |index, member| sink(index, member).map_err(|error| error.to_string());
+        let path = path.map(|path| path.as_os_str().as_bytes().to_vec());
+        self.start(|engine, watch| async move {
+            engine.list_members(&snapshot, path.as_deref(), Box::new(sink), &watch).await
+        })
+    }
+
+    /// Writes one file of a volume, by its path below the volume's root, and gives its length. Only a few frames of the
+    /// archive are read besides those that hold the file. `out` is written to on a thread that may block, and only with
+    /// bytes that have been checked.
+    pub fn dump(
+        &self,
+        snapshot: Snapshot,
+        target: &str,
+        path: &Path,
+        out: impl io::Write + Send + 'static,
+    ) -> Operation<u64> {
+        let (target, path) = (target.to_string(), path.as_os_str().as_bytes().to_vec());
+        self.start(|engine, watch| async move {
+            engine.dump_member(&snapshot, &target, &path, Box::new(Written(out)), &watch).await
+        })
+    }
+
     /// What a restore would do. It can be handed back as [`RestoreRequest::shown`], and the restore is refused if the
     /// world has changed since.
     pub async fn plan(&self, request: &RestoreRequest) -> Result<Plan> {
@@ -296,6 +336,19 @@ impl Volsnap {
     /// The audit trail, newest first.
     pub async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>> {
         self.engine.events(workload, count_max).await
+    }
+}
+
+/// A host's writer as the engine knows it.
+struct Written<W>(W);
+
+impl<W: io::Write + Send> Output for Written<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.0.write_all(bytes).map_err(|error| error.to_string())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.0.flush().map_err(|error| error.to_string())
     }
 }
 

@@ -4,6 +4,7 @@ mod act;
 mod catalog;
 mod drive;
 mod gather;
+mod inside;
 mod kept;
 mod recover;
 mod restore;

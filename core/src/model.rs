@@ -4,6 +4,7 @@ pub mod ids;
 pub mod place;
 
 pub mod container;
+pub mod member;
 pub mod snapshot;
 pub mod workload;
 
@@ -11,6 +12,7 @@ pub mod retention;
 
 pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RunState};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
+pub use member::{Member, MemberKind};
 pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};
 pub use retention::{Period, Policy, Rule, Verdict};
 pub use snapshot::{

@@ -8,12 +8,14 @@ mod decompress;
 mod draft;
 mod earlier;
 mod extract;
+mod find;
 mod format;
 mod header;
 mod member;
 mod name;
 mod open;
 mod pax;
+mod pick;
 mod pipeline;
 mod progress;
 mod read;
@@ -25,6 +27,7 @@ mod verify;
 pub(crate) mod xattr;
 
 pub use draft::draft;
+pub use find::{dump, list};
 pub use stage::stage;
 pub use verify::{summary, verify};
 

@@ -12,7 +12,10 @@ use volsnap_core::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
         Writer,
     },
-    ports::{ArchiveSource, DraftArchive, Filesystem, FsError, FsOp, Lease, StageJob, Staged, Verified, Watch},
+    ports::{
+        ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Output, Place,
+        StageJob, Staged, Verified, Watch,
+    },
 };
 
 use crate::{
@@ -211,6 +214,32 @@ impl Filesystem for Disk {
     ) -> Result<Verified, FsError> {
         let (path, jobs) = (self.state.archive(workload, snapshot), self.jobs);
         self.run_watched(FsOp::Archive, &path, watch, move |path, watch| archive::verify(path, jobs, watch)).await
+    }
+
+    async fn list_members(
+        &self,
+        archive: &LookInto,
+        places: &[Place],
+        mut sink: MemberSink,
+        watch: Watch,
+    ) -> Result<Found, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let (archive, places) = (archive.clone(), places.to_vec());
+        let list = move |path: &Path, watch: &Watch| archive::list(path, &archive, &places, &mut sink, watch);
+        self.run_watched(FsOp::Archive, &path, watch, list).await
+    }
+
+    async fn dump_member(
+        &self,
+        archive: &LookInto,
+        place: &Place,
+        mut out: Box<dyn Output>,
+        watch: Watch,
+    ) -> Result<Found, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let (archive, place, jobs) = (archive.clone(), place.clone(), self.jobs);
+        let dump = move |path: &Path, watch: &Watch| archive::dump(path, &archive, &place, &mut *out, jobs, watch);
+        self.run_watched(FsOp::Archive, &path, watch, dump).await
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {

@@ -15,8 +15,8 @@ use volsnap::{
 /// What a command found out or did.
 #[derive(Debug)]
 pub struct Answer {
-    /// For scripts.
-    pub document: Value,
+    /// For scripts; `None` if the command has written its answer itself.
+    pub document: Option<Value>,
     /// For people; without a line end.
     pub text: String,
     /// Decides the exit status; `None` is 0.
@@ -28,7 +28,12 @@ impl Answer {
     pub fn new(document: &impl Serialize, text: impl Into<String>) -> Result<Answer> {
         let document = serde_json::to_value(document)
             .map_err(|error| Error::new(Code::Internal, format!("the answer is no JSON: {error}")))?;
-        Ok(Answer { document, text: text.into(), code: None })
+        Ok(Answer { document: Some(document), text: text.into(), code: None })
+    }
+
+    /// An answer that the command has written itself, for scripts and for people.
+    pub fn written(code: Option<Code>) -> Answer {
+        Answer { document: None, text: String::new(), code }
     }
 
     /// The same answer with that code.
@@ -57,10 +62,10 @@ impl Printer {
             Ok(answer) => answer,
             Err(error) => return self.fail(&error, recovered),
         };
-        match self.json {
-            true => print_json(answer.document, recovered),
-            false if answer.text.is_empty() => {}
-            false => print(&answer.text),
+        match answer.document {
+            Some(document) if self.json => print_json(document, recovered),
+            _ if answer.text.is_empty() => {}
+            _ => print(&answer.text),
         }
         exit(answer.code)
     }

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
@@ -76,6 +76,28 @@ pub enum Command {
     Show {
         /// Id, unique prefix of it, or `latest` for the newest of all workloads
         snapshot: String,
+    },
+    /// List what is in a snapshot, in the manner of `ls -l`
+    ///
+    /// In names, `%`, bytes that are not UTF-8, and control characters are shown as `%XX`. With --json control characters
+    /// are escaped as JSON does, and the path is the one below its volume's target.
+    Ls {
+        /// Id, unique prefix of it, or `latest`
+        snapshot: String,
+        /// Only what is at and below it: a volume's TARGET, or TARGET/path
+        path: Option<OsString>,
+    },
+    /// Write one file of a snapshot to standard output
+    ///
+    /// Holes come out as zeros. Symbolic links are not followed. An error after the first byte says how many bytes were
+    /// written; these are good. With --json it goes to standard error.
+    Dump {
+        /// Id, unique prefix of it, or `latest`
+        snapshot: String,
+        /// The volume
+        target: String,
+        /// Path of the file below the volume
+        path: PathBuf,
     },
     /// Read and check every byte of snapshots
     Verify(Verify),

@@ -1,5 +1,6 @@
 //! The commands: each turns its arguments into one answer.
 
+mod inside;
 mod recovery;
 mod restore;
 mod retention;
@@ -7,7 +8,11 @@ mod snapshot;
 mod trail;
 mod workload;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use volsnap::Result;
 
@@ -21,7 +26,9 @@ use super::{
 
 /// Does one command and prints what it came to.
 pub async fn run(args: Args, printer: &Printer) -> ExitCode {
-    let reporter = Arc::new(Reporter::start(args.global.progress, args.global.quiet));
+    // What is written to a terminal as it comes does not go together with a bar.
+    let streams = matches!(args.command, Command::Ls { .. } | Command::Dump { .. }) && io::stdout().is_terminal();
+    let reporter = Arc::new(Reporter::start(args.global.progress, args.global.quiet || streams));
     let result = match Session::open(&args.global, *printer, reporter.clone()).await {
         Ok(session) => answer(&session, args.command).await,
         Err(error) => Err(error),
@@ -39,6 +46,8 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Create(args) => snapshot::create(session, args).await,
         Command::List { workload } => snapshot::list(session, workload.as_deref()).await,
         Command::Show { snapshot } => snapshot::show(session, &snapshot).await,
+        Command::Ls { snapshot, path } => inside::ls(session, &snapshot, path).await,
+        Command::Dump { snapshot, target, path } => inside::dump(session, &snapshot, &target, path).await,
         Command::Verify(args) => snapshot::verify(session, args).await,
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,

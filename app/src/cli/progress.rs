@@ -216,6 +216,7 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Capture => "keeping the original",
         Phase::Discard => "cleaning up",
         Phase::Verify => "verifying",
+        Phase::Read => "reading",
     }
 }
 

@@ -1,11 +1,13 @@
 //! Answers as text for people. Scripts read the JSON documents; this may change.
 
+mod member;
 mod recovery;
 mod restore;
 mod snapshot;
 mod table;
 mod workload;
 
+pub use member::member;
 pub use recovery::{recovered_line, recovery, status};
 pub use restore::{plan, report};
 pub use snapshot::{events, pruned, snapshot, snapshots, verified};

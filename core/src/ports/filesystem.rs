@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Watch;
 use crate::{
-    error::FsError,
+    error::{FsError, FsErrorKind, FsOp},
     model::{
-        ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize,
-        WorkloadId, Writer,
+        ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, Member, MemberKind, RestoreId, Sight, SnapshotId,
+        Space, TreeSize, WorkloadId, Writer,
     },
 };
 
@@ -80,6 +80,49 @@ pub struct Verified {
     pub summary: ArchiveSummary,
     /// Bytes of archive that were read.
     pub bytes_read: u64,
+}
+
+/// An archive to look into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookInto {
+    /// The workload whose archive it is.
+    pub workload: WorkloadId,
+    /// The archive.
+    pub snapshot: SnapshotId,
+    /// BLAKE3 of its index as the catalog has it: another archive under the same name is refused.
+    pub archive_digest: String,
+}
+
+/// A place in an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The volume's index. It is not absent.
+    pub index: usize,
+    /// Path below the volume's root, without `.`, `..` and empty components; empty for the root.
+    pub path: Vec<u8>,
+}
+
+/// What an archive has at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// What was asked for; so many bytes, or members, were handed on.
+    Done(u64),
+    /// Something that has no contents.
+    Other(MemberKind),
+    /// Nothing. This is the last member on the way there that exists.
+    Nothing(Member),
+}
+
+/// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
+pub type MemberSink = Box<dyn FnMut(usize, Member) -> Result<(), String> + Send>;
+
+/// Takes the contents of a file piece by piece. An error is in words, and ends the reading.
+pub trait Output: Send {
+    /// The next bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String>;
+
+    /// All of them have come.
+    fn end(&mut self) -> Result<(), String>;
 }
 
 /// An archive whose volumes have been read. Dropping it removes the unfinished file.
@@ -214,6 +257,35 @@ pub trait Filesystem: Send + Sync {
         watch: Watch,
     ) -> Result<Verified, FsError>;
 
+    // Looking into archives. What is read of them is checked like everything else; the rest is not read.
+
+    /// Hands on the members at and below each place, in their order, and how many there were. A place that has nothing
+    /// ends the listing with [`Found::Nothing`].
+    async fn list_members(
+        &self,
+        archive: &LookInto,
+        places: &[Place],
+        sink: MemberSink,
+        watch: Watch,
+    ) -> Result<Found, FsError> {
+        let (_, _, _) = (places, sink, watch);
+        Err(cannot_look_into(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
+    /// Writes the contents of a file, holes as zeros. A hard link has its file's contents; a symbolic link is not
+    /// followed. An archive that turns out to be damaged in the middle has had only good bytes written, and the error
+    /// says how many.
+    async fn dump_member(
+        &self,
+        archive: &LookInto,
+        place: &Place,
+        out: Box<dyn Output>,
+        watch: Watch,
+    ) -> Result<Found, FsError> {
+        let (_, _, _) = (place, out, watch);
+        Err(cannot_look_into(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
     /// Where an archive lies.
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf;
 
@@ -242,4 +314,8 @@ pub trait Filesystem: Send + Sync {
 
     /// Takes the workload's lock, which ends with the process; [`FsErrorKind::Busy`](crate::error::FsErrorKind) names the owner. Does not wait.
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError>;
+}
+
+fn cannot_look_into(path: PathBuf) -> FsError {
+    FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "these archives can only be restored as a whole")
 }

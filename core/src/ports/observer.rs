@@ -32,6 +32,8 @@ pub enum Phase {
     Discard,
     /// Reading and checking an archive.
     Verify,
+    /// Reading a part of an archive.
+    Read,
 }
 
 /// How far a phase has come.

@@ -1,6 +1,6 @@
 //! The reading half of frames: read in order, checked and decompressed ahead in parallel, handed out in order.
 
-use std::{ops::Range, thread::Scope};
+use std::thread::Scope;
 
 use volsnap_core::ports::{FsError, FsErrorKind};
 use zstd::bulk::Decompressor;
@@ -15,21 +15,24 @@ use crate::tree::Trouble;
 /// The content of a frame, or why there is none.
 pub(super) type Content = Result<Vec<u8>, FsError>;
 
-/// Starts to read frames. When the drain is dropped, it ends.
+/// Starts to read frames, by ascending numbers. When the drain is dropped, it ends.
 pub(super) fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     archive: &'scope Archive,
-    range: Range<usize>,
+    numbers: impl IntoIterator<Item = usize, IntoIter: Send + 'scope>,
 ) -> Drain<Content> {
     let (feed, drain) = pipeline(scope, archive.jobs, Unpacker::new, |unpacker, (number, stored): (usize, Content)| {
         unpacker.unpack(number, &stored?, &archive.index.frames[number], &archive.trouble)
     });
+    let numbers = numbers.into_iter();
     scope.spawn(move || {
-        let mut offset = archive.index.offset(range.start);
-        for number in range {
-            let mut stored = vec![0; archive.index.frames[number].stored_bytes as usize];
+        let frames = &archive.index.frames;
+        let (mut next, mut offset) = (0, 0);
+        for number in numbers {
+            offset += frames[next..number].iter().map(|frame| u64::from(frame.stored_bytes)).sum::<u64>();
+            let mut stored = vec![0; frames[number].stored_bytes as usize];
             let read = read_at(&archive.file, &mut stored, offset, &archive.trouble);
-            offset += stored.len() as u64;
+            (next, offset) = (number + 1, offset + stored.len() as u64);
             if !feed.push((number, read.map(|()| stored))) {
                 return;
             }

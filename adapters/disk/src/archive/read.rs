@@ -14,7 +14,7 @@ use super::{
     name,
     pax::{self, RECORDS_MAX, Records},
     progress::Meter,
-    stream::{Piece, Stream},
+    stream::{Frames, Piece, Stream},
 };
 use crate::tree::Trouble;
 
@@ -77,8 +77,8 @@ pub(super) fn read_volume(
 }
 
 /// Hands on a file's contents without its holes, which must be zeros in the archive.
-fn contents(
-    stream: &mut Stream<'_>,
+pub(super) fn contents(
+    stream: &mut Stream<'_, impl Frames>,
     size: u64,
     holes: &[Hole],
     sink: &mut dyn Sink,
@@ -121,15 +121,23 @@ fn is_zero(bytes: &[u8]) -> bool {
 /// The directories that are open in the order of members, and the last name in each: with these alone a name that
 /// comes twice, or whose parent is no directory of the archive, is found in constant memory.
 #[derive(Default)]
-struct Order {
+pub(super) struct Order {
     dirs: Vec<Vec<u8>>,
     /// The last entry of the root and of each of `dirs`.
     last: Vec<Vec<u8>>,
 }
 
 impl Order {
+    /// As it stands in the middle of a volume, before a member of that path.
+    pub(super) fn before(path: &[u8]) -> Self {
+        let mut dirs: Vec<Vec<u8>> = path.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
+        dirs.pop();
+        let last = dirs.iter().cloned().chain([Vec::new()]).collect();
+        Order { dirs, last }
+    }
+
     /// How many directories below the root hold the member; says what is wrong with its place.
-    fn place(&mut self, member: &Member) -> Result<usize, &'static str> {
+    pub(super) fn place(&mut self, member: &Member) -> Result<usize, &'static str> {
         let directory = matches!(member.kind, Kind::Directory);
         if member.path.is_empty() {
             return match directory && self.last.is_empty() {
@@ -168,7 +176,11 @@ impl Order {
 }
 
 /// Reads one member's headers.
-fn next_member(stream: &mut Stream<'_>, root: &[u8], trouble: &Trouble) -> Result<Member, FsError> {
+pub(super) fn next_member(
+    stream: &mut Stream<'_, impl Frames>,
+    root: &[u8],
+    trouble: &Trouble,
+) -> Result<Member, FsError> {
     let mark = stream.mark();
     let mut head = decode(stream, trouble)?;
     let mut records = Records::default();
@@ -188,7 +200,7 @@ fn next_member(stream: &mut Stream<'_>, root: &[u8], trouble: &Trouble) -> Resul
     interpret(head, &records, path, root).map_err(hostile)
 }
 
-fn decode(stream: &mut Stream<'_>, trouble: &Trouble) -> Result<Ustar, FsError> {
+fn decode(stream: &mut Stream<'_, impl Frames>, trouble: &Trouble) -> Result<Ustar, FsError> {
     let block = stream.block()?;
     header::decode(&block).map_err(|what| trouble.of(FsErrorKind::Hostile, format!("the header of a member {what}")))
 }

@@ -9,16 +9,29 @@ use volsnap_core::ports::FsError;
 
 use super::{
     decompress::Content,
-    format::{First, Frame},
+    format::{FRAME_MAX, First, Frame},
     header::BLOCK,
     name,
     pipeline::Drain,
 };
 use crate::tree::Trouble;
 
+/// Where the contents of a volume's frames come from.
+pub(super) trait Frames {
+    /// The content of the frame of that number among those of the stream. Numbers ascend; some may be left out.
+    fn take(&mut self, number: usize) -> Option<Content>;
+}
+
+/// Every frame in turn.
+impl Frames for Drain<Content> {
+    fn take(&mut self, _: usize) -> Option<Content> {
+        self.next()
+    }
+}
+
 /// Reads through the frames of a volume, and holds the index to what it says of members' beginnings.
-pub(super) struct Stream<'a> {
-    drain: Drain<Content>,
+pub(super) struct Stream<'a, F = Drain<Content>> {
+    source: F,
     frames: &'a [Frame],
     /// Frames taken so far.
     taken: usize,
@@ -51,15 +64,16 @@ pub(super) struct Mark {
     offset: usize,
 }
 
-impl<'a> Stream<'a> {
-    pub(super) fn new(drain: Drain<Content>, frames: &'a [Frame], trouble: &'a Trouble) -> Self {
-        Stream { drain, frames, taken: 0, content: Arc::default(), at: 0, compared: 0, trouble }
+impl<'a, F: Frames> Stream<'a, F> {
+    pub(super) fn new(source: F, frames: &'a [Frame], trouble: &'a Trouble) -> Self {
+        Stream { source, frames, taken: 0, content: Arc::default(), at: 0, compared: 0, trouble }
     }
 
     /// Whether everything was read.
     pub(super) fn at_end(&mut self) -> Result<bool, FsError> {
         if self.at == self.content.len() && self.taken < self.frames.len() {
-            self.content = Arc::new(self.drain.next().ok_or_else(|| self.cut_off())??);
+            let content = self.source.take(self.taken);
+            self.content = Arc::new(content.ok_or_else(|| self.cut_off())??);
             (self.taken, self.at) = (self.taken + 1, 0);
         }
         Ok(self.at == self.content.len())
@@ -90,6 +104,54 @@ impl<'a> Stream<'a> {
         let start = self.at;
         self.at += (self.content.len() - start).min(usize::try_from(bytes_max).unwrap_or(usize::MAX));
         Ok(start..self.at)
+    }
+
+    /// Goes on to where the index says that the first member of the first frame begins, before anything else is read.
+    pub(super) fn skip_to_first(&mut self) -> Result<(), FsError> {
+        let offset = self.frames.first().and_then(|frame| frame.first.as_ref()).map_or(0, |first| first.offset);
+        match (offset as usize).is_multiple_of(BLOCK) {
+            true => self.skip(offset.into()),
+            false => Err(self.trouble.corrupt("the index finds a member where none can begin")),
+        }
+    }
+
+    /// Leaves so many bytes out. Frames that hold nothing else are not read.
+    pub(super) fn skip(&mut self, bytes: u64) -> Result<(), FsError> {
+        let mut left = bytes;
+        while left > 0 {
+            let untouched = match self.at == self.content.len() {
+                true => self.frames.get(self.taken).filter(|frame| frame.first.is_none()),
+                false => None,
+            };
+            match untouched.map(|frame| u64::from(frame.bytes)) {
+                Some(bytes) if bytes <= left => {
+                    // Nobody looks at the content, so its length is held to the format.
+                    if self.taken + 1 < self.frames.len() && bytes != FRAME_MAX as u64 {
+                        return Err(self.trouble.corrupt("a frame in the middle of a volume is not full"));
+                    }
+                    left -= bytes;
+                    (self.content, self.at) = (Arc::default(), 0);
+                    self.taken += 1;
+                }
+                _ => left -= self.chunk(left)?.len() as u64,
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of the frames that hold the next so many bytes, apart from those that are in hand.
+    pub(super) fn holding(&self, bytes: u64) -> Range<usize> {
+        let mut left = bytes.saturating_sub((self.content.len() - self.at) as u64);
+        let mut end = self.taken;
+        while let (1.., Some(frame)) = (left, self.frames.get(end)) {
+            left = left.saturating_sub(frame.bytes.into());
+            end += 1;
+        }
+        self.taken..end
+    }
+
+    pub(super) fn source(&mut self) -> &mut F {
+        &mut self.source
     }
 
     /// The next tar block.
@@ -124,7 +186,7 @@ impl<'a> Stream<'a> {
     }
 
     /// The volume is read to its end.
-    pub(super) fn finish(mut self) -> Result<(), FsError> {
+    pub(super) fn finish(&mut self) -> Result<(), FsError> {
         match self.frames.len() {
             count if count > self.compared => self.compare(count - 1, None),
             _ => Ok(()),

@@ -1,5 +1,6 @@
 //! Archives on real directories: what goes in comes out, other tools read it, and hostile ones stay in their place.
 
+mod find;
 mod forge;
 mod frozen;
 mod hostile;

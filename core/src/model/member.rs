@@ -1,0 +1,148 @@
+//! Members: what an archive says of the entries of its volumes.
+
+use jiff::Timestamp;
+
+/// An entry of a volume in an archive, apart from its contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Path below the volume's root, raw bytes; empty for the root.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: MemberKind,
+    /// Permissions with set-user-id, set-group-id and sticky bit.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time in seconds since the epoch.
+    pub mtime_seconds: i64,
+    /// And nanoseconds, which count forward also before the epoch.
+    pub mtime_nanoseconds: u32,
+}
+
+/// What kind of entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File {
+        /// Bytes of its contents, holes included.
+        bytes: u64,
+    },
+    /// Another name of an earlier file.
+    HardLink {
+        /// Path of that file below the volume's root.
+        target: Vec<u8>,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it says.
+        target: Vec<u8>,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A device node.
+    Device {
+        /// A block device, or a character device.
+        block: bool,
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+}
+
+impl Member {
+    /// When it was modified; `None` before the year -9999 or after 9999.
+    #[must_use]
+    pub fn mtime(&self) -> Option<Timestamp> {
+        let nanoseconds = i32::try_from(self.mtime_nanoseconds).ok()?;
+        Timestamp::new(self.mtime_seconds, nanoseconds).ok()
+    }
+}
+
+/// Raw bytes as text: `%` and every byte that is not part of UTF-8 become `%XX`.
+#[must_use]
+pub fn escape(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        text.push_str(&chunk.valid().replace('%', "%25"));
+        text.extend(chunk.invalid().iter().map(|byte| format!("%{byte:02X}")));
+    }
+    text
+}
+
+/// The bytes that [`escape`] made this text of; `None` if it made no such text.
+#[must_use]
+pub fn unescape(text: &str) -> Option<Vec<u8>> {
+    let (plain, mut parts) = (text.split('%').next()?, text.split('%').skip(1));
+    let bytes = parts.try_fold(plain.as_bytes().to_vec(), |mut bytes, part| {
+        let (digits, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend(rest.as_bytes());
+        Some(bytes)
+    })?;
+    // One name has one text: lower-case digits, signs and what needs no escape are refused.
+    (escape(&bytes) == text).then_some(bytes)
+}
+
+/// Raw bytes for people: as [`escape`] writes them, and control characters as `%XX` too, so that no name disturbs a
+/// terminal or takes more than its line.
+#[must_use]
+pub fn printable(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for c in escape(name).chars() {
+        match c.is_control() {
+            true => text.extend(c.to_string().bytes().map(|byte| format!("%{byte:02X}"))),
+            false => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_its_own_text() {
+        assert_eq!(escape(b"a%b"), "a%25b");
+        assert_eq!(escape("ü".as_bytes()), "ü");
+        assert_eq!(escape(b"\xff\xfe"), "%FF%FE");
+        assert_ne!(escape(b"\xff"), escape(b"%FF"));
+    }
+
+    #[test]
+    fn a_text_leads_back_to_its_name_and_no_other_text_does() {
+        for name in [&b""[..], b"a%b", b"%", b"%%41", b"\xff\xfe/x", "\u{fc}\n%".as_bytes(), b"\xc3", b"\xc3\x28"] {
+            assert_eq!(unescape(&escape(name)).as_deref(), Some(name));
+        }
+        for text in ["%", "%2", "%zz", "%ff", "%41", "%+1", "a%2", "%\u{fc}", "%C3%BC"] {
+            assert_eq!(unescape(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_people_see_has_no_control_characters() {
+        assert_eq!(printable(b"a\x1b[2Jb\nc\x7f"), "a%1B[2Jb%0Ac%7F");
+        assert_eq!(printable("\u{9b}31m\u{fc}".as_bytes()), "%C2%9B31m\u{fc}");
+        assert_eq!(printable(b"100%\xff"), "100%25%FF");
+    }
+
+    #[test]
+    fn times_before_the_epoch_count_forward() {
+        let member = |mtime_seconds, mtime_nanoseconds| Member {
+            path: Vec::new(),
+            kind: MemberKind::Fifo,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime_seconds,
+            mtime_nanoseconds,
+        };
+        assert_eq!(member(-5, 250_000_000).mtime(), "1969-12-31T23:59:55.25Z".parse().ok());
+        assert_eq!(member(i64::MAX, 0).mtime(), None);
+    }
+}
