@@ -9,6 +9,6 @@ pub mod store;
 pub use crate::error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp};
 pub use clock::Clock;
 pub use containers::{Containers, EngineInfo, Health, HealthState};
-pub use filesystem::{ArchiveSource, DraftArchive, Filesystem, Lease, Limits, StageJob, Staged, Verified};
+pub use filesystem::{ArchiveSource, DraftArchive, Filesystem, Lease, Limits, Precopy, StageJob, Staged, Verified};
 pub use observer::{Observer, Phase, Progress, Quiet, Watch};
 pub use store::{Event, EventKind, Store, StoreError, StoreErrorKind};

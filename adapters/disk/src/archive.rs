@@ -1,6 +1,8 @@
 //! Archives: many independent zstd frames of one PAX tar stream, with an index at the end (see the crate's README).
 
 mod acl;
+mod capture;
+mod compose;
 mod compress;
 mod decompress;
 mod draft;
@@ -8,20 +10,27 @@ mod earlier;
 mod extract;
 mod format;
 mod header;
+mod live;
+mod log;
 mod member;
 mod name;
+mod notes;
 mod open;
 mod pax;
 mod pipeline;
+mod precopy;
 mod progress;
 mod read;
+mod script;
 mod source;
+mod spool;
 mod stage;
 mod stream;
 mod verify;
 pub(crate) mod xattr;
 
 pub use draft::draft;
+pub use precopy::{Precopied, precopy};
 pub use stage::stage;
 pub use verify::{summary, verify};
 

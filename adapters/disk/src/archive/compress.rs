@@ -25,17 +25,29 @@ pub(super) struct Cutter {
 }
 
 /// A frame on its way to a worker.
-struct Cut {
-    content: Vec<u8>,
-    first: Option<First>,
+enum Cut {
+    Content(Vec<u8>, Option<First>),
+    /// It is compressed already, and stands at that offset of an earlier file.
+    Stored(u64, Frame),
 }
 
 /// A frame on its way to the file.
-pub(super) struct Compressed(Result<(Vec<u8>, Frame), std::io::Error>);
+pub(super) struct Compressed(Result<(Bytes, Frame), std::io::Error>);
+
+/// A frame as it is to lie in the file, or where it lies in an earlier one.
+enum Bytes {
+    Here(Vec<u8>),
+    At(u64),
+}
 
 /// Starts the workers.
 pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> (Cutter, Drain<Compressed>) {
-    let (feed, drain) = pipeline(scope, compressor, |compressor, cut: Cut| Compressed(compress(compressor, cut)));
+    let (feed, drain) = pipeline(scope, compressor, |compressor, cut| {
+        Compressed(match cut {
+            Cut::Content(content, first) => compress(compressor, &content, first),
+            Cut::Stored(offset, frame) => Ok((Bytes::At(offset), frame)),
+        })
+    });
     (Cutter { feed, content: vec![0; FRAME_MAX], used: 0, first: None, cut: 0 }, drain)
 }
 
@@ -85,6 +97,22 @@ impl Cutter {
         Ok(())
     }
 
+    /// How far the stream has come, counted as if all frames so far were full.
+    pub(super) fn at(&self) -> u64 {
+        self.cut as u64 * FRAME_MAX as u64 + self.used as u64
+    }
+
+    /// Whether the next byte begins a frame.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Takes a whole frame from an earlier file, where it stands at that offset. The current one must have ended.
+    pub(super) fn stored(&mut self, offset: u64, frame: Frame) -> Result<(), Closed> {
+        self.cut += 1;
+        if self.feed.push(Cut::Stored(offset, frame)) { Ok(()) } else { Err(Closed) }
+    }
+
     /// Ends the current frame, if it holds anything; gives the number of frames so far.
     pub(super) fn cut(&mut self) -> Result<usize, Closed> {
         if self.used > 0 {
@@ -92,7 +120,7 @@ impl Cutter {
             content.truncate(self.used);
             self.used = 0;
             self.cut += 1;
-            if !self.feed.push(Cut { content, first: self.first.take() }) {
+            if !self.feed.push(Cut::Content(content, self.first.take())) {
                 return Err(Closed);
             }
         }
@@ -100,16 +128,21 @@ impl Cutter {
     }
 }
 
-/// Writes frames as they come, in order, until the cutter is dropped.
+/// Writes frames as they come, in order, until the cutter is dropped. `earlier` takes over those that stand in an
+/// earlier file.
 pub(super) fn write_frames(
     drain: &Drain<Compressed>,
     mut file: &File,
+    mut earlier: impl FnMut(u64, &Frame) -> Result<(), FsError>,
     trouble: &Trouble,
 ) -> Result<Vec<Frame>, FsError> {
     let mut frames = Vec::new();
     while let Some(Compressed(result)) = drain.next() {
-        let (stored, frame) = result.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot compress: {e}")))?;
-        file.write_all(&stored).map_err(|e| io_error(trouble, "write", &e))?;
+        let (bytes, frame) = result.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot compress: {e}")))?;
+        match bytes {
+            Bytes::Here(stored) => file.write_all(&stored).map_err(|e| io_error(trouble, "write", &e))?,
+            Bytes::At(offset) => earlier(offset, &frame)?,
+        }
         frames.push(frame);
     }
     Ok(frames)
@@ -132,16 +165,17 @@ fn compressor() -> std::io::Result<Compressor<'static>> {
 
 fn compress(
     compressor: &mut std::io::Result<Compressor<'static>>,
-    Cut { content, first }: Cut,
-) -> std::io::Result<(Vec<u8>, Frame)> {
-    let stored = compressor.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?.compress(&content)?;
+    content: &[u8],
+    first: Option<First>,
+) -> std::io::Result<(Bytes, Frame)> {
+    let stored = compressor.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?.compress(content)?;
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(std::io::Error::other);
     let frame = Frame {
         stored_bytes: length(&stored)?,
         stored_digest: Digest::of(&stored),
-        bytes: length(&content)?,
-        digest: Digest::of(&content),
+        bytes: length(content)?,
+        digest: Digest::of(content),
         first,
     };
-    Ok((stored, frame))
+    Ok((Bytes::Here(stored), frame))
 }

@@ -1,9 +1,12 @@
 //! Archives on real directories: what goes in comes out, other tools read it, and hostile ones stay in their place.
 
+mod changes;
 mod forge;
+mod freeze;
 mod frozen;
 mod hostile;
 mod interop;
+mod mounted;
 mod random;
 mod resume;
 mod roundtrip;

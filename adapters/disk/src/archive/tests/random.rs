@@ -19,7 +19,7 @@ use crate::archive::verify;
 
 /// What a random entry is.
 #[derive(Debug, Clone)]
-enum Thing {
+pub(super) enum Thing {
     Dir,
     File(Vec<(u32, Vec<u8>)>),
     Link(String),
@@ -27,9 +27,9 @@ enum Thing {
 }
 
 /// A parent, a name, what it is, its mode and its time.
-type Placed = (usize, Vec<u8>, Thing, u32, i64, u32);
+pub(super) type Placed = (usize, Vec<u8>, Thing, u32, i64, u32);
 
-fn things() -> impl Strategy<Value = Vec<Placed>> {
+pub(super) fn things() -> impl Strategy<Value = Vec<Placed>> {
     let name = prop::collection::vec(prop_oneof![1..b'/', b'/' + 1..=255_u8], 1..12)
         .prop_filter("a name", |name| name != b"." && name != b"..");
     let piece = (0..300_000_u32, prop::collection::vec(any::<u8>(), 1..2000));
@@ -45,7 +45,7 @@ fn things() -> impl Strategy<Value = Vec<Placed>> {
     )
 }
 
-fn build(root: &Path, things: &[Placed]) {
+pub(super) fn build(root: &Path, things: &[Placed]) {
     let (mut dirs, mut files, mut made) = (vec![root.to_path_buf()], Vec::new(), Vec::new());
     for (parent, name, thing, mode, seconds, nanoseconds) in things {
         let path = dirs[parent % dirs.len()].join(std::ffi::OsStr::from_bytes(name));
