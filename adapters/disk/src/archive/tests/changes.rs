@@ -144,7 +144,7 @@ fn step(root: &Path, what: Change, one: usize, other: usize, number: u8) -> std:
             fs::write(&beside, vec![number; size as usize])?;
             fs::rename(beside, entry)?;
         }
-        Change::Read => drop(fs::read(entry)?),
+        Change::Read => drop(file()?.read_at(&mut [0; 10], 0)?),
         Change::Remove | Change::Mode | Change::Attribute | Change::Acl | Change::Retype => {}
     }
     Ok(())

@@ -6,8 +6,11 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, atomic::AtomicU64},
-    thread::sleep,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, sleep},
     time::Duration,
 };
 
@@ -127,6 +130,38 @@ fn what_did_not_change_is_not_read_again_and_an_unchanged_archive_is_not_written
     assert!(bytes_read() - before < FRAME_MAX as u64, "{} bytes were read", bytes_read() - before);
     scene.assert_exact(draft, &plain);
     assert_ne!(fs::metadata(scene.archive()).unwrap().ino(), first);
+}
+
+/// The copy is of no one point in time, and fails at nothing that vanishes under it.
+#[test]
+fn an_app_that_never_rests_is_copied_and_captured_as_it_is_when_it_is_frozen() {
+    let mut runner = TestRunner::new(ProptestConfig::default());
+    let mut scene = Scene::new(2);
+    for volume in 0..2 {
+        build(&scene.volume(volume), &value(&mut runner, things()));
+        make_noise(&scene.volume(volume).join("still"), volume as u64, FRAME_MAX);
+    }
+    age();
+    for _ in 0..4 {
+        let steps: Vec<_> = (0..50).map(|_| value(&mut runner, steps(10))).collect();
+        let frozen = AtomicBool::new(false);
+        let precopied = thread::scope(|scope| {
+            scope.spawn(|| {
+                for steps in steps.iter().cycle().take_while(|_| !frozen.load(Ordering::Relaxed)) {
+                    let dir = scene.volume(1).join("comes and goes");
+                    fs::create_dir_all(dir.join("a")).unwrap();
+                    fs::write(dir.join("b"), "b").unwrap();
+                    change(&scene.volume(0), steps);
+                    fs::remove_dir_all(dir).unwrap();
+                }
+            });
+            let precopied = precopy(&scene.archives(), &scene.manifest, &scene.sources(), &quiet());
+            frozen.store(true, Ordering::Relaxed);
+            precopied.unwrap().unwrap()
+        });
+        let plain = scene.plainly();
+        scene.assert_exact(precopied.capture(&quiet()).unwrap(), &plain);
+    }
 }
 
 /// What this thread has read by system calls.
