@@ -1,6 +1,8 @@
-//! `bench downtime`: the figures that the README promises, measured on this machine and never typed.
+//! `bench downtime` and `bench freeze`: the figures that the documents promise, measured on this machine and never
+//! typed.
 
 mod figures;
+pub mod freeze;
 mod memory;
 mod tables;
 mod world;

@@ -56,6 +56,7 @@ mod tests {
     fn the_documents_of_this_repository_have_their_blocks() {
         for (file, block) in [
             ("README.md", bench::BLOCK),
+            ("adapters/disk/README.md", bench::freeze::BLOCK),
             ("README.md", figures::LINES),
             ("tests/README.md", figures::LINES),
             ("tests/README.md", figures::MUTANTS),

@@ -25,7 +25,8 @@ usage: cargo xtask COMMAND
   soak --hours H [--seed N]   the tiers in turn, each time with another seed, until something is wrong
   tidy                        what the compiler does not check: floors, crate arrows, files, words
   ci                          formatting, clippy, docs, tidy, and every test
-  bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README";
+  bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README
+  bench freeze [--write]      how long an app is frozen for a snapshot, on three filesystems";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(),
         ["bench", "downtime"] => bench::downtime(false),
         ["bench", "downtime", "--write"] => bench::downtime(true),
+        ["bench", "freeze"] => bench::freeze::freeze(false),
+        ["bench", "freeze", "--write"] => bench::freeze::freeze(true),
         ["test"] => checks::test(),
         ["crash", "figures"] => crash::figures::figures(false),
         ["crash", "figures", "--write"] => crash::figures::figures(true),

@@ -2,6 +2,8 @@
 
 mod acl;
 mod behind;
+mod capture;
+mod compose;
 mod compress;
 mod crew;
 mod decompress;
@@ -11,15 +13,21 @@ mod extract;
 mod find;
 mod format;
 mod header;
+mod live;
+mod log;
 mod member;
 mod name;
+mod notes;
 mod open;
 mod pax;
 mod pick;
 mod pipeline;
+mod precopy;
 mod progress;
 mod read;
+mod script;
 mod source;
+mod spool;
 mod squeeze;
 mod stage;
 mod stream;
@@ -28,6 +36,7 @@ pub(crate) mod xattr;
 
 pub use draft::draft;
 pub use find::{dump, list};
+pub use precopy::{Precopied, precopy};
 pub use stage::stage;
 pub use verify::{summary, verify};
 

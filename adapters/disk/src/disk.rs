@@ -14,12 +14,12 @@ use volsnap_core::{
     },
     ports::{
         ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Output, Place,
-        StageJob, Staged, Verified, Watch,
+        Precopy, StageJob, Staged, Verified, Watch,
     },
 };
 
 use crate::{
-    archive,
+    archive::{self, Precopied},
     blocking::{blocking, ended, impatient, watched},
     entries, host,
     journal::Journals,
@@ -202,6 +202,22 @@ impl Filesystem for Disk {
         Ok(Box::new(Draft { draft: draft.await?, held, path }))
     }
 
+    async fn precopy(
+        &self,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: Watch,
+    ) -> Result<Option<Box<dyn Precopy>>, FsError> {
+        let (state, manifest, sources) = (self.state.clone(), manifest.clone(), sources.to_vec());
+        let path = self.state.archive(manifest.workload, manifest.snapshot);
+        let (held, jobs) = (self.locks.keep(), self.jobs);
+        let precopied = self.run_watched(FsOp::Archive, &path, watch, move |_, watch| {
+            archive::precopy(&state.make_archives(manifest.workload)?, &manifest, &sources, jobs, watch)
+        });
+        let precopied = precopied.await?;
+        Ok(precopied.map(|precopied| -> Box<dyn Precopy> { Box::new(Copied { path, precopied, held }) }))
+    }
+
     async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError> {
         self.run(FsOp::Archive, &self.state.archive(workload, snapshot), archive::summary).await
     }
@@ -276,6 +292,23 @@ impl Filesystem for Disk {
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         let locks = self.locks.clone();
         self.run(FsOp::Lock, &self.state.locks(), move |dir| locks.take(dir, workload)).await
+    }
+}
+
+/// Volumes that were copied before, with the locks under which that was done.
+struct Copied {
+    path: PathBuf,
+    precopied: Precopied,
+    held: Vec<Arc<Held>>,
+}
+
+#[async_trait]
+impl Precopy for Copied {
+    async fn capture(self: Box<Self>, watch: Watch) -> Result<Box<dyn DraftArchive>, FsError> {
+        let Copied { path, precopied, held } = *self;
+        let kept = held.clone();
+        let capture = watched(FsOp::Archive, &path, watch, move |watch| under(kept, || precopied.capture(watch)));
+        Ok(Box::new(Draft { draft: capture.await?, held, path }))
     }
 }
 

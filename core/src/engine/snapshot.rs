@@ -1,4 +1,5 @@
-//! Taking a snapshot: quiet the app, read its volumes, wake it, make the archive durable.
+//! Taking a snapshot: copy the volumes while the app runs, quiet it, capture what changed, wake it, put the archive
+//! together and make it durable.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use crate::{
         ARCHIVE_FORMAT, Container, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved, RestartPolicy,
         RunState, Snapshot, SnapshotId, Workload,
     },
-    ports::{ArchiveSource, DraftArchive, EventKind, Phase, Progress, Watch},
+    ports::{ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Watch},
     restore::{Body, Journal, journal::Quiesced},
 };
 
@@ -70,7 +71,6 @@ impl Engine {
             )
             .hint(format!("`volsnap recover {name}` finishes it or rolls it back")));
         }
-        let outsiders = self.outsiders(request, &members, &sources).await?;
         let snapshot = SnapshotId(self.ports.clock.fresh_id());
         let manifest = Manifest {
             format: ARCHIVE_FORMAT,
@@ -85,6 +85,16 @@ impl Engine {
             images: images(members.iter()),
             volumes,
         };
+        watch.progress(&Progress::begin(Phase::Archive));
+        let (members, precopy) = match members.iter().any(|c| disturbs(request.mode, c)) {
+            // The app is not touched yet: an ordinary failure here, such as a full disk, costs it nothing.
+            true => match filesystem.precopy(&manifest, &sources, watch.clone()).await? {
+                Some(precopy) => (self.unmoved(workload, &manifest, &sources).await?, Some(precopy)),
+                None => (members, None),
+            },
+            false => (members, None),
+        };
+        let outsiders = self.outsiders(request, &members, &sources).await?;
         let quiesced = Quiesced {
             workload: workload.clone(),
             host: filesystem.host(),
@@ -92,16 +102,13 @@ impl Engine {
             mode: request.mode,
             containers: members
                 .into_iter()
-                .filter(|c| match request.mode {
-                    Mode::Pause => c.run == RunState::Running,
-                    Mode::Stop | Mode::Live => c.run.is_active(),
-                })
+                .filter(|c| disturbs(request.mode, c))
                 .map(|container| Pinned { container, member: true })
                 .collect(),
-            at: manifest.created_at,
+            at: self.ports.clock.now(),
         };
-        watch.progress(&Progress::begin(Phase::Archive));
-        let (draft, quiesced_ms) = self.read_quietly(&quiesced, &manifest, &sources, watch).await?;
+        let reading = Reading { manifest: &manifest, sources: &sources, precopy };
+        let (draft, quiesced_ms) = self.read_quietly(&quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
         let snapshot = Snapshot { archive, verified_at: None };
         self.ports.store.put_snapshot(&snapshot).await?;
@@ -162,6 +169,26 @@ impl Engine {
         Ok((volumes, sources))
     }
 
+    /// The members as they are now, after a copy that may have taken long. They are other ones only if somebody
+    /// deployed meanwhile, and then the copy may be of other volumes.
+    async fn unmoved(
+        &self,
+        workload: &Workload,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+    ) -> Result<Vec<Container>> {
+        let members = self.members(workload).await?;
+        let (_, now) = self.sources(workload, &workload.resolve(&members)).await?;
+        match now == sources && images(members.iter()) == manifest.images {
+            true => Ok(members),
+            false => Err(Error::new(
+                Code::Aborted,
+                format!("the containers or volumes of {} changed while they were copied", workload.name),
+            )
+            .hint("take the snapshot again")),
+        }
+    }
+
     /// Who runs on the volumes and is not made quiet, since it is not part of the workload: the copy may be of no one
     /// point in time.
     async fn outsiders(
@@ -185,23 +212,22 @@ impl Engine {
             .collect())
     }
 
-    /// Reads the volumes while the app is quiet, and wakes it as soon as the last byte is read, whatever happened.
+    /// Reads the volumes while the app is quiet, and wakes it as soon as what they are is held fast, whatever happened.
     async fn read_quietly(
         &self,
         quiesced: &Quiesced,
-        manifest: &Manifest,
-        sources: &[ArchiveSource],
+        reading: Reading<'_>,
         watch: &Watch,
     ) -> Result<(Box<dyn DraftArchive>, u64)> {
         let filesystem = &self.ports.filesystem;
-        if quiesced.mode == Mode::Live || quiesced.containers.is_empty() {
-            return Ok((filesystem.draft_archive(manifest, sources, watch.clone()).await?, 0));
+        if quiesced.containers.is_empty() {
+            return Ok((self.read(reading, watch).await?, 0));
         }
         // Written before the app is touched: whoever finds the journal wakes the app.
         let journal = Journal { body: Body::Snapshot(Box::new(quiesced.clone())) };
         filesystem.write_journal(quiesced.workload.id, &journal.encode()?).await?;
         let began = self.ports.clock.monotonic();
-        let drafted = self.read_stilled(quiesced, manifest, sources, watch).await;
+        let drafted = self.read_stilled(quiesced, reading, watch).await;
         let woken = self.resume(quiesced).await;
         let quiesced_ms = self.ports.clock.monotonic().saturating_sub(began).as_millis();
         woken.map_err(|e| {
@@ -216,14 +242,21 @@ impl Engine {
     async fn read_stilled(
         &self,
         quiesced: &Quiesced,
-        manifest: &Manifest,
-        sources: &[ArchiveSource],
+        reading: Reading<'_>,
         watch: &Watch,
     ) -> Result<Box<dyn DraftArchive>> {
         self.quiet(quiesced).await?;
-        let draft = self.ports.filesystem.draft_archive(manifest, sources, watch.clone()).await?;
+        let draft = self.read(reading, watch).await?;
         self.still_quiet(quiesced).await?;
         Ok(draft)
+    }
+
+    async fn read(&self, reading: Reading<'_>, watch: &Watch) -> Result<Box<dyn DraftArchive>> {
+        let Reading { manifest, sources, precopy } = reading;
+        Ok(match precopy {
+            Some(precopy) => precopy.capture(watch.clone()).await?,
+            None => self.ports.filesystem.draft_archive(manifest, sources, watch.clone()).await?,
+        })
     }
 
     async fn quiet(&self, quiesced: &Quiesced) -> Result<()> {
@@ -260,6 +293,22 @@ impl Engine {
             )
             .hint("the copy would be of no one point in time; take the snapshot again")),
         }
+    }
+}
+
+/// What is to be read, and what of it was copied before.
+struct Reading<'a> {
+    manifest: &'a Manifest,
+    sources: &'a [ArchiveSource],
+    precopy: Option<Box<dyn Precopy>>,
+}
+
+/// Whether a container is made quiet for a snapshot in this mode.
+fn disturbs(mode: Mode, container: &Container) -> bool {
+    match mode {
+        Mode::Pause => container.run == RunState::Running,
+        Mode::Stop => container.run.is_active(),
+        Mode::Live => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
+mod precopy;
 mod writers;
 
 use std::{
@@ -108,6 +109,7 @@ fn unreadable(order: &mut Sequence) -> MockFilesystem {
     filesystem.expect_host().return_const("host");
     filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
     filesystem.expect_locate().returning(|path| Ok(location(path)));
+    filesystem.expect_precopy().times(1).in_sequence(order).returning(|_, _, _| Ok(None));
     filesystem.expect_write_journal().times(1).in_sequence(order).returning(|_, _| Ok(()));
     filesystem
 }
@@ -401,6 +403,7 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     filesystem.expect_host().return_const("host");
     filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
     filesystem.expect_locate().returning(|path| Ok(location(path)));
+    filesystem.expect_precopy().returning(|_, _, _| Ok(None));
     filesystem.expect_write_journal().returning(|_, _| Ok(()));
     filesystem.expect_remove_journal().returning(|_| Ok(()));
     filesystem.expect_draft_archive().returning(|_, _, _| {

@@ -129,8 +129,18 @@ pub trait Output: Send {
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait DraftArchive: Send {
-    /// Writes the index with `quiesced_ms`, makes the file durable, gives it its name and makes the name durable.
+    /// Puts together what is left to be put together, writes the index with `quiesced_ms`, makes the file durable, gives it its name and makes the name durable.
     async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError>;
+}
+
+/// Volumes that were copied while the app ran. Dropping it removes the unfinished file.
+#[cfg_attr(test, mockall::automock)]
+#[async_trait]
+pub trait Precopy: Send {
+    /// Captures what the volumes are now. Returns as soon as that is held fast, whatever happens to the volumes
+    /// afterwards: the archive has the state of this moment and nothing of the time before. Called while the app is
+    /// quiet, so it does nothing that can be done later.
+    async fn capture(self: Box<Self>, watch: Watch) -> Result<Box<dyn DraftArchive>, FsError>;
 }
 
 /// The disks of a host, with volsnap's state directory among them.
@@ -245,6 +255,19 @@ pub trait Filesystem: Send + Sync {
         sources: &[ArchiveSource],
         watch: Watch,
     ) -> Result<Box<dyn DraftArchive>, FsError>;
+
+    /// Copies the volumes while the app still runs, so that [`Precopy::capture`] has only to look after what changed
+    /// since; then that takes the place of [`Filesystem::draft_archive`]. `None` where a change might go unnoticed, or
+    /// where it is not worth it: the volumes are then read while the app is quiet.
+    async fn precopy(
+        &self,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: Watch,
+    ) -> Result<Option<Box<dyn Precopy>>, FsError> {
+        let _ = (manifest, sources, watch);
+        Ok(None)
+    }
 
     /// What an archive says of itself, its index checked. [`FsErrorKind::NotFound`](crate::error::FsErrorKind) if there is none.
     async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError>;

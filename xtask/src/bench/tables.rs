@@ -58,7 +58,8 @@ fn memory(figures: &Figures) -> Vec<String> {
     table(&head, &[row("`create`", |m| m.create_peak_bytes), row("`restore`", |m| m.restore_peak_bytes)])
 }
 
-fn table(head: &[String], rows: &[Vec<String>]) -> Vec<String> {
+/// A table of Markdown, numbers to the right.
+pub fn table(head: &[String], rows: &[Vec<String>]) -> Vec<String> {
     let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
     let rule = format!("|---{}|", "|--:".repeat(head.len() - 1));
     [line(head), rule].into_iter().chain(rows.iter().map(|row| line(row))).collect()
@@ -78,7 +79,7 @@ fn mebi(bytes: u64) -> String {
 }
 
 /// What a reader needs to judge the figures.
-fn machine() -> String {
+pub fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel: String = kernel.trim().split(['-', '+']).next().unwrap_or_default().to_string();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

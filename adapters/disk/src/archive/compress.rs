@@ -24,17 +24,29 @@ pub(super) struct Cutter {
 }
 
 /// A frame on its way to a worker.
-struct Cut {
-    content: Vec<u8>,
-    first: Option<First>,
+enum Cut {
+    Content(Vec<u8>, Option<First>),
+    /// It is compressed already, and stands at that offset of an earlier file.
+    Stored(u64, Frame),
 }
 
 /// A frame on its way to the file.
-pub(super) struct Compressed(Result<(Vec<u8>, Frame), std::io::Error>);
+pub(super) struct Compressed(Result<(Bytes, Frame), std::io::Error>);
+
+/// A frame as it is to lie in the file, or where it lies in an earlier one.
+enum Bytes {
+    Here(Vec<u8>),
+    At(u64),
+}
 
 /// Starts so many workers.
 pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, jobs: usize) -> (Cutter, Drain<Compressed>) {
-    let (feed, drain) = pipeline(scope, jobs, Squeezer::new, |squeezer, cut: Cut| Compressed(compress(squeezer, cut)));
+    let (feed, drain) = pipeline(scope, jobs, Squeezer::new, |squeezer, cut| {
+        Compressed(match cut {
+            Cut::Content(content, first) => compress(squeezer, &content, first),
+            Cut::Stored(offset, frame) => Ok((Bytes::At(offset), frame)),
+        })
+    });
     (Cutter { feed, content: vec![0; FRAME_MAX], used: 0, first: None, cut: 0 }, drain)
 }
 
@@ -84,6 +96,22 @@ impl Cutter {
         Ok(())
     }
 
+    /// How far the stream has come, counted as if all frames so far were full.
+    pub(super) fn at(&self) -> u64 {
+        self.cut as u64 * FRAME_MAX as u64 + self.used as u64
+    }
+
+    /// Whether the next byte begins a frame.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Takes a whole frame from an earlier file, where it stands at that offset. The current one must have ended.
+    pub(super) fn stored(&mut self, offset: u64, frame: Frame) -> Result<(), Closed> {
+        self.cut += 1;
+        if self.feed.push(Cut::Stored(offset, frame)) { Ok(()) } else { Err(Closed) }
+    }
+
     /// Ends the current frame, if it holds anything; gives the number of frames so far.
     pub(super) fn cut(&mut self) -> Result<usize, Closed> {
         if self.used > 0 {
@@ -91,7 +119,7 @@ impl Cutter {
             content.truncate(self.used);
             self.used = 0;
             self.cut += 1;
-            if !self.feed.push(Cut { content, first: self.first.take() }) {
+            if !self.feed.push(Cut::Content(content, self.first.take())) {
                 return Err(Closed);
             }
         }
@@ -99,19 +127,24 @@ impl Cutter {
     }
 }
 
-/// Writes frames as they come, in order, until the cutter is dropped. Most of them are on the disk by then.
+/// Writes frames as they come, in order, until the cutter is dropped. `earlier` takes over those that stand in an
+/// earlier file. Most of them are on the disk by then.
 pub(super) fn write_frames(
     drain: &Drain<Compressed>,
     mut file: &File,
+    mut earlier: impl FnMut(u64, &Frame) -> Result<(), FsError>,
     trouble: &Trouble,
 ) -> Result<Vec<Frame>, FsError> {
     let synced = file.try_clone().map_err(|e| io_error(trouble, "write", &e))?;
     let mut behind = WriteBehind::start(move || rustix::fs::fdatasync(&synced));
     let mut frames = Vec::new();
     while let Some(Compressed(result)) = drain.next() {
-        let (stored, frame) = result.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot compress: {e}")))?;
-        file.write_all(&stored).map_err(|e| io_error(trouble, "write", &e))?;
-        behind.wrote(stored.len() as u64);
+        let (bytes, frame) = result.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot compress: {e}")))?;
+        match bytes {
+            Bytes::Here(stored) => file.write_all(&stored).map_err(|e| io_error(trouble, "write", &e))?,
+            Bytes::At(offset) => earlier(offset, &frame)?,
+        }
+        behind.wrote(frame.stored_bytes.into());
         frames.push(frame);
     }
     behind.end().map_err(|e| trouble.sync("the archive", e))?;
@@ -128,16 +161,17 @@ pub(super) fn io_error(trouble: &Trouble, doing: &str, error: &std::io::Error) -
 
 fn compress(
     squeezer: &mut std::io::Result<Squeezer>,
-    Cut { content, first }: Cut,
-) -> std::io::Result<(Vec<u8>, Frame)> {
-    let stored = squeezer.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?.squeeze(&content)?;
+    content: &[u8],
+    first: Option<First>,
+) -> std::io::Result<(Bytes, Frame)> {
+    let stored = squeezer.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?.squeeze(content)?;
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(std::io::Error::other);
     let frame = Frame {
         stored_bytes: length(&stored)?,
         stored_digest: Digest::of(&stored),
-        bytes: length(&content)?,
-        digest: Digest::of(&content),
+        bytes: length(content)?,
+        digest: Digest::of(content),
         first,
     };
-    Ok((stored, frame))
+    Ok((Bytes::Here(stored), frame))
 }

@@ -18,6 +18,7 @@ use super::{
     compress::{self, Cutter, io_error},
     format::{self, Digest, FRAME_MAX, Frame, Index, Volume},
     header::{self, BLOCK},
+    live::Live,
     name,
     progress::Meter,
     source::read_volume,
@@ -37,19 +38,22 @@ pub fn draft(
     jobs: usize,
     watch: &Watch,
 ) -> Result<Box<dyn DraftArchive>, FsError> {
-    let path = dir.join(format!(".{}.partial", manifest.snapshot));
-    let trouble = Trouble::new(FsOp::Archive, &path);
+    let trouble = Trouble::new(FsOp::Archive, &path_in(dir, manifest));
     agree(manifest, sources, &trouble)?;
-    let make = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    make.map_err(|e| io_error(&trouble, "make the directory of", &e))?;
-    let partial = Partial::create(path, &trouble)?;
-    let (frames, volumes) = write_volumes(&partial.file, manifest, sources, jobs, watch, &trouble)?;
-    let target = dir.join(format!("{}.tar.zst", manifest.snapshot));
-    Ok(Box::new(Draft { partial, target, manifest: manifest.clone(), frames, volumes, trouble }))
+    let partial = Partial::create(dir, manifest, jobs, &trouble)?;
+    let (volumes, frames) = write_stream(&partial, no_earlier_file(&trouble), &trouble, |cutter| {
+        read_all(cutter, manifest, sources, watch, &trouble)
+    })?;
+    Ok(Box::new(Draft::new(partial, dir, manifest, (frames, volumes), &trouble)))
+}
+
+/// Where a draft stands. A sweep knows it by this name.
+pub(super) fn path_in(dir: &Path, manifest: &Manifest) -> PathBuf {
+    dir.join(format!(".{}.partial", manifest.snapshot))
 }
 
 /// An archive without its end.
-struct Draft {
+pub(super) struct Draft {
     partial: Partial,
     target: PathBuf,
     manifest: Manifest,
@@ -58,17 +62,43 @@ struct Draft {
     trouble: Trouble,
 }
 
+impl Draft {
+    /// Of all frames and volumes; the digests of the volumes are still to come.
+    pub(super) fn new(
+        partial: Partial,
+        dir: &Path,
+        manifest: &Manifest,
+        (frames, mut volumes): (Vec<Frame>, Vec<Volume>),
+        trouble: &Trouble,
+    ) -> Self {
+        for volume in &mut volumes {
+            let own = &frames[volume.first_frame..volume.first_frame + volume.frame_count];
+            volume.totals.digest = Index::digest_of(own).hex();
+        }
+        let target = dir.join(format!("{}.tar.zst", manifest.snapshot));
+        Draft { partial, target, manifest: manifest.clone(), frames, volumes, trouble: trouble.clone() }
+    }
+}
+
 #[async_trait]
 impl DraftArchive for Draft {
     async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
         let trouble = self.trouble.clone();
-        let sealed = tokio::task::spawn_blocking(move || self.finish(quiesced_ms)).await;
-        sealed.map_err(|e| trouble.of(FsErrorKind::Io, format!("the thread that seals it died: {e}")))?
+        sealing(trouble, move || self.finish(quiesced_ms)).await
     }
 }
 
+/// Does the work of sealing on a thread that may block.
+pub(super) async fn sealing(
+    trouble: Trouble,
+    work: impl FnOnce() -> Result<ArchiveSummary, FsError> + Send + 'static,
+) -> Result<ArchiveSummary, FsError> {
+    let sealed = tokio::task::spawn_blocking(work).await;
+    sealed.map_err(|e| trouble.of(FsErrorKind::Io, format!("the thread that seals it died: {e}")))?
+}
+
 impl Draft {
-    fn finish(self, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
+    pub(super) fn finish(self, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
         let Draft { mut partial, target, manifest, frames, volumes, trouble } = self;
         let index = Index { format: ARCHIVE_FORMAT, quiesced_ms, volumes, frames };
         let payload = index.payload(&trouble)?;
@@ -101,14 +131,20 @@ fn sync_dir(dir: &Path, trouble: &Trouble) -> Result<(), FsError> {
 }
 
 /// A file that is removed unless it got its name.
-struct Partial {
+pub(super) struct Partial {
     path: PathBuf,
-    file: File,
+    pub(super) file: File,
+    /// Threads that compress what goes into it.
+    jobs: usize,
     named: bool,
 }
 
 impl Partial {
-    fn create(path: PathBuf, trouble: &Trouble) -> Result<Self, FsError> {
+    /// Makes the file, and its directory (mode 0700) if there is none.
+    pub(super) fn create(dir: &Path, manifest: &Manifest, jobs: usize, trouble: &Trouble) -> Result<Self, FsError> {
+        let path = path_in(dir, manifest);
+        let make = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        make.map_err(|e| io_error(trouble, "make the directory of", &e))?;
         // Left by a crash in an earlier attempt at the same snapshot; the caller holds the workload's lock.
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -116,10 +152,19 @@ impl Partial {
             }
             _ => {}
         }
-        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let file = created.map_err(|e| io_error(trouble, "create", &e))?;
-        Ok(Partial { path, file, named: false })
+        Ok(Partial { file: open_new(&path, trouble)?, path, jobs, named: false })
     }
+
+    /// Begins anew under the same name; gives the file so far, which is without a name from now on.
+    pub(super) fn renew(&mut self, trouble: &Trouble) -> Result<File, FsError> {
+        std::fs::remove_file(&self.path).map_err(|e| io_error(trouble, "remove the name of", &e))?;
+        Ok(std::mem::replace(&mut self.file, open_new(&self.path, trouble)?))
+    }
+}
+
+fn open_new(path: &Path, trouble: &Trouble) -> Result<File, FsError> {
+    let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+    created.map_err(|e| io_error(trouble, "create", &e))
 }
 
 impl Drop for Partial {
@@ -133,7 +178,7 @@ impl Drop for Partial {
 }
 
 /// Whether manifest and sources speak of the same volumes.
-fn agree(manifest: &Manifest, sources: &[ArchiveSource], trouble: &Trouble) -> Result<(), FsError> {
+pub(super) fn agree(manifest: &Manifest, sources: &[ArchiveSource], trouble: &Trouble) -> Result<(), FsError> {
     let same = manifest.volumes.len() == sources.len()
         && manifest
             .volumes
@@ -146,35 +191,41 @@ fn agree(manifest: &Manifest, sources: &[ArchiveSource], trouble: &Trouble) -> R
     Ok(())
 }
 
-fn write_volumes(
-    file: &File,
-    manifest: &Manifest,
-    sources: &[ArchiveSource],
-    jobs: usize,
-    watch: &Watch,
+/// Writes what `read` gives to the cutter, in frames, to the end of the file. `earlier` takes over the frames that come
+/// from an earlier file.
+pub(super) fn write_stream<T>(
+    partial: &Partial,
+    earlier: impl FnMut(u64, &Frame) -> Result<(), FsError> + Send,
     trouble: &Trouble,
-) -> Result<(Vec<Frame>, Vec<Volume>), FsError> {
+    read: impl FnOnce(&mut Cutter) -> Result<T, FsError>,
+) -> Result<(T, Vec<Frame>), FsError> {
     let (read, written) = thread::scope(|scope| {
-        let (mut cutter, drain) = compress::start(scope, jobs);
+        let (mut cutter, drain) = compress::start(scope, partial.jobs);
         // The writer owns the drain: when it gives up, the cutter is told.
         let writer = scope.spawn(move || {
             let drain = drain;
-            compress::write_frames(&drain, file, trouble)
+            compress::write_frames(&drain, &partial.file, earlier, trouble)
         });
-        let read = read_all(&mut cutter, manifest, sources, watch, trouble);
+        let read = read(&mut cutter).and_then(|read| Ok((read, cut(&mut cutter, trouble)?)));
         drop(cutter);
         (read, writer.join())
     });
     let frames = written.map_err(|_| trouble.of(FsErrorKind::Io, "the writing thread died"))??;
-    let (mut volumes, frame_count) = read?;
-    if frames.len() != frame_count {
-        return Err(trouble.of(FsErrorKind::Io, "a compressing thread died"));
+    let (read, frame_count) = read?;
+    match frames.len() == frame_count {
+        true => Ok((read, frames)),
+        false => Err(trouble.of(FsErrorKind::Io, "a compressing thread died")),
     }
-    for volume in &mut volumes {
-        let own = &frames[volume.first_frame..volume.first_frame + volume.frame_count];
-        volume.totals.digest = Index::digest_of(own).hex();
-    }
-    Ok((frames, volumes))
+}
+
+/// For a stream that takes no frames from an earlier file.
+pub(super) fn no_earlier_file(trouble: &Trouble) -> impl Fn(u64, &Frame) -> Result<(), FsError> {
+    |_, _| Err(trouble.of(FsErrorKind::Io, "there is no earlier file"))
+}
+
+/// Ends the current frame; gives the number of frames so far.
+pub(super) fn cut(cutter: &mut Cutter, trouble: &Trouble) -> Result<usize, FsError> {
+    cutter.cut().map_err(|closed| closed.error(trouble))
 }
 
 /// The whole tar stream: manifest, volumes, end.
@@ -184,27 +235,45 @@ fn read_all(
     sources: &[ArchiveSource],
     watch: &Watch,
     trouble: &Trouble,
-) -> Result<(Vec<Volume>, usize), FsError> {
-    let closed = |_| trouble.of(FsErrorKind::Io, "the archive cannot be written any more");
-    cutter.begin(name::MANIFEST);
-    cutter.write(&manifest_member(manifest, trouble)?).map_err(closed)?;
-    let mut next = cutter.cut().map_err(closed)?;
+) -> Result<Vec<Volume>, FsError> {
     let mut meter = Meter::new(watch, trouble, Phase::Archive);
+    write_manifest(cutter, manifest, trouble)?;
     let mut volumes = Vec::new();
     for (index, source) in sources.iter().enumerate() {
-        meter.volume(&source.target, 0)?;
-        let totals = match &source.root {
-            Some(root) => read_volume(cutter, index, root, &mut meter)?,
-            None => VolumeTotals::default(),
+        let read = |cutter: &mut Cutter, meter: &mut Meter<'_>| match &source.root {
+            Some(root) => read_volume(&mut Live::new(cutter, None, trouble), index, root, meter),
+            None => Ok(VolumeTotals::default()),
         };
-        meter.tell()?;
-        let end = cutter.cut().map_err(closed)?;
-        volumes.push(Volume { first_frame: next, frame_count: end - next, totals });
-        next = end;
+        volumes.push(write_volume(cutter, &source.target, &mut meter, trouble, read)?);
     }
-    cutter.zeros(2 * BLOCK as u64).map_err(closed)?;
-    let frame_count = cutter.cut().map_err(closed)?;
-    Ok((volumes, frame_count))
+    write_end(cutter, trouble)?;
+    Ok(volumes)
+}
+
+pub(super) fn write_manifest(cutter: &mut Cutter, manifest: &Manifest, trouble: &Trouble) -> Result<(), FsError> {
+    cutter.begin(name::MANIFEST);
+    cutter.write(&manifest_member(manifest, trouble)?).map_err(|closed| closed.error(trouble))?;
+    cut(cutter, trouble).map(drop)
+}
+
+/// Has `read` give a volume to the cutter, in frames of its own.
+pub(super) fn write_volume(
+    cutter: &mut Cutter,
+    target: &str,
+    meter: &mut Meter<'_>,
+    trouble: &Trouble,
+    read: impl FnOnce(&mut Cutter, &mut Meter<'_>) -> Result<VolumeTotals, FsError>,
+) -> Result<Volume, FsError> {
+    meter.volume(target, 0)?;
+    let first_frame = cut(cutter, trouble)?;
+    let totals = read(cutter, meter)?;
+    meter.tell()?;
+    Ok(Volume { first_frame, frame_count: cut(cutter, trouble)? - first_frame, totals })
+}
+
+pub(super) fn write_end(cutter: &mut Cutter, trouble: &Trouble) -> Result<(), FsError> {
+    cutter.zeros(2 * BLOCK as u64).map_err(|closed| closed.error(trouble))?;
+    cut(cutter, trouble).map(drop)
 }
 
 /// `volsnap.json` with header and padding; it fills one frame, so that it is read alone.

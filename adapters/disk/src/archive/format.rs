@@ -81,7 +81,7 @@ pub(super) struct First {
 }
 
 /// A volume's frames and what reading it showed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Volume {
     pub(super) first_frame: usize,
     /// 0 if the volume is absent.

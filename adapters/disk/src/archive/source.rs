@@ -1,4 +1,4 @@
-//! Reads a volume's tree into an archive.
+//! Reads a volume's tree, member by member, for whoever takes them.
 
 use std::{
     collections::HashMap,
@@ -12,11 +12,10 @@ use rustix::{
 };
 use volsnap_core::{
     model::VolumeTotals,
-    ports::{FsError, FsErrorKind, FsOp},
+    ports::{FsError, FsOp},
 };
 
 use super::{
-    compress::{Closed, Cutter},
     header::{self, BLOCK},
     member::{Hole, Kind, Member, Time},
     name,
@@ -29,9 +28,48 @@ use crate::tree::{Entry, Trouble, Visitor, device, file_type, is_left_out, open_
 /// Names in [`VolumeTotals::unsteady`] at the most.
 const UNSTEADY_MAX: usize = 100;
 
-/// Reads the tree at `path` into the stream as volume `index`. The digest in the totals is left empty.
+/// Takes what a volume consists of, in order.
+pub(super) trait Taker {
+    /// A member that was seen. If it has been taken before and is still the same, contents included, it is not read
+    /// again: its size is returned.
+    fn keep(&mut self, seen: &Seen<'_>) -> Result<Option<Size>, FsError>;
+
+    /// A member begins: its header.
+    fn begin(&mut self, seen: &Seen<'_>, name: &[u8], header: &[u8], size: Size) -> Result<(), FsError>;
+
+    /// Takes a file's bytes from `at` to `end`; gives how far the file went.
+    fn data(&mut self, from: &Source<'_>, at: u64, end: u64, meter: &mut Meter<'_>) -> Result<u64, FsError>;
+
+    /// So many zeros.
+    fn zeros(&mut self, bytes: u64) -> Result<(), FsError>;
+}
+
+/// A member as the walk saw it, before anything else of it was read.
+pub(super) struct Seen<'a> {
+    /// Path below the volume's root.
+    pub(super) path: &'a [u8],
+    pub(super) stat: &'a Statx,
+    /// For a further name of a file its first name, and empty for all else.
+    pub(super) first_name: &'a [u8],
+}
+
+/// An open file of the volume.
+pub(super) struct Source<'a> {
+    pub(super) path: &'a [u8],
+    pub(super) file: &'a OwnedFd,
+    pub(super) trouble: &'a Trouble,
+}
+
+/// Contents of a member, with holes and without, the latter in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) bytes: u64,
+    pub(super) allocated: u64,
+}
+
+/// Reads the tree at `path` as volume `index`. The digest in the totals is left empty.
 pub(super) fn read_volume(
-    cutter: &mut Cutter,
+    taker: &mut dyn Taker,
     index: usize,
     path: &Path,
     meter: &mut Meter<'_>,
@@ -39,7 +77,7 @@ pub(super) fn read_volume(
     let trouble = Trouble::new(FsOp::Archive, path);
     let root = open_root(path, &trouble)?;
     let mut reader = Reader {
-        cutter,
+        taker,
         meter,
         trouble: &trouble,
         root: name::volume_root(index),
@@ -53,7 +91,7 @@ pub(super) fn read_volume(
 }
 
 struct Reader<'a, 'm> {
-    cutter: &'a mut Cutter,
+    taker: &'a mut dyn Taker,
     meter: &'a mut Meter<'m>,
     trouble: &'a Trouble,
     root: Vec<u8>,
@@ -112,6 +150,10 @@ impl Visitor for Reader<'_, '_> {
 impl Reader<'_, '_> {
     /// An entry without contents.
     fn plain(&mut self, path: &[u8], stat: &Statx, kind: Kind, place: Place<'_>) -> Result<(), FsError> {
+        let seen = Seen { path, stat, first_name: b"" };
+        if self.kept(&seen)? {
+            return Ok(());
+        }
         let xattrs = match xattr::read(place) {
             Err(Errno::NOENT) => {
                 self.vanished(path);
@@ -119,19 +161,27 @@ impl Reader<'_, '_> {
             }
             xattrs => xattrs.map_err(|e| self.trouble.entry(path, "read the attributes of", e))?,
         };
-        self.begin(&Member { xattrs, ..member(path, stat, kind) })
+        self.begin(&seen, &Member { xattrs, ..member(path, stat, kind) })
     }
 
     /// A regular file, or one more name of it.
     fn file(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
         let key = (device(entry.stat), entry.stat.stx_ino);
         if let Some((target, missing)) = self.links.get_mut(&key) {
-            let link = member(entry.path, entry.stat, Kind::HardLink { target: target.clone() });
+            let target = target.clone();
             *missing -= 1;
             if *missing == 0 {
                 self.links.remove(&key);
             }
-            return self.begin(&link);
+            let seen = Seen { path: entry.path, stat: entry.stat, first_name: &target };
+            if self.kept(&seen)? {
+                return Ok(());
+            }
+            return self.begin(&seen, &member(entry.path, entry.stat, Kind::HardLink { target: target.clone() }));
+        }
+        if self.kept(&Seen { path: entry.path, stat: entry.stat, first_name: b"" })? {
+            self.more_names(entry.path, entry.stat);
+            return Ok(());
         }
         let opened = open_file(entry).map_err(|e| self.trouble.entry(entry.path, "open", e))?;
         let Some((file, before)) = opened else {
@@ -143,68 +193,69 @@ impl Reader<'_, '_> {
         let holes = holes.map_err(|e| self.trouble.entry(entry.path, "find the holes of", e))?;
         let xattrs = xattr::read(Place::Open(file.as_fd()));
         let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
-        self.begin(&Member { xattrs, ..member(entry.path, &before, Kind::File { size, holes: holes.clone() }) })?;
+        let seen = Seen { path: entry.path, stat: &before, first_name: b"" };
+        let kind = Kind::File { size, holes: holes.clone() };
+        self.begin(&seen, &Member { xattrs, ..member(entry.path, &before, kind) })?;
         self.contents(entry.path, &file, size, &holes)?;
         let after = stat(&file, c"").map_err(|e| self.trouble.entry(entry.path, "look at", e))?;
         if changed(&before, &after) {
             self.unsteady(entry.path, "changed while it was read");
         }
-        if before.stx_nlink > 1 {
-            let key = (device(&before), before.stx_ino);
-            self.links.insert(key, (entry.path.to_vec(), before.stx_nlink - 1));
-        }
+        self.more_names(entry.path, &before);
         Ok(())
     }
 
-    fn begin(&mut self, member: &Member) -> Result<(), FsError> {
-        let bytes = header::encode(member, &self.root, self.trouble)?;
-        self.cutter.begin(&name::in_volume(&self.root, &member.path));
-        self.cutter.write(&bytes).map_err(|closed| self.closed(&closed))?;
+    /// A file's first name is done; others may come.
+    fn more_names(&mut self, path: &[u8], stat: &Statx) {
+        if stat.stx_nlink > 1 {
+            self.links.insert((device(stat), stat.stx_ino), (path.to_vec(), stat.stx_nlink - 1));
+        }
+    }
+
+    /// Whether the taker has this member already.
+    fn kept(&mut self, seen: &Seen<'_>) -> Result<bool, FsError> {
+        match self.taker.keep(seen)? {
+            Some(size) => self.count(size).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn begin(&mut self, seen: &Seen<'_>, member: &Member) -> Result<(), FsError> {
+        let header = header::encode(member, &self.root, self.trouble)?;
+        let size = Size { bytes: member.content_bytes(), allocated: member.allocated_bytes() };
+        self.taker.begin(seen, &name::in_volume(&self.root, &member.path), &header, size)?;
+        self.count(size)
+    }
+
+    fn count(&mut self, size: Size) -> Result<(), FsError> {
         self.totals.entries += 1;
-        self.totals.bytes += member.content_bytes();
-        self.totals.bytes_allocated += member.allocated_bytes();
+        self.totals.bytes += size.bytes;
+        self.totals.bytes_allocated += size.allocated;
         self.meter.add(0, 1)
     }
 
     /// Exactly `size` bytes, whatever the file has become since, and the padding.
     fn contents(&mut self, path: &[u8], file: &OwnedFd, size: u64, holes: &[Hole]) -> Result<(), FsError> {
+        let source = Source { path, file, trouble: self.trouble };
         let mut at = 0;
         let end = Hole { offset: size, bytes: 0 };
         for hole in holes.iter().chain([&end]) {
-            at = self.data(path, file, at, hole.offset)?;
+            if at < hole.offset {
+                at = self.taker.data(&source, at, hole.offset, self.meter)?;
+            }
             // A file that has become shorter ends in zeros.
             let zeros = hole.offset + hole.bytes - at;
             self.zeros(zeros)?;
             at += zeros;
         }
-        let padding = size.next_multiple_of(BLOCK as u64) - size;
-        self.cutter.zeros(padding).map_err(|closed| self.closed(&closed))
-    }
-
-    /// Copies from `at` to `end`; gives how far the file went.
-    fn data(&mut self, path: &[u8], file: &OwnedFd, mut at: u64, end: u64) -> Result<u64, FsError> {
-        while at < end {
-            let room = self.cutter.room();
-            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(room.len());
-            match rustix::io::pread(file, &mut room[..wanted], at) {
-                Ok(0) => break,
-                Ok(read) => {
-                    self.cutter.filled(read).map_err(|closed| self.closed(&closed))?;
-                    at += read as u64;
-                    self.meter.add(read as u64, 0)?;
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(self.trouble.entry(path, "read", error)),
-            }
-        }
-        Ok(at)
+        self.taker.zeros(size.next_multiple_of(BLOCK as u64) - size)
     }
 
     /// Zeros in steps, so that a hole of terabytes can be cancelled too.
     fn zeros(&mut self, mut bytes: u64) -> Result<(), FsError> {
         while bytes > 0 {
             let step = bytes.min(1 << 20);
-            self.cutter.zeros(step).map_err(|closed| self.closed(&closed))?;
+            self.taker.zeros(step)?;
             self.meter.add(step, 0)?;
             bytes -= step;
         }
@@ -215,10 +266,6 @@ impl Reader<'_, '_> {
         if self.totals.unsteady.len() < UNSTEADY_MAX {
             self.totals.unsteady.push(format!("{}: {what}", Trouble::show(path)));
         }
-    }
-
-    fn closed(&self, Closed: &Closed) -> FsError {
-        self.trouble.of(FsErrorKind::Io, "the archive cannot be written any more")
     }
 }
 

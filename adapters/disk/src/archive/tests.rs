@@ -1,10 +1,13 @@
 //! Archives on real directories: what goes in comes out, other tools read it, and hostile ones stay in their place.
 
+mod changes;
 mod find;
 mod forge;
+mod freeze;
 mod frozen;
 mod hostile;
 mod interop;
+mod mounted;
 mod random;
 mod resume;
 mod roundtrip;

@@ -108,7 +108,15 @@ impl Walk {
         visitor.entry(&Entry { dir, name, path: &self.path, stat: &stat, opened: fd })?;
         match opened {
             Some(fd) if entered => {
-                let names = Names::read(fd.as_fd()).map_err(|e| trouble.entry(&self.path, "list", e))?;
+                let names = match Names::read(fd.as_fd()) {
+                    // It was removed since it was opened.
+                    Err(Errno::NOENT) => {
+                        visitor.vanished(&self.path);
+                        self.path.truncate(above);
+                        return Ok(());
+                    }
+                    names => names.map_err(|e| trouble.entry(&self.path, "list", e))?,
+                };
                 self.ladder.push(name, fd).map_err(|e| trouble.entry(&self.path, "look at", e))?;
                 self.levels.push(Level { names, stat: Some(stat) });
             }

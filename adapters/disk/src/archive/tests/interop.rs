@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Whether the tools are there; if not, the test is skipped by name, which CI does not accept.
-fn have(tools: &[&str]) -> bool {
+pub(super) fn have(tools: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let missing = tools.iter().find(|tool| !std::env::split_paths(&path).any(|dir| dir.join(tool).exists()));
     match missing {

@@ -19,7 +19,9 @@ use volsnap_core::{
         ArchiveSummary, Manifest, ManifestVolume, Mode, Origin, RestoreId, SnapshotId, Source, WorkloadId,
         place::private_dir,
     },
-    ports::{ArchiveSource, FsError, Limits, Observer, Progress, Quiet, StageJob, Staged, Verified, Watch},
+    ports::{
+        ArchiveSource, DraftArchive, FsError, Limits, Observer, Progress, Quiet, StageJob, Staged, Verified, Watch,
+    },
 };
 
 /// No limits but on devices.
@@ -56,6 +58,11 @@ pub(super) struct Scene {
 impl Scene {
     /// A scene with so many volumes, all of them present.
     pub(super) fn new(volumes: usize) -> Self {
+        Self::new_in(&std::env::temp_dir(), volumes)
+    }
+
+    /// The same, with all its directories below that one.
+    pub(super) fn new_in(base: &Path, volumes: usize) -> Self {
         let volume = |i| ManifestVolume { target: format!("/data{i}"), absent: false };
         let manifest = Manifest {
             format: 1,
@@ -70,7 +77,7 @@ impl Scene {
             images: Vec::new(),
             volumes: (0..volumes).map(volume).collect(),
         };
-        let scene = Scene { dir: tempfile::tempdir().unwrap(), manifest };
+        let scene = Scene { dir: tempfile::tempdir_in(base).unwrap(), manifest };
         for i in 0..volumes {
             std::fs::create_dir(scene.volume(i)).unwrap();
         }
@@ -103,9 +110,7 @@ impl Scene {
 
     /// Archives all volumes.
     pub(super) fn pack(&self) -> ArchiveSummary {
-        let draft = crate::archive::draft(&self.archives(), &self.manifest, &self.sources(), JOBS, &quiet()).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        runtime.block_on(draft.seal(7)).unwrap()
+        seal(crate::archive::draft(&self.archives(), &self.manifest, &self.sources(), JOBS, &quiet()).unwrap()).unwrap()
     }
 
     pub(super) fn job(&self, digest: &str, index: Option<usize>) -> StageJob {
@@ -134,6 +139,11 @@ impl Scene {
     pub(super) fn stage(&self, job: &StageJob) -> Result<Staged, FsError> {
         crate::archive::stage(&self.archive(), job, JOBS, &quiet())
     }
+}
+
+pub(super) fn seal(draft: Box<dyn DraftArchive>) -> Result<ArchiveSummary, FsError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    runtime.block_on(draft.seal(7))
 }
 
 /// Everything about an entry that a restore must give back.
