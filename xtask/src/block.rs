@@ -56,6 +56,8 @@ mod tests {
     fn the_documents_of_this_repository_have_their_blocks() {
         for (file, block) in [
             ("README.md", bench::BLOCK),
+            (bench::archive::DOCUMENT, bench::archive::BLOCK),
+            (bench::archive::DOCUMENT, bench::archive::MEMORY_BLOCK),
             ("README.md", figures::LINES),
             ("tests/README.md", figures::LINES),
             ("tests/README.md", figures::MUTANTS),

@@ -25,7 +25,10 @@ usage: cargo xtask COMMAND
   soak --hours H [--seed N]   the tiers in turn, each time with another seed, until something is wrong
   tidy                        what the compiler does not check: floors, crate arrows, files, words
   ci                          formatting, clippy, docs, tidy, and every test
-  bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README";
+  bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README
+  bench archive [--corpus NAME] [--rounds N] [--where DIR] [--memory-disk] [--write]
+                              create, restore and verify beside tar, restic, rustic and borg, on the same data;
+                              --memory-disk: on ext4 in memory (root); --write puts them into adapters/disk/README.md";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(),
         ["bench", "downtime"] => bench::downtime(false),
         ["bench", "downtime", "--write"] => bench::downtime(true),
+        ["bench", "archive", options @ ..] => bench::archive::archive(options),
         ["test"] => checks::test(),
         ["crash", "figures"] => crash::figures::figures(false),
         ["crash", "figures", "--write"] => crash::figures::figures(true),
