@@ -11,7 +11,7 @@ mod rounds;
 mod tables;
 mod targets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use contenders::{CONTENDERS, Contender, versions};
 use corpora::{CORPORA, Corpus, GROWTH, many};
@@ -125,6 +125,9 @@ pub fn archive(arguments: &[&str]) -> Outcome {
     if options.memory_disk {
         figures.machine.push_str(" on a loop device in memory");
     }
+    if options.scale > 1 {
+        figures.machine.push_str(&format!("; ONE {}TH OF THE DATA, FOR TRYING IT OUT", options.scale));
+    }
     let installed: Vec<&Contender> = CONTENDERS.iter().filter(|contender| contender.missing().is_none()).collect();
     let arena = |contenders: &[&'static Contender], rounds| Arena {
         dir: &dir,
@@ -144,14 +147,15 @@ pub fn archive(arguments: &[&str]) -> Outcome {
         for (files, rounds) in GROWTH.into_iter().zip(GROWTH_ROUNDS) {
             let files = files / options.scale;
             let arena = arena(&base, rounds.min(options.rounds));
-            figures.growth.push(arena.run(&format!("{files} files"), &|dir| many(dir, files), None)??);
+            let title = format!("{} files of 1 KiB", tables::grouped(files));
+            figures.growth.push(arena.run(&title, &|dir| many(dir, files), None)??);
         }
     }
     scratch.close()?;
     report(&figures, &options)
 }
 
-fn fill(corpus: &Corpus, dir: &std::path::Path, options: &Options) -> Outcome {
+fn fill(corpus: &Corpus, dir: &Path, options: &Options) -> Outcome {
     (corpus.fill)(dir, options.scale)
 }
 

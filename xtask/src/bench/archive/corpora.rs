@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -65,6 +66,9 @@ pub const CORPORA: [Corpus; 4] = [
 pub const GROWTH: [u64; 3] = [10_000, 100_000, 1_000_000];
 /// The bytes of each of them: with more, the disk would be measured.
 const GROWTH_FILE_BYTES: u64 = 1 << 10;
+
+/// In which the system counts what a file takes, whatever the filesystem's own blocks are.
+const BLOCK_BYTES: u64 = 512;
 
 const SEED: u64 = 0x766f_6c73_6e61_7031;
 const FILES_PER_DIRECTORY: u64 = 1000;
@@ -215,14 +219,17 @@ pub struct Census {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// What they take on the disk, in whole blocks.
+    pub allocated_bytes: u64,
 }
 
 /// Counts a tree.
 pub fn census(dir: &Path) -> Outcome<Census> {
     let mut census = Census::default();
-    visit(dir, &mut |_, bytes| {
+    visit(dir, &mut |_, file| {
         census.files += 1;
-        census.bytes += bytes;
+        census.bytes += file.len();
+        census.allocated_bytes += file.blocks() * BLOCK_BYTES;
         Ok(())
     })?;
     Ok(census)
@@ -233,7 +240,7 @@ pub fn warm(dir: &Path) -> Outcome {
     visit(dir, &mut |path, _| io::copy(&mut fs::File::open(path)?, &mut io::sink()).map(drop))
 }
 
-fn visit(dir: &Path, see: &mut dyn FnMut(&Path, u64) -> io::Result<()>) -> Outcome {
+fn visit(dir: &Path, see: &mut dyn FnMut(&Path, &fs::Metadata) -> io::Result<()>) -> Outcome {
     let mut directories = vec![dir.to_path_buf()];
     while let Some(directory) = directories.pop() {
         let mut entries = fs::read_dir(&directory).into_iter().flatten();
@@ -243,7 +250,7 @@ fn visit(dir: &Path, see: &mut dyn FnMut(&Path, u64) -> io::Result<()>) -> Outco
             if metadata.is_dir() {
                 directories.push(entry.path());
             } else if metadata.is_file() {
-                see(&entry.path(), metadata.len())?;
+                see(&entry.path(), &metadata)?;
             }
             Ok(())
         });
@@ -273,7 +280,7 @@ mod tests {
             }
             let read = |name: &str| fs::read(dir.join(name).join("000/000002")).unwrap();
             assert_eq!(read("a"), read("b"));
-            assert_eq!(census(&dir.join("a")).unwrap(), census(&dir.join("b")).unwrap());
+            assert_eq!(census(&dir.join("a")).unwrap().bytes, census(&dir.join("b")).unwrap().bytes);
             assert_eq!(census(dir).unwrap().files, 6);
             assert!((1 << 10..=16 << 10).contains(&read("a").len()));
         });

@@ -54,6 +54,8 @@ pub struct Row {
     pub restore: Series,
     /// Of the archive or the repository.
     pub archive_bytes: u64,
+    /// Why it has no more turns.
+    pub failed: Option<String>,
 }
 
 /// A check of an archive.
@@ -146,4 +148,12 @@ pub struct Figures {
     pub versions: Vec<(&'static str, Option<String>)>,
     /// What it was measured on.
     pub machine: String,
+}
+
+impl Figures {
+    /// What the disk alone takes for so many bytes.
+    pub fn disk_us(&self, bytes: u64) -> u64 {
+        let us = u128::from(bytes) * 1_000_000 / u128::from(self.disk_bytes_per_second.max(1));
+        u64::try_from(us).unwrap_or(u64::MAX)
+    }
 }

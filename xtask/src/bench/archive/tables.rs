@@ -10,35 +10,31 @@ use crate::bench::tables::{hundredths, mebi, table};
 pub fn markdown(figures: &Figures) -> String {
     let mut lines = vec![preface(figures)];
     let mut part = |title: &str, rows: Vec<String>| {
-        lines.extend([String::new(), title.to_string(), String::new()]);
-        lines.extend(rows);
+        // A head and its rule are no table yet.
+        if rows.len() > 2 {
+            lines.extend([String::new(), title.to_string(), String::new()]);
+            lines.extend(rows);
+        }
     };
+    let mut absent = Vec::new();
     for (title, corpus) in &figures.corpora {
         match corpus {
-            Ok((compared, _)) => part(&headline(compared), contest(compared, figures.disk_bytes_per_second)),
-            Err(why) => part(&format!("**{title}**: not measured, {why}."), Vec::new()),
+            Ok((compared, _)) => part(&headline(compared), contest(compared, figures)),
+            Err(why) => absent.push(format!("Not measured: {title}: {why}.")),
         }
     }
     let measured: Vec<&(Compared, Alone)> = figures.corpora.iter().filter_map(|(_, c)| c.as_ref().ok()).collect();
     part("**Checking an archive**", verify(&measured));
     part("**One file out of an archive**", one_file(&measured));
-    part("**By the number of jobs**", by_jobs(&measured));
+    part("**By the number of jobs**: the fastest", by_jobs(&measured));
     part("**Progress as JSON, read through a pipe**: the fastest of all rounds", with_progress(&measured));
     if !figures.growth.is_empty() {
         let title = "**By the number of files**, of 1 KiB each; one round at the largest";
-        part(title, growth(&figures.growth, figures.disk_bytes_per_second));
+        part(title, growth(figures));
     }
     part("**Targets**", promises(&targets(figures)));
-    lines.retain({
-        // A part without rows ends with its title.
-        let mut blank = false;
-        move |line| {
-            let again = blank && line.is_empty();
-            blank = line.is_empty();
-            !again
-        }
-    });
-    lines.join("\n").trim_end().to_string()
+    lines.splice(1..1, absent);
+    lines.join("\n")
 }
 
 fn preface(figures: &Figures) -> String {
@@ -48,7 +44,7 @@ fn preface(figures: &Figures) -> String {
     let missing = if missing.is_empty() { String::new() } else { format!(" Not installed: {}.", missing.join(", ")) };
     format!(
         "Medians of at most {} rounds in one run, in brackets the fastest and the slowest; all contenders in turn in each \
-         round.\n{}; this disk takes {} MB/s, written in one piece and synced.\nThe data are in the page cache, everything \
+         round.\n{}; this disk takes {} MB/s, written in one piece and synced.\nData and archives are in the page cache, everything \
          is synced before each run, and what a run wrote is on the disk (`syncfs`) before its time ends.\n{}.{missing}",
         figures.rounds,
         figures.machine,
@@ -62,7 +58,7 @@ fn headline(compared: &Compared) -> String {
     format!("**{title}**: {} files, {}, load average {load} at the start", grouped(census.files), mebi(census.bytes))
 }
 
-fn contest(compared: &Compared, disk: u64) -> Vec<String> {
+fn contest(compared: &Compared, figures: &Figures) -> Vec<String> {
     let base = compared.others.first();
     let row = |row: &Row| {
         let of = |own: u64, of: fn(&Row) -> u64| base.map_or("–".to_string(), |base| share(own, of(base)));
@@ -73,10 +69,10 @@ fn contest(compared: &Compared, disk: u64) -> Vec<String> {
             of(row.create.median_us(), |base| base.create.median_us()),
             mebi(row.archive_bytes),
             of(row.archive_bytes, |base| base.archive_bytes),
-            seconds(disk_us(row.archive_bytes, disk)),
+            seconds(figures.disk_us(row.archive_bytes)),
             spread(&row.restore),
             of(row.restore.median_us(), |base| base.restore.median_us()),
-            seconds(disk_us(compared.census.bytes, disk)),
+            seconds(figures.disk_us(compared.census.allocated_bytes)),
             format!("{}, {}", mebi(row.create.peak_bytes), mebi(row.restore.peak_bytes)),
         ]
     };
@@ -87,7 +83,10 @@ fn contest(compared: &Compared, disk: u64) -> Vec<String> {
     let of_tar = base.map_or_else(dash, |base| share(whole.median_us(), base.restore.median_us()));
     let to_the_end = to_the_end.chain([of_tar, dash(), dash()]).collect();
     let mut rows = vec![row(&compared.ours), to_the_end];
-    rows.extend(compared.others.iter().map(row));
+    rows.extend(compared.others.iter().map(|other| match &other.failed {
+        Some(why) => vec![format!("{}: failed, {why}", other.name)],
+        None => row(other),
+    }));
     let head = "|rounds|create|of tar's|archive|of tar's|the disk alone|restore|of tar's|the disk alone|memory";
     table(&cells(head), &rows)
 }
@@ -137,7 +136,8 @@ fn by_jobs(measured: &[&(Compared, Alone)]) -> Vec<String> {
             Some(Err(why)) => rows.push(vec![format!("{}: {why}", compared.title)]),
             Some(Ok(curve)) => rows.extend(curve.iter().map(|point| {
                 let name = format!("{}, `--jobs {}`", compared.title, point.jobs);
-                let [create, restore, verify] = [&point.create, &point.restore, &point.verify].map(spread);
+                let series = [&point.create, &point.restore, &point.verify];
+                let [create, restore, verify] = series.map(|series| seconds(series.least_us()));
                 vec![name, create, restore, verify]
             })),
         }
@@ -161,9 +161,9 @@ fn with_progress(measured: &[&(Compared, Alone)]) -> Vec<String> {
     table(&cells("|without|with|factor|factor of processor time"), &rows.collect::<Vec<_>>())
 }
 
-fn growth(growth: &[(Compared, Alone)], disk: u64) -> Vec<String> {
+fn growth(figures: &Figures) -> Vec<String> {
     let mut rows = Vec::new();
-    for (compared, alone) in growth {
+    for (compared, alone) in &figures.growth {
         let files = compared.census.files;
         let timed = |series: &Series| {
             let us = series.median_us();
@@ -175,10 +175,9 @@ fn growth(growth: &[(Compared, Alone)], disk: u64) -> Vec<String> {
             rows.push(vec![
                 format!("{} files: {}", grouped(files), row.name),
                 timed(&row.create),
-                seconds(disk_us(row.archive_bytes, disk)),
+                seconds(figures.disk_us(row.archive_bytes)),
                 timed(&row.restore),
-                // A file takes whole blocks, and its inode.
-                seconds(disk_us(files * 4096, disk)),
+                seconds(figures.disk_us(compared.census.allocated_bytes)),
                 if ours { verified.clone() } else { "–".to_string() },
                 format!("{}, {}", mebi(row.create.peak_bytes), mebi(row.restore.peak_bytes)),
             ]);
@@ -202,10 +201,6 @@ fn promises(targets: &[Target]) -> Vec<String> {
 
 fn cells(line: &str) -> Vec<String> {
     line.split('|').map(str::to_string).collect()
-}
-
-fn disk_us(bytes: u64, disk_bytes_per_second: u64) -> u64 {
-    u64::try_from(u128::from(bytes) * 1_000_000 / u128::from(disk_bytes_per_second.max(1))).unwrap_or(u64::MAX)
 }
 
 /// The median, and between which times it lies if there are several.
@@ -236,7 +231,7 @@ fn share(own: u64, base: u64) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let parts: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().filter_map(|part| std::str::from_utf8(part).ok()).collect();
@@ -261,14 +256,18 @@ mod tests {
             create: series(&[us, 3 * us, us]),
             restore: series(&[2 * us]),
             archive_bytes: 1 << 30,
+            failed: None,
         };
         let compared = Compared {
             title: "much".into(),
-            census: Census { files: 1234, bytes: 2 << 30 },
+            census: Census { files: 1234, bytes: 2 << 30, allocated_bytes: 2 << 30 },
             load: "0.10".into(),
             ours: row("volsnap", 1_500_000),
             whole: series(&[4_000_000]),
-            others: vec![row("tar", 2_000_000)],
+            others: vec![
+                row("tar", 2_000_000),
+                Row { name: "borg".into(), failed: Some("no".into()), ..Row::default() },
+            ],
         };
         let alone = Alone {
             verified: vec![Verified { command: "verify".into(), series: series(&[2_000_000]) }],
@@ -294,11 +293,12 @@ mod tests {
             "| volsnap | 3 | 1.50 s (1.50–4.50) | 0.75 | 1024 MiB | 1.00 | 2.00 s | 3.00 s | 0.75 | 4.00 s | 20 MiB, 20 MiB |",
             "| volsnap, to the end of the restore | 1 | – | – | – | – | – | 4.00 s | 1.00 | – | – |",
             "| tar | 3 | 2.00 s (2.00–6.00) | 1.00 | 1024 MiB | 1.00 | 2.00 s | 4.00 s | 1.00 | 4.00 s | 20 MiB, 20 MiB |",
-            "**none**: not measured, it is not here.",
+            "Not measured: none: it is not here.",
+            "| borg: failed, no |",
             "| `verify`: much | 2.00 s | 0.50 GiB/s | 1.00 GiB/s | 0.50 GiB/s | 1.00 GiB/s | 20 MiB |",
             "| much | 16,384 | 12.3 ms | 1,048,576 of 1,073,741,824 | 0.10 % |",
             "| much | `create` ≤ 0.80 × tar's | 0.75 | met |",
-            "| much | `restore` ≤ 0.60 × tar's | 0.75 | **missed** |",
+            "| much | `restore` ≤ 0.60 × tar's | 0.75, the disk alone 1.00 | **missed** |",
         ] {
             assert!(printed.lines().any(|printed| printed == line), "no `{line}` in\n{printed}");
         }
