@@ -1,6 +1,6 @@
-//! `bench downtime` and `bench freeze`: the figures that the documents promise, measured on this machine and never
-//! typed.
+//! `bench`: the figures that the documents promise, measured on this machine and never typed.
 
+pub mod archive;
 mod figures;
 pub mod freeze;
 mod memory;

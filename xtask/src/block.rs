@@ -57,6 +57,8 @@ mod tests {
         for (file, block) in [
             ("README.md", bench::BLOCK),
             ("adapters/disk/README.md", bench::freeze::BLOCK),
+            (bench::archive::DOCUMENT, bench::archive::BLOCK),
+            (bench::archive::DOCUMENT, bench::archive::MEMORY_BLOCK),
             ("README.md", figures::LINES),
             ("tests/README.md", figures::LINES),
             ("tests/README.md", figures::MUTANTS),

@@ -26,6 +26,9 @@ usage: cargo xtask COMMAND
   tidy                        what the compiler does not check: floors, crate arrows, files, words
   ci                          formatting, clippy, docs, tidy, and every test
   bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README
+  bench archive [--corpus NAME] [--rounds N] [--where DIR] [--memory-disk] [--write]
+                              create, restore and verify beside tar, restic, rustic and borg, on the same data;
+                              --memory-disk: on ext4 in memory (root); --write puts them into adapters/disk/README.md
   bench freeze [--write]      how long an app is frozen for a snapshot, on three filesystems";
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         ["bench", "downtime", "--write"] => bench::downtime(true),
         ["bench", "freeze"] => bench::freeze::freeze(false),
         ["bench", "freeze", "--write"] => bench::freeze::freeze(true),
+        ["bench", "archive", options @ ..] => bench::archive::archive(options),
         ["test"] => checks::test(),
         ["crash", "figures"] => crash::figures::figures(false),
         ["crash", "figures", "--write"] => crash::figures::figures(true),

@@ -30,7 +30,25 @@ const PREFIX: &str = "volsnap-";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The programs that we start, and those that they start. Nothing else is ended, whatever its command line says.
-const OURS: [&str; 6] = ["volsnap", "dockerd", "containerd", "runc", "docker-proxy", "strace"];
+const OURS: [&str; 14] = [
+    "volsnap",
+    "dockerd",
+    "containerd",
+    "runc",
+    "docker-proxy",
+    "strace",
+    "tar",
+    "bsdtar",
+    "zstd",
+    "restic",
+    "rustic",
+    "borg",
+    "postgres",
+    "pgbench",
+];
+
+/// Remembers a directory of the same name in another place, for the sweeper.
+const ELSEWHERE: &str = "elsewhere";
 
 /// A directory that lives as long as this value.
 pub struct Scratch {
@@ -53,6 +71,15 @@ impl Scratch {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.dir
+    }
+
+    /// A second directory, on the filesystem of `base`, that goes when the first one goes.
+    pub fn elsewhere(&self, base: &Path) -> Outcome<PathBuf> {
+        let failed = |e: io::Error| format!("cannot make a directory in {}: {e}", base.display());
+        let dir = fs::canonicalize(base).map_err(failed)?.join(self.dir.file_name().unwrap_or_default());
+        fs::create_dir(&dir).map_err(failed)?;
+        fs::write(self.dir.join(ELSEWHERE), dir.as_os_str().as_encoded_bytes()).map_err(failed)?;
+        Ok(dir)
     }
 
     /// Ends everything that lives in the directory and removes it; an error says what could not be removed.
@@ -92,12 +119,26 @@ pub fn sweep(dir: &Path) -> Outcome {
     io::stdin().read_to_end(&mut Vec::new()).map_err(|e| format!("cannot wait: {e}"))?;
     engine::give_back(dir);
     end_processes(dir);
+    if let Some(elsewhere) = noted(dir) {
+        end_processes(&elsewhere);
+        remove(&elsewhere)?;
+    }
     unmount_below(dir);
     remove_control_groups(&control_group(dir));
+    remove(dir)
+}
+
+fn remove(dir: &Path) -> Outcome {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!("{}: {error}", dir.display())),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// The second directory, if there is one: only one of our own name is believed to be ours.
+fn noted(dir: &Path) -> Option<PathBuf> {
+    let note = PathBuf::from(fs::read_to_string(dir.join(ELSEWHERE)).ok()?);
+    (note.is_absolute() && note.file_name() == dir.file_name()).then_some(note)
 }
 
 /// Kills until none is left: a process that is killed while it starts another leaves that one.
@@ -194,6 +235,20 @@ mod tests {
         for strange in ["/", "/var/tmp", "/etc/volsnap-demo-1", "/var/tmp/other-1", "/var/tmp/volsnap-demo-1/inner"] {
             assert!(sweep(Path::new(strange)).is_err(), "{strange}");
         }
+    }
+
+    #[test]
+    fn a_second_directory_is_believed_only_by_its_name() {
+        let dir = std::env::temp_dir().join(format!("volsnap-noted-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let mut believed = Vec::new();
+        let same = Path::new("/mnt").join(dir.file_name().unwrap());
+        for note in [same.as_path(), Path::new("/mnt/data"), Path::new(dir.file_name().unwrap())] {
+            fs::write(dir.join(ELSEWHERE), note.to_str().unwrap()).unwrap();
+            believed.push(noted(&dir));
+        }
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(believed, [Some(same), None, None]);
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub fn freeze(write: bool) -> Outcome {
     }
     let head = ["filesystem", "read as a whole, frozen", "in two passes, frozen", "of that", "in all", "target"];
     let head = head.map(str::to_string);
-    let block = [vec![format!("{}.", machine()), String::new()], table(&head, &rows)].concat().join("\n");
+    let block =
+        [vec![format!("{}.", machine(Path::new("/var/tmp"))), String::new()], table(&head, &rows)].concat().join("\n");
     println!("{block}");
     if write {
         BLOCK.write(&root().join("adapters/disk/README.md"), &block)?;

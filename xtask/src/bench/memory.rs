@@ -37,7 +37,7 @@ pub fn run(mut command: Command) -> Outcome<(Value, u64)> {
 }
 
 /// `VmHWM:     12345 kB`, where kB are 1024 bytes.
-fn high_water(status: &str) -> Option<u64> {
+pub fn high_water(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)

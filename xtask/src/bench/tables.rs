@@ -10,7 +10,8 @@ use super::{
 
 /// Both tables, and what they were measured on.
 pub fn markdown(figures: &Figures) -> String {
-    let mut lines = vec![format!("Medians of {ROUNDS} restores in one run, {}.", machine()), String::new()];
+    let mut lines =
+        vec![format!("Medians of {ROUNDS} restores in one run, {}.", machine(Path::new("/var/tmp"))), String::new()];
     lines.extend(downtime(figures));
     lines.push(String::new());
     lines.extend(memory(figures));
@@ -69,22 +70,23 @@ fn millis(us: u64) -> String {
     format!("{}.{} ms", us / 1000, us % 1000 / 100)
 }
 
-fn hundredths(percent: u64) -> String {
+/// A number of hundredths.
+pub fn hundredths(percent: u64) -> String {
     format!("{}.{:02}", percent / 100, percent % 100)
 }
 
 /// Rounded up: a figure that is printed as below the target is below it.
-fn mebi(bytes: u64) -> String {
+pub fn mebi(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
-/// What a reader needs to judge the figures.
-pub fn machine() -> String {
+/// What a reader needs to judge the figures, of what is measured in the directory.
+pub fn machine(dir: &Path) -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel: String = kernel.trim().split(['-', '+']).next().unwrap_or_default().to_string();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    format!("Linux {kernel}, {cores} cores, {}", filesystem(&mounts, Path::new("/var/tmp")))
+    format!("Linux {kernel}, {cores} cores, {}", filesystem(&mounts, dir))
 }
 
 /// The type of the filesystem that holds `path`: the longest mount point above it, the last of equals.

@@ -1,0 +1,200 @@
+//! `bench archive`: create, restore and verify beside what else people archive with, on the same data in one run.
+
+mod contenders;
+mod corpora;
+mod figures;
+mod measure;
+mod ours;
+mod place;
+mod postgres;
+mod rounds;
+mod tables;
+mod targets;
+
+use std::path::{Path, PathBuf};
+
+use contenders::{CONTENDERS, Contender, versions};
+use corpora::{CORPORA, Corpus, GROWTH, many};
+use figures::Figures;
+use ours::Ours;
+use rounds::Arena;
+
+use super::tables::machine;
+use crate::{
+    block::Block,
+    run::{Outcome, root},
+    scratch::Scratch,
+    volsnap,
+};
+
+/// Where the figures stand in the document.
+pub const BLOCK: Block = Block { name: "bench archive", command: "cargo xtask bench archive --write" };
+/// Where those stand that no disk slows.
+pub const MEMORY_BLOCK: Block =
+    Block { name: "bench archive in memory", command: "cargo xtask bench archive --memory-disk --write" };
+/// The document.
+pub const DOCUMENT: &str = "adapters/disk/README.md";
+
+const ROUNDS: usize = 5;
+/// With the most files one round has to do.
+const GROWTH_ROUNDS: [usize; GROWTH.len()] = [3, 3, 1];
+/// The name of the growing number of files on the command line.
+const LINEAR: &str = "linear";
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    write: bool,
+    /// One corpus, or all.
+    corpus: Option<String>,
+    rounds: usize,
+    /// A directory on the filesystem to be measured.
+    place: Option<PathBuf>,
+    memory_disk: bool,
+    /// One in so many of the data, for trying it out.
+    scale: u64,
+}
+
+impl Options {
+    fn parse(mut words: &[&str]) -> Outcome<Self> {
+        let mut options =
+            Options { write: false, corpus: None, rounds: ROUNDS, place: None, memory_disk: false, scale: 1 };
+        while let [option, rest @ ..] = words {
+            words = rest;
+            if matches!(*option, "--write" | "--memory-disk") {
+                options.write |= *option == "--write";
+                options.memory_disk |= *option == "--memory-disk";
+                continue;
+            }
+            let [value, rest @ ..] = words else { return Err(format!("{option} is unknown, or needs a value")) };
+            words = rest;
+            let number = || value.parse().ok().filter(|number| *number > 0).ok_or(format!("{value} is no number"));
+            match *option {
+                "--corpus" => options.corpus = Some((*value).to_string()),
+                "--rounds" => options.rounds = usize::try_from(number()?).unwrap_or(ROUNDS),
+                "--where" => options.place = Some(value.into()),
+                "--scale" => options.scale = number()?,
+                _ => return Err(format!("{option} is unknown")),
+            }
+        }
+        options.check().map(|()| options)
+    }
+
+    fn check(&self) -> Outcome {
+        let mut names: Vec<&str> = CORPORA.iter().map(|corpus| corpus.name).chain([LINEAR]).collect();
+        if let Some(name) = &self.corpus
+            && !names.contains(&name.as_str())
+        {
+            let last = names.pop().unwrap_or_default();
+            return Err(format!("there is no corpus {name}; there are {} and {last}", names.join(", ")));
+        }
+        if self.write && (self.corpus.is_some() || self.scale > 1 || self.rounds != ROUNDS || self.place.is_some()) {
+            return Err("the document has the figures of all data, in the usual place and number of rounds".to_string());
+        }
+        if self.memory_disk && self.place.is_some() {
+            return Err("--memory-disk is a place of its own".to_string());
+        }
+        Ok(())
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.corpus.as_ref().is_none_or(|wanted| wanted == name)
+    }
+}
+
+/// Measures, prints, and with `--write` puts what it printed into the document. A missed target is an error, told after
+/// the figures.
+pub fn archive(arguments: &[&str]) -> Outcome {
+    let options = Options::parse(arguments)?;
+    eprintln!("building the release binary (minutes the first time)");
+    let binary = volsnap::build()?;
+    let scratch = Scratch::new("bench")?;
+    let dir = match &options.place {
+        _ if options.memory_disk => place::memory_disk(scratch.path())?,
+        Some(base) => scratch.elsewhere(base)?,
+        None => scratch.path().to_path_buf(),
+    };
+    place::check_space(&dir, if options.memory_disk { 2 * options.scale } else { options.scale })?;
+    let mut figures = Figures {
+        rounds: options.rounds,
+        disk_bytes_per_second: place::disk_speed(&dir, options.scale)?,
+        versions: versions(),
+        machine: machine(&dir),
+        ..Figures::default()
+    };
+    if options.memory_disk {
+        figures.machine.push_str(" on a loop device in memory");
+    }
+    if options.scale > 1 {
+        figures.machine.push_str(&format!("; ONE {}TH OF THE DATA, FOR TRYING IT OUT", options.scale));
+    }
+    let installed: Vec<&Contender> = CONTENDERS.iter().filter(|contender| contender.missing().is_none()).collect();
+    let arena = |contenders: &[&'static Contender], rounds| Arena {
+        dir: &dir,
+        ours: Ours::new(&binary, &dir),
+        contenders: contenders.to_vec(),
+        rounds,
+    };
+    let all = arena(&installed, options.rounds);
+    for corpus in CORPORA.iter().filter(|corpus| options.wants(corpus.name)) {
+        figures
+            .corpora
+            .push((corpus.title.to_string(), all.run(corpus.title, &|dir| fill(corpus, dir, &options), Some(corpus))?));
+    }
+    if options.wants(LINEAR) {
+        // Only what the ratios are of: the others have nothing to do with how the cost grows.
+        let base: Vec<&Contender> = installed.iter().copied().filter(|c| c.name == CONTENDERS[0].name).collect();
+        for (files, rounds) in GROWTH.into_iter().zip(GROWTH_ROUNDS) {
+            let files = files / options.scale;
+            let arena = arena(&base, rounds.min(options.rounds));
+            let title = format!("{} files of 1 KiB", tables::grouped(files));
+            figures.growth.push(arena.run(&title, &|dir| many(dir, files), None)??);
+        }
+    }
+    scratch.close()?;
+    report(&figures, &options)
+}
+
+fn fill(corpus: &Corpus, dir: &Path, options: &Options) -> Outcome {
+    (corpus.fill)(dir, options.scale)
+}
+
+fn report(figures: &Figures, options: &Options) -> Outcome {
+    let text = tables::markdown(figures);
+    println!("{text}");
+    if options.write {
+        let block = if options.memory_disk { MEMORY_BLOCK } else { BLOCK };
+        block.write(&root().join(DOCUMENT), &text)?;
+    }
+    let targets = targets::targets(figures);
+    let missed = targets.iter().filter(|target| !target.met);
+    let missed: Vec<String> = missed.map(|t| format!("{}: {}: {}", t.data, t.promise, t.measured)).collect();
+    if missed.is_empty() { Ok(()) } else { Err(format!("targets missed: {}", missed.join("; "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_taken_in_any_order() {
+        let parsed = Options::parse(&["--rounds", "3", "--memory-disk", "--corpus", "big"]).unwrap();
+        assert_eq!((parsed.rounds, parsed.memory_disk, parsed.corpus.as_deref()), (3, true, Some("big")));
+        assert!(parsed.wants("big") && !parsed.wants("small"));
+    }
+
+    #[test]
+    fn nonsense_is_refused_before_anything_is_measured() {
+        for words in [
+            &["--corpus", "huge"][..],
+            &["--corpus"],
+            &["--rounds", "0"],
+            &["--fast"],
+            &["--write", "--scale", "10"],
+            &["--write", "--corpus", "big"],
+            &["--memory-disk", "--where", "."],
+        ] {
+            assert!(Options::parse(words).is_err(), "{words:?}");
+        }
+    }
+}
