@@ -106,7 +106,7 @@ fn step(root: &Path, what: Change, one: usize, other: usize, number: u8) -> std:
         Change::Grow => file()?.write_all_at(&vec![number; usize::from(number) * 40], size)?,
         Change::Shrink => file()?.set_len(size / 2)?,
         Change::Remove if entry != root => remove(entry)?,
-        Change::MakeFile => fs::write(new, vec![number; usize::from(number) * 5000])?,
+        Change::MakeFile => write_new(&new, &vec![number; usize::from(number) * 5000])?,
         Change::MakeDirectory => fs::create_dir(new)?,
         Change::MakeSymlink => symlink("anywhere", new)?,
         Change::MakeFifo => rustix::fs::mknodat(CWD, new, FileType::Fifo, Mode::RUSR, 0)?,
@@ -141,13 +141,18 @@ fn step(root: &Path, what: Change, one: usize, other: usize, number: u8) -> std:
         Change::Times => set_times(entry, i64::from(number), 5),
         Change::Replace => {
             let beside = entry.with_extension("new");
-            fs::write(&beside, vec![number; size as usize])?;
+            write_new(&beside, &vec![number; size as usize])?;
             fs::rename(beside, entry)?;
         }
         Change::Read => drop(file()?.read_at(&mut [0; 10], 0)?),
         Change::Remove | Change::Mode | Change::Attribute | Change::Acl | Change::Retype => {}
     }
     Ok(())
+}
+
+/// Never into what stands there already: it may be a FIFO, and the open would wait for a reader for ever.
+fn write_new(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    File::create_new(path)?.write_all_at(contents, 0)
 }
 
 fn remove(entry: &Path) -> std::io::Result<()> {
