@@ -4,6 +4,7 @@ mod forge;
 mod frozen;
 mod hostile;
 mod interop;
+mod race;
 mod random;
 mod resume;
 mod roundtrip;
