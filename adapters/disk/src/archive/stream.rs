@@ -22,6 +22,8 @@ pub(super) struct Stream<'a> {
     at: usize,
     /// Frames whose first member has been compared with the index.
     compared: usize,
+    /// The name of the member that began last; empty before the first.
+    member: Vec<u8>,
     trouble: &'a Trouble,
 }
 
@@ -34,7 +36,7 @@ pub(super) struct Mark {
 
 impl<'a> Stream<'a> {
     pub(super) fn new(drain: Drain<Content>, frames: &'a [Frame], trouble: &'a Trouble) -> Self {
-        Stream { drain, frames, taken: 0, content: Vec::new(), at: 0, compared: 0, trouble }
+        Stream { drain, frames, taken: 0, content: Vec::new(), at: 0, compared: 0, member: Vec::new(), trouble }
     }
 
     /// Whether everything was read.
@@ -86,11 +88,21 @@ impl<'a> Stream<'a> {
 
     /// A member of that name began at `mark`: if it is the first in its frame, the index must say the same.
     pub(super) fn began(&mut self, mark: Mark, name: &[u8]) -> Result<(), FsError> {
+        self.member.clear();
+        self.member.extend_from_slice(name);
         if mark.frame < self.compared {
             return Ok(());
         }
         let here = First { offset: u32::try_from(mark.offset).unwrap_or(u32::MAX), name: name::escape(name) };
         self.compare(mark.frame, Some(&here))
+    }
+
+    /// Where it stands, for people.
+    pub(super) fn place(&self) -> String {
+        match self.member.as_slice() {
+            [] => "at the beginning of a volume".into(),
+            member => format!("after `{}`", Trouble::show(member)),
+        }
     }
 
     /// The volume is read to its end.
@@ -107,11 +119,11 @@ impl<'a> Stream<'a> {
         self.compared = frame + 1;
         match skipped && self.frames[frame].first.as_ref() == first {
             true => Ok(()),
-            false => Err(self.trouble.corrupt("the index finds members where there are none")),
+            false => Err(self.trouble.corrupt(format!("the index finds other members {}", self.place()))),
         }
     }
 
     fn cut_off(&self) -> FsError {
-        self.trouble.corrupt("the last member of a volume is cut off")
+        self.trouble.corrupt(format!("a member is cut off {}", self.place()))
     }
 }

@@ -108,7 +108,11 @@ impl Walk {
         visitor.entry(&Entry { dir, name, path: &self.path, stat: &stat, opened: fd })?;
         match opened {
             Some(fd) if entered => {
-                let names = Names::read(fd.as_fd()).map_err(|e| trouble.entry(&self.path, "list", e))?;
+                let names = match Names::read(fd.as_fd()) {
+                    // It was removed since, so nothing is in it.
+                    Err(Errno::NOENT) => Names { bytes: Vec::new(), starts: Vec::new(), next: 0 },
+                    names => names.map_err(|e| trouble.entry(&self.path, "list", e))?,
+                };
                 self.ladder.push(name, fd).map_err(|e| trouble.entry(&self.path, "look at", e))?;
                 self.levels.push(Level { names, stat: Some(stat) });
             }
