@@ -25,5 +25,8 @@ pub use draft::draft;
 pub use stage::stage;
 pub use verify::{summary, verify};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 #[cfg(test)]
 mod tests;

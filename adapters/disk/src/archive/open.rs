@@ -84,6 +84,9 @@ fn read_index(file: &File, bytes: u64, trouble: &Trouble) -> Result<(Index, Dige
             format!("written by a newer volsnap (format {}, known is {ARCHIVE_FORMAT}); use that one", version.format);
         return Err(trouble.of(FsErrorKind::Unsupported, message));
     }
+    if version.format == 0 {
+        return Err(trouble.corrupt("the index has no format"));
+    }
     let index: Index =
         serde_json::from_slice(&payload).map_err(|e| trouble.corrupt(format!("the index cannot be read: {e}")))?;
     index.check(trouble)?;
@@ -125,6 +128,9 @@ fn read_manifest(file: &File, index: &Index, trouble: &Trouble) -> Result<Manife
         return Err(bad("something follows it in its frame"));
     }
     let manifest: Manifest = serde_json::from_slice(json).map_err(|e| bad(&e.to_string()))?;
+    if manifest.format != index.format {
+        return Err(bad("it has another format than the index"));
+    }
     let same = manifest.volumes.len() == index.volumes.len()
         && manifest.volumes.iter().zip(&index.volumes).all(|(volume, own)| volume.absent == (own.frame_count == 0));
     if same { Ok(manifest) } else { Err(bad("it names other volumes than the index")) }

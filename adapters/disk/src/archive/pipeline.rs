@@ -34,6 +34,21 @@ impl<O> Drain<O> {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl<O> Drain<O> {
+    /// Results that are there already.
+    pub(super) fn of(results: Vec<O>) -> Self {
+        let (order, drain) = sync_channel(results.len());
+        for result in results {
+            let (reply, received) = sync_channel(1);
+            // Neither can fail: both ends are held here, and there is room for all.
+            let _ = reply.send(result);
+            let _ = order.send(received);
+        }
+        Drain { order: drain }
+    }
+}
+
 /// Threads that work on frames: as many as there are processors, at most four so that memory stays bounded (a frame
 /// in work takes some 12 MiB, and its worker as much again).
 pub(super) fn workers() -> usize {

@@ -8,3 +8,4 @@ mod random;
 mod resume;
 mod roundtrip;
 mod scene;
+mod seeds;
