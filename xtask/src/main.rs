@@ -26,9 +26,10 @@ usage: cargo xtask COMMAND
   tidy                        what the compiler does not check: floors, crate arrows, files, words
   ci                          formatting, clippy, docs, tidy, and every test
   bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README
-  bench archive [--corpus NAME] [--rounds N] [--where DIR] [--memory-disk] [--write]
+  bench archive [--corpus NAME] [--rounds N] [--scale N] [--where DIR | --own-disk | --memory-disk] [--write]
                               create, restore and verify beside tar, restic, rustic and borg, on the same data;
-                              --memory-disk: on ext4 in memory (root); --write puts them into adapters/disk/README.md
+                              --own-disk, --memory-disk: on an ext4 on a loop device on the disk or in memory (root);
+                              --scale: one in N of the data, to try it; --write puts them into adapters/disk/README.md
   bench freeze [--write]      how long an app is frozen for a snapshot, on three filesystems";
 
 fn main() -> ExitCode {

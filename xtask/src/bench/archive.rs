@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Where the figures stand in the document.
-pub const BLOCK: Block = Block { name: "bench archive", command: "cargo xtask bench archive --write" };
+pub const BLOCK: Block = Block { name: "bench archive", command: "cargo xtask bench archive --own-disk --write" };
 /// Where those stand that no disk slows.
 pub const MEMORY_BLOCK: Block =
     Block { name: "bench archive in memory", command: "cargo xtask bench archive --memory-disk --write" };
@@ -50,6 +50,7 @@ struct Options {
     rounds: usize,
     /// A directory on the filesystem to be measured.
     place: Option<PathBuf>,
+    own_disk: bool,
     memory_disk: bool,
     /// One in so many of the data, for trying it out.
     scale: u64,
@@ -57,13 +58,25 @@ struct Options {
 
 impl Options {
     fn parse(mut words: &[&str]) -> Outcome<Self> {
-        let mut options =
-            Options { write: false, corpus: None, rounds: ROUNDS, place: None, memory_disk: false, scale: 1 };
+        let mut options = Options {
+            write: false,
+            corpus: None,
+            rounds: ROUNDS,
+            place: None,
+            own_disk: false,
+            memory_disk: false,
+            scale: 1,
+        };
         while let [option, rest @ ..] = words {
             words = rest;
-            if matches!(*option, "--write" | "--memory-disk") {
-                options.write |= *option == "--write";
-                options.memory_disk |= *option == "--memory-disk";
+            let flag = match *option {
+                "--write" => Some(&mut options.write),
+                "--own-disk" => Some(&mut options.own_disk),
+                "--memory-disk" => Some(&mut options.memory_disk),
+                _ => None,
+            };
+            if let Some(flag) = flag {
+                *flag = true;
                 continue;
             }
             let [value, rest @ ..] = words else { return Err(format!("{option} is unknown, or needs a value")) };
@@ -88,11 +101,15 @@ impl Options {
             let last = names.pop().unwrap_or_default();
             return Err(format!("there is no corpus {name}; there are {} and {last}", names.join(", ")));
         }
-        if self.write && (self.corpus.is_some() || self.scale > 1 || self.rounds != ROUNDS || self.place.is_some()) {
-            return Err("the document has the figures of all data, in the usual place and number of rounds".to_string());
+        // Files that were removed before must not matter, which on a filesystem that was found they may.
+        if self.write && !(self.own_disk || self.memory_disk) {
+            return Err("the document has the figures of a disk of their own: --own-disk or --memory-disk".to_string());
         }
-        if self.memory_disk && self.place.is_some() {
-            return Err("--memory-disk is a place of its own".to_string());
+        if self.write && (self.corpus.is_some() || self.scale > 1 || self.rounds != ROUNDS) {
+            return Err("the document has the figures of all data, in the usual number of rounds".to_string());
+        }
+        if [self.memory_disk, self.own_disk, self.place.is_some()].into_iter().filter(|place| *place).count() > 1 {
+            return Err("--memory-disk, --own-disk and --where are different places".to_string());
         }
         Ok(())
     }
@@ -110,11 +127,11 @@ pub fn archive(arguments: &[&str]) -> Outcome {
     let binary = volsnap::build()?;
     let scratch = Scratch::new("bench")?;
     let dir = match &options.place {
-        _ if options.memory_disk => place::memory_disk(scratch.path())?,
+        _ if options.memory_disk || options.own_disk => place::own_disk(scratch.path(), options.memory_disk)?,
         Some(base) => scratch.elsewhere(base)?,
         None => scratch.path().to_path_buf(),
     };
-    place::check_space(&dir, if options.memory_disk { 2 * options.scale } else { options.scale })?;
+    place::check_space(&dir, options.scale)?;
     let mut figures = Figures {
         rounds: options.rounds,
         disk_bytes_per_second: place::disk_speed(&dir, options.scale)?,
@@ -122,9 +139,14 @@ pub fn archive(arguments: &[&str]) -> Outcome {
         machine: machine(&dir),
         ..Figures::default()
     };
-    if options.memory_disk {
-        figures.machine.push_str(" on a loop device in memory");
-    }
+    figures.machine.push_str(match (options.memory_disk, options.own_disk) {
+        (true, _) => " with a journal on a loop device in memory",
+        (_, true) => " with a journal on a loop device on the disk",
+        _ if place::forgets_slowly(&dir)? => {
+            " without a journal, where files that were removed before slow each new one: see --own-disk"
+        }
+        _ => "",
+    });
     if options.scale > 1 {
         figures.machine.push_str(&format!("; ONE {}TH OF THE DATA, FOR TRYING IT OUT", options.scale));
     }
@@ -180,6 +202,7 @@ mod tests {
     fn options_are_taken_in_any_order() {
         let parsed = Options::parse(&["--rounds", "3", "--memory-disk", "--corpus", "big"]).unwrap();
         assert_eq!((parsed.rounds, parsed.memory_disk, parsed.corpus.as_deref()), (3, true, Some("big")));
+        assert!(Options::parse(&["--write", "--own-disk"]).unwrap().write);
         assert!(parsed.wants("big") && !parsed.wants("small"));
     }
 
@@ -190,9 +213,11 @@ mod tests {
             &["--corpus"],
             &["--rounds", "0"],
             &["--fast"],
-            &["--write", "--scale", "10"],
-            &["--write", "--corpus", "big"],
+            &["--write"],
+            &["--own-disk", "--write", "--scale", "10"],
+            &["--own-disk", "--write", "--corpus", "big"],
             &["--memory-disk", "--where", "."],
+            &["--memory-disk", "--own-disk"],
         ] {
             assert!(Options::parse(words).is_err(), "{words:?}");
         }

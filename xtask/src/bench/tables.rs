@@ -90,7 +90,7 @@ pub fn machine(dir: &Path) -> String {
 }
 
 /// The type of the filesystem that holds `path`: the longest mount point above it, the last of equals.
-fn filesystem(mounts: &str, path: &Path) -> String {
+pub fn filesystem(mounts: &str, path: &Path) -> String {
     let mounts = mounts.lines().filter_map(|line| {
         let (place, source) = line.split_once(" - ")?;
         Some((place.split(' ').nth(4)?, source.split(' ').next()?))

@@ -8,23 +8,26 @@ use std::{
     time::Instant,
 };
 
-use crate::run::{Outcome, run_quietly};
+use crate::{
+    bench::tables::filesystem,
+    run::{Outcome, run_quietly},
+};
 
 /// What is written to see how fast the disk is.
 const PROBE_BYTES: u64 = 1 << 30;
-/// The disk in memory: enough for the largest data, their archive and their restored tree.
-const MEMORY_DISK_BYTES: u64 = 14 << 30;
+/// A disk of our own: enough for the largest data, their archive and their restored tree.
+const OWN_DISK_BYTES: u64 = 14 << 30;
 /// And for a million files, twice.
-const MEMORY_DISK_INODES: &str = "2500000";
+const OWN_DISK_INODES: &str = "2500000";
 /// What the largest data need, with their archive and their restored tree.
-const NEEDED_BYTES: u64 = 16 << 30;
+const NEEDED_BYTES: u64 = 12 << 30;
 
-/// An ext4 on a loop device over a file in memory. The sweeper of the scratch directory unmounts both; the loop device
-/// goes with its filesystem.
-pub fn memory_disk(scratch: &Path) -> Outcome<PathBuf> {
-    let (memory, disk) = (scratch.join("memory"), scratch.join("memory-disk"));
-    let failed = |e: std::io::Error| format!("cannot make a disk in memory: {e}");
-    for dir in [&memory, &disk] {
+/// An ext4 of our own on a loop device over a file, in memory or on the disk of the scratch directory, whose sweeper
+/// unmounts it; the loop device goes with its filesystem.
+pub fn own_disk(scratch: &Path, in_memory: bool) -> Outcome<PathBuf> {
+    let (backing, disk) = (scratch.join("backing"), scratch.join("disk"));
+    let failed = |e: std::io::Error| format!("cannot make a disk: {e}");
+    for dir in [&backing, &disk] {
         fs::create_dir(dir).map_err(failed)?;
     }
     let ask = |program: &str, words: &[&str], paths: &[&Path]| {
@@ -32,13 +35,34 @@ pub fn memory_disk(scratch: &Path) -> Outcome<PathBuf> {
         command.args(words).args(paths);
         run_quietly(command)
     };
-    ask("mount", &["-t", "tmpfs", "-o", "size=90%", "volsnap-bench"], &[&memory])?;
-    let image = memory.join("image");
-    fs::File::create(&image).and_then(|file| file.set_len(MEMORY_DISK_BYTES)).map_err(failed)?;
-    ask("mkfs.ext4", &["-q", "-F", "-m", "0", "-N", MEMORY_DISK_INODES], &[&image])?;
-    // What is removed is given back at once: the memory is needed for what comes next.
-    ask("mount", &["-o", "loop,discard"], &[&image, &disk])?;
+    // In memory, what is removed is given back at once: it is needed for what comes next. What is not yet initialised
+    // stays so, or the kernel would write meanwhile.
+    let mut options = "loop,noinit_itable".to_string();
+    if in_memory {
+        options.push_str(",discard");
+        ask("mount", &["-t", "tmpfs", "-o", "size=90%", "volsnap-bench"], &[&backing])?;
+    }
+    let image = backing.join("image");
+    fs::File::create(&image).and_then(|file| file.set_len(OWN_DISK_BYTES)).map_err(failed)?;
+    ask("mkfs.ext4", &["-q", "-F", "-m", "0", "-N", OWN_DISK_INODES], &[&image])?;
+    ask("mount", &["-o", &options], &[&image, &disk])?;
     Ok(disk)
+}
+
+/// Whether trees that were removed slow down those that are made afterwards: ext4 without a journal looks for inodes
+/// that were not removed lately, one by one, at each new file.
+pub fn forgets_slowly(dir: &Path) -> Outcome<bool> {
+    let failed = |e: std::io::Error| format!("cannot look at {}: {e}", dir.display());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(failed)?;
+    if filesystem(&mounts, dir) != "ext4" {
+        return Ok(false);
+    }
+    let device = rustix::fs::stat(dir).map_err(|e| failed(e.into()))?.st_dev;
+    let numbers = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let device = fs::canonicalize(Path::new("/sys/dev/block").join(numbers)).map_err(failed)?;
+    let journal = format!("{}-", device.file_name().unwrap_or_default().to_string_lossy());
+    let mut journals = fs::read_dir("/proc/fs/jbd2").into_iter().flatten().flatten();
+    Ok(!journals.any(|entry| entry.file_name().to_string_lossy().starts_with(&journal)))
 }
 
 /// An error if the data do not fit, for one in `scale` of them.
