@@ -10,8 +10,10 @@ use std::{
 };
 
 use rustix::{
-    fd::OwnedFd,
-    fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, ResolveFlags, openat2, renameat, renameat_with, statat},
+    fd::{AsFd, OwnedFd},
+    fs::{
+        AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, ResolveFlags, mkdirat, openat2, renameat, renameat_with, statat,
+    },
     io::Errno,
 };
 use volsnap_core::{
@@ -24,7 +26,7 @@ use crate::{
     errno::fs_error,
     handles::try_open_dir,
     names::ModificationTime,
-    tree::{self, is_left_out},
+    tree::{self, Trouble, is_left_out, open_dir},
 };
 
 /// Whether a directory has entries that a switch moves; an absent one has none.
@@ -88,14 +90,20 @@ fn read_attributes(dir: &Path) -> Result<Attributes, FsError> {
 }
 
 /// Lays out what a switch by entry needs beside a staged tree, before that tree gets its name: where the original's
-/// entries gather, and a likeness of each root. What an earlier attempt left is made anew.
-pub(crate) fn lay_out(private: &Path, live: &Path, staged: &Path) -> Result<(), FsError> {
+/// entries gather, and a likeness of each root. What an earlier attempt left is made anew. All of it by the open private
+/// directory, whatever its `path` has become.
+pub(crate) fn lay_out(private: &OwnedFd, path: &Path, live: &Path, staged: &OwnedFd) -> Result<(), FsError> {
+    let original = read_attributes(live)?;
+    let restored = Attributes::read(staged).map_err(|errno| fs_error(FsOp::Look, path, errno))?;
     for (dir, like) in
-        [(leaving_in(private), live), (original_root_in(private), live), (restored_root_in(private), staged)]
+        [(leaving_in(path), &original), (original_root_in(path), &original), (restored_root_in(path), &restored)]
     {
-        tree::remove(&dir)?;
-        std::fs::create_dir(&dir).map_err(|error| crate::errno::io_error(FsOp::Stage, &dir, &error))?;
-        copy_attributes(like, &dir)?;
+        let name = dir.file_name().unwrap_or_default();
+        tree::remove_in(private.as_fd(), name, &Trouble::new(FsOp::Remove, &dir))?;
+        mkdirat(private, name, Mode::RWXU)
+            .and_then(|()| open_dir(private.as_fd(), name))
+            .and_then(|made| like.give(&made))
+            .map_err(|errno| fs_error(FsOp::Stage, &dir, errno))?;
     }
     Ok(())
 }

@@ -4,10 +4,15 @@ mod error;
 mod ladder;
 mod walk;
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags},
     io::Errno,
 };
 use volsnap_core::{
@@ -16,7 +21,7 @@ use volsnap_core::{
 };
 
 pub(crate) use error::Trouble;
-pub(crate) use ladder::Ladder;
+pub(crate) use ladder::{Ladder, open_dir};
 pub(crate) use walk::{Entry, Visitor, device, file_type, mount, stat, walk};
 
 /// Whether an archive leaves out this name at a volume's root: what a filesystem or volsnap itself put there.
@@ -89,18 +94,23 @@ pub fn remove(dir: &Path) -> Result<(), FsError> {
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(trouble.errno("open the parent directory", error)),
     };
-    let root = match rustix::fs::openat(&parent, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+    remove_in(parent.as_fd(), name, &trouble)
+}
+
+/// The same by a name in an open directory, whatever the path to it has become.
+pub(crate) fn remove_in(parent: BorrowedFd<'_>, name: &OsStr, trouble: &Trouble) -> Result<(), FsError> {
+    let root = match open_dir(parent, name) {
         Ok(root) => root,
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(trouble.errno("open", error)),
     };
     let inside = stat(&root, c"").map_err(|e| trouble.errno("look at", e))?;
-    let outside = stat(&parent, c"").map_err(|e| trouble.errno("look at the parent directory", e))?;
+    let outside = stat(parent, c"").map_err(|e| trouble.errno("look at the parent directory", e))?;
     if mount(&inside) != mount(&outside) {
-        return Err(other_filesystem(dir));
+        return Err(other_filesystem(trouble.path()));
     }
-    walk(root, &trouble, &mut Removing { trouble: &trouble })?;
-    match rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR) {
+    walk(root, trouble, &mut Removing { trouble })?;
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(trouble.errno("remove", error)),
     }
@@ -152,14 +162,8 @@ fn other_filesystem(place: &Path) -> FsError {
 }
 
 /// Opens the root of a tree; a symbolic link in its place is refused.
-pub(crate) fn open_root(root: &Path, trouble: &Trouble) -> Result<std::os::fd::OwnedFd, FsError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = match rustix::fs::open(root, flags | OFlags::NOATIME, Mode::empty()) {
-        // Only the owner may leave the time of access alone.
-        Err(Errno::PERM) => rustix::fs::open(root, flags, Mode::empty()),
-        opened => opened,
-    };
-    opened.map_err(|e| trouble.errno("open", e))
+pub(crate) fn open_root(root: &Path, trouble: &Trouble) -> Result<OwnedFd, FsError> {
+    open_dir(CWD, root).map_err(|e| trouble.errno("open", e))
 }
 
 #[cfg(test)]

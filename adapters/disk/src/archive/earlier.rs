@@ -6,7 +6,7 @@
 
 use std::{
     ffi::CStr,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
@@ -16,7 +16,7 @@ use rustix::{
 
 use super::{
     member::Hole,
-    xattr::{self, Place},
+    xattr::{self, Place, path_of},
 };
 use crate::tree::{Ladder, file_type, stat};
 
@@ -85,14 +85,13 @@ impl Earlier {
 /// Takes a regular file that has this one name: another name of it might be a file of its own in the archive, or one that
 /// an app linked here. All that can fail comes before the rename.
 fn take(dir: BorrowedFd<'_>, name: &CStr, into: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let found = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let found = xattr::handle(dir, name)?;
     let seen = stat(&found, c"")?;
     if file_type(&seen) != FileType::RegularFile || seen.stx_nlink != 1 {
         return Err(Errno::INVAL);
     }
     // By the descriptor's own name: what is opened is what was looked at, and never a device or a FIFO.
-    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let file = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let file = rustix::fs::open(path_of(found.as_fd()), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     for (attribute, _) in xattr::read(Place::Open(file.as_fd()))? {
         if !xattr::is_of_the_host(&attribute) {
             xattr::remove(file.as_fd(), &attribute)?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid},
+    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid},
     io::Errno,
 };
 use volsnap_core::ports::{FsError, FsErrorKind};
@@ -19,7 +19,7 @@ use super::{
     member::{Kind, Member},
     read::Sink,
     stream::Piece,
-    xattr::{self, Place},
+    xattr::{self, Place, path_of},
 };
 use crate::tree::{Ladder, Trouble, file_type, stat};
 
@@ -107,7 +107,9 @@ impl Sink for Extractor<'_> {
             Kind::File { .. } | Kind::HardLink { .. } => {}
             Kind::Symlink { .. } | Kind::Fifo | Kind::Device { .. } => {
                 let dir = self.ladder.current().map_err(|e| trouble.entry(&member.path, "make", e))?;
-                dress(Place::Name(dir, &name), &member, trouble)?;
+                let made = find_again(dir, &name, &member.kind);
+                let made = made.map_err(|e| trouble.entry(&member.path, "find again", e))?;
+                dress(Place::Handle(made.as_fd()), &member, trouble)?;
             }
         }
         Ok(())
@@ -265,13 +267,28 @@ fn open_step_by_step(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno
     Ok(at)
 }
 
+/// A handle of what was just made under a name. In a directory that an app reaches, something else may have the name by
+/// now, or what was made another name: [`Errno::STALE`].
+fn find_again(dir: BorrowedFd<'_>, name: &CStr, kind: &Kind) -> Result<OwnedFd, Errno> {
+    let handle = xattr::handle(dir, name)?;
+    let found = stat(&handle, c"")?;
+    let same = match (kind, file_type(&found)) {
+        (Kind::Symlink { .. }, FileType::Symlink) | (Kind::Fifo, FileType::Fifo) => true,
+        (Kind::Device { block, major, minor }, is) => {
+            let wanted = if *block { FileType::BlockDevice } else { FileType::CharacterDevice };
+            is == wanted && (found.stx_rdev_major, found.stx_rdev_minor) == (*major, *minor)
+        }
+        _ => false,
+    };
+    if same && found.stx_nlink == 1 { Ok(handle) } else { Err(Errno::STALE) }
+}
+
 /// Gives an entry its owner, mode, attributes and times: in this order, because a new owner takes set-user-id and
 /// capabilities away, and everything but the times changes the times. What it has already is left: to ask costs a tenth
 /// of a change.
 pub(super) fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsError> {
     let found = match place {
-        Place::Open(fd) => stat(fd, c""),
-        Place::Name(dir, name) => stat(dir, name),
+        Place::Open(fd) | Place::Handle(fd) => stat(fd, c""),
     };
     let found = found.map_err(|e| trouble.entry(&member.path, "look at", e))?;
     let owned = (found.stx_uid, found.stx_gid) == (member.uid, member.gid);
@@ -283,8 +300,7 @@ pub(super) fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Res
         let set = match (place, &member.kind) {
             (_, Kind::Symlink { .. }) => Ok(()),
             (Place::Open(fd), _) => rustix::fs::fchmod(fd, mode),
-            // Nobody else reaches the private directory, so the name is still what was made under it: no link.
-            (Place::Name(dir, name), _) => rustix::fs::chmodat(dir, name, mode, AtFlags::empty()),
+            (Place::Handle(fd), _) => rustix::fs::chmod(path_of(fd), mode),
         };
         set.map_err(|e| trouble.entry(&member.path, "set the mode of", e))?;
     }
@@ -303,7 +319,7 @@ pub(super) fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Res
     let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: mtime };
     let set = match place {
         Place::Open(fd) => rustix::fs::futimens(fd, &times),
-        Place::Name(dir, name) => rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW),
+        Place::Handle(fd) => rustix::fs::utimensat(CWD, path_of(fd), &times, AtFlags::empty()),
     };
     set.map_err(|e| trouble.entry(&member.path, "set the times of", e))
 }
@@ -312,7 +328,7 @@ fn own(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsErr
     let (uid, gid) = (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)));
     let owned = match place {
         Place::Open(fd) => rustix::fs::fchown(fd, uid, gid),
-        Place::Name(dir, name) => rustix::fs::chownat(dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
+        Place::Handle(fd) => rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH),
     };
     owned.map_err(|error| match error {
         Errno::PERM => {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -106,25 +106,21 @@ impl Visitor for Reader<'_, '_> {
     }
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
-        let named = Place::Name(entry.dir, entry.name);
         match file_type(entry.stat) {
-            FileType::Directory => {
-                self.plain(entry.path, entry.stat, Kind::Directory, entry.opened.map_or(named, Place::Open))
-            }
-            FileType::RegularFile => self.file(entry),
-            FileType::Symlink => match rustix::fs::readlinkat(entry.dir, entry.name, Vec::new()) {
-                Ok(target) => self.plain(entry.path, entry.stat, Kind::Symlink { target: target.into_bytes() }, named),
-                Err(Errno::NOENT | Errno::INVAL) => {
-                    self.vanished(entry.path);
-                    Ok(())
-                }
-                Err(error) => Err(self.trouble.entry(entry.path, "read", error)),
+            FileType::Directory => match entry.opened {
+                Some(fd) => self.plain(entry.path, entry.stat, Kind::Directory, Place::Open(fd)),
+                None => self.by_handle(entry, |_| Ok(Kind::Directory)),
             },
-            FileType::Fifo => self.plain(entry.path, entry.stat, Kind::Fifo, named),
+            FileType::RegularFile => self.file(entry),
+            FileType::Symlink => self.by_handle(entry, |link| {
+                let target = rustix::fs::readlinkat(link, c"", Vec::new())?;
+                Ok(Kind::Symlink { target: target.into_bytes() })
+            }),
+            FileType::Fifo => self.by_handle(entry, |_| Ok(Kind::Fifo)),
             kind @ (FileType::BlockDevice | FileType::CharacterDevice) => {
                 let (major, minor) = (entry.stat.stx_rdev_major, entry.stat.stx_rdev_minor);
-                let kind = Kind::Device { block: kind == FileType::BlockDevice, major, minor };
-                self.plain(entry.path, entry.stat, kind, named)
+                let block = kind == FileType::BlockDevice;
+                self.by_handle(entry, |_| Ok(Kind::Device { block, major, minor }))
             }
             FileType::Socket => {
                 self.totals.sockets_skipped += 1;
@@ -162,6 +158,24 @@ impl Reader<'_, '_> {
             xattrs => xattrs.map_err(|e| self.trouble.entry(path, "read the attributes of", e))?,
         };
         self.begin(&seen, &Member { xattrs, ..member(path, stat, kind) })
+    }
+
+    /// An entry without contents that is not opened.
+    fn by_handle(
+        &mut self,
+        entry: &Entry<'_>,
+        kind: impl FnOnce(BorrowedFd<'_>) -> Result<Kind, Errno>,
+    ) -> Result<(), FsError> {
+        let handle = xattr::handle(entry.dir, entry.name);
+        match handle.and_then(|handle| kind(handle.as_fd()).map(|kind| (handle, kind))) {
+            Ok((handle, kind)) => self.plain(entry.path, entry.stat, kind, Place::Handle(handle.as_fd())),
+            // Gone, or replaced by what is no link.
+            Err(Errno::NOENT | Errno::INVAL) => {
+                self.vanished(entry.path);
+                Ok(())
+            }
+            Err(error) => Err(self.trouble.entry(entry.path, "read", error)),
+        }
     }
 
     /// A regular file, or one more name of it.

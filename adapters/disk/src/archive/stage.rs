@@ -1,8 +1,9 @@
 //! Stages a volume: extracted into a private directory, checked, durable, and only then named.
 
 use std::{
+    ffi::OsStr,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -23,7 +24,7 @@ use crate::{
     entries::{keeping_time, lay_out},
     flags,
     handles::identity,
-    tree::{self, Trouble, open_root, stat},
+    tree::{self, Trouble, device, open_dir, stat},
 };
 
 /// The tree while it is extracted, within the private directory.
@@ -62,8 +63,8 @@ pub fn stage(archive_path: &Path, job: &StageJob, jobs: usize, watch: &Watch) ->
         Ok(staged)
     });
     named.inspect_err(|_| match &job.entries_of {
-        Some(live) => keeping_time(live, || private.clean_up(&job.private)),
-        None => private.clean_up(&job.private),
+        Some(live) => keeping_time(live, || private.clean_up()),
+        None => private.clean_up(),
     })
 }
 
@@ -94,23 +95,23 @@ fn stage_new(
         return Err(archive.trouble.corrupt("its manifest is of another workload or snapshot"));
     }
     let earlier = match job.resume {
-        true => private.set_aside(&job.private, trouble)?,
-        false => tree::remove(&job.private.join(PARTIAL)).map(|()| Vec::new())?,
+        true => private.set_aside(trouble)?,
+        false => private.remove(PARTIAL).map(|()| Vec::new())?,
     };
     rustix::fs::mkdirat(&private.dir, PARTIAL, Mode::RWXU).map_err(|e| trouble.errno("make a directory in", e))?;
     // Opened before the first write: a sync through it reports every write that fails from here on.
-    let root = open_root(&job.private.join(PARTIAL), trouble)?;
+    let root = private.open_tree(PARTIAL, trouble)?;
     if let Some(like) = &job.like {
         flags::inherit(like, &root, trouble)?;
     }
     let size = fill(&archive, job, &root, Earlier::new(earlier), watch, trouble)?;
     if job.resume {
-        remove_earlier(&job.private)?;
+        private.remove_earlier()?;
     }
     // A crash before this is over leaves `partial`, which is thrown away or set aside. A failure is final: the pages that could not
     // be written are marked clean by now, and a second sync would say that all is well.
     if let Some(live) = &job.entries_of {
-        lay_out(&job.private, live, &job.private.join(PARTIAL))?;
+        lay_out(&private.dir, &job.private, live, &root)?;
     }
     rustix::fs::syncfs(&root).map_err(|e| trouble.sync("the staged tree", e))?;
     rustix::fs::renameat(&private.dir, PARTIAL, &private.dir, STAGED)
@@ -118,6 +119,10 @@ fn stage_new(
     // A crash here leaves `partial` or a `staged` that is whole.
     private.made_staged.set(true);
     let found = stat(&root, c"").map_err(|e| trouble.errno("look at the staged tree in", e))?;
+    let named = stat(&private.dir, c"staged").map_err(|e| trouble.errno("look at the staged tree in", e))?;
+    if (device(&named), named.stx_ino) != (device(&found), found.stx_ino) {
+        return Err(trouble.of(FsErrorKind::Io, "somebody put something else in place of the tree that was staged"));
+    }
     wait_for_birth(&found);
     Ok(Staged { identity: identity(&found), size })
 }
@@ -163,11 +168,6 @@ fn earlier(number: u32) -> String {
     format!("{EARLIER}{number}")
 }
 
-/// Removes what is set aside within a private directory.
-fn remove_earlier(path: &Path) -> Result<(), FsError> {
-    (1..=EARLIER_MAX).try_for_each(|number| tree::remove(&path.join(earlier(number))))
-}
-
 /// Returns when the directory is older than a tick of its filesystem's births.
 fn wait_for_birth(found: &Statx) {
     let Some(birth_ns) = identity(found).birth_ns.and_then(|birth| u64::try_from(birth).ok()) else { return };
@@ -178,8 +178,10 @@ fn wait_for_birth(found: &Statx) {
     }
 }
 
-/// The private directory, held open, and what this call made of it.
+/// The private directory, held open, and what this call made of it. Everything in it is reached by the descriptor: where
+/// it lies within a volume, an app may give its name to something else.
 struct Private {
+    path: PathBuf,
     parent: OwnedFd,
     dir: OwnedFd,
     made_dir: bool,
@@ -201,9 +203,25 @@ impl Private {
         };
         let dir = rustix::fs::openat(&parent, name, flags | OFlags::NOFOLLOW, Mode::empty());
         let dir = dir.map_err(|e| trouble.errno("open", e))?;
-        let private = Private { parent, dir, made_dir, made_staged: false.into() };
-        private.close_to_others(trouble).inspect_err(|_| private.clean_up(path))?;
+        let private = Private { path: path.to_path_buf(), parent, dir, made_dir, made_staged: false.into() };
+        private.close_to_others(trouble).inspect_err(|_| private.clean_up())?;
         Ok(private)
+    }
+
+    /// Opens a tree in it.
+    fn open_tree(&self, name: &str, trouble: &Trouble) -> Result<OwnedFd, FsError> {
+        open_dir(self.dir.as_fd(), name).map_err(|e| trouble.errno(&format!("open `{name}` in"), e))
+    }
+
+    /// Removes a tree in it. Absent is success.
+    fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), FsError> {
+        let trouble = Trouble::new(FsOp::Remove, &self.path.join(name.as_ref()));
+        tree::remove_in(self.dir.as_fd(), name.as_ref(), &trouble)
+    }
+
+    /// Removes what is set aside in it.
+    fn remove_earlier(&self) -> Result<(), FsError> {
+        (1..=EARLIER_MAX).try_for_each(|number| self.remove(earlier(number)))
     }
 
     /// Lets nobody else in: neither the parent's default ACL, nor whoever may have made the name before us.
@@ -221,7 +239,7 @@ impl Private {
     }
 
     /// Sets aside what an earlier process was filling, and gives all that stands aside, the newest first.
-    fn set_aside(&self, path: &Path, trouble: &Trouble) -> Result<Vec<OwnedFd>, FsError> {
+    fn set_aside(&self, trouble: &Trouble) -> Result<Vec<OwnedFd>, FsError> {
         let stands = |name: &str| match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -236,7 +254,7 @@ impl Private {
         if stands(PARTIAL)? {
             let mut number = numbers.last().map_or(1, |last| last + 1);
             if number > EARLIER_MAX {
-                remove_earlier(path)?;
+                self.remove_earlier()?;
                 numbers.clear();
                 number = 1;
             }
@@ -248,19 +266,20 @@ impl Private {
             // What a killed process wrote is in memory and clean after this, or it is known that it was lost.
             rustix::fs::syncfs(&self.dir).map_err(|e| trouble.sync("what was staged before", e))?;
         }
-        numbers.iter().rev().map(|number| open_root(&path.join(earlier(*number)), trouble)).collect()
+        numbers.iter().rev().map(|number| self.open_tree(&earlier(*number), trouble)).collect()
     }
 
     /// Removes what this call made, as far as that goes; what stays is found again by its name.
-    fn clean_up(&self, path: &Path) {
-        let mut removed = tree::remove(&path.join(PARTIAL)).and(remove_earlier(path));
+    fn clean_up(&self) {
+        let path = &self.path;
+        let mut removed = self.remove(PARTIAL).and(self.remove_earlier());
         if self.made_dir {
             for laid_out in [leaving_in(path), original_root_in(path), restored_root_in(path)] {
-                removed = removed.and(tree::remove(&laid_out));
+                removed = removed.and(self.remove(laid_out.file_name().unwrap_or_default()));
             }
         }
         if self.made_staged.get() {
-            removed = removed.and(tree::remove(&staged_in(path)));
+            removed = removed.and(self.remove(STAGED));
         }
         if self.made_dir
             && let (Ok(()), Some(name)) = (&removed, path.file_name())

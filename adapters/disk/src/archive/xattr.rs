@@ -2,14 +2,13 @@
 
 use std::{
     ffi::CStr,
-    os::{
-        fd::{AsRawFd, BorrowedFd},
-        unix::ffi::OsStrExt,
-    },
-    path::PathBuf,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
 };
 
-use rustix::{fs::XattrFlags, io::Errno};
+use rustix::{
+    fs::{Mode, OFlags, XattrFlags},
+    io::Errno,
+};
 
 use super::member::Xattrs;
 
@@ -18,8 +17,8 @@ use super::member::Xattrs;
 pub(crate) enum Place<'a> {
     /// One that is open.
     Open(BorrowedFd<'a>),
-    /// A name in a directory, a link not followed: for what cannot or must not be opened (links, FIFOs, devices).
-    Name(BorrowedFd<'a>, &'a CStr),
+    /// A handle (`O_PATH`) of what cannot or must not be opened: links, FIFOs, devices.
+    Handle(BorrowedFd<'a>),
 }
 
 /// All attributes that can be read, sorted by name. A filesystem without attributes has none.
@@ -45,7 +44,7 @@ pub(crate) fn read(place: Place<'_>) -> Result<Xattrs, Errno> {
 pub(crate) fn write(place: Place<'_>, name: &[u8], value: &[u8]) -> Result<(), Errno> {
     match place {
         Place::Open(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
-        Place::Name(dir, file) => rustix::fs::lsetxattr(by_path(dir, file), name, value, XattrFlags::empty()),
+        Place::Handle(fd) => rustix::fs::setxattr(path_of(fd), name, value, XattrFlags::empty()),
     }
 }
 
@@ -66,23 +65,26 @@ pub(crate) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
 fn list(place: Place<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     match place {
         Place::Open(fd) => rustix::fs::flistxattr(fd, buffer),
-        Place::Name(dir, file) => rustix::fs::llistxattr(by_path(dir, file), buffer),
+        Place::Handle(fd) => rustix::fs::listxattr(path_of(fd), buffer),
     }
 }
 
 fn get(place: Place<'_>, name: &[u8], buffer: &mut [u8]) -> Result<usize, Errno> {
     match place {
         Place::Open(fd) => rustix::fs::fgetxattr(fd, name, buffer),
-        Place::Name(dir, file) => rustix::fs::lgetxattr(by_path(dir, file), name, buffer),
+        Place::Handle(fd) => rustix::fs::getxattr(path_of(fd), name, buffer),
     }
 }
 
-/// There is no call that takes a directory and a name (before Linux 6.13); the descriptor's own name in `/proc` stands
-/// for the directory, wherever it has been moved to.
-fn by_path(dir: BorrowedFd<'_>, file: &CStr) -> PathBuf {
-    let mut path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
-    path.push(std::ffi::OsStr::from_bytes(file.to_bytes()));
-    path
+/// Opens a handle of whatever has that name: nothing is followed, waited for or set off by it.
+pub(crate) fn handle(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The name of a handle in `/proc`, for calls that take none: it leads to the very inode, which is not followed any
+/// further if it is a link, whatever its name has become.
+pub(crate) fn path_of(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// Calls with a buffer that is large enough; most lists are empty and most values short.

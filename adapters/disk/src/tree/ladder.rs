@@ -8,6 +8,7 @@ use std::{
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
+    path::Arg,
 };
 
 /// How many descriptors of directories are held open below the root: trees may be deeper than a process may open.
@@ -83,7 +84,8 @@ impl Ladder {
     }
 }
 
-fn open_dir(above: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+/// Opens a directory by its name in another one, without following a link or changing its time of access.
+pub(crate) fn open_dir(above: BorrowedFd<'_>, name: impl Arg + Copy) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(above, name, flags | OFlags::NOATIME, Mode::empty()) {
         // Only the owner may leave the time of access alone.
