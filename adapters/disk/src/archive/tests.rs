@@ -8,6 +8,7 @@ mod frozen;
 mod hostile;
 mod interop;
 mod mounted;
+mod race;
 mod random;
 mod resume;
 mod roundtrip;
