@@ -2,7 +2,6 @@
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
-    io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread,
@@ -16,7 +15,7 @@ use volsnap_core::{
 
 use super::{
     compress::{self, Cutter, io_error},
-    format::{self, Digest, FRAME_MAX, Frame, Index, Volume},
+    format::{self, FRAME_MAX, Frame, Index, Volume},
     header::{self, BLOCK},
     live::Live,
     name,
@@ -101,9 +100,7 @@ impl Draft {
     pub(super) fn finish(self, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
         let Draft { mut partial, target, manifest, frames, volumes, trouble } = self;
         let index = Index { format: ARCHIVE_FORMAT, quiesced_ms, volumes, frames };
-        let payload = index.payload(&trouble)?;
-        let tail = format::tail(&payload, &index.frames, &trouble)?;
-        partial.file.write_all(&tail).map_err(|e| io_error(&trouble, "write", &e))?;
+        let (digest, end_bytes) = format::write_end(&index, &mut partial.file, &trouble)?;
         rustix::fs::fsync(&partial.file).map_err(|e| trouble.sync("the archive", e))?;
         // A crash before the rename leaves a draft, which is swept; after it, the whole archive or, until the
         // directory is durable, the draft again.
@@ -118,9 +115,9 @@ impl Draft {
             }
             return Err(error);
         }
-        let archive_bytes = index.stored_bytes() + tail.len() as u64;
+        let archive_bytes = index.stored_bytes() + end_bytes;
         let totals = index.volumes.into_iter().map(|volume| volume.totals).collect();
-        Ok(ArchiveSummary { manifest, totals, quiesced_ms, archive_bytes, digest: Digest::of(&payload).hex() })
+        Ok(ArchiveSummary { manifest, totals, quiesced_ms, archive_bytes, digest: digest.hex() })
     }
 }
 

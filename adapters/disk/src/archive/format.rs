@@ -1,18 +1,24 @@
 //! The layout of an archive's end: index, trailer and seek table.
 
+use std::io::{BufWriter, Write};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use volsnap_core::{
     model::VolumeTotals,
     ports::{FsError, FsErrorKind},
 };
 
+use super::compress::io_error;
 use crate::tree::Trouble;
 
 /// Content of a frame at the most; a multiple of tar's block.
 pub(super) const FRAME_MAX: usize = 4 * 1024 * 1024;
 
-/// Bytes of JSON in an index at the most: enough for some 10 TiB of content.
-pub(super) const INDEX_MAX: u64 = 1 << 30;
+/// Bytes of JSON in an index at the most: enough for some 8 TiB of content.
+pub(super) const INDEX_MAX: u64 = 512 << 20;
+
+/// Bytes of the end of an archive that are read or written at a time.
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// Magic number of the skippable zstd frame that holds the index.
 const INDEX_MAGIC: u32 = 0x184D_2A50;
@@ -26,7 +32,7 @@ const SEEK_TABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 /// Number of frames, descriptor, magic.
 pub(super) const SEEK_FOOTER_BYTES: usize = 9;
-const SKIPPABLE_HEADER_BYTES: usize = 8;
+pub(super) const SKIPPABLE_HEADER_BYTES: usize = 8;
 
 /// BLAKE3, in hexadecimal where it is written as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,15 +124,6 @@ impl Index {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// The index as JSON.
-    pub(super) fn payload(&self, trouble: &Trouble) -> Result<Vec<u8>, FsError> {
-        let payload = serde_json::to_vec(self).map_err(|e| trouble.of(FsErrorKind::Io, format!("index: {e}")))?;
-        match payload.len() as u64 <= INDEX_MAX {
-            true => Ok(payload),
-            false => Err(trouble.of(FsErrorKind::Unsupported, "the volumes are too large for one archive")),
-        }
-    }
-
     /// Whether the parts of the index agree with each other, so that the rest can rely on it.
     pub(super) fn check(&self, trouble: &Trouble) -> Result<(), FsError> {
         let bad = |what: String| Err(trouble.corrupt(format!("index: {what}")));
@@ -163,33 +160,83 @@ impl Index {
     }
 }
 
-/// Everything after the frames: the index frame and the seek table.
-pub(super) fn tail(payload: &[u8], frames: &[Frame], trouble: &Trouble) -> Result<Vec<u8>, FsError> {
-    let too_large = |_| trouble.of(FsErrorKind::Unsupported, "the index is too large");
-    let index_bytes = u32::try_from(payload.len() + TRAILER_BYTES).map_err(too_large)?;
-    let mut tail = Vec::with_capacity(payload.len() + seek_table_bytes(frames.len()) + 64);
-    tail.extend(INDEX_MAGIC.to_le_bytes());
-    tail.extend(index_bytes.to_le_bytes());
-    tail.extend(payload);
-    tail.extend((payload.len() as u64).to_le_bytes());
-    tail.extend(Digest::of(payload).0);
-    tail.extend(TRAILER_MAGIC);
-    let index_frame_bytes = u32::try_from(tail.len()).map_err(too_large)?;
+/// The index frame and the seek table, which are everything after the frames; gives the digest of the payload and how many
+/// bytes that are. The payload is written twice, the first time to nowhere: its length comes before it, and in memory it
+/// might be larger than anything else.
+pub(super) fn write_end(index: &Index, out: &mut impl Write, trouble: &Trouble) -> Result<(Digest, u64), FsError> {
+    let mut measured = Measured { inner: std::io::sink(), hasher: blake3::Hasher::new(), bytes: 0 };
+    write_payload(index, &mut measured, trouble)?;
+    let (payload_bytes, digest) = (measured.bytes, Digest(*measured.hasher.finalize().as_bytes()));
+    let too_large = || trouble.of(FsErrorKind::Unsupported, "the volumes are too large for one archive");
+    let head = index_head(payload_bytes).filter(|_| payload_bytes <= INDEX_MAX).ok_or_else(too_large)?;
+    let table_bytes = seek_table_bytes(index.frames.len() + 1) as u64;
+    let io = |error: std::io::Error| io_error(trouble, "write", &error);
 
-    // The seek table speaks of every frame before itself, the index frame (without content) included.
-    let count = u32::try_from(frames.len() + 1).map_err(too_large)?;
-    let table_bytes = u32::try_from(seek_table_bytes(frames.len() + 1) - SKIPPABLE_HEADER_BYTES).map_err(too_large)?;
-    tail.extend(SEEK_TABLE_MAGIC.to_le_bytes());
-    tail.extend(table_bytes.to_le_bytes());
-    let content = frames.iter().map(|frame| (frame.stored_bytes, frame.bytes));
-    for (stored, bytes) in content.chain([(index_frame_bytes, 0)]) {
-        tail.extend(stored.to_le_bytes());
-        tail.extend(bytes.to_le_bytes());
+    let mut out = BufWriter::with_capacity(PIECE_BYTES, out);
+    out.write_all(&head).map_err(io)?;
+    write_payload(index, &mut out, trouble)?;
+    out.write_all(&trailer(payload_bytes, digest)).map_err(io)?;
+    write_seek_table(&index.frames, payload_bytes, &mut out).map_err(io)?;
+    out.flush().map_err(io)?;
+    Ok((digest, payload_bytes + INDEX_FRAME_OVERHEAD as u64 + table_bytes))
+}
+
+fn write_payload(index: &Index, out: &mut impl Write, trouble: &Trouble) -> Result<(), FsError> {
+    serde_json::to_writer(out, index).map_err(|error| match error.is_io() {
+        true => io_error(trouble, "write", &error.into()),
+        false => trouble.of(FsErrorKind::Io, format!("index: {error}")),
+    })
+}
+
+/// Hashes and counts what goes through.
+struct Measured<W> {
+    inner: W,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Measured<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..taken]);
+        self.bytes += taken as u64;
+        Ok(taken)
     }
-    tail.extend(count.to_le_bytes());
-    tail.push(0); // no checksums: the index has better ones
-    tail.extend(SEEKABLE_MAGIC.to_le_bytes());
-    Ok(tail)
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// What comes before a payload of that length; `None` if no frame is that long.
+pub(super) fn index_head(payload_bytes: u64) -> Option<[u8; SKIPPABLE_HEADER_BYTES]> {
+    let rest = u32::try_from(payload_bytes + TRAILER_BYTES as u64).ok()?;
+    Some(pair(INDEX_MAGIC, rest))
+}
+
+fn trailer(payload_bytes: u64, digest: Digest) -> Vec<u8> {
+    [&payload_bytes.to_le_bytes()[..], &digest.0, &TRAILER_MAGIC].concat()
+}
+
+/// The seek table speaks of every frame before itself, the index frame (without content) included.
+pub(super) fn write_seek_table(frames: &[Frame], payload_bytes: u64, out: &mut impl Write) -> std::io::Result<()> {
+    let number = |number: u64| u32::try_from(number).map_err(std::io::Error::other);
+    let count = frames.len() + 1;
+    let rest = number((seek_table_bytes(count) - SKIPPABLE_HEADER_BYTES) as u64)?;
+    out.write_all(&pair(SEEK_TABLE_MAGIC, rest))?;
+    for frame in frames {
+        out.write_all(&pair(frame.stored_bytes, frame.bytes))?;
+    }
+    out.write_all(&pair(number(payload_bytes + INDEX_FRAME_OVERHEAD as u64)?, 0))?;
+    out.write_all(&number(count as u64)?.to_le_bytes())?;
+    out.write_all(&[0])?; // no checksums: the index has better ones
+    out.write_all(&SEEKABLE_MAGIC.to_le_bytes())
+}
+
+/// Two numbers, one after the other.
+fn pair(first: u32, second: u32) -> [u8; 8] {
+    let ([a, b, c, d], [e, f, g, h]) = (first.to_le_bytes(), second.to_le_bytes());
+    [a, b, c, d, e, f, g, h]
 }
 
 /// Size of a seek table of so many frames, its skippable header included.
@@ -211,4 +258,4 @@ pub(super) fn read_trailer(trailer: &[u8; TRAILER_BYTES]) -> Option<(u64, Digest
 }
 
 /// Bytes of the index frame around its payload.
-pub(super) const INDEX_FRAME_OVERHEAD: usize = SKIPPABLE_HEADER_BYTES + TRAILER_BYTES;
+const INDEX_FRAME_OVERHEAD: usize = SKIPPABLE_HEADER_BYTES + TRAILER_BYTES;

@@ -1,6 +1,11 @@
 //! Opens an archive: finds the index from the end, checks it, and reads the manifest.
 
-use std::{fs::File, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter, ErrorKind, Read, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 use rustix::fs::{Mode, OFlags};
 use volsnap_core::{
@@ -12,7 +17,8 @@ use super::{
     compress::io_error,
     decompress::Unpacker,
     format::{
-        self, Digest, INDEX_FRAME_OVERHEAD, INDEX_MAX, Index, SEEK_FOOTER_BYTES, TRAILER_BYTES, seek_table_bytes,
+        self, Digest, INDEX_MAX, Index, PIECE_BYTES, SEEK_FOOTER_BYTES, SKIPPABLE_HEADER_BYTES, TRAILER_BYTES,
+        seek_table_bytes,
     },
     header::{self, BLOCK},
     name,
@@ -73,37 +79,108 @@ fn read_index(file: &File, bytes: u64, trouble: &Trouble) -> Result<(Index, Dige
     read_at(file, &mut trailer, trailer_at, trouble)?;
     let (length, digest) = format::read_trailer(&trailer).ok_or_else(truncated)?;
     let payload_at = trailer_at.checked_sub(length).filter(|_| length <= INDEX_MAX).ok_or_else(truncated)?;
-    let mut payload = vec![0; usize::try_from(length).map_err(|_| truncated())?];
-    read_at(file, &mut payload, payload_at, trouble)?;
-    if Digest::of(&payload) != digest {
-        return Err(trouble.corrupt("the index does not have its digest"));
-    }
-
-    let version: Version =
-        serde_json::from_slice(&payload).map_err(|e| trouble.corrupt(format!("the index cannot be read: {e}")))?;
-    if version.format > ARCHIVE_FORMAT {
-        let message =
-            format!("written by a newer volsnap (format {}, known is {ARCHIVE_FORMAT}); use that one", version.format);
-        return Err(trouble.of(FsErrorKind::Unsupported, message));
-    }
-    let index: Index =
-        serde_json::from_slice(&payload).map_err(|e| trouble.corrupt(format!("the index cannot be read: {e}")))?;
+    let index = parse(&Part::new(file, payload_at, trailer_at), digest, trouble)?;
     index.check(trouble)?;
 
-    let tail = format::tail(&payload, &index.frames, trouble)?;
-    let tail_at = bytes.checked_sub(tail.len() as u64).ok_or_else(truncated)?;
-    if tail_at != index.stored_bytes() || tail.len() as u64 != length + INDEX_FRAME_OVERHEAD as u64 + table_bytes {
+    let head_at = payload_at.checked_sub(SKIPPABLE_HEADER_BYTES as u64).ok_or_else(truncated)?;
+    let mut head = [0; SKIPPABLE_HEADER_BYTES];
+    read_at(file, &mut head, head_at, trouble)?;
+    if head_at != index.stored_bytes() || format::index_head(length) != Some(head) {
         return Err(trouble.corrupt("the file is longer or shorter than its index says"));
     }
-    let mut found = vec![0; tail.len()];
-    read_at(file, &mut found, tail_at, trouble)?;
-    if found != tail {
-        return Err(trouble.corrupt("the seek table does not fit the index"));
+    let mut same = BufWriter::with_capacity(PIECE_BYTES, Same { file, at: table_at });
+    match format::write_seek_table(&index.frames, length, &mut same).and_then(|()| same.flush()) {
+        Ok(()) if same.get_ref().at == bytes => Ok((index, digest)),
+        Err(error) if !is_other(&error) => Err(io_error(trouble, "read", &error)),
+        _ => Err(trouble.corrupt("the seek table does not fit the index")),
     }
-    Ok((index, digest))
 }
 
-/// What is read first of an index, so that a newer one is named as such.
+/// Whether a part of the file is not there, or not what it should be.
+fn is_other(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+}
+
+/// Reads the index piece by piece, so that never more of it is in memory than what it says. What is read is hashed on
+/// its way: nothing is believed that does not have the digest.
+fn parse(payload: &Part<'_>, digest: Digest, trouble: &Trouble) -> Result<Index, FsError> {
+    let damaged = || trouble.corrupt("the index does not have its digest");
+    let newer = |format| {
+        let message = format!("written by a newer volsnap (format {format}, known is {ARCHIVE_FORMAT}); use that one");
+        trouble.of(FsErrorKind::Unsupported, message)
+    };
+    let mut reader = payload.buffered();
+    let error = match serde_json::from_reader::<_, Index>(&mut reader) {
+        Ok(_) if reader.get_ref().digest() != digest => return Err(damaged()),
+        Ok(index) if index.format > ARCHIVE_FORMAT => return Err(newer(index.format)),
+        Ok(index) => return Ok(index),
+        Err(error) => error,
+    };
+    std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| io_error(trouble, "read", &e))?;
+    if reader.get_ref().digest() != digest {
+        return Err(damaged());
+    }
+    // What a newer version writes need not look like an index to this one, but for its number.
+    match serde_json::from_reader(payload.buffered()) {
+        Ok(Version { format }) if format > ARCHIVE_FORMAT => Err(newer(format)),
+        _ => Err(trouble.corrupt(format!("the index cannot be read: {error}"))),
+    }
+}
+
+/// A part of a file, read from its beginning and hashed.
+#[derive(Clone)]
+struct Part<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+    hasher: blake3::Hasher,
+}
+
+impl<'a> Part<'a> {
+    fn new(file: &'a File, at: u64, end: u64) -> Self {
+        Part { file, at, end, hasher: blake3::Hasher::new() }
+    }
+
+    fn buffered(&self) -> BufReader<Part<'a>> {
+        BufReader::with_capacity(PIECE_BYTES, self.clone())
+    }
+
+    /// Of all that was read so far.
+    fn digest(&self) -> Digest {
+        Digest(*self.hasher.finalize().as_bytes())
+    }
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = buffer.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
+        let read = self.file.read_at(&mut buffer[..length], self.at)?;
+        self.hasher.update(&buffer[..read]);
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// Takes bytes that must be those of a file from some place on: [`ErrorKind::InvalidData`] if they are not.
+struct Same<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut there = vec![0; bytes.len()];
+        self.file.read_exact_at(&mut there, self.at)?;
+        self.at += bytes.len() as u64;
+        if there == bytes { Ok(bytes.len()) } else { Err(ErrorKind::InvalidData.into()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What every version can read of an index, so that a newer one is named as such.
 #[derive(serde::Deserialize)]
 struct Version {
     format: u32,
@@ -134,7 +211,7 @@ fn read_manifest(file: &File, index: &Index, trouble: &Trouble) -> Result<Manife
 
 /// Fills the buffer from that offset; a file that ends before is corrupt.
 pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64, trouble: &Trouble) -> Result<(), FsError> {
-    file.read_exact_at(buffer, offset).map_err(|error| match error.kind() == std::io::ErrorKind::UnexpectedEof {
+    file.read_exact_at(buffer, offset).map_err(|error| match error.kind() == ErrorKind::UnexpectedEof {
         true => trouble.corrupt("the archive is cut off"),
         false => io_error(trouble, "read", &error),
     })

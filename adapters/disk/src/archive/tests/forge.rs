@@ -7,7 +7,7 @@ use volsnap_core::model::VolumeTotals;
 
 use super::{
     super::{
-        format::{Digest, First, Frame, Index, Volume, tail},
+        format::{Digest, First, Frame, Index, Volume, write_end},
         header,
         name::{MANIFEST, escape},
         pax::Records,
@@ -105,11 +105,10 @@ impl Forged {
 /// Writes frames with their index, as it is.
 pub(super) fn finish(scene: &Scene, mut file: Vec<u8>, index: &Index) -> String {
     let trouble = Trouble::new(volsnap_core::ports::FsOp::Archive, Path::new("forged"));
-    let payload = serde_json::to_vec(index).unwrap();
-    file.extend(tail(&payload, &index.frames, &trouble).unwrap());
+    let (digest, _) = write_end(index, &mut file, &trouble).unwrap();
     fs::create_dir_all(scene.archives()).unwrap();
     fs::write(scene.archive(), file).unwrap();
-    Digest::of(&payload).hex()
+    digest.hex()
 }
 
 fn freeze(content: &[u8], first: Option<First>) -> (Vec<u8>, Frame) {
