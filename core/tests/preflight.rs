@@ -104,7 +104,7 @@ fn situation() -> Situation {
     let candidate = |path, inode| Candidate {
         location: Ok(location(path, inode, &[20, 2])),
         named: false,
-        size: TreeSize { bytes: 100, bytes_allocated: 4096, entries: 3 },
+        size: TreeSize { bytes: 100, bytes_allocated: 4096, entries: 3, immutable: 0 },
         mounted: vec![],
     };
     Situation {
@@ -247,6 +247,7 @@ fn a_named_volume_may_lie_below_the_engine_s_root_and_a_plain_directory_may_not(
 #[test]
 fn places_that_a_rename_cannot_replace_are_refused() {
     refused(|s| at(s, "/db").occupant = Occupant::Immutable(identity(31)), "immutable");
+    refused(|s| s.candidates.get_mut("/db").unwrap().size.immutable = 2, "2 of the entries");
     refused(|s| at(s, "/db").occupant = Occupant::NotADirectory, "is not a directory");
     refused(|s| at(s, "/db").filesystem.read_only = true, "mounted read-only");
     refused(|s| at(s, "/db").writable = false, "no permission");

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxAttributes},
     io::Errno,
 };
 use volsnap_core::{
@@ -61,6 +61,9 @@ impl Visitor for Measuring<'_> {
             return Ok(());
         }
         self.size.entries += 1;
+        if is_immutable(entry.stat) {
+            self.size.immutable += 1;
+        }
         if kind == FileType::RegularFile
             && (entry.stat.stx_nlink < 2 || self.links.insert((device(entry.stat), entry.stat.stx_ino)))
         {
@@ -147,9 +150,26 @@ impl Removing<'_> {
     fn unlink(&self, entry: &Entry<'_>, flags: AtFlags) -> Result<(), FsError> {
         match rustix::fs::unlinkat(entry.dir, entry.name, flags) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::PERM) if is_immutable(entry.stat) || self.in_immutable(entry) => {
+                let name = Trouble::show(entry.path);
+                let message = format!(
+                    "cannot remove `{name}`: it or its directory is immutable or append-only; \
+                     take the flags away with `chattr -R -i -a`"
+                );
+                Err(self.trouble.of(FsErrorKind::Denied, message))
+            }
             Err(error) => Err(self.trouble.entry(entry.path, "remove", error)),
         }
     }
+
+    fn in_immutable(&self, entry: &Entry<'_>) -> bool {
+        stat(entry.dir, c"").is_ok_and(|dir| is_immutable(&dir))
+    }
+}
+
+/// Whether it can be neither moved nor removed.
+fn is_immutable(stat: &Statx) -> bool {
+    stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND)
 }
 
 fn other_filesystem(place: &Path) -> FsError {

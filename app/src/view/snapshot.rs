@@ -80,6 +80,10 @@ pub struct SnapshotVolumeView {
     pub sockets_skipped: u64,
     /// Files that changed while they were read.
     pub unsteady: Vec<String>,
+    /// How many entries are immutable or append-only, which a restore does not give back.
+    pub immutable: u64,
+    /// The first hundred of them.
+    pub immutable_names: Vec<String>,
 }
 
 /// The document of `list`.
@@ -124,6 +128,8 @@ impl SnapshotView {
                     absent: volume.absent,
                     sockets_skipped: totals.sockets_skipped,
                     unsteady: totals.unsteady.clone(),
+                    immutable: totals.immutable,
+                    immutable_names: totals.immutable_names.clone(),
                 })
                 .collect(),
             archive: archive.display().to_string(),

@@ -325,6 +325,13 @@ fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {
         for path in &totals.unsteady {
             warnings.push(format!("volume {}: {path} changed while it was read", volume.target));
         }
+        for name in &totals.immutable_names {
+            warnings.push(format!("volume {}: {name}: a restore brings it back without this flag", volume.target));
+        }
+        match totals.immutable.saturating_sub(totals.immutable_names.len() as u64) {
+            0 => {}
+            more => warnings.push(format!("volume {}: {more} more are immutable or append-only", volume.target)),
+        }
     }
     warnings
 }

@@ -187,6 +187,15 @@ pub struct TreeSize {
     pub bytes_allocated: u64,
     /// Entries, the root included.
     pub entries: u64,
+    /// Entries below the root that are immutable or append-only, which cannot be removed. None in a staged tree, of which
+    /// the journal tells.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub immutable: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the form that serde asks for
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Name of the private directory that holds a volume's staged tree and set-aside original, beside the live directory.

@@ -1,7 +1,12 @@
 //! Snapshots: what one says of itself, in the archive's manifest and in the catalog.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, SeqAccess, Visitor},
+};
 
 use super::{RestoreId, SnapshotId, Source, WorkloadId};
 
@@ -91,7 +96,47 @@ pub struct VolumeTotals {
     /// Sockets, which have no contents and are left out.
     pub sockets_skipped: u64,
     /// Files that changed, grew, shrank or vanished while they were read, at most the first hundred.
+    #[serde(deserialize_with = "listed")]
     pub unsteady: Vec<String>,
+    /// Entries with the immutable or append-only flag, which a restore does not give back: what has it can be neither
+    /// moved nor removed, and so not be restored again.
+    #[serde(default)]
+    pub immutable: u64,
+    /// Their names and which flag it is, at most the first hundred.
+    #[serde(default, deserialize_with = "listed")]
+    pub immutable_names: Vec<String>,
+}
+
+impl VolumeTotals {
+    /// Names in each of the lists at the most.
+    pub const LISTED_MAX: usize = 100;
+}
+
+/// Reads names, and no more than anybody writes: an archive is not believed, and an empty name takes eight times as much
+/// memory as it takes bytes of text.
+fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Listed;
+
+    impl<'de> Visitor<'de> for Listed {
+        type Value = Vec<String>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(out, "at most {} names", VolumeTotals::LISTED_MAX)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Self::Value, A::Error> {
+            let mut listed = Vec::new();
+            while let Some(name) = names.next_element()? {
+                if listed.len() == VolumeTotals::LISTED_MAX {
+                    return Err(A::Error::invalid_length(listed.len() + 1, &self));
+                }
+                listed.push(name);
+            }
+            Ok(listed)
+        }
+    }
+
+    deserializer.deserialize_seq(Listed)
 }
 
 /// An archive that is whole, durable and named.

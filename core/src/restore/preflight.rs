@@ -291,6 +291,13 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
             refuse(format!("volume {target} at {live} is not a directory"), "only directories can be volumes");
         }
     }
+    if candidate.size.immutable > 0 {
+        let count = candidate.size.immutable;
+        refuse(
+            format!("{count} of the entries of volume {target} at {live} are immutable or append-only"),
+            "what is set aside could not be removed; find them with `lsattr -R`, take the flags away with `chattr -i -a`",
+        );
+    }
     // A rename would take them along into what is set aside, and a mount point among the entries cannot be moved.
     for mounted in &candidate.mounted {
         refuse(

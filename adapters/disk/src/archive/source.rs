@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags, SeekFrom, Statx},
+    fs::{FileType, Mode, OFlags, SeekFrom, Statx, StatxAttributes},
     io::Errno,
 };
 use volsnap_core::{
@@ -24,9 +24,6 @@ use super::{
     xattr::{self, Place},
 };
 use crate::tree::{Entry, Trouble, Visitor, device, file_type, is_left_out, open_root, stat, walk};
-
-/// Names in [`VolumeTotals::unsteady`] at the most.
-const UNSTEADY_MAX: usize = 100;
 
 /// Takes what a volume consists of, in order.
 pub(super) trait Taker {
@@ -85,6 +82,7 @@ pub(super) fn read_volume(
         totals: VolumeTotals::default(),
     };
     let found = stat(&root, c"").map_err(|e| trouble.errno("look at", e))?;
+    reader.flags(b"", &found);
     reader.plain(b"", &found, Kind::Directory, Place::Open(root.as_fd()))?;
     walk(root, &trouble, &mut reader)?;
     Ok(reader.totals)
@@ -106,6 +104,7 @@ impl Visitor for Reader<'_, '_> {
     }
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        self.flags(entry.path, entry.stat);
         match file_type(entry.stat) {
             FileType::Directory => match entry.opened {
                 Some(fd) => self.plain(entry.path, entry.stat, Kind::Directory, Place::Open(fd)),
@@ -277,9 +276,26 @@ impl Reader<'_, '_> {
     }
 
     fn unsteady(&mut self, path: &[u8], what: &str) {
-        if self.totals.unsteady.len() < UNSTEADY_MAX {
-            self.totals.unsteady.push(format!("{}: {what}", Trouble::show(path)));
-        }
+        list(&mut self.totals.unsteady, path, what);
+    }
+
+    /// Tells of flags that a restore does not give back.
+    fn flags(&mut self, path: &[u8], stat: &Statx) {
+        let what = match stat.stx_attributes {
+            set if set.contains(StatxAttributes::IMMUTABLE) => "immutable",
+            set if set.contains(StatxAttributes::APPEND) => "append-only",
+            _ => return,
+        };
+        self.totals.immutable += 1;
+        list(&mut self.totals.immutable_names, path, what);
+    }
+}
+
+/// Names an entry in one of the lists of the totals, while there is room.
+fn list(names: &mut Vec<String>, path: &[u8], what: &str) {
+    if names.len() < VolumeTotals::LISTED_MAX {
+        let path = if path.is_empty() { b"." } else { path };
+        names.push(format!("{}: {what}", Trouble::show(path)));
     }
 }
 

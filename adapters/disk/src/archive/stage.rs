@@ -160,7 +160,7 @@ fn fill(
     if job.resume {
         tracing::info!(volume = job.target, files = extractor.adopted(), "staged before and used again");
     }
-    Ok(TreeSize { bytes: totals.bytes, bytes_allocated: totals.bytes_allocated, entries: totals.entries })
+    Ok(TreeSize { bytes: totals.bytes, bytes_allocated: totals.bytes_allocated, entries: totals.entries, immutable: 0 })
 }
 
 /// The name of what is set aside under that number.

@@ -58,8 +58,9 @@ pub fn snapshot(s: &SnapshotView) -> String {
             [target, bytes(v.bytes), number(v.entries), v.digest.clone()]
         }),
     );
-    let unsteady: Vec<String> =
-        s.volumes.iter().flat_map(|v| v.unsteady.iter().map(|path| format!("{}: {path}", v.target))).collect();
+    let all = |names: fn(&SnapshotVolumeView) -> &Vec<String>| -> Vec<String> {
+        s.volumes.iter().flat_map(|v| names(v).iter().map(|name| format!("{}: {name}", v.target))).collect()
+    };
     join([
         format!("snapshot  {}", s.id),
         format!("workload  {} ({})", s.workload, s.workload_id),
@@ -80,7 +81,8 @@ pub fn snapshot(s: &SnapshotView) -> String {
         format!("digest    {}", s.digest),
         format!("verified  {}", s.verified_at.map_or("never".into(), time)),
         volumes,
-        labelled("changed while it was read", &unsteady),
+        labelled("changed while it was read", &all(|v| &v.unsteady)),
+        labelled("restored without this flag", &all(|v| &v.immutable_names)),
     ])
 }
 
