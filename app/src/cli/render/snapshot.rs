@@ -1,7 +1,7 @@
 //! Snapshots: listed, shown, verified, pruned, and the trail of what happened to them.
 
 use jiff::Timestamp;
-use volsnap::view::{EventsView, PruneView, SnapshotView, SnapshotsView, VerifiedView};
+use volsnap::view::{EventsView, PruneView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView};
 
 use super::table::{
     Column::{Number, Text},
