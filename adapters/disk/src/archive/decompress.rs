@@ -6,7 +6,7 @@ use volsnap_core::ports::{FsError, FsErrorKind};
 use zstd::bulk::Decompressor;
 
 use super::{
-    format::{Digest, Frame},
+    format::{Digest, First, Frame},
     open::{Archive, read_at},
     pipeline::{Drain, pipeline},
 };
@@ -22,7 +22,8 @@ pub(super) fn start<'scope>(
     numbers: impl IntoIterator<Item = usize, IntoIter: Send + 'scope>,
 ) -> Drain<Content> {
     let (feed, drain) = pipeline(scope, archive.jobs, Unpacker::new, |unpacker, (number, stored): (usize, Content)| {
-        unpacker.unpack(number, &stored?, &archive.index.frames[number], &archive.trouble)
+        let content = unpacker.unpack(number, &stored?, &archive.index.frames[number], &archive.trouble);
+        content.map_err(|error| naming(archive, number, error))
     });
     let numbers = numbers.into_iter();
     scope.spawn(move || {
@@ -39,6 +40,18 @@ pub(super) fn start<'scope>(
         }
     });
     drain
+}
+
+/// Says which member a damaged frame holds at least a part of.
+fn naming(archive: &Archive, number: usize, error: FsError) -> FsError {
+    let firsts = archive.index.frames[..=number].iter().rev().map(|frame| frame.first.as_ref());
+    match firsts.flatten().next() {
+        Some(First { name, .. }) if error.kind == FsErrorKind::Corrupt => {
+            let message = format!("{}; it holds a part of `{}`", error.message, Trouble::show(name.as_bytes()));
+            FsError { message, ..error }
+        }
+        _ => error,
+    }
 }
 
 /// Decompresses frames that are what the index says.

@@ -185,7 +185,8 @@ pub(super) fn next_member(
     let mut head = decode(stream, trouble)?;
     let mut records = Records::default();
     if head.entry == EntryType::XHeader {
-        let hostile = |what: &str| trouble.hostile(&head.name, what);
+        let place = stream.place();
+        let hostile = |what: &str| trouble.hostile(&head.name, format!("{place} {what}"));
         let length = usize::try_from(head.size).ok().filter(|&length| length <= RECORDS_MAX);
         let length = length.ok_or_else(|| hostile("is a PAX header that is too large"))?;
         let bytes = stream.bytes(length.next_multiple_of(BLOCK))?;
@@ -202,7 +203,8 @@ pub(super) fn next_member(
 
 fn decode(stream: &mut Stream<'_, impl Frames>, trouble: &Trouble) -> Result<Ustar, FsError> {
     let block = stream.block()?;
-    header::decode(&block).map_err(|what| trouble.of(FsErrorKind::Hostile, format!("the header of a member {what}")))
+    header::decode(&block)
+        .map_err(|what| trouble.of(FsErrorKind::Hostile, format!("the header of the member {} {what}", stream.place())))
 }
 
 /// What header and records say together; says what is wrong with them.

@@ -17,7 +17,7 @@ use volsnap_core::{
 
 use super::{
     header::{self, BLOCK},
-    member::{Hole, Kind, Member, Time},
+    member::{Hole, Kind, Member, Time, Xattrs},
     name,
     pax::HOLES_MAX,
     progress::Meter,
@@ -94,7 +94,7 @@ struct Reader<'a, 'm> {
     trouble: &'a Trouble,
     root: Vec<u8>,
     /// Files with further names still to come: the first name, and how many names are missing.
-    links: HashMap<(u64, u64), (Vec<u8>, u32)>,
+    links: HashMap<Inode, (Vec<u8>, u32)>,
     totals: VolumeTotals,
 }
 
@@ -179,12 +179,13 @@ impl Reader<'_, '_> {
 
     /// A regular file, or one more name of it.
     fn file(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
-        let key = (device(entry.stat), entry.stat.stx_ino);
-        if let Some((target, missing)) = self.links.get_mut(&key) {
+        if entry.stat.stx_nlink > 1
+            && let Some((target, missing)) = self.links.get_mut(&inode(entry.stat))
+        {
             let target = target.clone();
             *missing -= 1;
             if *missing == 0 {
-                self.links.remove(&key);
+                self.links.remove(&inode(entry.stat));
             }
             let seen = Seen { path: entry.path, stat: entry.stat, first_name: &target };
             if self.kept(&seen)? {
@@ -202,10 +203,10 @@ impl Reader<'_, '_> {
             return Ok(());
         };
         let size = before.stx_size;
-        let holes = if before.stx_blocks.saturating_mul(512) < size { find_holes(&file, size) } else { Ok(Vec::new()) };
-        let holes = holes.map_err(|e| self.trouble.entry(entry.path, "find the holes of", e))?;
         let xattrs = xattr::read(Place::Open(file.as_fd()));
         let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
+        let holes = if may_have_holes(&before, &xattrs) { find_holes(&file, size) } else { Ok(Vec::new()) };
+        let holes = holes.map_err(|e| self.trouble.entry(entry.path, "find the holes of", e))?;
         let seen = Seen { path: entry.path, stat: &before, first_name: b"" };
         let kind = Kind::File { size, holes: holes.clone() };
         self.begin(&seen, &Member { xattrs, ..member(entry.path, &before, kind) })?;
@@ -221,7 +222,7 @@ impl Reader<'_, '_> {
     /// A file's first name is done; others may come.
     fn more_names(&mut self, path: &[u8], stat: &Statx) {
         if stat.stx_nlink > 1 {
-            self.links.insert((device(stat), stat.stx_ino), (path.to_vec(), stat.stx_nlink - 1));
+            self.links.insert(inode(stat), (path.to_vec(), stat.stx_nlink - 1));
         }
     }
 
@@ -316,6 +317,13 @@ fn open_file(entry: &Entry<'_>) -> Result<Option<(OwnedFd, Statx)>, Errno> {
     Ok((file_type(&found) == FileType::RegularFile).then_some((file, found)))
 }
 
+/// Tells a file from a later one that was given the number of one that was removed meanwhile: device, number, birth.
+type Inode = (u64, u64, i64, u32);
+
+fn inode(stat: &Statx) -> Inode {
+    (device(stat), stat.stx_ino, stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)
+}
+
 fn member(path: &[u8], stat: &Statx, kind: Kind) -> Member {
     Member {
         path: path.to_vec(),
@@ -326,6 +334,13 @@ fn member(path: &[u8], stat: &Statx, kind: Kind) -> Member {
         mtime: Time { seconds: stat.stx_mtime.tv_sec, nanoseconds: stat.stx_mtime.tv_nsec },
         xattrs: Vec::new(),
     }
+}
+
+/// Whether it is worth asking. Blocks that hold attributes or a map of many extents count as the file's own and can make
+/// up for a hole; a small file without attributes has neither, so that its blocks tell.
+fn may_have_holes(stat: &Statx, xattrs: &Xattrs) -> bool {
+    let small = stat.stx_size <= 16 * 1024 && xattrs.is_empty();
+    !small || stat.stx_blocks.saturating_mul(512) != stat.stx_size.next_multiple_of(4096)
 }
 
 fn find_holes(file: &OwnedFd, size: u64) -> Result<Vec<Hole>, Errno> {

@@ -40,6 +40,8 @@ pub(super) struct Stream<'a, F = Drain<Content>> {
     at: usize,
     /// Frames whose first member has been compared with the index.
     compared: usize,
+    /// The name of the member that began last; empty before the first.
+    member: Vec<u8>,
     trouble: &'a Trouble,
 }
 
@@ -66,7 +68,8 @@ pub(super) struct Mark {
 
 impl<'a, F: Frames> Stream<'a, F> {
     pub(super) fn new(source: F, frames: &'a [Frame], trouble: &'a Trouble) -> Self {
-        Stream { source, frames, taken: 0, content: Arc::default(), at: 0, compared: 0, trouble }
+        let (content, member) = (Arc::default(), Vec::new());
+        Stream { source, frames, taken: 0, content, at: 0, compared: 0, member, trouble }
     }
 
     /// Whether everything was read.
@@ -178,11 +181,21 @@ impl<'a, F: Frames> Stream<'a, F> {
 
     /// A member of that name began at `mark`: if it is the first in its frame, the index must say the same.
     pub(super) fn began(&mut self, mark: Mark, name: &[u8]) -> Result<(), FsError> {
+        self.member.clear();
+        self.member.extend_from_slice(name);
         if mark.frame < self.compared {
             return Ok(());
         }
         let here = First { offset: u32::try_from(mark.offset).unwrap_or(u32::MAX), name: name::escape(name) };
         self.compare(mark.frame, Some(&here))
+    }
+
+    /// Where it stands, for people.
+    pub(super) fn place(&self) -> String {
+        match self.member.as_slice() {
+            [] => "at the beginning of a volume".into(),
+            member => format!("after `{}`", Trouble::show(member)),
+        }
     }
 
     /// The volume is read to its end.
@@ -199,11 +212,11 @@ impl<'a, F: Frames> Stream<'a, F> {
         self.compared = frame + 1;
         match skipped && self.frames[frame].first.as_ref() == first {
             true => Ok(()),
-            false => Err(self.trouble.corrupt("the index finds members where there are none")),
+            false => Err(self.trouble.corrupt(format!("the index finds other members {}", self.place()))),
         }
     }
 
     fn cut_off(&self) -> FsError {
-        self.trouble.corrupt("the last member of a volume is cut off")
+        self.trouble.corrupt(format!("a member is cut off {}", self.place()))
     }
 }

@@ -1,11 +1,14 @@
 //! Archives on real directories: what goes in comes out, other tools read it, and hostile ones stay in their place.
 
 mod changes;
+mod churn;
 mod find;
 mod forge;
 mod freeze;
 mod frozen;
 mod hostile;
+mod immutable;
+mod index;
 mod interop;
 mod mounted;
 mod race;

@@ -22,6 +22,8 @@ pub(super) struct Forged {
     pub(super) bytes: Vec<u8>,
     pub(super) first: Option<First>,
     pub(super) totals: VolumeTotals,
+    /// The members' names as messages show them.
+    pub(super) names: Vec<String>,
 }
 
 impl Forged {
@@ -52,6 +54,13 @@ impl Forged {
         if self.first.is_none() {
             let name = escape(name.strip_suffix('/').unwrap_or(name).as_bytes());
             self.first = Some(First { offset: 0, name });
+        }
+        let placed = records.0.iter().find(|(key, _)| key == b"path").map(|(_, value)| value.as_slice());
+        for name in [Some(name.as_bytes()), placed].into_iter().flatten() {
+            let bare = name.strip_suffix(b"/").unwrap_or(name);
+            // The extractor knows members by their paths below the volume.
+            let below = bare.strip_prefix(b"volumes/0/").unwrap_or(bare);
+            self.names.extend([name, bare, below].map(|name| format!("`{}`", Trouble::show(name))));
         }
         let records = records.encode();
         if !records.is_empty() {

@@ -85,7 +85,7 @@ fn an_archive_has_the_state_of_the_freeze_whatever_changes_before_and_after() {
         let mut scene = Scene::new_in(base, TREES);
         for tree in 0..TREES {
             let root = scene.volume(tree);
-            build(&root, &value(&mut runner, things()));
+            build(&root, &value(&mut runner, things(false)));
             for (big, seed) in ["0", "b", "\u{fe}"].into_iter().zip(0..) {
                 let length = value(&mut runner, 1..2 * FRAME_MAX);
                 make_noise(&root.join(big), seed, length);
@@ -138,7 +138,7 @@ fn an_app_that_never_rests_is_copied_and_captured_as_it_is_when_it_is_frozen() {
     let mut runner = TestRunner::new(ProptestConfig::default());
     let mut scene = Scene::new(2);
     for volume in 0..2 {
-        build(&scene.volume(volume), &value(&mut runner, things()));
+        build(&scene.volume(volume), &value(&mut runner, things(false)));
         make_noise(&scene.volume(volume).join("still"), volume as u64, FRAME_MAX);
     }
     age();

@@ -26,10 +26,12 @@ fn refused(forged: Forged, why: &str) {
 fn refused_as(kind: FsErrorKind, forged: Forged, why: &str) {
     let scene = Scene::new(1);
     fs::write(scene.path().join("secret"), "secret").unwrap();
+    let names = forged.names.clone();
     let digest = forged.write(&scene, |_| {});
     let before = look_at(scene.path());
     let error = scene.stage(&scene.job(&digest, Some(0))).expect_err(why);
     assert_eq!(error.kind, kind, "{why}: {error}");
+    assert!(names.iter().any(|name| error.message.contains(name)), "{why}: {error} names none of {names:?}");
     let after = look_at(scene.path());
     let untouched = |looks: &std::collections::BTreeMap<_, super::scene::Look>| {
         let own = |(path, look): (&std::path::PathBuf, &_)| {
@@ -217,11 +219,12 @@ fn members_that_are_cut_off_or_bombs_are_refused() {
 #[test]
 fn an_index_that_lies_is_corrupt() {
     type Lie = fn(&mut super::super::format::Index);
-    let lies: [(&str, Lie); 12] = [
+    let lies: [(&str, Lie); 13] = [
         ("entries", |index| index.volumes[0].totals.entries += 1),
         ("bytes", |index| index.volumes[0].totals.bytes -= 1),
         ("blocks", |index| index.volumes[0].totals.bytes_allocated += 1),
         ("digest of the volume", |index| index.volumes[0].totals.digest = "0".repeat(64)),
+        ("names without end", |index| index.volumes[0].totals.unsteady = vec![String::new(); 101]),
         ("digest of a frame", |index| index.frames[1].digest.0[0] ^= 1),
         ("digest of what is stored", |index| index.frames[1].stored_digest.0[0] ^= 1),
         ("content length", |index| index.frames[1].bytes += 512),
@@ -278,6 +281,43 @@ fn no_contents_where_the_manifest_promises_some_is_corrupt() {
         &super::super::format::Index { format: 1, quiesced_ms: 0, volumes: vec![], frames: vec![] },
     );
     assert_eq!(summary(&scene.archive()).unwrap_err().kind, FsErrorKind::Corrupt);
+}
+
+#[test]
+fn a_bomb_of_entries_goes_off_no_further_than_its_limit() {
+    let mut bomb = Forged::rooted();
+    for at in 0..8000 {
+        bomb = bomb.file(&format!("volumes/0/m{at:04}"), b"");
+    }
+    let scene = Scene::new(1);
+    let honest = bomb.clone().write(&scene, |_| {});
+    let mut job = scene.job(&honest, Some(0));
+    job.limits = Limits { entries_max: 100, ..OPEN };
+    let error = scene.stage(&job).unwrap_err();
+    assert_eq!(error.kind, FsErrorKind::Hostile, "what the index says is beyond the limits: {error}");
+    let digest = bomb.write(&scene, |index| index.volumes[0].totals.entries = 100);
+    job.archive_digest = digest;
+    let error = scene.stage(&job).unwrap_err();
+    assert_eq!(error.kind, FsErrorKind::Hostile, "{error}");
+    // The root is the first entry.
+    assert!(error.message.contains("`volumes/0/m0099` goes beyond the limits"), "{error}");
+}
+
+#[test]
+fn damage_names_the_member_that_it_meets() {
+    let scene = Scene::new(1);
+    fs::write(scene.volume(0).join("small"), "small").unwrap();
+    let mut noise = vec![0; 9 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    fs::write(scene.volume(0).join("large"), noise).unwrap();
+    scene.pack();
+    let mut bytes = fs::read(scene.archive()).unwrap();
+    // In the second frame of the file, where no member begins.
+    bytes[6 << 20] ^= 1;
+    fs::write(scene.archive(), bytes).unwrap();
+    let error = verify(&scene.archive(), &quiet()).unwrap_err();
+    assert_eq!(error.kind, FsErrorKind::Corrupt);
+    assert!(error.message.contains("`volumes/0/large`") || error.message.contains("`volumes/0`"), "{error}");
 }
 
 fn sound() -> (Scene, Vec<u8>, String) {

@@ -1,14 +1,16 @@
 //! Tools that know nothing of volsnap read its archives.
 
 use std::{
+    collections::BTreeMap,
     fs,
-    path::Path,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use super::{
     roundtrip::furnish,
-    scene::{Scene, look_at},
+    scene::{Look, Scene, look_at},
 };
 
 /// Whether the tools are there; if not, the test is skipped by name, which CI does not accept.
@@ -26,7 +28,7 @@ pub(super) fn have(tools: &[&str]) -> bool {
 }
 
 /// `zstd -dc <archive> | <reader>` in `dir`; gives what the reader says on both its outputs.
-fn pipe(scene: &Scene, reader: &[&str], dir: &Path) -> String {
+pub(super) fn pipe(scene: &Scene, reader: &[&str], dir: &Path) -> String {
     let mut zstd = Command::new("zstd")
         .arg("-dc")
         .arg(scene.archive())
@@ -87,23 +89,57 @@ fn busybox_lists_the_manifest_first() {
     lists(&["busybox", "tar", "-tf", "-"]);
 }
 
-/// Extracts with another tool and compares; `forgive` takes away what that tool does not know.
-fn extracts(reader: &[&str], forgive: impl Fn(&Path, &mut super::scene::Look)) {
-    if !have(&["zstd", reader[0]]) || !rustix::process::geteuid().is_root() {
+/// Another tool that extracts, and what it does not know.
+pub(super) struct Tool {
+    command: &'static [&'static str],
+    forgive: fn(&mut Look),
+}
+
+/// Has no fault but that it reads holes as zeros.
+pub(super) const GNU_TAR: Tool = Tool {
+    command: &["tar", "-xpf", "-", "--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*"],
+    forgive: |_| {},
+};
+
+/// libarchive reads the fraction of a time before 1970 with the wrong sign, and does not undo GNU tar's escaping of `=`
+/// and `%` in the names of attributes.
+pub(super) const BSDTAR: Tool = Tool {
+    command: &["bsdtar", "-xpf", "-", "--numeric-owner", "--acls", "--xattrs"],
+    forgive: |look| {
+        if look.mtime.0 < 0 {
+            look.mtime = (-1, 0);
+        }
+        look.xattrs.retain(|name, _| !name.iter().any(|byte| b"%=".contains(byte)));
+    },
+};
+
+impl Tool {
+    /// Whether it can be asked to extract everything.
+    pub(super) fn is_there(&self) -> bool {
+        have(&["zstd", self.command[0]]) && rustix::process::geteuid().is_root()
+    }
+
+    /// Volume 0 as it is and as the tool extracts it, without what the tool does not know.
+    pub(super) fn extract(&self, scene: &Scene) -> [BTreeMap<PathBuf, Look>; 2] {
+        let out = scene.path().join("out");
+        fs::create_dir(&out).unwrap();
+        pipe(scene, self.command, &out);
+        [scene.volume(0), out.join("volumes/0")].map(|root| {
+            let mut looks = look_at(&root);
+            for look in looks.values_mut() {
+                look.holes.clear();
+                (self.forgive)(look);
+            }
+            looks
+        })
+    }
+}
+
+fn extracts(tool: &Tool) {
+    if !tool.is_there() {
         return;
     }
-    let scene = furnished();
-    let out = scene.path().join("out");
-    fs::create_dir(&out).unwrap();
-    pipe(&scene, reader, &out);
-    let mut before = look_at(&scene.volume(0));
-    let mut after = look_at(&out.join("volumes/0"));
-    for looks in [&mut before, &mut after] {
-        for (path, look) in looks {
-            look.holes.clear();
-            forgive(path, look);
-        }
-    }
+    let [before, after] = tool.extract(&furnished());
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
     for (path, look) in before {
         assert_eq!(look, after[&path], "{}", path.display());
@@ -112,19 +148,37 @@ fn extracts(reader: &[&str], forgive: impl Fn(&Path, &mut super::scene::Look)) {
 
 #[test]
 fn gnu_tar_extracts_everything_but_holes() {
-    extracts(&["tar", "-xpf", "-", "--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*"], |_, _| {});
+    extracts(&GNU_TAR);
 }
 
 #[test]
 fn bsdtar_extracts_everything_but_holes() {
-    // libarchive reads the fraction of a time before 1970 with the wrong sign, and does not undo GNU tar's escaping of
-    // `=` and `%` in the names of attributes.
-    extracts(&["bsdtar", "-xpf", "-", "--numeric-owner", "--acls", "--xattrs"], |_, look| {
-        if look.mtime.0 < 0 {
-            look.mtime = (-1, 0);
-        }
-        look.xattrs.retain(|name, _| !name.contains(&b'%'));
-    });
+    extracts(&BSDTAR);
+}
+
+/// Sizes beyond 8 GiB do not fit into an octal field.
+#[test]
+fn a_file_of_more_than_8_gib_comes_back_and_has_its_size_in_gnu_tar() {
+    const SIZE: u64 = (8 << 30) + 4097;
+    let scene = Scene::new(1);
+    let file = fs::File::create(scene.volume(0).join("large")).unwrap();
+    file.set_len(SIZE).unwrap();
+    for (at, bytes) in [(0, b"first"), (8 << 30, b"later")] {
+        file.write_all_at(bytes, at).unwrap();
+    }
+    let staged = fs::File::open(scene.pack_and_stage().join("large")).unwrap();
+    let found = staged.metadata().unwrap();
+    assert_eq!(found.len(), SIZE);
+    assert!(found.blocks() * 512 < 1 << 20, "its hole takes no space");
+    let mut bytes = [0; 5];
+    for (at, wanted) in [(0, b"first"), (8 << 30, b"later"), (SIZE - 5, b"\0\0\0\0\0")] {
+        staged.read_exact_at(&mut bytes, at).unwrap();
+        assert_eq!(bytes, *wanted);
+    }
+    if have(&["zstd", "tar"]) {
+        let said = pipe(&scene, &["tar", "-tvf", "-"], scene.path());
+        assert!(said.contains(&format!(" {SIZE} ")), "{said}");
+    }
 }
 
 #[test]

@@ -110,6 +110,19 @@ fn everything_about_a_tree_comes_back() {
 }
 
 #[test]
+fn a_hole_is_found_where_a_block_of_attributes_makes_up_for_it() {
+    let scene = Scene::new(1);
+    let path = scene.volume(0).join("sparse");
+    let file = File::create(&path).unwrap();
+    file.write_all_at(&[1; 1000], 4096).unwrap();
+    rustix::fs::setxattr(&path, "user.large", &[1; 1000], XattrFlags::empty()).unwrap();
+    file.sync_all().unwrap();
+    let before = look_at(&scene.volume(0));
+    assert_eq!(before[Path::new("sparse")].holes, [(0, 4096)]);
+    assert_eq!(before, look_at(&scene.pack_and_stage()));
+}
+
+#[test]
 fn equal_trees_have_equal_digests_and_other_trees_do_not() {
     let scene = Scene::new(1);
     furnish(&scene.volume(0));

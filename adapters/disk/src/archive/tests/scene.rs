@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::{
+        fd::AsRawFd,
+        unix::{ffi::OsStrExt, fs::MetadataExt},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -163,35 +166,43 @@ pub(super) struct Look {
 
 /// What a tree is, entry by entry, with the root under the empty path.
 pub(super) fn look_at(root: &Path) -> BTreeMap<PathBuf, Look> {
-    let mut looks = BTreeMap::new();
-    let mut first = BTreeMap::new();
-    let mut todo = vec![PathBuf::new()];
-    while let Some(path) = todo.pop() {
-        let full = root.join(&path);
-        let full = if path.as_os_str().is_empty() { root.to_path_buf() } else { full };
-        let meta = std::fs::symlink_metadata(&full).unwrap();
-        let kind = meta.file_type();
-        if kind.is_dir() {
-            let mut names: Vec<_> = std::fs::read_dir(&full).unwrap().map(|e| e.unwrap().file_name()).collect();
-            names.sort_by(|a, b| b.cmp(a));
-            todo.extend(names.into_iter().map(|name| path.join(name)));
-        }
-        let same_as =
-            if kind.is_dir() { path.clone() } else { first.entry(meta.ino()).or_insert(path.clone()).clone() };
-        let look = Look {
-            mode: meta.mode(),
-            owner: (meta.uid(), meta.gid()),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
-            xattrs: xattrs(&full),
-            contents: if kind.is_file() { std::fs::read(&full).unwrap() } else { Vec::new() },
-            link: if kind.is_symlink() { std::fs::read_link(&full).unwrap() } else { PathBuf::new() },
-            device: meta.rdev(),
-            holes: if kind.is_file() { holes(&full) } else { Vec::new() },
-            same_as,
-        };
-        looks.insert(path, look);
-    }
+    let (mut looks, mut first) = (BTreeMap::new(), BTreeMap::new());
+    look_below(root, Path::new(""), &mut looks, &mut first);
     looks
+}
+
+/// Looks at an entry that can be reached by a short path, and at what is in it: its own path may be too long for a call.
+fn look_below(reach: &Path, path: &Path, looks: &mut BTreeMap<PathBuf, Look>, first: &mut BTreeMap<u64, PathBuf>) {
+    let meta = std::fs::symlink_metadata(reach).unwrap();
+    let kind = meta.file_type();
+    let same_as =
+        if kind.is_dir() { path.to_path_buf() } else { first.entry(meta.ino()).or_insert(path.to_path_buf()).clone() };
+    let look = Look {
+        mode: meta.mode(),
+        owner: (meta.uid(), meta.gid()),
+        mtime: (meta.mtime(), meta.mtime_nsec()),
+        xattrs: xattrs(reach),
+        contents: if kind.is_file() { std::fs::read(reach).unwrap() } else { Vec::new() },
+        link: if kind.is_symlink() { std::fs::read_link(reach).unwrap() } else { PathBuf::new() },
+        device: meta.rdev(),
+        holes: if kind.is_file() { holes(reach) } else { Vec::new() },
+        same_as,
+    };
+    looks.insert(path.to_path_buf(), look);
+    if kind.is_dir() {
+        let dir = std::fs::File::open(reach).unwrap();
+        let reach = by_descriptor(&dir);
+        let mut names: Vec<_> = std::fs::read_dir(&reach).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        for name in names {
+            look_below(&reach.join(&name), &path.join(&name), looks, first);
+        }
+    }
+}
+
+/// A short path to an open directory, however deep it lies.
+pub(super) fn by_descriptor(dir: &std::fs::File) -> PathBuf {
+    format!("/proc/self/fd/{}", dir.as_raw_fd()).into()
 }
 
 fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
