@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::{PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
@@ -71,7 +71,7 @@ fn mischief(place: &Path, private: &Path, dice: &mut Dice) {
         rustix::fs::renameat_with(&place_fd, "lure", dir, name, RenameFlags::EXCHANGE)
     };
     let kind = dice.below(20);
-    if kind == 10 {
+    if kind == 12 {
         // The private directory, for a while.
         lure(1);
         let name = private.file_name().unwrap().to_str().unwrap();
@@ -85,32 +85,48 @@ fn mischief(place: &Path, private: &Path, dice: &mut Dice) {
     let Ok(partial) = open_dir(private.as_fd(), "partial") else { return };
     let many = MANY[dice.below(MANY.len())];
     match (kind, open_dir(partial.as_fd(), many)) {
-        // Takes the place of what is just made, under each name of a directory.
-        (0..6, Ok(dir)) => {
+        // Takes the place of each thing in the moment in which it is made, and mostly gives it back.
+        (0..8, dir) => {
+            let Some(dir) = dir.ok().or_else(|| wait_for(&partial, many)) else { return };
             lure(dice.below(5));
+            let (stays, mut missed) = (dice.below(4 * EACH), 0);
             for at in 0..EACH {
-                let _ = exchange(dir.as_fd(), &format!("m{at:03}"));
+                let name = format!("m{at:03}");
+                while missed < 20_000 && exchange(dir.as_fd(), &name).is_err() {
+                    missed += 1;
+                }
+                if at != stays {
+                    let _ = exchange(dir.as_fd(), &name);
+                }
             }
         }
         // A name is there before its member comes.
-        (6, Ok(dir)) => {
+        (8, Ok(dir)) => {
             lure(dice.below(5));
             let _ = rustix::fs::renameat(&place_fd, "lure", &dir, "m100");
         }
         // A directory is moved away, and a link put in its place.
-        (7 | 8, Ok(_)) => {
+        (9 | 10, Ok(_)) => {
             lure(1 + dice.below(2));
             let _ = exchange(partial.as_fd(), many);
             let _ = rustix::fs::renameat(&place_fd, "lure", &partial, "moved");
         }
         // The tree itself.
-        (9, _) => {
+        (11, _) => {
             lure(dice.below(5));
             let _ = exchange(private.as_fd(), "partial");
             let _ = rustix::fs::renameat(&place_fd, "lure", &private, "moved");
         }
         _ => std::thread::sleep(Duration::from_micros(dice.below(20_000) as u64)),
     }
+}
+
+/// Waits for a directory that will be made, not for long.
+fn wait_for(partial: &OwnedFd, name: &str) -> Option<OwnedFd> {
+    let begun = Instant::now();
+    std::iter::repeat_with(|| open_dir(partial.as_fd(), name).ok())
+        .take_while(|_| begun.elapsed() < Duration::from_millis(20))
+        .find_map(|dir| dir)
 }
 
 /// Makes what is to be put in the place of something else.
