@@ -73,6 +73,17 @@ fn sample() -> Journal {
     state.journal()
 }
 
+/// Keeps a journal for the seeds of the fuzz target, if `cargo xtask fuzz seeds` asks for it.
+fn keep(journal: &Journal) -> Vec<u8> {
+    let bytes = journal.encode().unwrap();
+    if let Some(wanted) = std::env::var_os("VOLSNAP_FUZZ_SEEDS") {
+        let dir = std::path::Path::new(&wanted).join("journal");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join(&blake3::hash(&bytes).to_hex()[..16]), &bytes).unwrap();
+    }
+    bytes
+}
+
 /// Journals outlive the version that wrote them: this file was written by format 1 and is never changed.
 const FROZEN: &[u8] = include_bytes!("samples/journal-1.json");
 
@@ -83,7 +94,7 @@ fn a_journal_of_format_1_is_read_for_ever() {
 
 #[test]
 fn what_is_written_today_is_still_format_1() {
-    let written = sample().encode().unwrap();
+    let written = keep(&sample());
     assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(FROZEN));
 }
 
@@ -162,7 +173,7 @@ proptest! {
         prop_assert!(at("captured").is_none() || at("aborted").is_none(), "{names:?}");
         prop_assert!(at("closed").is_none_or(|c| c == names.len() - 1), "{names:?}");
         prop_assert!(names.len() <= 10, "{names:?}");
-        let Body::Restore(records) = Journal::decode(&state.journal().encode().unwrap()).unwrap().body else { panic!("a restore") };
+        let Body::Restore(records) = Journal::decode(&keep(&state.journal())).unwrap().body else { panic!("a restore") };
         prop_assert_eq!(State::replay(&records).unwrap(), state);
     }
 }
@@ -174,7 +185,7 @@ fn the_wish_to_be_resumed_is_kept_and_its_absence_is_not_written() {
         State::opened(plan, Timestamp::UNIX_EPOCH).journal()
     };
     for resume in [true, false] {
-        let bytes = journal(resume).encode().unwrap();
+        let bytes = keep(&journal(resume));
         assert_eq!(String::from_utf8_lossy(&bytes).contains("\"resume\""), resume);
         assert_eq!(Journal::decode(&bytes).unwrap(), journal(resume));
     }

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use crate::{
+    fuzz,
     run::{Outcome, cargo, run},
     tidy,
 };
@@ -20,14 +21,16 @@ pub fn test() -> Outcome {
     }
 }
 
-/// Formatting, tidy, clippy, documentation, and every test: what fails soonest goes first.
+/// Formatting, tidy, clippy, documentation, a minute of each fuzz target, and every test: what fails soonest goes first.
 pub fn ci() -> Outcome {
     run(cargo(&["fmt", "--all", "--check"]))?;
+    run(cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
     tidy::tidy()?;
     run(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     run(docs)?;
+    fuzz::fuzz(&[])?;
     test()
 }
 

@@ -1,4 +1,4 @@
-//! The commands of the repository: `cargo xtask demo | test | crash | soak | ci | bench | tidy`.
+//! The commands of the repository: `cargo xtask demo | test | crash | soak | fuzz | ci | bench | tidy`.
 
 mod bench;
 mod block;
@@ -6,6 +6,7 @@ mod checks;
 mod crash;
 mod demo;
 mod engine;
+mod fuzz;
 mod run;
 mod scratch;
 mod tidy;
@@ -23,8 +24,12 @@ usage: cargo xtask COMMAND
                               them, with their mutants
   crash figures [--write]     what they said when they ran last; --write puts it into the documents that quote it
   soak --hours H [--seed N]   the tiers in turn, each time with another seed, until something is wrong
+  fuzz [TARGET] [--seconds N | --hours H]
+                              any bytes as a volume, archive, manifest or journal; all of them and a minute for each,
+                              unless something else is said
+  fuzz seeds                  makes the inputs anew with which the fuzzer begins
   tidy                        what the compiler does not check: floors, crate arrows, files, words
-  ci                          formatting, clippy, docs, tidy, and every test
+  ci                          formatting, clippy, docs, tidy, a minute of each fuzz target, and every test
   bench downtime [--write]    downtime and memory by size of the data; --write puts them into the README
   bench archive [--corpus NAME] [--rounds N] [--scale N] [--where DIR | --own-disk | --memory-disk] [--write]
                               create, restore and verify beside tar, restic, rustic and borg, on the same data;
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
         ["crash", "figures", "--write"] => crash::figures::figures(true),
         ["soak", arguments @ ..] => crash::soak(arguments),
         ["crash", arguments @ ..] => crash::crash(arguments),
+        ["fuzz", arguments @ ..] => fuzz::fuzz(arguments),
         ["tidy"] => tidy::tidy(),
         ["ci"] => checks::ci(),
         // Not for people: the process that cleans up behind a demonstration or a measurement.

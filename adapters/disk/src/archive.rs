@@ -40,5 +40,8 @@ pub use precopy::{Precopied, precopy};
 pub use stage::stage;
 pub use verify::{summary, verify};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 #[cfg(test)]
 mod tests;

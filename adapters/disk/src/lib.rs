@@ -29,3 +29,11 @@ mod host;
 pub use clock::SystemClock;
 pub use disk::Disk;
 pub use errno::{fs_error, sync_error};
+
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    //! For the fuzz targets: what must hold for any bytes that are read as an archive.
+
+    pub use crate::archive::fuzzing::{archive, join, manifest, parts, volume};
+}

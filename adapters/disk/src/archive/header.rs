@@ -178,30 +178,45 @@ pub(super) struct Ustar {
 /// Reads a ustar block; says what is wrong with it.
 pub(super) fn decode(block: &[u8; BLOCK]) -> Result<Ustar, &'static str> {
     let header = Header::from_byte_slice(block);
-    let sum: u32 =
-        block.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
+    let sum: u64 =
+        block.iter().enumerate().map(|(at, &byte)| u64::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
     let ustar = header.as_ustar().ok_or("is no ustar header")?;
-    if header.cksum().ok() != Some(sum) {
+    let number = |field: &[u8]| number(field).ok_or("has a field that is no number");
+    if number(&ustar.cksum) != Ok(sum) {
         return Err("has a wrong checksum");
     }
-    let number = "has a field that is no number";
     let entry = header.entry_type();
     let device = match entry.is_block_special() || entry.is_character_special() {
-        true => (ustar.device_major().map_err(|_| number)?, ustar.device_minor().map_err(|_| number)?),
+        true => (number(&ustar.dev_major)?, number(&ustar.dev_minor)?),
         false => (0, 0),
     };
     let (prefix, name) = (text(&ustar.prefix), text(&ustar.name));
     let name = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
+    let too_large = |_| "has a number that is too large";
     Ok(Ustar {
         entry,
         name,
         link: text(&ustar.linkname).to_vec(),
-        mode: header.mode().map_err(|_| number)?,
-        uid: header.uid().map_err(|_| number)?,
-        gid: header.gid().map_err(|_| number)?,
-        size: header.entry_size().map_err(|_| number)?,
-        mtime: header.mtime().map_err(|_| number)?,
-        device,
+        mode: u32::try_from(number(&ustar.mode)?).map_err(too_large)?,
+        uid: number(&ustar.uid)?,
+        gid: number(&ustar.gid)?,
+        size: number(&ustar.size)?,
+        mtime: number(&ustar.mtime)?,
+        device: (u32::try_from(device.0).map_err(too_large)?, u32::try_from(device.1).map_err(too_large)?),
+    })
+}
+
+/// A number as it is written here and in no other way: octal digits up to a NUL that ends the field, or base 256. Other
+/// readers differ in what they make of signs, spaces and numbers too large for them, and would see other members.
+fn number(field: &[u8]) -> Option<u64> {
+    let (base, digits, zero) = match field {
+        [0x80, digits @ ..] => (256, digits, 0),
+        [digits @ .., 0] => (8, digits, b'0'),
+        _ => return None,
+    };
+    digits.iter().try_fold(0_u64, |number, &digit| {
+        let digit = u64::from(digit.checked_sub(zero)?);
+        if digit < base { number.checked_mul(base)?.checked_add(digit) } else { None }
     })
 }
 
@@ -243,6 +258,29 @@ mod tests {
             let head = decode(bytes.first_chunk().unwrap()).unwrap();
             assert_eq!(head.name, [b"volumes/0/", path].concat());
             assert_eq!((head.mode, head.uid, head.gid, head.size, head.mtime), (0o640, 70, 71, 5, 1_700_000_000));
+        }
+    }
+
+    /// Signs, spaces and bytes that one reader drops and another does not: the size decides where the next member is.
+    #[test]
+    fn numbers_that_readers_understand_differently_are_refused() {
+        for (field, read) in [
+            (&b"00000000010\0"[..], Some(8)),
+            (b"77777777777\0", Some(LONG_MAX)),
+            (b"\x80\0\0\0\0\0\0\x02\0\0\0\0", Some(8 << 30)),
+            (b"\x80\0\0\0\0\0\0\x01", Some(1)),
+            (b"\x80\0\0\x01\0\0\0\0\0\0\0\0", None),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff", None),
+            (b"+0000000010\0", None),
+            (b"-0000000010\0", None),
+            (b"       0010\0", None),
+            (b"0000000010 \0", None),
+            (b"000000010\0\0\0", None),
+            (b"000000000010", None),
+            (b"00000000018\0", None),
+            (b"\0\0\0\0\0\0\0\0", None),
+        ] {
+            assert_eq!(number(field), read, "{:?}", String::from_utf8_lossy(field));
         }
     }
 

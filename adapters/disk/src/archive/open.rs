@@ -113,6 +113,7 @@ fn parse(payload: &Part<'_>, digest: Digest, trouble: &Trouble) -> Result<Index,
     let error = match serde_json::from_reader::<_, Index>(&mut reader) {
         Ok(_) if reader.get_ref().digest() != digest => return Err(damaged()),
         Ok(index) if index.format > ARCHIVE_FORMAT => return Err(newer(index.format)),
+        Ok(index) if index.format == 0 => return Err(trouble.corrupt("the index has no format")),
         Ok(index) => return Ok(index),
         Err(error) => error,
     };
@@ -204,6 +205,9 @@ fn read_manifest(file: &File, index: &Index, trouble: &Trouble) -> Result<Manife
         return Err(bad("something follows it in its frame"));
     }
     let manifest: Manifest = serde_json::from_slice(json).map_err(|e| bad(&e.to_string()))?;
+    if manifest.format != index.format {
+        return Err(bad("it has another format than the index"));
+    }
     let same = manifest.volumes.len() == index.volumes.len()
         && manifest.volumes.iter().zip(&index.volumes).all(|(volume, own)| volume.absent == (own.frame_count == 0));
     if same { Ok(manifest) } else { Err(bad("it names other volumes than the index")) }

@@ -34,6 +34,21 @@ impl<O> Drain<O> {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl<O> Drain<O> {
+    /// Results that are there already.
+    pub(super) fn of(results: Vec<O>) -> Self {
+        let (order, drain) = sync_channel(results.len());
+        for result in results {
+            let (reply, received) = sync_channel(1);
+            // Neither can fail: both ends are held here, and there is room for all.
+            let _ = reply.send(result);
+            let _ = order.send(received);
+        }
+        Drain { order: drain }
+    }
+}
+
 /// Starts so many workers in `scope`; `context` makes what a worker keeps from one piece of work to the next.
 pub(super) fn pipeline<'scope, C, I, O>(
     scope: &'scope Scope<'scope, '_>,

@@ -18,6 +18,10 @@ use super::{
 };
 use crate::tree::Trouble;
 
+/// The largest numbers that a device has on Linux.
+const MAJOR_MAX: u32 = (1 << 12) - 1;
+const MINOR_MAX: u32 = (1 << 20) - 1;
+
 /// What is done with members. Each call is about what has been checked.
 pub(super) trait Sink {
     /// A member comes. It lies within the `depth`-th of the directories that came before and were not left; deeper
@@ -197,6 +201,10 @@ pub(super) fn next_member(
     let full = records.0.iter().find(|(key, _)| key == b"path").map_or(&shown, |(_, value)| value);
     let hostile = |what: &str| trouble.hostile(full, what);
     let path = name::below(root, full).map_err(hostile)?;
+    // Whatever its type says, GNU tar and bsdtar take such a file for a directory.
+    if full.ends_with(b"/") && head.entry != EntryType::Directory {
+        return Err(hostile("has a slash at the end of its name and is no directory"));
+    }
     stream.began(mark, &name::in_volume(root, path))?;
     interpret(head, &records, path, root).map_err(hostile)
 }
@@ -242,6 +250,10 @@ fn interpret(head: Ustar, records: &Records, path: &[u8], root: &[u8]) -> Result
         return Err("has an extended attribute with an impossible name");
     }
     xattrs.sort();
+    // One attribute has two keys if it is an ACL, or if it has a `%` in its name.
+    if xattrs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err("has an extended attribute twice");
+    }
     let kind = kind(&head, hole_map.map(Vec::as_slice), root)?;
     if !matches!(kind, Kind::File { .. }) && (head.size != 0 || hole_map.is_some()) {
         return Err("has contents, which only files have");
@@ -253,11 +265,16 @@ fn interpret(head: Ustar, records: &Records, path: &[u8], root: &[u8]) -> Result
         path: path.to_vec(),
         kind,
         mode: head.mode,
-        uid: u32::try_from(head.uid).map_err(|_| "has an impossible owner")?,
-        gid: u32::try_from(head.gid).map_err(|_| "has an impossible group")?,
+        uid: id(head.uid).ok_or("has an impossible owner")?,
+        gid: id(head.gid).ok_or("has an impossible group")?,
         mtime,
         xattrs,
     })
+}
+
+/// The id of a user or a group; the last number stands for none, and a change to it leaves the owner as it is.
+fn id(number: u64) -> Option<u32> {
+    u32::try_from(number).ok().filter(|&id| id != u32::MAX)
 }
 
 fn kind(head: &Ustar, hole_map: Option<&[u8]>, root: &[u8]) -> Result<Kind, &'static str> {
@@ -274,6 +291,7 @@ fn kind(head: &Ustar, hole_map: Option<&[u8]>, root: &[u8]) -> Result<Kind, &'st
         b'1' => {
             let target = name::below(root, &head.link).map_err(|_| "links to a file outside its volume")?;
             match target {
+                _ if head.link.ends_with(b"/") => Err("links to a name with a slash at its end"),
                 [] => Err("links to the volume's root"),
                 _ => Ok(Kind::HardLink { target: target.to_vec() }),
             }
@@ -285,6 +303,10 @@ fn kind(head: &Ustar, hole_map: Option<&[u8]>, root: &[u8]) -> Result<Kind, &'st
             target => Ok(Kind::Symlink { target: target.to_vec() }),
         },
         b'6' => Ok(Kind::Fifo),
+        // The kernel takes the low bits of larger ones: another device.
+        b'3' | b'4' if head.device.0 > MAJOR_MAX || head.device.1 > MINOR_MAX => {
+            Err("is a device node with impossible numbers")
+        }
         b'4' => Ok(Kind::Device { block: true, major: head.device.0, minor: head.device.1 }),
         b'3' => Ok(Kind::Device { block: false, major: head.device.0, minor: head.device.1 }),
         _ => Err("is of an unknown type"),

@@ -16,3 +16,4 @@ mod random;
 mod resume;
 mod roundtrip;
 mod scene;
+mod seeds;

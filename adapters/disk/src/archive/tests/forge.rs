@@ -7,12 +7,14 @@ use volsnap_core::model::VolumeTotals;
 
 use super::{
     super::{
-        format::{Digest, First, Frame, Index, Volume, write_end},
+        format::{Digest, First, Index, Volume, write_end},
+        fuzzing::freeze,
         header,
         name::{MANIFEST, escape},
         pax::Records,
     },
     scene::Scene,
+    seeds::keep,
 };
 use crate::tree::Trouble;
 
@@ -92,6 +94,7 @@ impl Forged {
 
     /// Writes the archive of the scene with this as its only volume; gives the index's digest.
     pub(super) fn write(mut self, scene: &Scene, tamper: impl FnOnce(&mut Index)) -> String {
+        keep("volume", &self.bytes);
         let json = serde_json::to_vec(&scene.manifest).unwrap();
         let mut manifest = Forged::default();
         manifest.push(header::plain(MANIFEST, json.len() as u64, 0).as_bytes(), &json);
@@ -116,18 +119,7 @@ pub(super) fn finish(scene: &Scene, mut file: Vec<u8>, index: &Index) -> String 
     let trouble = Trouble::new(volsnap_core::ports::FsOp::Archive, Path::new("forged"));
     let (digest, _) = write_end(index, &mut file, &trouble).unwrap();
     fs::create_dir_all(scene.archives()).unwrap();
+    keep("archive", &file);
     fs::write(scene.archive(), file).unwrap();
     digest.hex()
-}
-
-fn freeze(content: &[u8], first: Option<First>) -> (Vec<u8>, Frame) {
-    let stored = zstd::bulk::compress(content, 1).unwrap();
-    let frame = Frame {
-        stored_bytes: stored.len().try_into().unwrap(),
-        stored_digest: Digest::of(&stored),
-        bytes: content.len().try_into().unwrap(),
-        digest: Digest::of(content),
-        first,
-    };
-    (stored, frame)
 }

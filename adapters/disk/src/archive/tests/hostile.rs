@@ -96,6 +96,7 @@ fn parents_that_are_no_directories_of_the_archive_are_refused() {
     refused(Forged::rooted().file("volumes/0/a/b", b""), "a file without a parent");
     refused(Forged::default().file("volumes/0/a", b""), "a file without a root");
     refused(Forged::default().file("volumes/0", b""), "a root that is a file");
+    refused(Forged::rooted().file("volumes/0/a/", b""), "a file that others take for a directory");
     refused(Forged::rooted().entry("volumes/0", EntryType::Directory, "", b""), "two roots");
 }
 
@@ -112,6 +113,7 @@ fn links_to_what_is_no_earlier_file_are_refused() {
         "volumes/0",
         "volumes/0/missing",
         "volumes/0/a/b",
+        "volumes/0/a/",
         "volumes/1/a",
         "",
     ] {
@@ -159,6 +161,15 @@ fn members_that_contradict_themselves_are_refused() {
     ] {
         refused(with(key, value), &format!("{key}={value}"));
     }
+    let acl = Records(vec![
+        ("SCHILY.acl.access".into(), "user::rwx,group::r-x,other::---".into()),
+        ("SCHILY.xattr.system.posix_acl_access".into(), "x".into()),
+    ]);
+    let coded = ["SCHILY.xattr.user.%", "SCHILY.xattr.user.%25"].map(|key| (key.into(), "x".into()));
+    for twice in [acl, Records(coded.into())] {
+        let member = Forged::rooted().with("volumes/0/a", EntryType::Regular, "", b"", &twice, |_| {});
+        refused(member, "an attribute twice");
+    }
     for map in ["", "0", "0:9", "8:1", "4:2,0:2", "0:4,2:4", "0:18446744073709551615", "0:-1"] {
         refused(with("VOLSNAP.holes", map), &format!("hole map {map}"));
     }
@@ -188,6 +199,17 @@ fn headers_that_are_not_plain_ustar_are_refused() {
     let at = wrong_sum.bytes.len() - 512;
     wrong_sum.bytes[at] ^= 1;
     refused(wrong_sum, "a wrong checksum");
+    refused(tampered(|head| head.as_old_mut().size = *b"+0000000000\0"), "a size with a sign");
+    refused(tampered(|head| head.set_uid(u32::MAX.into())), "an owner that is none");
+    refused(tampered(|head| head.set_gid(u32::MAX.into())), "a group that is none");
+    let device = |major, minor| {
+        Forged::rooted().with("volumes/0/a", EntryType::Char, "", b"", &plain, move |head| {
+            head.set_device_major(major).unwrap();
+            head.set_device_minor(minor).unwrap();
+        })
+    };
+    refused(device(0x1001, 3), "a major number of which the kernel takes the low bits");
+    refused(device(1, 0x10_0003), "a minor number of which the kernel takes the low bits");
     let mut zeros = Forged::rooted();
     zeros.bytes.extend([0; 1024]);
     refused(zeros, "an end before the end");
@@ -263,6 +285,18 @@ fn an_archive_of_a_newer_format_is_named_as_such() {
     let error = summary(&scene.archive()).unwrap_err();
     assert_eq!(error.kind, FsErrorKind::Unsupported);
     assert!(error.message.contains("newer volsnap"), "{error}");
+}
+
+#[test]
+fn an_archive_of_a_format_that_never_was_is_corrupt() {
+    let mut scene = Scene::new(1);
+    Forged::rooted().write(&scene, |index| index.format = 0);
+    assert_eq!(summary(&scene.archive()).unwrap_err().kind, FsErrorKind::Corrupt, "in the index");
+    for format in [0, 2] {
+        scene.manifest.format = format;
+        Forged::rooted().write(&scene, |_| {});
+        assert_eq!(summary(&scene.archive()).unwrap_err().kind, FsErrorKind::Corrupt, "{format} in the manifest alone");
+    }
 }
 
 #[test]
