@@ -32,7 +32,8 @@ pub(super) fn keep(target: &str, bytes: &[u8]) {
 
 #[test]
 fn every_seed_of_the_fuzzer_keeps_the_promises() {
-    let targets: [(&str, fn(&[u8])); 3] = [("volume", volume), ("archive", archive), ("manifest", manifest)];
+    type Promise = fn(&[u8]);
+    let targets: [(&str, Promise); 3] = [("volume", volume), ("archive", archive), ("manifest", manifest)];
     for (target, promise) in targets {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
         let seeds: Vec<_> = fs::read_dir(seeds).unwrap().map(|seed| seed.unwrap().path()).collect();
