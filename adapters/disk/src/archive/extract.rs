@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{CStr, CString},
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
 };
 

@@ -214,7 +214,7 @@ pub(super) fn index_head(payload_bytes: u64) -> Option<[u8; SKIPPABLE_HEADER_BYT
     Some(pair(INDEX_MAGIC, rest))
 }
 
-fn trailer(payload_bytes: u64, digest: Digest) -> Vec<u8> {
+pub(super) fn trailer(payload_bytes: u64, digest: Digest) -> Vec<u8> {
     [&payload_bytes.to_le_bytes()[..], &digest.0, &TRAILER_MAGIC].concat()
 }
 
@@ -258,4 +258,4 @@ pub(super) fn read_trailer(trailer: &[u8; TRAILER_BYTES]) -> Option<(u64, Digest
 }
 
 /// Bytes of the index frame around its payload.
-const INDEX_FRAME_OVERHEAD: usize = SKIPPABLE_HEADER_BYTES + TRAILER_BYTES;
+pub(super) const INDEX_FRAME_OVERHEAD: usize = SKIPPABLE_HEADER_BYTES + TRAILER_BYTES;

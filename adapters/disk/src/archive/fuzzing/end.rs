@@ -1,10 +1,10 @@
 //! Any bytes as the file of an archive, as its index, or as its manifest.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, sync::Arc};
 
 use volsnap_core::{
     model::{ArchiveSummary, Manifest, VolumeTotals, snapshot::ARCHIVE_FORMAT},
-    ports::{FsErrorKind, FsOp, Quiet},
+    ports::{FsErrorKind, Quiet},
 };
 
 use super::super::{
@@ -12,7 +12,6 @@ use super::super::{
     header::{self, BLOCK},
     name, summary, verify,
 };
-use crate::tree::Trouble;
 
 /// Reads the bytes as the file of an archive.
 ///
@@ -32,7 +31,7 @@ pub fn archive(bytes: &[u8]) {
     };
     assert_eq!(summary.archive_bytes, bytes.len() as u64);
     index_is_the_file(bytes, &summary);
-    match verify(&path, &(Arc::new(Quiet) as _)) {
+    match verify(&path, 1, &(Arc::new(Quiet) as _)) {
         Ok(verified) => {
             assert_eq!(verified.summary, summary);
             shown_to_another_reader(bytes, &summary);
@@ -48,7 +47,7 @@ fn index_is_the_file(bytes: &[u8], summary: &ArchiveSummary) {
     assert_eq!(again, index);
     assert_eq!((index.format, summary.manifest.format), (ARCHIVE_FORMAT, ARCHIVE_FORMAT));
     assert_eq!(index.stored_bytes(), frames.len() as u64);
-    let tail = format::tail(payload, &index.frames, &trouble()).unwrap();
+    let tail = tail(payload, &index.frames);
     assert!([frames, &tail].concat() == bytes, "the file has something that its index does not account for");
     let of_volumes: usize = index.volumes.iter().map(|volume| volume.frame_count).sum();
     assert_eq!(index.frames.len(), of_volumes + 2);
@@ -130,7 +129,7 @@ fn around(json: &[u8], present: &[bool]) -> Vec<u8> {
     }
     push(&[0; 2 * BLOCK], None);
     let index = Index { format: ARCHIVE_FORMAT, quiesced_ms: 0, volumes, frames };
-    file.extend(format::tail(&index.payload(&trouble()).unwrap(), &index.frames, &trouble()).unwrap());
+    file.extend(tail(&serde_json::to_vec(&index).unwrap(), &index.frames));
     file
 }
 
@@ -167,7 +166,7 @@ fn split_end(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
 #[must_use]
 pub fn join(frames: &[u8], payload: &[u8]) -> Vec<u8> {
     let Ok(mut index) = serde_json::from_slice::<Index>(payload) else {
-        return [frames, &format::tail(payload, &[], &trouble()).unwrap()].concat();
+        return [frames, &tail(payload, &[])].concat();
     };
     let mut rest = frames;
     for frame in &mut index.frames {
@@ -185,9 +184,15 @@ pub fn join(frames: &[u8], payload: &[u8]) -> Vec<u8> {
         }
     }
     let payload = serde_json::to_vec(&index).unwrap();
-    [frames, &format::tail(&payload, &index.frames, &trouble()).unwrap()].concat()
+    [frames, &tail(&payload, &index.frames)].concat()
 }
 
-fn trouble() -> Trouble {
-    Trouble::new(FsOp::Archive, Path::new("fuzzed"))
+/// The index frame around any payload, and a seek table: everything after the frames.
+fn tail(payload: &[u8], frames: &[Frame]) -> Vec<u8> {
+    let payload_bytes = payload.len() as u64;
+    let mut tail = format::index_head(payload_bytes).unwrap().to_vec();
+    tail.extend(payload);
+    tail.extend(format::trailer(payload_bytes, Digest::of(payload)));
+    format::write_seek_table(frames, payload_bytes, &mut tail).unwrap();
+    tail
 }

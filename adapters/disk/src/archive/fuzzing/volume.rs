@@ -18,7 +18,7 @@ use super::{
         pipeline::Drain,
         progress::Meter,
         read::{Sink, read_volume},
-        stream::Stream,
+        stream::{Piece, Stream},
     },
     OPEN,
     tree::Place,
@@ -49,14 +49,18 @@ pub fn volume(bytes: &[u8]) {
     let trouble = Trouble::new(FsOp::Stage, Path::new("fuzzed"));
     let root = name::volume_root(0);
     let first = First { offset: 0, name: name::escape(&root) };
-    let mut sink = Tee::new(Some(Extractor::new(place.open(), Earlier::default(), &trouble)));
+    let mut sink = Tee::new(Some(Extractor::new(place.open(), Earlier::default(), 1, &trouble).unwrap()));
     // How many members there will be is not known yet, so the last word is always that the index says something else.
     let error = read(bytes, bytes.len(), &[(0, first)], &VolumeTotals::default(), &mut sink).unwrap_err();
     assert!(matches!(error.kind, FsErrorKind::Corrupt | FsErrorKind::Hostile), "{error}");
-    place.check(&sink.seen, sink.extractor.is_some() && sink.ended);
-    if sink.ended {
-        shown_to_another_reader(bytes, &root, &sink.seen);
-        written_again(&root, &sink.seen, &trouble);
+    let Tee { seen, extractor, ended } = sink;
+    let complete = extractor.is_some() && ended;
+    // Given up or done, nothing is made any more when it is gone.
+    drop(extractor);
+    place.check(&seen, complete);
+    if ended {
+        shown_to_another_reader(bytes, &root, &seen);
+        written_again(&root, &seen, &trouble);
     }
 }
 
@@ -169,12 +173,12 @@ impl Sink for Tee<'_> {
         self.extract(|extractor| extractor.member(depth, member))
     }
 
-    fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
+    fn data(&mut self, offset: u64, piece: Piece) -> Result<(), FsError> {
         let contents = &mut self.seen.last_mut().unwrap().contents;
         // As much as that has been read: memory follows the bytes, not what they claim.
         contents.resize(usize::try_from(offset).unwrap(), 0);
-        contents.extend(bytes);
-        self.extract(|extractor| extractor.data(offset, bytes))
+        contents.extend(&*piece);
+        self.extract(|extractor| extractor.data(offset, piece))
     }
 
     fn complete(&mut self) -> Result<(), FsError> {

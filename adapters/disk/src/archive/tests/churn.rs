@@ -14,9 +14,8 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags};
 use super::{
     interop::{have, pipe},
     roundtrip::furnish,
-    scene::{Scene, look_at, quiet},
+    scene::{Scene, look_at, quiet, verify},
 };
-use crate::archive::verify;
 
 const FILES: usize = 60;
 

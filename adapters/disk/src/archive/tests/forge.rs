@@ -7,7 +7,7 @@ use volsnap_core::model::VolumeTotals;
 
 use super::{
     super::{
-        format::{Digest, First, Index, Volume, write_end},
+        format::{First, Index, Volume, write_end},
         fuzzing::freeze,
         header,
         name::{MANIFEST, escape},

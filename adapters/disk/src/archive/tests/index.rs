@@ -40,7 +40,7 @@ fn reader() {
 fn a_large_index_takes_no_more_memory_than_what_it_says() {
     let scene = Scene::new(1);
     Forged::rooted().write(&scene, |_| {});
-    let whole = super::super::open::Archive::open(&scene.archive()).unwrap();
+    let whole = super::super::open::Archive::open(&scene.archive(), 1).unwrap();
     let manifest = whole.index.frames[0].clone();
     let bytes = fs::read(scene.archive()).unwrap();
     let one = Frame { stored_bytes: 1, stored_digest: Digest([0; 32]), bytes: 1, digest: Digest([0; 32]), first: None };
