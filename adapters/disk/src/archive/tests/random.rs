@@ -80,8 +80,8 @@ pub(super) fn things(deep: bool) -> impl Strategy<Value = Vec<Placed>> {
         10 => "[a-z./]{1,120}".prop_map(Thing::Link),
         10 => any::<usize>().prop_map(Thing::Again),
         5 => Just(Thing::Fifo),
-        // Minor numbers as large as XFS keeps them.
-        5 => (any::<bool>(), 0..4096_u32, 0..1_u32 << 18).prop_map(|(block, major, minor)| {
+        // Numbers as large as XFS keeps them.
+        5 => (any::<bool>(), 0..512_u32, 0..1_u32 << 18).prop_map(|(block, major, minor)| {
             Thing::Device(block, major, minor)
         }),
         if deep { 2 } else { 0 } => (1..20_usize).prop_map(Thing::Deep),
