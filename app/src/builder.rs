@@ -129,8 +129,10 @@ impl Builder {
         let Some(state_dir) = &self.state_dir else {
             return Err(Error::new(Code::Usage, "no state directory was given").hint("call Builder::state_dir"));
         };
-        let state_dir = std::path::absolute(state_dir)
-            .map_err(|error| Error::new(Code::Io, format!("state directory {}: {error}", state_dir.display())))?;
+        let state_dir = std::path::absolute(state_dir).map_err(|error| {
+            Error::new(Code::Io, format!("state directory {}: {error}", state_dir.display()))
+                .hint("give an absolute path")
+        })?;
         let disk = Disk::open(&state_dir).map_err(|error| Error::from(error).context("state directory"))?;
         let disk = match self.jobs {
             Some(jobs) => disk.with_jobs(jobs),

@@ -7,8 +7,11 @@ mod commands;
 mod session;
 
 mod answer;
+mod ask;
 mod progress;
 mod render;
+mod signals;
+mod width;
 
 use std::{ffi::OsString, io, process::ExitCode};
 
@@ -41,12 +44,17 @@ pub fn main() -> ExitCode {
 fn complain(words: &[OsString], error: &clap::Error) -> ExitCode {
     let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    if asked_for || !json {
+    let status = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    if asked_for {
         // A reader that has gone away is not worth a word.
         let _ = error.print();
-        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        return status;
     }
     let text = error.render().to_string();
+    if !json {
+        answer::say("error", "31", text.trim_start_matches("error: ").trim_end());
+        return status;
+    }
     Printer::new(true, true)
         .fail(&Error::new(Code::Usage, complaint(&text)).hint("`volsnap help` shows the commands"), &[])
 }
@@ -72,7 +80,7 @@ fn trace(global: &Global) {
         None => (EnvFilter::new(default), None),
     };
     let ansi = answer::is_coloured(&io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| answer::StandardError).with_ansi(ansi).init();
     if let Some(error) = problem {
         tracing::warn!(%error, "VOLSNAP_LOG is no filter");
     }

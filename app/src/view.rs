@@ -13,7 +13,7 @@ mod trail;
 mod workload;
 
 pub use member::MemberView;
-pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
+pub use plan::{ChangesView, ContainerView, DowntimeView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
 pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
 pub use report::{CauseView, ReportView, ReportedVolumeView};
 pub use retention::{PruneView, VerdictView};

@@ -1,6 +1,9 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
+mod plans;
+
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     io,
@@ -16,9 +19,11 @@ use volsnap_core::{
         Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId,
         retention::Policy,
     },
-    ports::{Event, Output, Verified, Watch},
-    restore::{Options, Outcome, Plan, Report},
+    ports::{Event, Output, Phase, Retold, Verified, Watch},
+    restore::{Options, Outcome, Report},
 };
+
+pub use plans::{PLAN_FORMAT, SavedPlan};
 
 use crate::{Builder, Operation};
 
@@ -135,8 +140,9 @@ impl Volsnap {
 
     async fn existing_directory(&self, target: &str, path: &Path) -> Result<PathBuf> {
         let volume = format!("volume {target}");
-        let absolute = std::path::absolute(path)
-            .map_err(|error| Error::new(Code::Usage, format!("{volume}: {}: {error}", path.display())))?;
+        let absolute = std::path::absolute(path).map_err(|error| {
+            Error::new(Code::Usage, format!("{volume}: {}: {error}", path.display())).hint("give an absolute path")
+        })?;
         let located = self.engine.ports().filesystem.locate(&absolute).await;
         match located.map_err(|error| Error::from(error).context(&volume))?.occupant {
             Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) | Occupant::Immutable(_) => {
@@ -163,7 +169,10 @@ impl Volsnap {
 
     /// Takes a snapshot.
     pub fn create(&self, request: SnapshotRequest) -> Operation<Snapshotted> {
-        self.start(|engine, watch| async move { engine.create(&request, &watch).await })
+        self.start(|engine, watch| async move {
+            let watch = expecting(&engine, &request.workload, watch).await;
+            engine.create(&request, &watch).await
+        })
     }
 
     /// Restores, and tells how it ended: see [`Report::code`]. An error means that nothing was begun, or says what it
@@ -306,12 +315,6 @@ impl Volsnap {
         })
     }
 
-    /// What a restore would do. It can be handed back as [`RestoreRequest::shown`], and the restore is refused if the
-    /// world has changed since.
-    pub async fn plan(&self, request: &RestoreRequest) -> Result<Plan> {
-        self.engine.plan(request).await
-    }
-
     /// Whether a crash interrupted just this restore and it can be resumed ([`Options::resume`]):
     /// [`Volsnap::restore`] then goes on with it, by the plan that was made for it.
     pub async fn resumes(&self, request: &RestoreRequest) -> Result<bool> {
@@ -350,6 +353,15 @@ impl<W: io::Write + Send> Output for Written<W> {
     fn end(&mut self) -> Result<(), String> {
         self.0.flush().map_err(|error| error.to_string())
     }
+}
+
+/// The same watch, told how much there may be to read: what the newest snapshot held. Without one it is not known.
+async fn expecting(engine: &Engine, workload: &Workload, watch: Watch) -> Watch {
+    let snapshots = engine.snapshots(Some(workload.id)).await.unwrap_or_default();
+    let Some(newest) = snapshots.first() else { return watch };
+    let expected: BTreeMap<String, u64> =
+        newest.volumes().map(|(_, v, totals)| (v.target.clone(), totals.bytes)).collect();
+    Arc::new(Retold::new(watch, Phase::Archive, expected))
 }
 
 /// The restore of what the last restore of the workload replaced.

@@ -3,6 +3,7 @@
 mod act;
 mod catalog;
 mod drive;
+mod forecast;
 mod gather;
 mod inside;
 mod kept;

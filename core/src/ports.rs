@@ -13,5 +13,5 @@ pub use filesystem::{
     ArchiveSource, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Output, Place, Precopy,
     StageJob, Staged, Verified,
 };
-pub use observer::{Observer, Phase, Progress, Quiet, Watch};
+pub use observer::{Observer, Phase, Progress, Quiet, Retold, Watch};
 pub use store::{Event, EventKind, Store, StoreError, StoreErrorKind};

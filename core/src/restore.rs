@@ -2,6 +2,8 @@
 
 pub mod plan;
 
+pub mod changed;
+pub mod forecast;
 pub mod preflight;
 pub mod space;
 
@@ -25,6 +27,7 @@ pub mod writers;
 
 pub use anomaly::Anomaly;
 pub use facts::{Facts, Places, Seen};
+pub use forecast::{Forecast, Measured};
 pub use journal::{Body, Entry, Journal, JournalError, Record, Safety};
 pub use measure::measure;
 pub use next::next;

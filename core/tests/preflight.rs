@@ -65,6 +65,7 @@ fn container(name: &str, run: RunState) -> Container {
         restart_policy: RestartPolicy::never(),
         mounts: vec![],
         depends_on: vec![],
+        stop_timeout: None,
         spec: serde_json::Value::Null,
     }
 }

@@ -10,10 +10,11 @@ use bollard::{
         NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicyNameEnum, SystemInfo,
     },
     query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListVolumesOptions,
+        CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListVolumesOptions, LogsOptions,
         RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
     },
 };
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use volsnap_core::{
     model::RestartPolicy,
@@ -26,6 +27,10 @@ use crate::{error::engine_error, mounts::Volumes, record::MacAddress};
 const GREETING: Duration = Duration::from_secs(10);
 /// How long an ordinary call may take.
 const CALL: Duration = Duration::from_secs(60);
+
+/// How much of a container's log is worth repeating.
+const WORDS_LINES: usize = 5;
+const WORDS_BYTES: usize = 2000;
 
 type Result<T> = std::result::Result<T, EngineError>;
 
@@ -179,6 +184,18 @@ impl Api {
         };
         let body = ContainerUpdateBody { restart_policy: Some(restart_policy), ..Default::default() };
         found(self.docker.update_container(which, body).await, doing).map(|done| done.is_some())
+    }
+
+    /// The last lines that a container wrote, as far as its log driver keeps them; nothing if it does not tell.
+    pub(crate) async fn last_words(&self, which: &str) -> String {
+        let options = LogsOptions { stdout: true, stderr: true, tail: WORDS_LINES.to_string(), ..Default::default() };
+        let mut logs = self.docker.logs(which, Some(options));
+        let mut words = Vec::new();
+        while let (Some(Ok(chunk)), true) = (logs.next().await, words.len() < WORDS_BYTES) {
+            words.extend_from_slice(&chunk.into_bytes());
+        }
+        words.truncate(WORDS_BYTES);
+        String::from_utf8_lossy(&words).into_owned()
     }
 
     /// Makes what the engine wrote durable, where its directory is on this host: it does not sync its records itself.

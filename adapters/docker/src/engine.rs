@@ -142,7 +142,28 @@ impl Containers for DockerEngine {
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {
         let api = self.api().await?;
         let seen = join_all(names.iter().map(|name| api.inspect(name))).await;
-        names.iter().zip(seen).map(|(name, seen)| Ok(health(name, seen?.as_ref()))).collect()
+        let mut healths = Vec::new();
+        for (name, seen) in names.iter().zip(seen) {
+            let seen = seen?;
+            let mut health = health(name, seen.as_ref());
+            // A restore that goes back removes the container, and its log with it: whoever reads the report sees no
+            // other trace of why it ended.
+            if let (HealthState::Down, Some(id)) = (health.state, seen.and_then(|seen| seen.id)) {
+                health.detail.push_str(&quoted(&api.last_words(&id).await));
+            }
+            healths.push(health);
+        }
+        Ok(healths)
+    }
+}
+
+/// Lines of a log in one line, in quotes, for the end of a sentence; nothing for no words.
+fn quoted(words: &str) -> String {
+    let plain = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_string();
+    let lines: Vec<String> = words.lines().map(plain).filter(|line| !line.is_empty()).collect();
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!(", its last words: `{}`", lines.join(" | ")),
     }
 }
 
@@ -164,7 +185,7 @@ fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
     }
     let check = state.health.as_ref();
     let last = check.and_then(|check| check.log.iter().flatten().last()).and_then(|result| result.output.clone());
-    let detail = last.unwrap_or_default().trim().to_string();
+    let detail = last.map_or("its check has not said anything yet".into(), |output| output.trim().to_string());
     match check.and_then(|check| check.status).unwrap_or(HealthStatusEnum::NONE) {
         HealthStatusEnum::HEALTHY => judged(HealthState::Healthy, detail),
         HealthStatusEnum::STARTING => judged(HealthState::Starting, detail),
@@ -227,6 +248,13 @@ mod tests {
         assert_eq!(of(Some(HealthStatusEnum::HEALTHY)).state, HealthState::Healthy);
         let ill = of(Some(HealthStatusEnum::UNHEALTHY));
         assert_eq!((ill.state, ill.detail.as_str()), (HealthState::Unhealthy, "pong"));
+    }
+
+    #[test]
+    fn last_words_are_one_line_without_control_characters() {
+        assert_eq!(quoted("\n  \n"), "");
+        let said = quoted("\u{1b}[31mno such table\u{1b}[0m\r\n\n bye \n");
+        assert_eq!(said, ", its last words: `[31mno such table[0m | bye`");
     }
 
     #[test]

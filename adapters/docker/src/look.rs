@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
+    time::Duration,
 };
 
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary};
@@ -94,6 +95,17 @@ pub(crate) fn restart_policy(seen: &ContainerInspectResponse) -> RestartPolicy {
     }
 }
 
+/// What the engine waits after the stop signal if a container says nothing else.
+const STOP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long the engine waits for a container's end before it kills it; `None` if it waits for ever.
+pub(crate) fn stop_timeout(seen: &ContainerInspectResponse) -> Option<Duration> {
+    match seen.config.as_ref().and_then(|config| config.stop_timeout) {
+        None => Some(STOP_TIMEOUT_DEFAULT),
+        Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
+    }
+}
+
 /// Whether a name is one that some restore gave to a container.
 pub(crate) fn is_passing(name: &str) -> bool {
     [".volsnap-new-", ".volsnap-old-"].iter().any(|mark| {
@@ -153,6 +165,7 @@ impl Overview {
             restart_policy: restart_policy(&seen),
             mounts,
             depends_on: self.needed_by(line, &record),
+            stop_timeout: stop_timeout(&seen),
             spec: record.to_spec()?,
         })
     }

@@ -12,12 +12,10 @@ use volsnap_core::{
 
 use crate::{
     api::{Api, name_of},
-    look::{restart_policy, run_state},
+    look::{restart_policy, run_state, stop_timeout},
     order::{Compose, runs},
 };
 
-/// What the engine waits after the stop signal if a container says nothing else.
-const STOP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// What is waited for a container that asks to be waited for without end.
 const STOP_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// What the engine may take on top: it kills after the time-out, and unmounts.
@@ -171,13 +169,7 @@ pub(crate) async fn stop_one(api: &Api, seen: &ContainerInspectResponse) -> Resu
 
 /// How long a container may take to stop: its own time-out and what the engine needs on top.
 fn patience(seen: &ContainerInspectResponse) -> Duration {
-    let asked = seen.config.as_ref().and_then(|config| config.stop_timeout);
-    let timeout = match asked {
-        None => STOP_TIMEOUT_DEFAULT,
-        // Negative: the engine waits for ever.
-        Some(seconds) => u64::try_from(seconds).map_or(STOP_TIMEOUT_MAX, Duration::from_secs),
-    };
-    timeout + STOP_MARGIN
+    stop_timeout(seen).unwrap_or(STOP_TIMEOUT_MAX) + STOP_MARGIN
 }
 
 #[cfg(test)]

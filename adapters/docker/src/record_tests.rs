@@ -199,6 +199,7 @@ fn container(spec: Value) -> Container {
         restart_policy: volsnap_core::model::RestartPolicy::never(),
         mounts: vec![],
         depends_on: vec![],
+        stop_timeout: None,
         spec,
     }
 }

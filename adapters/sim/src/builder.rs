@@ -290,6 +290,7 @@ impl World {
             restart_policy: spec.policy.clone(),
             mounts: spec.mounts,
             depends_on: spec.depends_on,
+            stop_timeout: None,
             spec: serde_json::Value::Null,
         };
         let mut container = SimContainer {

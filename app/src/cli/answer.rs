@@ -1,8 +1,10 @@
 //! One answer a command: a JSON document or text for people on standard output, errors for people on standard error.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    fmt,
+    io::{self, IsTerminal, StderrLock, Write},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use serde::Serialize;
@@ -11,6 +13,8 @@ use volsnap::{
     Code, Error, Result,
     view::{ErrorDocument, ErrorView, RecoveredView},
 };
+
+use super::width::Width;
 
 /// What a command found out or did.
 #[derive(Debug)]
@@ -65,20 +69,26 @@ impl Printer {
         match answer.document {
             Some(document) if self.json => print_json(document, recovered),
             _ if answer.text.is_empty() => {}
-            _ => print(&answer.text),
+            _ => print(&Width::of(&io::stdout()).wrapped(answer.text.trim_end(), 2)),
         }
         exit(answer.code)
     }
 
     /// Prints an error.
     pub fn fail(&self, error: &Error, recovered: &[RecoveredView]) -> ExitCode {
+        let error = &match (error.code, &error.hint) {
+            (Code::Internal, None) => {
+                error.clone().hint("a fault of volsnap: run it again with -vv and report what it says")
+            }
+            (_, _) => error.clone(),
+        };
         if self.json {
             let document = ErrorDocument { error: ErrorView::of(error) };
             print_json(serde_json::to_value(document).unwrap_or_default(), recovered);
         } else {
-            self.say("error", "31", &error.message);
+            say("error", "31", &error.message);
             if let Some(hint) = &error.hint {
-                self.say("hint", "36", hint);
+                say("hint", "36", hint);
             }
         }
         exit(Some(error.code))
@@ -87,15 +97,17 @@ impl Printer {
     /// Tells people something besides the answer.
     pub fn note(&self, text: &str) {
         if !self.json && !self.quiet {
-            tell(text);
+            tell(&Width::of(&io::stderr()).wrapped(text, 2));
         }
     }
+}
 
-    fn say(&self, label: &str, colour: &str, text: &str) {
-        match is_coloured(&io::stderr()) {
-            true => tell(&format!("\x1b[1;{colour}m{label}:\x1b[0m {text}")),
-            false => tell(&format!("{label}: {text}")),
-        }
+/// A labelled text on standard error.
+pub fn say(label: &str, colour: &str, text: &str) {
+    let text = Width::of(&io::stderr()).wrapped(&format!("{label}: {text}"), 2);
+    match is_coloured(&io::stderr()) {
+        true => tell(&format!("\x1b[1;{colour}m{label}:\x1b[0m{}", &text[label.len() + 1..])),
+        false => tell(&text),
     }
 }
 
@@ -104,9 +116,59 @@ pub fn is_coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Whether a bar stands in the last line of standard error. Whoever writes there holds the stream's lock.
+static BAR_STANDS: AtomicBool = AtomicBool::new(false);
+
+/// Takes what stands in the last line away.
+const ERASE: &str = "\r\x1b[K";
+
 /// A line on standard error. A reader that has gone away must not end an operation.
 pub fn tell(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(StandardError, "{text}");
+}
+
+/// Draws a bar in the last line of standard error, over the one that stands there.
+pub fn draw(bar: &str) {
+    let mut stderr = io::stderr().lock();
+    BAR_STANDS.store(true, Ordering::Relaxed);
+    let _ = write!(stderr, "\r{bar}\x1b[K").and_then(|()| stderr.flush());
+}
+
+/// Takes the bar away.
+pub fn erase() {
+    let _ = StandardError.flush();
+}
+
+/// Standard error, for what must not get into the way of a bar.
+#[derive(Clone, Copy, Debug)]
+pub struct StandardError;
+
+impl StandardError {
+    fn without_bar() -> io::Result<StderrLock<'static>> {
+        let mut stderr = io::stderr().lock();
+        if BAR_STANDS.swap(false, Ordering::Relaxed) {
+            stderr.write_all(ERASE.as_bytes())?;
+        }
+        Ok(stderr)
+    }
+}
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::without_bar()?.write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Self::without_bar()?.write_all(bytes)
+    }
+
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        Self::without_bar()?.write_fmt(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::without_bar()?.flush()
+    }
 }
 
 fn print_json(mut document: Value, recovered: &[RecoveredView]) {

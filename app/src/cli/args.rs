@@ -8,6 +8,10 @@ use volsnap::model::DeclaredVolume;
 
 use super::parse::{duration, label, volume};
 
+mod restore;
+
+pub use restore::Restore;
+
 /// Crash-safe snapshot and restore of container volumes.
 ///
 /// After a crash at any instant every volume of a workload is wholly as it was or wholly restored, and the app is
@@ -23,7 +27,8 @@ pub struct Args {
 
 const STATUS: &str = "\
 Exit status: 0 done · 1 failed · 2 usage · 3 refused, nothing touched · 4 rolled back · 5 done with warnings ·
-6 needs attention · 7 busy · 8 not found · 9 corrupt · 10 hostile archive";
+6 needs attention · 7 busy · 8 not found · 9 corrupt · 10 hostile archive ·
+130 or 143 interrupted while nothing was under way that changes something";
 
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Global {
@@ -54,7 +59,7 @@ pub enum ProgressMode {
     Auto,
     /// A bar
     Bar,
-    /// One JSON object a line
+    /// One JSON object a line; what is said in between, as on Ctrl-C, has a `notice`
     Json,
     /// Nothing
     None,
@@ -109,7 +114,7 @@ pub enum Command {
     Undo {
         /// Name or id
         workload: String,
-        /// Accepted, so that scripts may treat it like a restore; it never asks
+        /// Do not ask; without a terminal it never does
         #[arg(long, short = 'y')]
         yes: bool,
         #[command(flatten)]
@@ -234,17 +239,6 @@ pub struct Plan {
     pub what: What,
     #[command(flatten)]
     pub options: RestoreOptions,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Restore {
-    #[command(flatten)]
-    pub what: What,
-    #[command(flatten)]
-    pub options: RestoreOptions,
-    /// Do not ask
-    #[arg(short, long)]
-    pub yes: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -51,7 +51,7 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Verify(args) => snapshot::verify(session, args).await,
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,
-        Command::Undo { workload, options, yes: _ } => restore::undo(session, &workload, &options).await,
+        Command::Undo { workload, options, yes } => restore::undo(session, &workload, &options, yes).await,
         Command::Recover { workload, dry_run: false } => recovery::recover(session, workload.as_deref()).await,
         Command::Recover { workload, dry_run: true } | Command::Status { workload } => {
             recovery::status(session, workload.as_deref()).await

@@ -7,11 +7,13 @@ use volsnap::{Code, Error, Result, model::DeclaredVolume};
 
 /// `2m`, `90s`, `1h 30m`, `7d`, `2w`; a day has 24 hours.
 pub fn duration(text: &str) -> Result<SignedDuration, String> {
-    let span: Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+    let refused = |why: &str| format!("{why}; write it such as `90s`, `2m`, `1h 30m` or `7d`");
+    let span: Span = text.parse().map_err(|error: jiff::Error| refused(&error.to_string()))?;
+    let duration =
+        span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| refused(&error.to_string()))?;
     match duration.is_positive() {
         true => Ok(duration),
-        false => Err("must be longer than nothing".into()),
+        false => Err(refused("it must be longer than nothing")),
     }
 }
 

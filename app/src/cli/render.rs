@@ -9,6 +9,7 @@ mod workload;
 
 pub use member::member;
 pub use recovery::{recovered_line, recovery, status};
-pub use restore::{plan, report};
-pub use snapshot::{events, pruned, snapshot, snapshots, verified};
+pub use restore::{plan, question, report};
+pub use snapshot::{created, events, pruned, snapshot, snapshots, verified};
+pub use table::{bytes, seconds};
 pub use workload::{workload, workloads};

@@ -1,19 +1,10 @@
 //! What every command works with: the opened library, and operations that signals cancel instead of killing them.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
-use volsnap::{Canceller, Operation, Result, Volsnap};
+use volsnap::{Operation, Result, Volsnap};
 
-use super::{
-    answer::{Printer, tell},
-    args::Global,
-    parse::default_state_dir,
-    progress::Reporter,
-};
+use super::{answer::Printer, args::Global, parse::default_state_dir, progress::Reporter, signals::Running};
 
 /// An opened state directory and the way to the user.
 pub struct Session {
@@ -36,76 +27,35 @@ impl Session {
         if let Some(jobs) = global.jobs {
             builder = builder.jobs(jobs);
         }
-        let session = Session { volsnap: builder.open().await?, printer, running: Running::default(), reporter };
-        session.running.heed_signals();
-        Ok(session)
+        let running = Running::heed_signals(reporter.clone());
+        Ok(Session { volsnap: builder.open().await?, printer, running, reporter })
     }
 
-    /// Waits for an operation. A signal asks it to end, and it is waited for all the same: it leaves the original or
-    /// the restored data, never something in between.
+    /// Waits for an operation that changes something. A signal asks it to end, and it is waited for all the same: it
+    /// leaves the original or the restored data, never something in between. From its end on signals are not heeded, so
+    /// that what happened is said; [`Session::heed`] heeds them again.
     pub async fn finish<T>(&self, operation: Operation<T>) -> Result<T> {
-        self.running.set(Some(operation.canceller()));
+        self.running.begin(operation.canceller());
         let result = operation.await;
-        self.running.set(None);
+        self.running.end();
         self.reporter.clear();
         result
     }
-}
 
-/// The operation that a signal would cancel.
-#[derive(Clone, Default)]
-struct Running(Arc<Mutex<Option<Canceller>>>);
-
-impl Running {
-    fn set(&self, canceller: Option<Canceller>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = canceller;
+    /// Waits for an operation that only reads. A signal ends the process.
+    pub async fn look<T>(&self, operation: Operation<T>) -> Result<T> {
+        let result = operation.await;
+        self.reporter.clear();
+        result
     }
 
-    fn get(&self) -> Option<Canceller> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Lets signals end the process again: nothing is under way.
+    pub fn heed(&self) {
+        self.running.idle();
     }
 
-    /// Takes the signals over that ask a process to end. While an operation runs they cancel it, however often they
-    /// come; otherwise nothing is under way and they end the process as ever.
-    fn heed_signals(&self) {
-        for (name, kind) in [
-            ("interrupted", SignalKind::interrupt()),
-            ("asked to terminate", SignalKind::terminate()),
-            ("terminal closed", SignalKind::hangup()),
-        ] {
-            let mut signals = match signal(kind) {
-                Ok(signals) => signals,
-                Err(error) => {
-                    tracing::warn!(%error, "a signal will end this process at once");
-                    continue;
-                }
-            };
-            let running = self.clone();
-            tokio::spawn(async move {
-                while signals.recv().await.is_some() {
-                    match running.get() {
-                        Some(canceller) => {
-                            canceller.cancel();
-                            tell(&format!("{name}: {WHAT_HAPPENS}"));
-                        }
-                        None => {
-                            show_cursor();
-                            std::process::exit(128 + kind.as_raw_value());
-                        }
-                    }
-                }
-            });
-        }
+    /// Whether somebody asked the last operation to end.
+    pub fn was_interrupted(&self) -> bool {
+        self.running.was_interrupted()
     }
 }
-
-/// A question hides the cursor and gives it back only when it is answered.
-fn show_cursor() {
-    let mut stderr = io::stderr().lock();
-    if stderr.is_terminal() {
-        let _ = stderr.write_all(b"\x1b[?25h\r\n");
-    }
-}
-
-const WHAT_HAPPENS: &str = "ending where it is safe, please wait; \
-    a restore goes back to the original data, or on to the restored data if it has already begun to switch";

@@ -1,11 +1,15 @@
 //! `plan`: what a restore would do.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::{
     model::SnapshotId,
-    restore::{Plan, plan::Method},
+    restore::{Forecast, Plan, plan::Method},
 };
+
+use crate::SavedPlan;
 
 /// The document of `plan`.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +36,39 @@ pub struct PlanView {
     pub refusals: Vec<RefusalView>,
     /// What to know beforehand.
     pub warnings: Vec<String>,
+    /// What can be said about the downtime; `null` if the plan has refusals.
+    pub downtime: Option<DowntimeView>,
+    /// The plan itself, for `restore --plan`.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<SavedPlan>,
+}
+
+/// How long the app may be down. All that is measured is `null` where no restore like this one was measured yet.
+#[derive(Clone, Debug, Serialize)]
+pub struct DowntimeView {
+    /// How many restores of the same volumes in the same way were measured; the newest five at the most.
+    pub restores_measured: usize,
+    /// The shortest downtime of these.
+    pub least_ms: Option<u64>,
+    /// The one in the middle.
+    pub median_ms: Option<u64>,
+    /// The longest.
+    pub most_ms: Option<u64>,
+    /// Of the middle one, the container engine's share: its stop and start.
+    pub engine_ms: Option<u64>,
+    /// How long the app may take to become healthy, which is part of the downtime; `null` if that is not waited for.
+    pub health_timeout_ms: Option<u64>,
+}
+
+/// What has changed in a volume since the snapshot, in entries.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ChangesView {
+    /// In the live volume and not in the snapshot: the restore takes them away.
+    pub added: u64,
+    /// In the snapshot and not in the live volume: the restore brings them back.
+    pub removed: u64,
+    /// In both, and not the same.
+    pub changed: u64,
 }
 
 /// A volume of a plan.
@@ -49,6 +86,9 @@ pub struct PlannedVolumeView {
     pub bytes: u64,
     /// Entries to restore.
     pub entries: u64,
+    /// What has changed in it since the snapshot; absent where nobody looked. Whoever compares the two fills it in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangesView>,
 }
 
 /// A filesystem of a plan.
@@ -77,6 +117,8 @@ pub struct ContainerView {
     pub image: String,
     /// What happens to it, in words.
     pub action: String,
+    /// How long the engine waits for its end before it kills it; `null` if it is not stopped, or waited for without end.
+    pub stop_timeout_ms: Option<u64>,
 }
 
 /// A reason not to begin.
@@ -89,6 +131,25 @@ pub struct RefusalView {
 }
 
 impl PlanView {
+    /// The same view with what can be said about the downtime.
+    #[must_use]
+    pub fn with_forecast(mut self, plan: &Plan, forecast: &Forecast) -> Self {
+        let measured = forecast.measured.as_ref();
+        self.downtime = Some(DowntimeView {
+            restores_measured: measured.map_or(0, |m| m.restores),
+            least_ms: measured.map(|m| millis(m.least)),
+            median_ms: measured.map(|m| millis(m.median)),
+            most_ms: measured.map(|m| millis(m.most)),
+            engine_ms: measured.map(|m| millis(m.engine)),
+            health_timeout_ms: plan.options.health_timeout.map(millis),
+        });
+        for container in &mut self.containers {
+            let stop = forecast.stops.iter().find(|(name, _)| *name == container.name);
+            container.stop_timeout_ms = stop.and_then(|(_, timeout)| *timeout).map(millis);
+        }
+        self
+    }
+
     /// The view of a plan.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
@@ -107,6 +168,7 @@ impl PlanView {
                     reason: v.reason.clone(),
                     bytes: v.bytes,
                     entries: v.entries,
+                    changes: None,
                 })
                 .collect(),
             filesystems: plan
@@ -124,7 +186,12 @@ impl PlanView {
             containers: plan
                 .containers
                 .iter()
-                .map(|c| ContainerView { name: c.name.clone(), image: c.image.clone(), action: c.action.clone() })
+                .map(|c| ContainerView {
+                    name: c.name.clone(),
+                    image: c.image.clone(),
+                    action: c.action.clone(),
+                    stop_timeout_ms: None,
+                })
                 .collect(),
             safety_snapshot: plan.options.safety_snapshot,
             resume: plan.options.resume,
@@ -134,6 +201,12 @@ impl PlanView {
                 .map(|r| RefusalView { message: r.message.clone(), hint: r.hint.clone() })
                 .collect(),
             warnings: plan.warnings.clone(),
+            downtime: None,
+            saved: None,
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -81,7 +81,7 @@ impl ReportView {
             cause: report.cause.as_ref().map(|c| CauseView {
                 code: c.code,
                 message: c.message.clone(),
-                hint: c.hint.clone(),
+                hint: c.hint.clone().or_else(|| Some(usual_hint(report.outcome, c.code).into())),
             }),
             volumes: report
                 .volumes
@@ -102,6 +102,26 @@ impl ReportView {
             total_ms: report.total_ms,
             warnings: report.warnings.clone(),
             finished_by_recovery: report.recovered,
+        }
+    }
+}
+
+/// The journal keeps a cause without its hint.
+fn usual_hint(outcome: Outcome, code: Code) -> &'static str {
+    match (code, outcome) {
+        (Code::Corrupt, _) => "choose another snapshot; `volsnap verify --all` shows which are good",
+        (Code::Hostile, _) => "do not trust this archive; find out where it came from",
+        (Code::Refused, _) => "`volsnap plan` shows what stands in the way",
+        (Code::Io, _) => {
+            "free some space or mend what the message names (the kernel's log may say more), then restore again"
+        }
+        (Code::Engine, _) => "look at the container engine's log, then restore again",
+        (_, Outcome::Reverted) => {
+            "mend what the message names or choose another snapshot; to look at an app that does not get well on the restored data, restore with `--on-unhealthy keep`"
+        }
+        (_, Outcome::Aborted) => "nothing has to be put right; restore again when you are ready",
+        (_, Outcome::Restored | Outcome::NeedsAttention) => {
+            "`volsnap status` says what is open and what recovery would do"
         }
     }
 }

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail is to panic")]
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub mod golden;
+pub mod pty;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -201,14 +204,21 @@ impl World {
 
     /// Starts a restore and hands it over as soon as it writes the staged data.
     pub fn restore_until_staging(&self, snapshot: &str) -> Child {
-        let args = ["restore", "app", snapshot, "--yes", "--json", "--progress", "json"];
+        self.until(&["restore", "app", snapshot, "--yes"], |line| {
+            line["phase"] == "stage" && line["bytes"].as_u64() > Some(0)
+        })
+    }
+
+    /// Starts a command and hands it over as soon as it tells of such progress.
+    pub fn until(&self, args: &[&str], is_there: impl Fn(&Value) -> bool) -> Child {
+        let args = [args, &["--json", "--progress", "json"]].concat();
         let mut child = self.command(&args).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while stderr.read_line(&mut line).unwrap() > 0 {
-            let staging = line.contains(r#""phase":"stage""#) && !line.contains(r#""bytes":0,"#);
+            let there = serde_json::from_str(&line).is_ok_and(|line| is_there(&line));
             line.clear();
-            if staging {
+            if there {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! Does one step through the ports. Decides nothing.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::Engine;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
         ARCHIVE_FORMAT, Container, ImageRef, Manifest, ManifestVolume, Mode, Origin, Pinned, Redeploy, RestartPolicy,
         RunState, place,
     },
-    ports::{ArchiveSource, Health, HealthState, Limits, StageJob, Watch},
+    ports::{ArchiveSource, Health, HealthState, Limits, Phase, Progress, Retold, StageJob, Watch},
     restore::{
         Entry, Facts, State, Step,
         by_entry::{Root, Shift},
@@ -56,7 +56,7 @@ impl Engine {
                 }
             }
             Step::Redeploy => {
-                self.redeploy(state).await?;
+                self.redeploy(state, watch).await?;
                 return Ok(Some(Entry::Redeployed { problem: None }));
             }
             Step::Capture => self.capture(state, facts, watch).await?,
@@ -135,7 +135,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn redeploy(&self, state: &State) -> Result<(), Failure> {
+    async fn redeploy(&self, state: &State, watch: &Watch) -> Result<(), Failure> {
         let plan = &state.plan;
         let pinned = state.pinned.as_deref().unwrap_or_default();
         let how = match state.direction() {
@@ -145,7 +145,10 @@ impl Engine {
         };
         self.containers()?.redeploy(plan.restore, pinned, how).await?;
         match plan.options.health_timeout {
-            Some(timeout) if state.direction() == Direction::Forward => self.await_health(pinned, timeout).await,
+            Some(timeout) if state.direction() == Direction::Forward => {
+                watch.progress(&Progress::begin(Phase::Health));
+                self.await_health(pinned, timeout).await
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -223,7 +226,10 @@ impl Engine {
         };
         // An attempt that a crash cut off left an unfinished file.
         self.ports.filesystem.sweep_drafts(plan.workload.id).await?;
-        let draft = self.ports.filesystem.draft_archive(&manifest, &sources, watch.clone()).await?;
+        // The snapshot that was restored is of the same app, so it tells about how large the originals are.
+        let expected = plan.volumes.iter().map(|v| (v.target.clone(), v.bytes)).collect();
+        let watch: Watch = Arc::new(Retold::new(watch.clone(), Phase::Capture, expected));
+        let draft = self.ports.filesystem.draft_archive(&manifest, &sources, watch).await?;
         draft.seal(0).await?;
         Ok(())
     }

@@ -168,7 +168,12 @@ impl Engine {
                 Ok(None)
             }
             Err(failure) => {
-                tracing::warn!(step = step.name(), error = %failure.error(), "step failed");
+                match failure {
+                    Failure::Cancelled => tracing::debug!(step = step.name(), "step cancelled"),
+                    Failure::Filesystem(_) | Failure::Engine(_) | Failure::Unhealthy(_) => {
+                        tracing::warn!(step = step.name(), error = %failure.error(), "step failed");
+                    }
+                }
                 let verdict = (self.judge)(state, step, &failure, attempts.next(step.name()));
                 self.follow(state, verdict, attempts).await
             }

@@ -178,7 +178,7 @@ impl Engine {
                     Code::NeedsAttention,
                     format!("an earlier restore of {workload} needs attention: {message}"),
                 );
-                Err(Error { hint, ..error })
+                Err(error.hint(hint.unwrap_or_else(|| format!("run `volsnap status {workload}`"))))
             }
             Some(_) | None => Ok(()),
         }

@@ -83,7 +83,10 @@ impl Engine {
                 Code::Refused,
                 format!("the world has changed since the plan was made: {difference}"),
             )
-            .hint("look at the plan again"));
+            .hint(format!(
+                "nothing was touched; look at `volsnap plan {} {}` again",
+                plan.workload.name, plan.snapshot
+            )));
         }
         let mut state = State::opened(plan, self.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.

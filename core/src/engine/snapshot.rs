@@ -1,7 +1,7 @@
 //! Taking a snapshot: copy the volumes while the app runs, quiet it, capture what changed, wake it, put the archive
 //! together and make it durable.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::{
         ARCHIVE_FORMAT, Container, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved, RestartPolicy,
         RunState, Snapshot, SnapshotId, Workload,
     },
-    ports::{ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Watch},
+    ports::{ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
     restore::{Body, Journal, journal::Quiesced},
 };
 
@@ -49,7 +49,15 @@ impl Engine {
     pub async fn create(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
         let _held = self.hold(&request.workload).await?;
         self.recover_or_refuse(request.workload.id, watch).await?;
-        let created = self.create_held(request, watch).await;
+        let mut created = self.create_held(request, watch).await;
+        if let Err(error) = &mut created
+            && error.code == Code::Aborted
+            && watch.cancelled()
+        {
+            let name = &request.workload.name;
+            *error =
+                error.clone().context(format_args!("the snapshot of {name} was given up, and nothing of it is left"));
+        }
         if let Err(error) = &created {
             let detail = json!({ "code": error.code, "message": error.message });
             self.tell(&self.event(&request.workload, EventKind::SnapshotFailed, "failed", detail)).await;
@@ -254,7 +262,10 @@ impl Engine {
     async fn read(&self, reading: Reading<'_>, watch: &Watch) -> Result<Box<dyn DraftArchive>> {
         let Reading { manifest, sources, precopy } = reading;
         Ok(match precopy {
-            Some(precopy) => precopy.capture(watch.clone()).await?,
+            Some(precopy) => {
+                let watch: Watch = Arc::new(Retold::new(watch.clone(), Phase::CatchUp, BTreeMap::new()));
+                precopy.capture(watch).await?
+            }
             None => self.ports.filesystem.draft_archive(manifest, sources, watch.clone()).await?,
         })
     }

@@ -64,6 +64,7 @@ fn container() -> Container {
             unsupported: None,
         }],
         depends_on: vec![],
+        stop_timeout: None,
         spec: serde_json::Value::Null,
     }
 }

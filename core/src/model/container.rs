@@ -1,6 +1,6 @@
 //! Containers as an engine shows them.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,9 @@ pub struct Container {
     pub mounts: Vec<Mount>,
     /// Names of the containers that must run before it (compose's `depends_on`, resolved to container names).
     pub depends_on: Vec<String>,
+    /// How long its engine waits for its end before it kills it; `None` if that is not known, or without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<Duration>,
     /// What the adapter needs to make the container anew; opaque to core, journalled before the container is touched.
     pub spec: serde_json::Value,
 }

@@ -153,6 +153,7 @@ mod tests {
                 unsupported: None,
             }],
             depends_on: vec![],
+            stop_timeout: None,
             spec: serde_json::Value::Null,
         }
     }

@@ -44,7 +44,8 @@ pub struct Health {
     pub name: String,
     /// How it is.
     pub state: HealthState,
-    /// For people: the last output of the check, or the exit code.
+    /// For people: the last output of the check; of one that is down the exit code and, where the engine keeps them,
+    /// its last words.
     pub detail: String,
 }
 

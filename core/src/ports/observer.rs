@@ -1,6 +1,6 @@
 //! Who watches an operation: hears of its progress and may ask it to stop.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ pub enum Phase {
     Plan,
     /// Reading volumes into an archive.
     Archive,
+    /// Taking up what changed in the volumes while they were read.
+    CatchUp,
     /// Extracting volumes beside the live directories.
     Stage,
     /// Stopping the containers for good reason.
@@ -45,7 +47,8 @@ pub struct Progress {
     pub volume: Option<String>,
     /// Bytes done in this phase and volume.
     pub bytes: u64,
-    /// Bytes to do; 0 if unknown.
+    /// Bytes to do; 0 if unknown. Of a volume that is read it is what a snapshot of it held before, and gone once it
+    /// proves too low.
     pub bytes_total: u64,
     /// Entries done.
     pub entries: u64,
@@ -78,6 +81,47 @@ pub trait Observer: Send + Sync {
     /// Whether the operation should end. Before the commit it then goes back to the original; after it, it goes on.
     fn cancelled(&self) -> bool {
         false
+    }
+}
+
+/// Passes on to an observer what a port tells, with what the port cannot know: for what a volume is read, and how much
+/// there may be to read. Nobody looks through a volume beforehand only to know how long it takes.
+pub struct Retold {
+    watch: Watch,
+    archive: Phase,
+    expected: BTreeMap<String, u64>,
+}
+
+impl Retold {
+    /// To `watch`, with reading volumes being that phase, and so many bytes being expected of each target.
+    #[must_use]
+    pub fn new(watch: Watch, archive: Phase, expected: BTreeMap<String, u64>) -> Self {
+        Retold { watch, archive, expected }
+    }
+}
+
+impl Observer for Retold {
+    fn progress(&self, progress: &Progress) {
+        let mut retold = progress.clone();
+        if retold.phase == Phase::Archive {
+            retold.phase = self.archive;
+        }
+        if let (0, Some(expected)) = (retold.bytes_total, retold.volume.as_ref().and_then(|v| self.expected.get(v))) {
+            retold.bytes_total = if retold.bytes <= *expected { *expected } else { 0 };
+        }
+        self.watch.progress(&retold);
+    }
+
+    fn recovered(&self, report: &Report) {
+        self.watch.recovered(report);
+    }
+
+    fn woken(&self, workload: &str, snapshot: SnapshotId, complete: bool) {
+        self.watch.woken(workload, snapshot, complete);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.watch.cancelled()
     }
 }
 

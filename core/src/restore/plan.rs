@@ -218,21 +218,6 @@ impl Plan {
         };
         Err(Error::new(Code::Refused, format!("{}{more}", first.message)).hint(first.hint.clone()))
     }
-
-    /// What differs between the plan that was shown and the same plan made again under the lock, as far as it matters.
-    #[must_use]
-    pub fn differs_from(&self, shown: &Plan) -> Option<String> {
-        if self.archive_digest != shown.archive_digest {
-            return Some(format!("snapshot {} is another archive now", self.snapshot));
-        }
-        let lives = |plan: &Plan| -> Vec<(String, PathBuf, Option<Identity>)> {
-            plan.volumes.iter().map(|v| (v.target.clone(), v.live.clone(), v.original)).collect()
-        };
-        if lives(self) != lives(shown) {
-            return Some("the workload's volumes are others now".into());
-        }
-        None
-    }
 }
 
 /// Whether a journalled path has the shape that every live path has: absolute, with a name and a parent, no `..`.

@@ -230,6 +230,7 @@ impl World {
                 restart_policy: RestartPolicy { name: policy.into(), retries_max: 0 },
                 mounts: vec![],
                 depends_on: vec![],
+                stop_timeout: None,
                 spec: serde_json::Value::Null,
             },
             member: true,

@@ -1,62 +1,200 @@
 //! `plan`, `restore` and `undo`.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, Read},
+    path::Path,
+};
 
 use volsnap::{
-    Code, Error, RestoreRequest, Result,
-    model::Redeploy,
-    restore::{Options, Report, plan::OnUnhealthy},
+    Code, Error, RestoreRequest, Result, SavedPlan,
+    model::{Redeploy, Workload},
+    restore::{Options, Outcome, Plan, Report, plan::OnUnhealthy},
     view::{PlanView, ReportView},
 };
 
 use crate::cli::{
     answer::{Answer, tell},
     args::{self, RedeployArg, RestoreOptions, Unhealthy, What},
-    render,
+    ask, render,
     session::Session,
+    width::Width,
 };
 
 /// A plan with refusals is an answer too: it shows all of them.
 pub async fn plan(session: &Session, args: args::Plan) -> Result<Answer> {
     let request = request(session, args.what, &args.options).await?;
     let plan = session.volsnap.plan(&request).await?;
-    let view = PlanView::of(&plan);
+    let mut view = view(session, &plan).await?;
+    view.saved = Some(session.volsnap.save_plan(&request, plan)?);
     let refused = (!view.refusals.is_empty()).then_some(Code::Refused);
-    Ok(Answer::new(&view, render::plan(&view))?.code(refused))
+    Ok(Answer::new(&view, render::plan(&view, Width::of(&io::stdout())))?.code(refused))
 }
 
 pub async fn restore(session: &Session, args: args::Restore) -> Result<Answer> {
     let asks = !args.yes;
-    if asks && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if asks && !ask::is_possible() {
         return Err(Error::new(Code::Usage, "there is no terminal to ask whether the restore should begin")
             .hint("look at `volsnap plan`, then give --yes"));
     }
-    let workload = session.volsnap.workload(&args.what.workload).await?;
+    let wish = Wish::of(session, args).await?;
+    let workload = wish.workload(session).await?;
     // Looked up before anything is recovered: it may be the very restore that a crash interrupted. Then the plan has been
     // shown and agreed to.
-    let resumes = match request(session, args.what.clone(), &args.options).await {
+    let resumes = match wish.request(session).await {
         Ok(request) => session.volsnap.resumes(&request).await?,
         Err(_) => false,
     };
     if !resumes {
-        session.finish(session.volsnap.settle(workload.clone())).await?;
+        settle(session, workload).await?;
     }
-    let mut request = request(session, args.what, &args.options).await?;
+    let mut request = wish.request(session).await?;
     if asks && !resumes {
-        let plan = session.volsnap.plan(&request).await?;
-        tell(&render::plan(&PlanView::of(&plan)));
-        plan.check()?;
-        ask(&workload.name).await?;
-        request.shown = Some(plan);
+        agree(session, &mut request).await?;
     }
     let report = session.finish(session.volsnap.restore(request)).await?;
-    answer(&report)
+    answer(session, &report)
 }
 
-pub async fn undo(session: &Session, workload: &str, options: &RestoreOptions) -> Result<Answer> {
+/// Asks only where there is somebody to ask, so that scripts may go back as they always could.
+pub async fn undo(session: &Session, workload: &str, options: &RestoreOptions, yes: bool) -> Result<Answer> {
     let workload = session.volsnap.workload(workload).await?;
-    let report = session.finish(session.volsnap.undo(workload, chosen(options)?)).await?;
-    answer(&report)
+    let options = chosen(options)?;
+    if yes || !ask::is_possible() {
+        let report = session.finish(session.volsnap.undo(workload, options)).await?;
+        return answer(session, &report);
+    }
+    let resumes = match session.volsnap.undo_request(&workload, options).await {
+        Ok(request) => session.volsnap.resumes(&request).await?,
+        Err(_) => false,
+    };
+    if !resumes {
+        settle(session, workload.clone()).await?;
+    }
+    let mut request = session.volsnap.undo_request(&workload, options).await?;
+    if !resumes {
+        agree(session, &mut request).await?;
+    }
+    let report = session.finish(session.volsnap.restore(request)).await?;
+    answer(session, &report)
+}
+
+/// What is to be restored: as it was typed, or as a plan in a file says.
+enum Wish {
+    Typed(What, RestoreOptions),
+    Planned(Box<SavedPlan>),
+}
+
+impl Wish {
+    async fn of(session: &Session, args: args::Restore) -> Result<Wish> {
+        let args::Restore { workload, snapshot, volumes, plan, options, yes: _ } = args;
+        match (plan, workload, snapshot) {
+            (Some(file), workload, snapshot) => {
+                let about = |error: Error| error.context(format_args!("plan {}", file.display()));
+                let saved = SavedPlan::read(&read(&file)?).map_err(about)?;
+                agrees(session, &saved.plan, workload.as_deref(), snapshot.as_deref()).await?;
+                Ok(Wish::Planned(Box::new(saved)))
+            }
+            (None, Some(workload), Some(snapshot)) => Ok(Wish::Typed(What { workload, snapshot, volumes }, options)),
+            (None, _, _) => Err(Error::new(Code::Usage, "neither a plan nor a workload with a snapshot was given")
+                .hint("`volsnap restore WORKLOAD SNAPSHOT`, or `volsnap restore --plan FILE`")),
+        }
+    }
+
+    /// As it is registered, or as the plan knows it: then the plan says what has become of it.
+    async fn workload(&self, session: &Session) -> Result<Workload> {
+        match self {
+            Wish::Typed(what, _) => session.volsnap.workload(&what.workload).await,
+            Wish::Planned(saved) => {
+                session.volsnap.planned(saved).await?;
+                Ok(saved.plan.workload.clone())
+            }
+        }
+    }
+
+    async fn request(&self, session: &Session) -> Result<RestoreRequest> {
+        match self {
+            Wish::Typed(what, options) => request(session, what.clone(), options).await,
+            Wish::Planned(saved) => session.volsnap.planned(saved).await,
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = match file.as_os_str() == "-" {
+        true => io::stdin().lock().read_to_string(&mut text).map(drop),
+        false => std::fs::read_to_string(file).map(|whole| text = whole),
+    };
+    read.map_err(|error| {
+        let code = if error.kind() == io::ErrorKind::NotFound { Code::NotFound } else { Code::Io };
+        Error::new(code, format!("plan {}: {error}", file.display()))
+            .hint("`volsnap plan WORKLOAD SNAPSHOT --json > FILE` writes one")
+    })?;
+    Ok(text)
+}
+
+/// What is typed beside a plan must be what the plan is of.
+async fn agrees(session: &Session, plan: &Plan, workload: Option<&str>, snapshot: Option<&str>) -> Result<()> {
+    let disagree = |what: &str, plans: &str, typed: &str| {
+        Error::new(Code::Usage, format!("the plan is of {what} {plans}, and not of {typed}"))
+            .hint("leave WORKLOAD and SNAPSHOT away to apply the plan, or make another one")
+    };
+    if let Some(typed) = workload
+        && typed != plan.workload.name
+        && typed != plan.workload.id.to_string()
+    {
+        return Err(disagree("workload", &plan.workload.name, typed));
+    }
+    let Some(typed) = snapshot else { return Ok(()) };
+    if typed == plan.snapshot.to_string() {
+        return Ok(());
+    }
+    let within = (typed == "latest").then_some(plan.workload.id);
+    match session.volsnap.snapshot(within, typed).await?.id() == plan.snapshot {
+        true => Ok(()),
+        false => Err(disagree("snapshot", &plan.snapshot.to_string(), typed)),
+    }
+}
+
+/// Ends what a crash left. The question comes next: from then on a signal ends the process again.
+async fn settle(session: &Session, workload: Workload) -> Result<()> {
+    let settled = session.finish(session.volsnap.settle(workload)).await;
+    let interrupted = session.was_interrupted();
+    session.heed();
+    settled?;
+    match interrupted {
+        true => Err(Error::new(Code::Aborted, "interrupted before the restore began")
+            .hint("what an earlier crash left was ended; run the command again when you are ready")),
+        false => Ok(()),
+    }
+}
+
+/// Shows the plan and asks. What is agreed to is what is done, or nothing is.
+async fn agree(session: &Session, request: &mut RestoreRequest) -> Result<()> {
+    let plan = session.volsnap.plan(request).await?;
+    let view = view(session, &plan).await?;
+    let width = Width::of(&io::stderr());
+    tell(&width.wrapped(&render::plan(&view, width), 2));
+    plan.check()?;
+    if let Some(difference) = request.shown.as_ref().and_then(|shown| plan.differs_from(shown)) {
+        return Err(Error::new(
+            Code::Refused,
+            format!("the world has changed since the plan was made: {difference}"),
+        )
+        .hint("nothing was touched; what is shown above is the plan as it would be made now: write it to a file again"));
+    }
+    ask::ask(&render::question(&view)).await?;
+    request.shown = Some(plan);
+    Ok(())
+}
+
+/// A plan that would be refused is never carried out, so nothing is foretold of it.
+async fn view(session: &Session, plan: &Plan) -> Result<PlanView> {
+    let view = PlanView::of(plan);
+    match plan.refusals.is_empty() {
+        true => Ok(view.with_forecast(plan, &session.volsnap.forecast(plan).await?)),
+        false => Ok(view),
+    }
 }
 
 async fn request(session: &Session, what: What, options: &RestoreOptions) -> Result<RestoreRequest> {
@@ -69,7 +207,8 @@ async fn request(session: &Session, what: What, options: &RestoreOptions) -> Res
 }
 
 fn chosen(options: &RestoreOptions) -> Result<Options> {
-    let too_long = |error| Error::new(Code::Usage, format!("--health-timeout: {error}"));
+    let too_long =
+        |error| Error::new(Code::Usage, format!("--health-timeout: {error}")).hint("give a shorter one, such as `2m`");
     Ok(Options {
         health_timeout: options.health_timeout.map(|d| d.try_into().map_err(too_long)).transpose()?,
         on_unhealthy: match options.on_unhealthy {
@@ -86,49 +225,17 @@ fn chosen(options: &RestoreOptions) -> Result<Options> {
     })
 }
 
-/// Asks on the terminal, off the runtime's threads; anything but yes is no.
-async fn ask(workload: &str) -> Result<()> {
-    let question = format!("Restore {workload} as shown?");
-    let asked = tokio::task::spawn_blocking(move || {
-        dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt()
-    });
-    let answer = asked.await.map_err(|error| Error::new(Code::Internal, format!("the question: {error}")))?;
-    match answer {
-        Ok(Some(true)) => Ok(()),
-        Ok(Some(false) | None) => Err(Error::new(Code::Refused, "not restored: the answer was no")
-            .hint("nothing was touched; give --yes to restore without a question")),
-        Err(error) => Err(Error::new(Code::Usage, format!("the question could not be asked: {error}"))
-            .hint("look at `volsnap plan`, then give --yes")),
-    }
-}
-
 /// A bad archive and a late refusal are errors, as they are when they are found before the restore begins.
-fn answer(report: &Report) -> Result<Answer> {
+fn answer(session: &Session, report: &Report) -> Result<Answer> {
     let code = report.code();
-    if let (Some(code @ (Code::Corrupt | Code::Hostile | Code::Refused)), Some(cause)) = (code, &report.cause) {
+    let view = ReportView::of(report);
+    if let (Some(code @ (Code::Corrupt | Code::Hostile | Code::Refused)), Some(cause)) = (code, &view.cause) {
         let message =
             format!("{}; {} runs on its original data, nothing of it was touched", cause.message, report.workload);
-        let hint = cause.hint.clone().or_else(|| usual_hint(code).map(Into::into));
-        return Err(Error { code, message, hint });
+        return Err(Error { code, message, hint: cause.hint.clone() });
     }
-    let view = ReportView::of(report);
+    if session.was_interrupted() && report.outcome == Outcome::Restored {
+        session.printer.note("the interruption came after the switch had begun, so the restore was finished");
+    }
     Ok(Answer::new(&view, render::report(&view))?.code(code))
-}
-
-/// The journal keeps a cause without its hint.
-fn usual_hint(code: Code) -> Option<&'static str> {
-    match code {
-        Code::Corrupt => Some("choose another snapshot; `volsnap verify --all` shows which are good"),
-        Code::Hostile => Some("do not trust this archive; find out where it came from"),
-        Code::Refused => Some("`volsnap plan` shows what stands in the way"),
-        Code::Internal
-        | Code::Io
-        | Code::Engine
-        | Code::Usage
-        | Code::Aborted
-        | Code::Warnings
-        | Code::NeedsAttention
-        | Code::Busy
-        | Code::NotFound => None,
-    }
 }

@@ -1,5 +1,7 @@
 //! `create`, `list`, `show` and `verify`.
 
+use std::io::{self, IsTerminal};
+
 use serde_json::json;
 use volsnap::{
     Code, Error, Result, SnapshotRequest,
@@ -25,6 +27,10 @@ pub async fn create(session: &Session, args: Create) -> Result<Answer> {
     let view = SnapshotView { warnings: taken.warnings, ..view(session, &taken.snapshot) };
     for warning in &view.warnings {
         session.printer.note(&format!("warning: {warning}"));
+    }
+    // Scripts want the id alone, also as text; who looks at a terminal is told what it is the id of.
+    if io::stderr().is_terminal() {
+        session.printer.note(&render::created(&view));
     }
     Answer::new(&view, view.id.to_string())
 }
@@ -56,12 +62,11 @@ pub async fn verify(session: &Session, args: Verify) -> Result<Answer> {
     let mut views = Vec::new();
     let mut worst: Option<Code> = None;
     for snapshot in &snapshots {
-        let result = session.finish(session.volsnap.verify(snapshot.clone())).await;
+        let result = session.look(session.volsnap.verify(snapshot.clone())).await;
         views.push(VerifiedView::of(snapshot, &result));
         match result {
             Ok(_) => {}
-            // Cancelled: the rest is not begun.
-            Err(error) if error.code == Code::Aborted || args.snapshots.len() == 1 => {
+            Err(error) if args.snapshots.len() == 1 => {
                 return Err(name(snapshot, error));
             }
             Err(error) => worst = worst.into_iter().chain([error.code]).max_by_key(|code| severity(*code)),

@@ -1,54 +1,32 @@
-//! A plan and how it ended.
+//! A plan, the question about it, and how it ended.
+
+use std::collections::BTreeSet;
 
 use volsnap::{
     restore::{Outcome, plan::Method},
-    view::{PlanView, ReportView},
+    view::{ChangesView, DowntimeView, PlanView, PlannedVolumeView, ReportView},
 };
 
 use super::table::{
     Column::{Number, Text},
-    age, bytes, join, labelled, milliseconds, number, table, time,
+    age, bytes, join, labelled, milliseconds, number, seconds, table, table_in, time,
 };
+use crate::cli::width::Width;
 
-/// What a restore would do, with every reason not to.
-pub fn plan(plan: &PlanView) -> String {
+/// What a restore would do, with every reason not to. The tables are for that width.
+pub fn plan(plan: &PlanView, width: Width) -> String {
     let (taken, old) = (time(plan.snapshot_created_at), age(plan.snapshot_age_seconds));
-    let volumes = table(
-        [Text("VOLUME"), Text("LIVE"), Number("SIZE"), Number("ENTRIES"), Text("METHOD"), Text("REASON")],
-        plan.volumes.iter().map(|v| {
-            let method = word(v.method).to_string();
-            [v.target.clone(), v.live.clone(), bytes(v.bytes), number(v.entries), method, v.reason.clone()]
-        }),
-    );
-    let filesystems = table(
-        [
-            Text("FILESYSTEM"),
-            Text("KIND"),
-            Number("NEEDED"),
-            Number("FREE"),
-            Number("INODES NEEDED"),
-            Number("INODES FREE"),
-        ],
-        plan.filesystems.iter().map(|f| {
-            let inodes_free = f.inodes_free.map_or("any".to_string(), number);
-            let (needed, free) = (bytes(f.bytes_needed), bytes(f.bytes_free));
-            [f.mount.clone(), f.kind.clone(), needed, free, number(f.inodes_needed), inodes_free]
-        }),
-    );
-    let containers = table(
-        [Text("CONTAINER"), Text("IMAGE"), Text("ACTION")],
-        plan.containers.iter().map(|c| [c.name.clone(), c.image.clone(), c.action.clone()]),
-    );
     let refusals: Vec<String> =
         plan.refusals.iter().map(|r| format!("refused: {}\n  hint: {}", r.message, r.hint)).collect();
     join([
         format!("restore {} from snapshot {} of {taken} ({old} old)", plan.workload, plan.snapshot),
-        volumes,
-        filesystems,
-        containers,
+        volumes(plan, width),
+        filesystems(plan, width),
+        containers(plan, width),
+        plan.downtime.as_ref().map_or_else(String::new, |known| downtime(plan, known)),
         match plan.safety_snapshot {
-            true => "what is replaced is kept as a snapshot; `volsnap undo` brings it back".into(),
-            false => "what is replaced is NOT kept".into(),
+            true => format!("what is replaced is kept as a snapshot; `volsnap undo {}` brings it back", plan.workload),
+            false => "what is replaced is NOT kept: there is no way back".into(),
         },
         match plan.resume {
             true => "a crash before the switch does not end it: `volsnap recover` goes on".into(),
@@ -59,14 +37,126 @@ pub fn plan(plan: &PlanView) -> String {
     ])
 }
 
+/// Where the reasons have no room beside the volumes, they stand below, each once.
+fn volumes(plan: &PlanView, width: Width) -> String {
+    let row = |v: &PlannedVolumeView| {
+        [v.target.clone(), v.live.clone(), bytes(v.bytes), number(v.entries), word(v.method).to_string()]
+    };
+    let columns = || [Text("VOLUME"), Text("LIVE"), Number("SIZE"), Number("ENTRIES"), Text("METHOD")];
+    let [target, live, size, entries, method] = columns();
+    let all = table_in(
+        Width::ANY,
+        [target, live, size, entries, method, Text("REASON")],
+        plan.volumes.iter().map(|v| {
+            let [target, live, size, entries, method] = row(v);
+            [target, live, size, entries, method, v.reason.clone()]
+        }),
+    );
+    let table = match width.holds(&all) {
+        true => all,
+        false => {
+            let reasons = plan.volumes.iter().map(|v| format!("{}: {}", word(v.method), v.reason));
+            let reasons = reasons.collect::<BTreeSet<_>>();
+            join([table_in(width, columns(), plan.volumes.iter().map(row))].into_iter().chain(reasons))
+        }
+    };
+    let changes = plan.volumes.iter().filter_map(|v| Some((&v.target, v.changes.as_ref()?)));
+    join([table].into_iter().chain(changes.map(|(target, c)| format!("since then in {target}: {}", changed(c)))))
+}
+
+/// `+3 -1 ~2`: what came, what went and what is another one since the snapshot.
+fn changed(changes: &ChangesView) -> String {
+    let ChangesView { added, removed, changed } = *changes;
+    match (added, removed, changed) {
+        (0, 0, 0) => "nothing".into(),
+        _ => format!("+{} -{} ~{}", number(added), number(removed), number(changed)),
+    }
+}
+
+fn filesystems(plan: &PlanView, width: Width) -> String {
+    let columns = [
+        Text("FILESYSTEM"),
+        Text("KIND"),
+        Number("NEEDED"),
+        Number("FREE"),
+        Number("INODES NEEDED"),
+        Number("INODES FREE"),
+    ];
+    let rows = plan.filesystems.iter().map(|f| {
+        let inodes_free = f.inodes_free.map_or("any".to_string(), number);
+        let (needed, free) = (bytes(f.bytes_needed), bytes(f.bytes_free));
+        [f.mount.clone(), f.kind.clone(), needed, free, number(f.inodes_needed), inodes_free]
+    });
+    table_in(width, columns, rows)
+}
+
+fn containers(plan: &PlanView, width: Width) -> String {
+    let columns = [Text("CONTAINER"), Text("IMAGE"), Text("ACTION"), Text("KILLED AFTER")];
+    let rows = plan.containers.iter().map(|c| {
+        let killed = c.stop_timeout_ms.map_or("-".to_string(), |ms| seconds(ms / 1000));
+        [c.name.clone(), c.image.clone(), c.action.clone(), killed]
+    });
+    table_in(width, columns, rows)
+}
+
+/// What is known about the downtime and where it is known from.
+fn downtime(plan: &PlanView, known: &DowntimeView) -> String {
+    let engine = match known.engine_ms {
+        None | Some(0) => String::new(),
+        Some(ms) => format!(", of that the container engine {}", milliseconds(ms)),
+    };
+    let expected = match (known.least_ms, known.median_ms, known.most_ms) {
+        (Some(least), Some(median), Some(most)) if known.restores_measured > 1 => {
+            let (least, most) = (milliseconds(least), milliseconds(most));
+            let count = known.restores_measured;
+            let expected = milliseconds(median);
+            format!("about {expected}{engine}; the last {count} restores like this took {least} to {most}")
+        }
+        (Some(_), Some(once), Some(_)) => {
+            format!("about {}{engine}; that is what the last restore like this took", milliseconds(once))
+        }
+        (_, _, _) => format!("{}; no restore like this was measured yet", unmeasured(plan)),
+    };
+    let health = known
+        .health_timeout_ms
+        .map_or_else(String::new, |ms| format!("; until the app is healthy, or {} at the most", seconds(ms / 1000)));
+    format!("downtime: {expected}{health}")
+}
+
+fn unmeasured(plan: &PlanView) -> String {
+    let renames = match plan.volumes.iter().any(|v| v.method == Method::ByEntry) {
+        true => "a rename for each entry at the top level",
+        false => "a few renames",
+    };
+    match plan.containers.iter().filter(|c| c.action.starts_with("stop and")).count() {
+        0 => renames.to_string(),
+        1 => format!("{renames}, and the stop and start of the container"),
+        count => format!("{renames}, and the stop and start of {count} containers"),
+    }
+}
+
+/// What is asked before it begins.
+pub fn question(plan: &PlanView) -> String {
+    let targets: Vec<&str> = plan.volumes.iter().map(|v| v.target.as_str()).collect();
+    let replaced = match targets.as_slice() {
+        [] => "nothing".to_string(),
+        [one] => (*one).to_string(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    };
+    let old = age(plan.snapshot_age_seconds);
+    format!("Restore {} from snapshot {}, {old} old, replacing {replaced}?", plan.workload, plan.snapshot)
+}
+
 /// What happened, how long the app was down, and how to go back.
 pub fn report(report: &ReportView) -> String {
-    let volumes = table(
-        [Text("VOLUME"), Number("SIZE"), Number("ENTRIES"), Text("METHOD")],
-        report.volumes.iter().map(|v| [v.target.clone(), bytes(v.bytes), number(v.entries), word(v.method).into()]),
-    );
+    let volumes = || {
+        table(
+            [Text("VOLUME"), Number("SIZE"), Number("ENTRIES"), Text("METHOD")],
+            report.volumes.iter().map(|v| [v.target.clone(), bytes(v.bytes), number(v.entries), word(v.method).into()]),
+        )
+    };
     let volumes = match report.outcome {
-        Outcome::Restored => volumes,
+        Outcome::Restored => volumes(),
         Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention => String::new(),
     };
     let cause = report.cause.as_ref().map(|c| match &c.hint {
@@ -75,9 +165,9 @@ pub fn report(report: &ReportView) -> String {
     });
     join([
         volumes,
+        labelled("warning", &report.warnings),
         headline(report),
         cause.unwrap_or_default(),
-        labelled("warning", &report.warnings),
         way_back(report),
     ])
 }
@@ -89,7 +179,12 @@ pub fn headline(report: &ReportView) -> String {
         0 => String::new(),
         ms => format!(", of that the container engine {}", milliseconds(ms)),
     };
-    let down = format!("down for {}{engine}", milliseconds(report.downtime_ms));
+    let down = match (report.outcome, report.downtime_us) {
+        (Outcome::Aborted, 0) => "it was never down".to_string(),
+        (Outcome::Restored | Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention, _) => {
+            format!("down for {}{engine}", milliseconds(report.downtime_ms))
+        }
+    };
     match report.outcome {
         Outcome::Restored => format!("{workload} is restored from {snapshot}; {down}"),
         Outcome::Reverted => {
@@ -113,7 +208,10 @@ fn way_back(report: &ReportView) -> String {
         (Outcome::Restored, Some(safety)) => {
             format!("to go back: volsnap undo {} (snapshot {safety})", report.workload)
         }
-        (Outcome::Restored | Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention, _) => String::new(),
+        (Outcome::Restored, None) => {
+            "there is no snapshot of what was replaced, so `volsnap undo` cannot go back".into()
+        }
+        (Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention, _) => String::new(),
     }
 }
 
@@ -123,5 +221,17 @@ fn word(method: Method) -> &'static str {
         Method::TwoRenames => "two-renames",
         Method::New => "new",
         Method::ByEntry => "by-entry",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_since_is_counted() {
+        let changes = |added, removed, changed| ChangesView { added, removed, changed };
+        assert_eq!(changed(&changes(0, 0, 0)), "nothing");
+        assert_eq!(changed(&changes(1200, 0, 3)), "+1,200 -0 ~3");
     }
 }

@@ -1,33 +1,51 @@
 //! Snapshots: listed, shown, verified, pruned, and the trail of what happened to them.
 
+use std::io;
+
 use jiff::Timestamp;
-use volsnap::view::{EventsView, PruneView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView};
+use volsnap::{
+    model::Mode,
+    view::{EventsView, PruneView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView},
+};
 
 use super::table::{
     Column::{Number, Text},
-    age, bytes, join, labelled, milliseconds, number, table, time,
+    age, bytes, join, labelled, milliseconds, number, table, table_in, time,
 };
+use crate::cli::width::Width;
 
-/// The answer of `list`.
+/// The answer of `list`. A terminal that has no room for whole ids shows their beginnings, which name a snapshot too.
 pub fn snapshots(view: &SnapshotsView) -> String {
-    let now = Timestamp::now();
-    let rows = view.snapshots.iter().map(|s| {
-        let note = s.note.clone().unwrap_or_default();
+    let (now, width) = (Timestamp::now(), Width::of(&io::stdout()));
+    let row = |s: &SnapshotView| {
         let old = age(now.duration_since(s.created_at).as_secs());
         let data = bytes(s.volumes.iter().map(|v| v.bytes).sum());
-        [s.id.to_string(), s.workload.clone(), time(s.created_at), old, kind(s), data, bytes(s.archive_bytes), note]
-    });
-    let columns = [
-        Text("SNAPSHOT"),
-        Text("WORKLOAD"),
-        Text("CREATED"),
-        Text("AGE"),
-        Text("MODE"),
-        Number("DATA"),
-        Number("ARCHIVE"),
-        Text("NOTE"),
-    ];
-    or(table(columns, rows), "no snapshots yet; take one with `volsnap create`")
+        [s.workload.clone(), old, kind(s), data, bytes(s.archive_bytes), s.note.clone().unwrap_or_default()]
+    };
+    let columns = || [Text("WORKLOAD"), Text("AGE"), Text("MODE"), Number("DATA"), Number("ARCHIVE"), Text("NOTE")];
+    let [workload, old, mode, data, archive, note] = columns();
+    let all = table_in(
+        Width::ANY,
+        [Text("SNAPSHOT"), workload, Text("CREATED"), old, mode, data, archive, note],
+        view.snapshots.iter().map(|s| {
+            let [workload, old, mode, data, archive, note] = row(s);
+            [s.id.to_string(), workload, time(s.created_at), old, mode, data, archive, note]
+        }),
+    );
+    if width.holds(&all) {
+        return or(all, "no snapshots yet; take one with `volsnap create`");
+    }
+    let [workload, old, mode, data, archive, note] = columns();
+    table_in(
+        width,
+        [Text("SNAPSHOT"), workload, old, mode, data, archive, note],
+        view.snapshots.iter().map(|s| {
+            let [workload, old, mode, data, archive, note] = row(s);
+            // Two snapshots of one millisecond do not happen to people.
+            let beginning: String = s.id.to_string().chars().take(13).collect();
+            [beginning, workload, old, mode, data, archive, note]
+        }),
+    )
 }
 
 fn kind(snapshot: &SnapshotView) -> String {
@@ -38,12 +56,27 @@ fn kind(snapshot: &SnapshotView) -> String {
 }
 
 fn mode(snapshot: &SnapshotView) -> &'static str {
-    use volsnap::model::Mode;
     match snapshot.mode {
         Mode::Pause => "pause",
         Mode::Stop => "stop",
         Mode::Live => "live",
     }
+}
+
+/// One line about a snapshot that was just taken.
+pub fn created(s: &SnapshotView) -> String {
+    let entries = number(s.volumes.iter().map(|v| v.entries).sum());
+    let data = bytes(s.volumes.iter().map(|v| v.bytes).sum());
+    let quiet = match (s.mode, s.quiesced_ms) {
+        (_, 0) => "was never stopped".to_string(),
+        (Mode::Pause | Mode::Live, ms) => format!("was frozen for {}", milliseconds(ms)),
+        (Mode::Stop, ms) => format!("was down for {}", milliseconds(ms)),
+    };
+    format!(
+        "took a snapshot of {}: {data} in {entries} entries, archive {}; it {quiet}",
+        s.workload,
+        bytes(s.archive_bytes)
+    )
 }
 
 /// The answer of `show`.
