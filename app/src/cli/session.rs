@@ -27,7 +27,7 @@ impl Session {
         if let Some(jobs) = global.jobs {
             builder = builder.jobs(jobs);
         }
-        let running = Running::heed_signals(reporter.clone());
+        let running = Running::heed_signals(&reporter);
         Ok(Session { volsnap: builder.open().await?, printer, running, reporter })
     }
 

@@ -39,7 +39,7 @@ pub struct Running {
 
 impl Running {
     /// Takes the signals over that ask a process to end.
-    pub fn heed_signals(reporter: Arc<Reporter>) -> Self {
+    pub fn heed_signals(reporter: &Arc<Reporter>) -> Self {
         let running = Running::default();
         for (name, kind) in [
             ("interrupted", SignalKind::interrupt()),

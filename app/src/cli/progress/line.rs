@@ -86,7 +86,7 @@ pub fn line(width: usize, progress: &Progress, rate: Option<f64>, elapsed: Durat
 fn best(width: usize, choices: &[&[&str]]) -> String {
     let texts = || choices.iter().map(|parts| joined(parts));
     texts().find(|text| text.chars().count() <= width).unwrap_or_else(|| {
-        let text = texts().last().unwrap_or_default();
+        let text = texts().next_back().unwrap_or_default();
         text.chars().take(width).collect()
     })
 }
