@@ -147,7 +147,7 @@ fn normal_document(world: &World, document: Value) -> Value {
                 });
                 words.collect::<Vec<_>>().join("/").into()
             }
-            other => other,
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
         }
     }
     walk(world, "", document, &mut Vec::new())
