@@ -206,6 +206,11 @@ impl Volsnap {
         self.start(|engine, watch| async move { engine.verify(&snapshot, &watch).await })
     }
 
+    /// Reads a snapshot's archive to the last byte, and sees without unpacking it whether it is the file that was written.
+    pub fn verify_stored(&self, snapshot: Snapshot) -> Operation<Verified> {
+        self.start(|engine, watch| async move { engine.verify_stored(&snapshot, &watch).await })
+    }
+
     /// Deletes a snapshot.
     pub fn delete(&self, snapshot: Snapshot) -> Operation<()> {
         self.start(|engine, watch| async move {

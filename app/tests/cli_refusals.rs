@@ -157,6 +157,7 @@ fn an_altered_byte_is_found_before_anything_is_touched() {
     archive.write_all(&bytes).unwrap();
 
     world.fails("corrupt", 9, &["verify", &id]);
+    world.fails("corrupt", 9, &["verify", "--quick", &id]);
     let message = world.fails("corrupt", 9, &["restore", "app", &id, "--yes"]);
     assert!(message.contains("nothing of it was touched"), "{message}");
     assert_eq!(world.json(&["status"])["open"], json!([]));

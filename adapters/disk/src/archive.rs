@@ -38,7 +38,7 @@ pub use draft::draft;
 pub use find::{dump, list};
 pub use precopy::{Precopied, precopy};
 pub use stage::stage;
-pub use verify::{summary, verify};
+pub use verify::{summary, verify, verify_stored};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

@@ -232,6 +232,17 @@ impl Filesystem for Disk {
         self.run_watched(FsOp::Archive, &path, watch, move |path, watch| archive::verify(path, jobs, watch)).await
     }
 
+    async fn verify_stored(
+        &self,
+        workload: WorkloadId,
+        snapshot: SnapshotId,
+        watch: Watch,
+    ) -> Result<Verified, FsError> {
+        let (path, jobs) = (self.state.archive(workload, snapshot), self.jobs);
+        self.run_watched(FsOp::Archive, &path, watch, move |path, watch| archive::verify_stored(path, jobs, watch))
+            .await
+    }
+
     async fn list_members(
         &self,
         archive: &LookInto,

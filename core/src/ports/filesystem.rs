@@ -280,6 +280,17 @@ pub trait Filesystem: Send + Sync {
         watch: Watch,
     ) -> Result<Verified, FsError>;
 
+    /// Reads an archive to its last byte and compares what is stored with the digests in its index, without unpacking it:
+    /// it is then, byte for byte, the file that was written. An adapter that has no quicker way verifies it.
+    async fn verify_stored(
+        &self,
+        workload: WorkloadId,
+        snapshot: SnapshotId,
+        watch: Watch,
+    ) -> Result<Verified, FsError> {
+        self.verify_archive(workload, snapshot, watch).await
+    }
+
     // Looking into archives. What is read of them is checked like everything else; the rest is not read.
 
     /// Hands on the members at and below each place, in their order, and how many there were. A place that has nothing

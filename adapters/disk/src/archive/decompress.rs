@@ -42,6 +42,36 @@ pub(super) fn start<'scope>(
     drain
 }
 
+/// Starts to compare all frames, in their order, as they are stored with their digests.
+pub(super) fn compare<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    archive: &'scope Archive,
+) -> Drain<Result<(), FsError>> {
+    let (feed, drain) = pipeline(scope, archive.jobs, Vec::new, |stored, (number, offset): (usize, u64)| {
+        let frame = &archive.index.frames[number];
+        stored.resize(frame.stored_bytes as usize, 0);
+        read_at(&archive.file, stored, offset, &archive.trouble)?;
+        check_stored(number, stored, frame, &archive.trouble).map_err(|error| naming(archive, number, error))
+    });
+    scope.spawn(move || {
+        let mut offset = 0;
+        for (number, frame) in archive.index.frames.iter().enumerate() {
+            if !feed.push((number, offset)) {
+                return;
+            }
+            offset += u64::from(frame.stored_bytes);
+        }
+    });
+    drain
+}
+
+fn check_stored(number: usize, stored: &[u8], frame: &Frame, trouble: &Trouble) -> Result<(), FsError> {
+    match Digest::of(stored) == frame.stored_digest {
+        true => Ok(()),
+        false => Err(trouble.corrupt(format!("frame {number} does not have its digest"))),
+    }
+}
+
 /// Says which member a damaged frame holds at least a part of.
 fn naming(archive: &Archive, number: usize, error: FsError) -> FsError {
     let firsts = archive.index.frames[..=number].iter().rev().map(|frame| frame.first.as_ref());
@@ -65,9 +95,7 @@ impl Unpacker {
     /// The content of frame `number`. Nothing of it is looked at before both digests are seen to be right.
     pub(super) fn unpack(&mut self, number: usize, stored: &[u8], frame: &Frame, trouble: &Trouble) -> Content {
         let damaged = |what: &str| trouble.corrupt(format!("frame {number} {what}"));
-        if Digest::of(stored) != frame.stored_digest {
-            return Err(damaged("does not have its digest"));
-        }
+        check_stored(number, stored, frame, trouble)?;
         let unpacker = self.0.as_mut().map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot decompress: {e}")))?;
         let mut content = Vec::with_capacity(frame.bytes as usize);
         // The buffer's capacity bounds what comes out, whatever the frame claims.

@@ -4,11 +4,12 @@ use std::{path::Path, thread};
 
 use volsnap_core::{
     model::ArchiveSummary,
-    ports::{FsError, Limits, Phase, Verified, Watch},
+    ports::{FsError, FsErrorKind, Limits, Phase, Verified, Watch},
 };
 
 use super::{
     decompress,
+    format::Frame,
     header::BLOCK,
     member::Member,
     name,
@@ -45,6 +46,36 @@ pub fn verify(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsErr
         meter.tell()?;
     }
     check_end(&archive)?;
+    Ok(Verified { summary: archive.summary(), bytes_read: archive.bytes })
+}
+
+/// Reads an archive to its last byte and compares each frame as it is stored with its digest. It is then the file that was
+/// written, if its index is.
+///
+/// # Errors
+/// As for [`summary`]; `Cancelled` if the observer asks for the end.
+pub fn verify_stored(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsError> {
+    let archive = Archive::open(path, jobs)?;
+    let mut meter = Meter::new(watch, &archive.trouble, Phase::Verify);
+    thread::scope(|scope| {
+        let compared = decompress::compare(scope, &archive);
+        let compare = |frames: &[Frame], meter: &mut Meter<'_>| {
+            frames.iter().try_for_each(|frame| match compared.next() {
+                Some(compared) => compared.and_then(|()| meter.add(frame.stored_bytes.into(), 0)),
+                None => Err(archive.trouble.of(FsErrorKind::Io, "a thread that compares frames died")),
+            })
+        };
+        let frames = &archive.index.frames;
+        // The manifest's frame comes first, and behind the volumes the one that ends the stream.
+        compare(&frames[..1], &mut meter)?;
+        for (volume, named) in archive.index.volumes.iter().zip(&archive.manifest.volumes) {
+            let own = &frames[volume.first_frame..volume.first_frame + volume.frame_count];
+            meter.volume(&named.target, own.iter().map(|frame| u64::from(frame.stored_bytes)).sum())?;
+            compare(own, &mut meter)?;
+            meter.tell()?;
+        }
+        compare(&frames[frames.len() - 1..], &mut meter)
+    })?;
     Ok(Verified { summary: archive.summary(), bytes_read: archive.bytes })
 }
 

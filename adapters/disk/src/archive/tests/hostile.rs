@@ -10,9 +10,9 @@ use super::{
     super::pax::Records,
     forge::{Forged, finish},
     roundtrip::furnish,
-    scene::{OPEN, Scene, look_at, quiet, verify},
+    scene::{JOBS, OPEN, Scene, look_at, quiet, verify},
 };
-use crate::archive::summary;
+use crate::archive::{summary, verify_stored};
 
 fn record(key: &str, value: &str) -> Records {
     Records(vec![(key.into(), value.into())])
@@ -363,6 +363,8 @@ fn sound() -> (Scene, Vec<u8>, String) {
 }
 
 fn is_corrupt(scene: &Scene, digest: &str, what: &str) {
+    let stored = verify_stored(&scene.archive(), JOBS, &quiet()).expect_err(what);
+    assert_eq!(stored.kind, FsErrorKind::Corrupt, "{what}: {stored}");
     let verified = verify(&scene.archive(), &quiet()).expect_err(what);
     assert_eq!(verified.kind, FsErrorKind::Corrupt, "{what}: {verified}");
     let staged = scene.stage(&scene.job(digest, Some(0))).err();
