@@ -2,6 +2,7 @@
 
 mod acl;
 mod behind;
+mod buffer;
 mod capture;
 mod compose;
 mod compress;

@@ -102,7 +102,7 @@ fn check_end(archive: &Archive) -> Result<(), FsError> {
     let last = archive.index.frames.len() - 1;
     let content = thread::scope(|scope| decompress::start(scope, archive, last..last + 1).next());
     match content.transpose()? {
-        Some(content) if content == [0; 2 * BLOCK] => Ok(()),
+        Some(content) if *content == [0; 2 * BLOCK] => Ok(()),
         _ => Err(archive.trouble.corrupt("the tar stream does not end as it should")),
     }
 }
