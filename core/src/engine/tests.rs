@@ -176,10 +176,8 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
 
 #[tokio::test]
 async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fenced_while_it_is_read() {
-    // The app afterwards, and another member, which was stopped before.
     for (mode, after, other, fine) in [
         (Mode::Pause, RunState::Paused, RunState::Stopped, true),
-        (Mode::Pause, RunState::Paused, RunState::Paused, true),
         (Mode::Pause, RunState::Paused, RunState::Running, false),
         (Mode::Pause, RunState::Running, RunState::Stopped, false),
         (Mode::Pause, RunState::Stopped, RunState::Stopped, false),
