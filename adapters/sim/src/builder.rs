@@ -11,7 +11,7 @@ use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, RestartPol
 use crate::{
     archive::{Draft, Entry, Tree},
     deploy::record_of,
-    disk::{Body, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
+    disk::{Body, ChangeKind, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
     engine::{EngineState, HealthBehaviour, SimContainer},
     fault::Trouble,
     ports::ClockState,
@@ -261,6 +261,22 @@ impl World {
             let body = Body::File(File { data: Content::Bytes(bytes.into()), stable: None, dirty: true });
             let now = self.clock.wall_ns();
             self.disk_mut(disk).create(dir, &name.to_string_lossy(), body, now);
+        }
+    }
+
+    /// Another program writes over a file, which stays the same one.
+    pub fn overwrite_file(&mut self, path: &Path, bytes: &[u8]) {
+        if let Some((disk, ino)) = self.walk(path, true).ok().and_then(|spot| spot.target()) {
+            self.disk_mut(disk).write(ino, Content::Bytes(bytes.into()));
+        }
+    }
+
+    /// Another program removes a file.
+    pub fn remove_file(&mut self, path: &Path) {
+        if let Ok(spot) = self.walk(path, false)
+            && spot.node.is_some()
+        {
+            self.disk_mut(spot.disk).change(ChangeKind::Remove, vec![(spot.dir, spot.name, None)]);
         }
     }
 

@@ -108,6 +108,9 @@ impl World {
 
     pub(crate) fn unpause(&mut self, ids: &[ContainerId]) -> EngineResult<()> {
         self.engine_call("unpause", || format!("{ids:?}"))?;
+        if self.mutant == Some(Mutant::NotThawed) {
+            return Ok(());
+        }
         for id in ids {
             if self.engine.containers.get(id).is_some_and(|c| c.seen.run == RunState::Paused) {
                 self.set_run(id, RunState::Running)?;

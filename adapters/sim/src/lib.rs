@@ -19,6 +19,7 @@ pub mod disk;
 mod loss;
 mod paths;
 
+mod apps;
 mod cuts;
 mod events;
 mod micro;
@@ -29,6 +30,7 @@ mod archive;
 mod entries;
 mod journal;
 mod places;
+mod precopy;
 mod stage;
 
 mod deploy;

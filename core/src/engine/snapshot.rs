@@ -276,7 +276,7 @@ impl Engine {
     }
 
     /// Whether nobody woke the app while its volumes were read: an engine that restarts ends what is frozen, and may
-    /// start it; a person may start it too.
+    /// start it; a person may start it too, or a member that did not run before.
     async fn still_quiet(&self, quiesced: &Quiesced) -> Result<()> {
         let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
         let disturbed = |c: &&Container| match quiesced.mode {
@@ -284,8 +284,9 @@ impl Engine {
             Mode::Stop => c.run.is_active(),
             Mode::Live => false,
         };
-        let pinned = |c: &&Container| quiesced.containers.iter().any(|p| p.container.id == c.id);
-        match seen.iter().filter(pinned).find(disturbed) {
+        let pinned = |c: &Container| quiesced.containers.iter().any(|p| p.container.id == c.id);
+        let is_loud = |c: &&Container| if pinned(c) { disturbed(c) } else { disturbs(quiesced.mode, c) };
+        match seen.iter().find(is_loud) {
             None => Ok(()),
             Some(container) => Err(Error::new(
                 Code::Aborted,

@@ -176,18 +176,25 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
 
 #[tokio::test]
 async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fenced_while_it_is_read() {
-    for (mode, after, fine) in [
-        (Mode::Pause, RunState::Paused, true),
-        (Mode::Pause, RunState::Running, false),
-        (Mode::Pause, RunState::Stopped, false),
-        (Mode::Stop, RunState::Stopped, true),
-        (Mode::Stop, RunState::Running, false),
+    for (mode, after, other, fine) in [
+        (Mode::Pause, RunState::Paused, RunState::Stopped, true),
+        (Mode::Pause, RunState::Paused, RunState::Running, false),
+        (Mode::Pause, RunState::Running, RunState::Stopped, false),
+        (Mode::Pause, RunState::Stopped, RunState::Stopped, false),
+        (Mode::Stop, RunState::Stopped, RunState::Stopped, true),
+        (Mode::Stop, RunState::Stopped, RunState::Running, false),
+        (Mode::Stop, RunState::Running, RunState::Stopped, false),
     ] {
         let mut order = Sequence::new();
         let mut filesystem = unreadable(&mut order);
         let mut containers = MockContainers::new();
         containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-        found_then(&mut containers, after);
+        let members = |app: RunState, other: RunState| {
+            let (id, name) = (ContainerId("cron".into()), "cron".into());
+            vec![Container { run: app, ..container() }, Container { id, name, run: other, ..container() }]
+        };
+        containers.expect_find().times(1).returning(move |_| Ok(members(RunState::Running, RunState::Stopped)));
+        containers.expect_find().returning(move |_| Ok(members(after, other)));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
         if mode == Mode::Stop {
             let off = |_: &ContainerId, policy: &RestartPolicy| policy.is_never();
@@ -209,7 +216,7 @@ async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fen
         store.expect_record().returning(|_| Ok(()));
         let request = SnapshotRequest { workload: workload(), mode, note: None };
         let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await;
-        assert_eq!(created.err().map(|e| e.code), (!fine).then_some(Code::Aborted), "{mode:?} {after:?}");
+        assert_eq!(created.err().map(|e| e.code), (!fine).then_some(Code::Aborted), "{mode:?} {after:?} {other:?}");
     }
 }
 

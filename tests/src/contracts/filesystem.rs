@@ -6,6 +6,7 @@
 mod archives;
 mod entries;
 mod names;
+mod passes;
 mod state;
 
 use std::{
@@ -25,14 +26,15 @@ use volsnap_core::{
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Progress, Quiet, StageJob,
-        Watch,
+        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Precopy, Progress, Quiet,
+        StageJob, Watch,
     },
 };
 
 pub use archives::*;
 pub use entries::*;
 pub use names::*;
+pub use passes::*;
 pub use state::*;
 
 /// Contents of files by their path below a directory; directories are there where a file needs them.
@@ -54,6 +56,15 @@ pub trait Harness {
 
     /// Makes a file in an existing directory.
     fn put_file(&self, path: &Path, bytes: &[u8]);
+
+    /// Writes over an existing file, which stays the same one.
+    fn overwrite_file(&self, path: &Path, bytes: &[u8]);
+
+    /// Removes a file, as another program would.
+    fn remove_file(&self, path: &Path);
+
+    /// Waits until what was written before can be told from what is written afterwards.
+    fn age(&self);
 
     /// Removes an empty directory, as another program would.
     fn remove_dir(&self, dir: &Path);
@@ -97,6 +108,13 @@ macro_rules! filesystem_contract {
             a_draft_that_is_dropped_leaves_nothing
             a_draft_that_a_kill_left_is_swept
             an_archive_is_removed_and_absent_is_success
+            an_archive_in_two_passes_has_the_state_of_its_capture
+            an_archive_in_two_passes_of_what_did_not_change_is_the_plain_one
+            a_first_pass_reads_what_an_app_writes_all_the_time
+            an_absent_volume_is_absent_in_two_passes_too
+            a_first_pass_that_is_dropped_leaves_nothing
+            a_first_pass_that_a_kill_left_is_swept
+            a_first_pass_and_a_capture_that_are_cancelled_leave_nothing
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_lock_is_exclusive_until_it_is_dropped
@@ -164,15 +182,18 @@ fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
     }
 }
 
+fn sources(roots: &[PathBuf]) -> Vec<ArchiveSource> {
+    let source =
+        |(index, root): (usize, &PathBuf)| ArchiveSource { target: format!("/v{index}"), root: Some(root.clone()) };
+    roots.iter().enumerate().map(source).collect()
+}
+
 async fn draft(
     fs: &Arc<dyn Filesystem>,
     snapshot: SnapshotId,
     roots: &[PathBuf],
 ) -> Result<Box<dyn DraftArchive>, FsError> {
-    let source =
-        |(index, root): (usize, &PathBuf)| ArchiveSource { target: format!("/v{index}"), root: Some(root.clone()) };
-    let sources: Vec<_> = roots.iter().enumerate().map(source).collect();
-    fs.draft_archive(&manifest(snapshot, &vec![false; roots.len()]), &sources, quiet()).await
+    fs.draft_archive(&manifest(snapshot, &vec![false; roots.len()]), &sources(roots), quiet()).await
 }
 
 async fn archive(fs: &Arc<dyn Filesystem>, snapshot: SnapshotId, roots: &[PathBuf]) -> ArchiveSummary {

@@ -7,6 +7,7 @@ mod faults;
 mod lives;
 mod mutants;
 mod resumed;
+mod snapshots;
 mod stories;
 
 /// Half of the time of a crashed world would be that of malloc.

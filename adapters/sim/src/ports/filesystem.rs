@@ -8,14 +8,15 @@ use volsnap_core::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Phase, Progress, StageJob, Staged,
-        Verified, Watch,
+        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Phase, Precopy, Progress, StageJob,
+        Staged, Verified, Watch,
     },
 };
 
 use crate::{
     archive::{Draft, Entry},
     machine::Machine,
+    precopy::Copied,
     stage::Begun,
     world::World,
 };
@@ -56,6 +57,30 @@ impl Drop for SimDraft {
 impl DraftArchive for SimDraft {
     async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
         self.machine.ask(|w| w.seal(&self.draft, quiesced_ms)).await
+    }
+}
+
+/// Volumes that were read while they may have changed; the unfinished file goes with it.
+struct SimPrecopy {
+    draft: SimDraft,
+    sources: Vec<ArchiveSource>,
+    volumes: Vec<Copied>,
+}
+
+#[async_trait]
+impl Precopy for SimPrecopy {
+    async fn capture(self: Box<Self>, watch: Watch) -> Result<Box<dyn DraftArchive>, FsError> {
+        let SimPrecopy { mut draft, sources, volumes } = *self;
+        let machine = draft.machine.clone();
+        let mut bytes_read = 0;
+        for (source, copied) in sources.iter().zip(&volumes) {
+            go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
+            let (tree, bytes) = machine.ask(|w| w.capture(source, copied)).await?;
+            draft.draft.volumes.push(tree);
+            bytes_read += bytes;
+        }
+        machine.ask(|w| w.end_capture(&draft.draft.manifest, bytes_read)).await?;
+        Ok(Box::new(draft))
     }
 }
 
@@ -160,7 +185,7 @@ impl Filesystem for SimFilesystem {
         let draft = Draft { manifest: manifest.clone(), volumes: Vec::new() };
         // From here on a failure or a drop removes the file.
         let owned = |()| SimDraft { machine: self.machine.clone(), draft };
-        let mut draft = self.machine.ask_for(|w| w.begin_draft(manifest), owned).await?;
+        let mut draft = self.machine.ask_for(|w| w.begin_draft("draft_archive", manifest), owned).await?;
         for source in sources {
             go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
             let tree = self.machine.ask(|w| w.read_source(source)).await?;
@@ -168,6 +193,30 @@ impl Filesystem for SimFilesystem {
             watch.progress(&Progress { volume: Some(source.target.clone()), ..Progress::begin(Phase::Archive) });
         }
         Ok(Box::new(draft))
+    }
+
+    async fn precopy(
+        &self,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: Watch,
+    ) -> Result<Option<Box<dyn Precopy>>, FsError> {
+        let draft = Draft { manifest: manifest.clone(), volumes: Vec::new() };
+        let owned = |()| SimDraft { machine: self.machine.clone(), draft };
+        let draft = self.machine.ask_for(|w| w.begin_draft("precopy", manifest), owned).await?;
+        let mut volumes = Vec::new();
+        for source in sources {
+            let Some(mut walk) = self.machine.ask(|w| w.begin_copy(source)).await? else {
+                volumes.push(Copied::default());
+                continue;
+            };
+            go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
+            while self.machine.ask(|w| w.copy_next(source, &mut walk)).await? {}
+            volumes.push(walk.copied);
+            watch.progress(&Progress { volume: Some(source.target.clone()), ..Progress::begin(Phase::Archive) });
+        }
+        self.machine.ask(|w| w.end_copy(manifest, &volumes)).await?;
+        Ok(Some(Box::new(SimPrecopy { draft, sources: sources.to_vec(), volumes })))
     }
 
     async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError> {

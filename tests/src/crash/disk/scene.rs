@@ -273,7 +273,7 @@ fn engine(store: Arc<dyn Store>, filesystem: Watched) -> Engine {
 
 /// Fills a volume: entries of each kind, one of them larger than a few blocks, one file in two directories, one at the
 /// top that only this state has, and attributes.
-fn fill(live: &Path, mark: &str) {
+pub fn fill(live: &Path, mark: &str) {
     trees::make(live, mark);
     fs::write(live.join("large"), mark.repeat(6000)).expect("a file");
     fs::write(live.join(format!("only-{mark}")), mark).expect("a file");
