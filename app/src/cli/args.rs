@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod retention;
+
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,7 @@ use jiff::SignedDuration;
 use volsnap::model::DeclaredVolume;
 
 use super::parse::{duration, label, volume};
+pub use retention::{Delete, Pin, Prune};
 
 /// Crash-safe snapshot and restore of container volumes.
 ///
@@ -128,11 +131,15 @@ pub enum Command {
         /// Only this workload (name or id)
         workload: Option<String>,
     },
-    /// Delete a snapshot
-    Delete {
+    /// Pin a snapshot: no prune takes it away, and no deletion without --force
+    Pin(Pin),
+    /// Take a snapshot's pin away
+    Unpin {
         /// Id or unique prefix of it
         snapshot: String,
     },
+    /// Delete a snapshot
+    Delete(Delete),
     /// Delete the snapshots that no rule keeps
     Prune(Prune),
     /// Show the audit trail, newest first
@@ -163,6 +170,9 @@ pub enum WorkloadCommand {
         /// Delete its snapshots too
         #[arg(long)]
         delete_snapshots: bool,
+        /// The pinned ones also
+        #[arg(long, requires = "delete_snapshots")]
+        force: bool,
     },
 }
 
@@ -288,37 +298,4 @@ pub enum RedeployArg {
     Recreate,
     /// Started again
     Restart,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Prune {
-    /// Only this workload (name or id); else all
-    pub workload: Option<String>,
-    /// Keep the newest N
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_last: u32,
-    /// Keep the newest of each of N hours
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_hourly: u32,
-    /// Keep the newest of each of N days
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_daily: u32,
-    /// Keep the newest of each of N weeks
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_weekly: u32,
-    /// Keep the newest of each of N months
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_monthly: u32,
-    /// Keep the newest of each of N years
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_yearly: u32,
-    /// Keep all that are younger, such as `7d`
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub keep_within: Option<SignedDuration>,
-    /// Keep the newest N that restores took of what they replaced [default: 3]
-    #[arg(long, value_name = "N")]
-    pub keep_prerestore: Option<u32>,
-    /// Only say what would be deleted, and which rule keeps what
-    #[arg(long)]
-    pub dry_run: bool,
 }

@@ -56,7 +56,9 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Recover { workload, dry_run: true } | Command::Status { workload } => {
             recovery::status(session, workload.as_deref()).await
         }
-        Command::Delete { snapshot } => retention::delete(session, &snapshot).await,
+        Command::Pin(args) => retention::pin(session, args).await,
+        Command::Unpin { snapshot } => retention::unpin(session, &snapshot).await,
+        Command::Delete(args) => retention::delete(session, args).await,
         Command::Prune(args) => retention::prune(session, args).await,
         Command::Events { workload, limit } => trail::events(session, workload.as_deref(), limit).await,
     }

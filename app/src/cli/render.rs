@@ -10,5 +10,5 @@ mod workload;
 pub use member::member;
 pub use recovery::{recovered_line, recovery, status};
 pub use restore::{plan, report};
-pub use snapshot::{events, pruned, snapshot, snapshots, verified};
+pub use snapshot::{events, pinned, pruned, snapshot, snapshots, verified};
 pub use workload::{workload, workloads};

@@ -1,14 +1,48 @@
-//! `delete` and `prune`.
+//! `pin`, `unpin`, `delete` and `prune`.
 
 use serde_json::json;
-use volsnap::{Code, Error, Result, model::retention::Policy, view::PruneView};
+use volsnap::{
+    Code, Error, Pins, Result,
+    model::{Snapshot, retention::Policy},
+    view::{PruneView, SnapshotView},
+};
 
-use crate::cli::{answer::Answer, args::Prune, render, session::Session};
+use crate::cli::{
+    answer::Answer,
+    args::{Delete, Pin, Prune},
+    render,
+    session::Session,
+};
 
-pub async fn delete(session: &Session, snapshot: &str) -> Result<Answer> {
+pub async fn pin(session: &Session, args: Pin) -> Result<Answer> {
+    let snapshot = session.volsnap.snapshot(None, &args.snapshot).await?;
+    let pinned = session.finish(session.volsnap.pin(snapshot, args.note)).await?;
+    marked(session, &pinned)
+}
+
+pub async fn unpin(session: &Session, snapshot: &str) -> Result<Answer> {
     let snapshot = session.volsnap.snapshot(None, snapshot).await?;
+    let unpinned = session.finish(session.volsnap.unpin(snapshot)).await?;
+    marked(session, &unpinned)
+}
+
+fn marked(session: &Session, snapshot: &Snapshot) -> Result<Answer> {
+    let view = SnapshotView::of(snapshot, &session.volsnap.archive_path(snapshot));
+    Answer::new(&view, render::pinned(&view))
+}
+
+/// What `--force` says about pins.
+pub fn pins(force: bool) -> Pins {
+    match force {
+        true => Pins::Override,
+        false => Pins::Heed,
+    }
+}
+
+pub async fn delete(session: &Session, args: Delete) -> Result<Answer> {
+    let snapshot = session.volsnap.snapshot(None, &args.snapshot).await?;
     let (id, workload) = (snapshot.id(), snapshot.archive.manifest.workload_name.clone());
-    session.finish(session.volsnap.delete(snapshot)).await?;
+    session.finish(session.volsnap.delete(snapshot, pins(args.force))).await?;
     Answer::new(&json!({ "deleted": id, "workload": workload }), format!("deleted {id} of {workload}"))
 }
 
@@ -35,12 +69,12 @@ pub async fn prune(session: &Session, args: Prune) -> Result<Answer> {
 fn policy(args: &Prune) -> Policy {
     let usual = Policy::default();
     Policy {
-        last: args.keep_last,
-        hourly: args.keep_hourly,
-        daily: args.keep_daily,
-        weekly: args.keep_weekly,
-        monthly: args.keep_monthly,
-        yearly: args.keep_yearly,
+        last: args.keep_last.unwrap_or(0),
+        hourly: args.keep_hourly.unwrap_or(0),
+        daily: args.keep_daily.unwrap_or(0),
+        weekly: args.keep_weekly.unwrap_or(0),
+        monthly: args.keep_monthly.unwrap_or(0),
+        yearly: args.keep_yearly.unwrap_or(0),
         within: args.keep_within,
         prerestore_last: args.keep_prerestore.unwrap_or(usual.prerestore_last),
     }
