@@ -39,6 +39,11 @@ fn a_pinned_snapshot_is_deleted_only_by_force() {
     assert_eq!(ids(&world.json(&["list", "app"])), [second.clone(), first.clone()], "a refusal deleted something");
 
     assert_eq!(world.json(&["delete", &first, "--force"])["deleted"], json!(first));
+    let deleted = &world.json(&["events", "app", "--limit", "1"])["events"][0];
+    assert_eq!(
+        (&deleted["detail"]["by"], &deleted["detail"]["pin"]["note"]),
+        (&json!("delete"), &json!("before the audit"))
+    );
     world.ok(&["pin", &second]);
     world.fails("usage", 2, &["workload", "remove", "app", "--force"]);
     let removed = world.json(&["workload", "remove", "app", "--delete-snapshots", "--force"]);

@@ -90,7 +90,7 @@ impl Engine {
         }
         refuse_pinned(snapshots.iter(), pins)?;
         for snapshot in &snapshots {
-            self.forget(workload, snapshot).await?;
+            self.forget(workload, snapshot, "remove workload").await?;
         }
         self.ports.store.remove_workload(workload.id).await?;
         let detail = json!({ "snapshots_deleted": snapshots.len() });

@@ -91,9 +91,10 @@ impl Engine {
         let _held = self.hold(workload).await?;
         self.recover_or_refuse(workload.id, watch).await?;
         let listed = self.snapshots(Some(snapshot.workload())).await?;
-        let here = listed.iter().filter(|s| s.id() == snapshot.id());
-        refuse_pinned(here, pins)?;
-        self.forget(workload, snapshot).await
+        // As it is now: somebody may have pinned it since it was looked up.
+        let now = listed.iter().find(|s| s.id() == snapshot.id()).unwrap_or(snapshot);
+        refuse_pinned([now].into_iter(), pins)?;
+        self.forget(workload, now, "delete").await
     }
 
     /// Deletes what no rule keeps.
@@ -116,18 +117,18 @@ impl Engine {
         let verdicts = retention::verdicts(&snapshots, &needed, policy, self.ports.clock.now());
         for verdict in verdicts.iter().filter(|v| !dry_run && v.kept_by.is_empty()) {
             if let Some(snapshot) = snapshots.iter().find(|s| s.id() == verdict.snapshot) {
-                self.forget(workload, snapshot).await?;
+                self.forget(workload, snapshot, "prune").await?;
             }
         }
         Ok(Pruned { verdicts, dry_run })
     }
 
     /// The row goes first: a crash in between leaves an archive that nobody lists, never a listed snapshot that is
-    /// not there.
-    pub(super) async fn forget(&self, workload: &Workload, snapshot: &Snapshot) -> Result<()> {
+    /// not there. The audit event says which command did it, and what pin it overrode.
+    pub(super) async fn forget(&self, workload: &Workload, snapshot: &Snapshot, by: &str) -> Result<()> {
         self.ports.store.remove_snapshot(snapshot.id()).await?;
         self.ports.filesystem.remove_archive(snapshot.workload(), snapshot.id()).await?;
-        let detail = json!({ "snapshot": snapshot.id() });
+        let detail = json!({ "snapshot": snapshot.id(), "by": by, "pin": snapshot.pin });
         self.tell(&self.event(workload, EventKind::SnapshotDeleted, "deleted", detail)).await;
         Ok(())
     }

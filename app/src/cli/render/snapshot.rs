@@ -125,7 +125,9 @@ pub fn pruned(view: &PruneView) -> String {
         [s.id.to_string(), s.workload.clone(), time(s.created_at), verdict]
     });
     let columns = [Text("SNAPSHOT"), Text("WORKLOAD"), Text("CREATED"), Text("VERDICT")];
-    or(table(columns, rows), "no snapshots to prune")
+    let left_alone = view.left_alone.iter().map(|name| format!("{name}: left alone, no rule says what to keep"));
+    let failed = view.errors.iter().map(|f| format!("not pruned: {}: {}", f.error.code, f.error.message));
+    or(join([table(columns, rows)].into_iter().chain(left_alone).chain(failed)), "no snapshots to prune")
 }
 
 /// The answer of `events`.
