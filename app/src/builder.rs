@@ -30,6 +30,8 @@ pub struct Builder {
 #[derive(Clone)]
 enum Engines {
     Environment,
+    #[cfg(feature = "docker")]
+    At(String),
     None,
     Given(Arc<dyn Containers>),
 }
@@ -70,6 +72,14 @@ impl Builder {
     #[must_use]
     pub fn docker(mut self) -> Self {
         self.containers = Engines::Environment;
+        self
+    }
+
+    /// Docker behind that socket, `unix:///path` as `DOCKER_HOST` has it, whatever the environment says.
+    #[cfg(feature = "docker")]
+    #[must_use]
+    pub fn docker_at(mut self, host: impl Into<String>) -> Self {
+        self.containers = Engines::At(host.into());
         self
     }
 
@@ -150,6 +160,8 @@ impl Builder {
             store,
             containers: match self.containers {
                 Engines::Environment => environment(),
+                #[cfg(feature = "docker")]
+                Engines::At(host) => Some(docker(volsnap_docker::DockerEngine::at_host(&host))),
                 Engines::None => None,
                 Engines::Given(containers) => Some(containers),
             },
@@ -176,13 +188,20 @@ async fn open_catalog(_: &Path) -> Result<Arc<dyn Store>, StoreError> {
     Err(StoreError::new(StoreErrorKind::Io, "none was given, and this build has none of its own (feature `sqlite`)"))
 }
 
-/// An environment that names no usable engine is told by the first workload that needs one.
+/// A socket that is no usable engine's is told by the first workload that needs one.
 #[cfg(feature = "docker")]
 #[expect(clippy::unnecessary_wraps, reason = "without the feature there is none")]
 fn environment() -> Option<Arc<dyn Containers>> {
-    match volsnap_docker::DockerEngine::from_env() {
-        Ok(docker) => Some(Arc::new(docker)),
-        Err(error) => Some(Arc::new(crate::UnavailableEngine::new(error.message))),
+    Some(docker(volsnap_docker::DockerEngine::from_env()))
+}
+
+#[cfg(feature = "docker")]
+fn docker(
+    engine: std::result::Result<volsnap_docker::DockerEngine, volsnap_core::ports::EngineError>,
+) -> Arc<dyn Containers> {
+    match engine {
+        Ok(docker) => Arc::new(docker),
+        Err(error) => Arc::new(crate::UnavailableEngine::new(error.message)),
     }
 }
 

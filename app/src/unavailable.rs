@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot, SnapshotId, Workload,
-        WorkloadId,
+        Container, ContainerId, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot, SnapshotId,
+        Workload, WorkloadId,
     },
     ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Store, StoreError},
 };
@@ -48,6 +48,10 @@ impl Store for UnavailableStore {
     }
 
     async fn put_snapshot(&self, _: &Snapshot) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    async fn mark_snapshot(&self, _: SnapshotId, _: &Mark) -> Result<bool, StoreError> {
         self.refuse()
     }
 

@@ -1,5 +1,7 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
+mod retention;
+
 use std::{
     fmt,
     future::Future,
@@ -11,11 +13,8 @@ use std::{
 
 use volsnap_core::{
     Code, Error, Result,
-    engine::{Engine, Kept, Outlook, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
-    model::{
-        Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId,
-        retention::Policy,
-    },
+    engine::{Engine, Kept, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
+    model::{Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId},
     ports::{Event, Output, Verified, Watch},
     restore::{Options, Outcome, Plan, Report},
 };
@@ -154,10 +153,11 @@ impl Volsnap {
     }
 
     /// Forgets a workload, and deletes its snapshots if told to; gives how many. Its directories and containers stay.
-    pub fn remove_workload(&self, workload: Workload, delete_snapshots: bool) -> Operation<usize> {
-        self.start(|engine, watch| async move {
+    /// [`Code::Refused`] if one of them is pinned and pins are heeded: nothing is deleted then.
+    pub fn remove_workload(&self, workload: Workload, delete_snapshots: bool, pins: Pins) -> Operation<usize> {
+        self.start(move |engine, watch| async move {
             recover_first(&engine, &workload, &watch).await?;
-            engine.remove_workload(&workload, delete_snapshots).await
+            engine.remove_workload(&workload, delete_snapshots, pins).await
         })
     }
 
@@ -209,20 +209,6 @@ impl Volsnap {
     /// Reads a snapshot's archive to the last byte, and sees without unpacking it whether it is the file that was written.
     pub fn verify_stored(&self, snapshot: Snapshot) -> Operation<Verified> {
         self.start(|engine, watch| async move { engine.verify_stored(&snapshot, &watch).await })
-    }
-
-    /// Deletes a snapshot.
-    pub fn delete(&self, snapshot: Snapshot) -> Operation<()> {
-        self.start(|engine, watch| async move {
-            let workload = owner(&engine, &snapshot).await?;
-            engine.delete(&workload, &snapshot, &watch).await
-        })
-    }
-
-    /// Deletes the workload's snapshots that no rule keeps; with `dry_run` only says which. A policy without rules
-    /// keeps everything.
-    pub fn prune(&self, workload: Workload, policy: Policy, dry_run: bool) -> Operation<Pruned> {
-        self.start(move |engine, watch| async move { engine.prune(&workload, &policy, dry_run, &watch).await })
     }
 }
 

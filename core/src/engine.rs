@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 pub use kept::Kept;
 pub use recover::{Outlook, Recovered, RecoveredItem};
 pub use restore::RestoreRequest;
-pub use retain::Pruned;
+pub use retain::{Pins, Pruned};
 pub use snapshot::{SnapshotRequest, Snapshotted};
 
 use crate::{

@@ -16,6 +16,6 @@ pub use member::{Member, MemberKind};
 pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};
 pub use retention::{Period, Policy, Rule, Verdict};
 pub use snapshot::{
-    ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mode, Origin, Snapshot, VolumeTotals,
+    ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin, Snapshot, VolumeTotals,
 };
 pub use workload::{DeclaredVolume, Resolved, Selector, Source, VolumePath, Workload};

@@ -52,7 +52,11 @@ impl DockerEngine {
         &self.socket
     }
 
-    fn at_host(host: &str) -> Result<Self, EngineError> {
+    /// The engine that a value of `DOCKER_HOST` names; an empty one is the default socket.
+    ///
+    /// # Errors
+    /// [`EngineErrorKind::Failed`] if it is anything but a Unix socket.
+    pub fn at_host(host: &str) -> Result<Self, EngineError> {
         match (host, host.strip_prefix("unix://")) {
             ("", _) => Ok(Self::at_socket(DEFAULT_SOCKET)),
             (_, Some(path)) if path.starts_with('/') => Ok(Self::at_socket(path)),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use volsnap_core::{
-    model::{Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, Store, StoreError},
 };
 
@@ -88,6 +88,16 @@ impl Store for SqliteStore {
             Ok(tx.commit().await?)
         };
         write.await.at("recording a snapshot", &self.path)
+    }
+
+    async fn mark_snapshot(&self, id: SnapshotId, mark: &Mark) -> Result<bool, StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            let is_there = snapshots::mark(&mut tx, id, mark).await?;
+            tx.commit().await?;
+            Ok(is_there)
+        };
+        write.await.at("marking a snapshot", &self.path)
     }
 
     async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError> {

@@ -1,41 +1,55 @@
 //! What can be typed.
 
+mod config;
+mod retention;
+
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use jiff::SignedDuration;
 use volsnap::model::DeclaredVolume;
 
-use super::parse::{duration, label, volume};
+use super::{
+    config::{Origins, Timeout},
+    parse::{label, volume},
+};
+pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man};
+pub use retention::{Delete, Pin, Prune};
 
 /// Crash-safe snapshot and restore of container volumes.
 ///
 /// After a crash at any instant every volume of a workload is wholly as it was or wholly restored, and the app is
 /// brought back.
 #[derive(Debug, Parser)]
-#[command(name = "volsnap", version, propagate_version = true, after_help = STATUS)]
+#[command(name = "volsnap", version = VERSION, propagate_version = true, after_help = STATUS)]
 pub struct Args {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: AnyCommand,
 }
+
+/// With the commit that it was built from, where that is known.
+const VERSION: &str = env!("VOLSNAP_VERSION");
 
 const STATUS: &str = "\
 Exit status: 0 done · 1 failed · 2 usage · 3 refused, nothing touched · 4 rolled back · 5 done with warnings ·
 6 needs attention · 7 busy · 8 not found · 9 corrupt · 10 hostile archive";
 
 #[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
+    /// What is usual on this host, in TOML [default: /etc/volsnap/config.toml if it is there]
+    #[arg(long, global = true, env = "VOLSNAP_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where archives, journals and the catalog lie [default: /var/lib/volsnap as root, else in $XDG_STATE_HOME]
     #[arg(long, global = true, env = "VOLSNAP_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Print one JSON document, for results and for errors
     #[arg(long, global = true)]
     pub json: bool,
-    /// How progress is shown on standard error
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
-    pub progress: ProgressMode,
+    /// How progress is shown on standard error [default: auto]
+    #[arg(long, global = true, value_enum, value_name = "HOW")]
+    pub progress: Option<ProgressMode>,
     /// Threads that compress or decompress, and as many that make files [default: the processors, at most 4]
     #[arg(long, global = true, env = "VOLSNAP_JOBS", value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -45,6 +59,9 @@ pub struct Global {
     /// Say nothing but the result and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Which of these come from the environment.
+    #[arg(skip)]
+    pub origins: Origins,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -128,12 +145,20 @@ pub enum Command {
         /// Only this workload (name or id)
         workload: Option<String>,
     },
-    /// Delete a snapshot
-    Delete {
+    /// Pin a snapshot: no prune takes it away, and no deletion without --force
+    Pin(Pin),
+    /// Take a snapshot's pin away
+    Unpin {
         /// Id or unique prefix of it
         snapshot: String,
     },
+    /// Delete a snapshot
+    Delete(Delete),
     /// Delete the snapshots that no rule keeps
+    ///
+    /// Without a rule here, those of the configuration hold: the workload's own, else those for all. Pinned snapshots, the
+    /// last verified one and that of an open restore are kept in any case. Hours, days, weeks (from Monday), months and
+    /// years are those of UTC, and only those count that have a snapshot.
     Prune(Prune),
     /// Show the audit trail, newest first
     Events {
@@ -163,6 +188,9 @@ pub enum WorkloadCommand {
         /// Delete its snapshots too
         #[arg(long)]
         delete_snapshots: bool,
+        /// The pinned ones also
+        #[arg(long, requires = "delete_snapshots")]
+        force: bool,
     },
 }
 
@@ -188,9 +216,9 @@ pub struct WorkloadAdd {
 pub struct Create {
     /// Name or id
     pub workload: String,
-    /// What the app does meanwhile
-    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
-    pub mode: ModeArg,
+    /// What the app does meanwhile [default: pause]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub mode: Option<ModeArg>,
     /// Something to remember it by
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
@@ -255,27 +283,27 @@ pub struct Restore {
 
 #[derive(Debug, ClapArgs)]
 pub struct RestoreOptions {
-    /// Wait so long for the app to become healthy, such as `2m`
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub health_timeout: Option<SignedDuration>,
-    /// What to do when it does not
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
-    pub on_unhealthy: Unhealthy,
+    /// Wait so long for the app to become healthy, such as `2m`; `none`: do not wait [default: none]
+    #[arg(long, value_name = "DURATION")]
+    pub health_timeout: Option<Timeout>,
+    /// What to do when it does not [default: revert]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub on_unhealthy: Option<Unhealthy>,
     /// Do not keep what is replaced
-    #[arg(long)]
-    pub no_safety_snapshot: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub no_safety_snapshot: Option<bool>,
     /// Make device nodes that are in the archive
-    #[arg(long)]
-    pub allow_devices: bool,
-    /// How containers come back
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub redeploy: RedeployArg,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub allow_devices: Option<bool>,
+    /// How containers come back [default: recreate]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub redeploy: Option<RedeployArg>,
     /// After a crash while the data are staged, let `recover` (or the same command again) go on instead of rolling back
     ///
     /// What was staged is read back from the disk and compared with the archive; only what differs is written again.
     /// Recovery then takes as long as the rest of the staging and stops the app for the switch, also at boot.
-    #[arg(long)]
-    pub resume: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub resume: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -294,37 +322,4 @@ pub enum RedeployArg {
     Recreate,
     /// Started again
     Restart,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Prune {
-    /// Only this workload (name or id); else all
-    pub workload: Option<String>,
-    /// Keep the newest N
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_last: u32,
-    /// Keep the newest of each of N hours
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_hourly: u32,
-    /// Keep the newest of each of N days
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_daily: u32,
-    /// Keep the newest of each of N weeks
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_weekly: u32,
-    /// Keep the newest of each of N months
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_monthly: u32,
-    /// Keep the newest of each of N years
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_yearly: u32,
-    /// Keep all that are younger, such as `7d`
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub keep_within: Option<SignedDuration>,
-    /// Keep the newest N that restores took of what they replaced [default: 3]
-    #[arg(long, value_name = "N")]
-    pub keep_prerestore: Option<u32>,
-    /// Only say what would be deleted, and which rule keeps what
-    #[arg(long)]
-    pub dry_run: bool,
 }

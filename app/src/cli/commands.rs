@@ -1,5 +1,7 @@
 //! The commands: each turns its arguments into one answer.
 
+mod config;
+mod documents;
 mod inside;
 mod recovery;
 mod restore;
@@ -18,7 +20,8 @@ use volsnap::Result;
 
 use super::{
     answer::{Answer, Printer},
-    args::{Args, Command},
+    args::{AnyCommand, ApartCommand, Args, Command, ConfigCommand, Global},
+    config::{Configuration, Settings},
     progress::Reporter,
     render,
     session::Session,
@@ -26,11 +29,46 @@ use super::{
 
 /// Does one command and prints what it came to.
 pub async fn run(args: Args, printer: &Printer) -> ExitCode {
+    match args.command {
+        AnyCommand::Apart(command) => printer.finish(answer_apart(&args.global, command, printer), &[]),
+        AnyCommand::Working(command) => match in_force(&args.global, &command) {
+            Ok(settings) => run_with(settings, &args.global, command, printer).await,
+            Err(error) => printer.fail(&error, &[]),
+        },
+    }
+}
+
+/// The settings for a command. What is wrong with the configuration ends every command but those that a crash has
+/// somebody wait for.
+fn in_force(global: &Global, command: &Command) -> Result<Settings> {
+    let configuration = Configuration::load(global.config.as_deref())?;
+    match matches!(command, Command::Recover { .. } | Command::Status { .. }) {
+        true => configuration.check_for_recovery()?,
+        false => configuration.check()?,
+    }
+    Ok(Settings::new(configuration, global))
+}
+
+fn answer_apart(global: &Global, command: ApartCommand, printer: &Printer) -> Result<Answer> {
+    match command {
+        ApartCommand::Completions(args) => documents::completions(&args, printer.json),
+        ApartCommand::Man(args) => documents::man(&args),
+        ApartCommand::Config(ConfigCommand::Show { workload }) => {
+            let configuration = Configuration::load(global.config.as_deref())?;
+            config::show(&Settings::new(configuration, global), workload)
+        }
+        ApartCommand::Config(ConfigCommand::Check { file }) => {
+            config::check(&Configuration::load(file.as_deref().or(global.config.as_deref()))?)
+        }
+    }
+}
+
+async fn run_with(settings: Settings, global: &Global, command: Command, printer: &Printer) -> ExitCode {
     // What is written to a terminal as it comes does not go together with a bar.
-    let streams = matches!(args.command, Command::Ls { .. } | Command::Dump { .. }) && io::stdout().is_terminal();
-    let reporter = Arc::new(Reporter::start(args.global.progress, args.global.quiet || streams));
-    let result = match Session::open(&args.global, *printer, reporter.clone()).await {
-        Ok(session) => answer(&session, args.command).await,
+    let streams = matches!(command, Command::Ls { .. } | Command::Dump { .. }) && io::stdout().is_terminal();
+    let reporter = Arc::new(Reporter::start(settings.general.progress.value, global.quiet || streams));
+    let result = match Session::open(settings, *printer, reporter.clone()).await {
+        Ok(session) => answer(&session, command).await,
         Err(error) => Err(error),
     };
     let recovered = reporter.finish();
@@ -56,7 +94,9 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Recover { workload, dry_run: true } | Command::Status { workload } => {
             recovery::status(session, workload.as_deref()).await
         }
-        Command::Delete { snapshot } => retention::delete(session, &snapshot).await,
+        Command::Pin(args) => retention::pin(session, args).await,
+        Command::Unpin { snapshot } => retention::unpin(session, &snapshot).await,
+        Command::Delete(args) => retention::delete(session, args).await,
         Command::Prune(args) => retention::prune(session, args).await,
         Command::Events { workload, limit } => trail::events(session, workload.as_deref(), limit).await,
     }

@@ -1,5 +1,6 @@
 //! Answers as text for people. Scripts read the JSON documents; this may change.
 
+mod config;
 mod member;
 mod recovery;
 mod restore;
@@ -7,8 +8,9 @@ mod snapshot;
 mod table;
 mod workload;
 
+pub use config::{config, config_check};
 pub use member::member;
 pub use recovery::{recovered_line, recovery, status};
 pub use restore::{plan, report};
-pub use snapshot::{events, pruned, snapshot, snapshots, verified};
+pub use snapshot::{events, pinned, pruned, snapshot, snapshots, verified};
 pub use workload::{workload, workloads};

@@ -10,8 +10,7 @@ use volsnap::{Canceller, Operation, Result, Volsnap};
 
 use super::{
     answer::{Printer, tell},
-    args::Global,
-    parse::default_state_dir,
+    config::Settings,
     progress::Reporter,
 };
 
@@ -21,22 +20,25 @@ pub struct Session {
     pub volsnap: Volsnap,
     /// Where answers go.
     pub printer: Printer,
+    /// What is in force.
+    pub settings: Settings,
     running: Running,
     reporter: Arc<Reporter>,
 }
 
 impl Session {
     /// Opens the state directory. Recovers nothing: the commands that only look must touch nothing.
-    pub async fn open(global: &Global, printer: Printer, reporter: Arc<Reporter>) -> Result<Session> {
-        let state_dir = match &global.state_dir {
-            Some(dir) => dir.clone(),
-            None => default_state_dir()?,
-        };
+    pub async fn open(settings: Settings, printer: Printer, reporter: Arc<Reporter>) -> Result<Session> {
+        let state_dir = settings.state_dir()?;
         let mut builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter.clone());
-        if let Some(jobs) = global.jobs {
+        if let Some(jobs) = settings.general.jobs.value {
             builder = builder.jobs(jobs);
         }
-        let session = Session { volsnap: builder.open().await?, printer, running: Running::default(), reporter };
+        if let Some(host) = &settings.general.docker_host.value {
+            builder = builder.docker_at(&host.0);
+        }
+        let session =
+            Session { volsnap: builder.open().await?, printer, settings, running: Running::default(), reporter };
         session.running.heed_signals();
         Ok(session)
     }

@@ -47,6 +47,12 @@ pub struct SnapshotView {
     pub quiesced_ms: u64,
     /// When every byte was last read and found good.
     pub verified_at: Option<Timestamp>,
+    /// Whether somebody pinned it: no prune takes it away.
+    pub pinned: bool,
+    /// Since when.
+    pub pinned_at: Option<Timestamp>,
+    /// What for.
+    pub pin_note: Option<String>,
     /// What was noticed when it was taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -137,6 +143,9 @@ impl SnapshotView {
             digest: snapshot.archive.digest.clone(),
             quiesced_ms: snapshot.archive.quiesced_ms,
             verified_at: snapshot.verified_at,
+            pinned: snapshot.pin.is_some(),
+            pinned_at: snapshot.pin.as_ref().map(|pin| pin.at),
+            pin_note: snapshot.pin.as_ref().and_then(|pin| pin.note.clone()),
             warnings: Vec::new(),
         }
     }

@@ -56,6 +56,7 @@ impl World {
     /// Two volumes with contents; nothing registered.
     pub fn new() -> Self {
         let world = World { dir: tempfile::tempdir().unwrap() };
+        world.configure("");
         for volume in ["data", "config"] {
             let live = world.live(volume);
             fs::create_dir_all(live.join("below/deeper")).unwrap();
@@ -96,6 +97,12 @@ impl World {
 
     pub fn state(&self) -> PathBuf {
         self.path("state")
+    }
+
+    /// Writes the configuration that every command of this world reads; without it, there is an empty one.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.path("config.toml"), text).unwrap();
+        fs::set_permissions(self.path("config.toml"), fs::Permissions::from_mode(0o644)).unwrap();
     }
 
     pub fn declare(&self, target: &str, volume: &str) -> String {
@@ -151,6 +158,7 @@ impl World {
             .args(args)
             .env_clear()
             .env("VOLSNAP_STATE_DIR", self.state())
+            .env("VOLSNAP_CONFIG", self.path("config.toml"))
             .env("DOCKER_HOST", format!("unix://{}", self.path("no-engine.sock").display()))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())

@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use super::{Engine, drive::word};
+use super::{
+    Engine,
+    drive::word,
+    retain::{Pins, refuse_pinned},
+};
 use crate::{
     error::{Code, Error, Result},
     model::{Origin, Snapshot, SnapshotId, Workload, WorkloadId},
@@ -71,8 +75,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone.
-    pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool) -> Result<usize> {
+    /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone. While a
+    /// pin is heeded, nothing is deleted at all.
+    pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool, pins: Pins) -> Result<usize> {
         let _held = self.hold(workload).await?;
         self.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
         let snapshots = self.snapshots(Some(workload.id)).await?;
@@ -83,8 +88,9 @@ impl Engine {
             )
             .hint("give --delete-snapshots to delete them with it"));
         }
+        refuse_pinned(snapshots.iter(), pins)?;
         for snapshot in &snapshots {
-            self.forget(workload, snapshot).await?;
+            self.forget(workload, snapshot, "remove workload").await?;
         }
         self.ports.store.remove_workload(workload.id).await?;
         let detail = json!({ "snapshots_deleted": snapshots.len() });
@@ -164,7 +170,10 @@ fn is_restored(event: &Event) -> bool {
         | EventKind::SnapshotCreated
         | EventKind::SnapshotFailed
         | EventKind::SnapshotDeleted
-        | EventKind::SnapshotVerified => false,
+        | EventKind::SnapshotVerified
+        | EventKind::SnapshotPinned
+        | EventKind::SnapshotUnpinned
+        | EventKind::Unknown => false,
     };
     restore && event.outcome == word(Outcome::Restored)
 }

@@ -195,7 +195,7 @@ mod tests {
         };
         let totals = targets.iter().map(|_| Default::default()).collect();
         let archive = ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 0, digest: String::new() };
-        Snapshot { archive, verified_at: None }
+        Snapshot::from(archive)
     }
 
     fn found(snapshot: &Snapshot, path: &str) -> Result<Vec<(usize, String)>, Code> {

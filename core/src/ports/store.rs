@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Code, Error},
-    model::{Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Mark, Snapshot, SnapshotId, Workload, WorkloadId},
 };
 
 /// What kind of failure a store met.
@@ -75,10 +75,17 @@ pub enum EventKind {
     SnapshotDeleted,
     /// A snapshot was read and checked.
     SnapshotVerified,
+    /// A snapshot was pinned.
+    SnapshotPinned,
+    /// A snapshot's pin was taken away.
+    SnapshotUnpinned,
     /// A restore ended, whichever way; the detail is its report.
     RestoreEnded,
     /// What a crash left was finished or rolled back; the detail is the report.
     Recovered,
+    /// Something that a later version knows and this one does not.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One line of the audit trail.
@@ -121,6 +128,10 @@ pub trait Store: Send + Sync {
     /// Records a snapshot; one with the same id is replaced. The workload need not be registered any more.
     async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError>;
 
+    /// Changes what is known of a snapshot besides its archive, in one step: nothing that another process changes at
+    /// the same time is lost, and a row that is gone does not come back. Whether it is there; may be called twice.
+    async fn mark_snapshot(&self, id: SnapshotId, mark: &Mark) -> Result<bool, StoreError>;
+
     /// Forgets a snapshot. Nothing happens if it is not there.
     async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError>;
 
@@ -135,4 +146,15 @@ pub trait Store: Send + Sync {
 
     /// Sets a setting.
     async fn set_setting(&self, key: &str, value: &str) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_later_version_does_not_hide_the_others() {
+        let kinds: Vec<EventKind> = serde_json::from_str(r#"["snapshot-pinned","of-next-year"]"#).unwrap();
+        assert_eq!(kinds, [EventKind::SnapshotPinned, EventKind::Unknown]);
+    }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        ArchiveSummary, DeclaredVolume, ImageRef, Manifest, ManifestVolume, Mode, Origin, RestoreId, Selector,
-        Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
+        ArchiveSummary, DeclaredVolume, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin, RestoreId,
+        Selector, Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
     },
     ports::{Event, EventKind, Store, StoreErrorKind},
 };
@@ -36,6 +36,9 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
         a_snapshot_needs_no_registered_workload,
         a_snapshot_with_the_same_id_is_replaced,
         snapshots_are_listed_newest_first,
+        a_mark_changes_one_thing_about_one_snapshot,
+        a_mark_brings_no_removed_snapshot_back,
+        marks_at_once_lose_nothing,
         a_removed_snapshot_is_gone_alone,
         an_event_comes_back_as_it_was_recorded,
         an_event_that_is_recorded_twice_stands_once,
@@ -86,7 +89,7 @@ fn snapshot(number: u128, workload: u128, created_at: &str) -> Snapshot {
     };
     let totals = vec![VolumeTotals { bytes: 5, entries: 2, digest: "aa".into(), ..VolumeTotals::default() }];
     let archive = ArchiveSummary { manifest, totals, quiesced_ms: 12, archive_bytes: 345, digest: "bb".into() };
-    Snapshot { archive, verified_at: None }
+    Snapshot::from(archive)
 }
 
 fn event(number: u128, workload: u128, at: &str) -> Event {
@@ -274,6 +277,49 @@ async fn snapshots_are_listed_newest_first(store: &dyn Store) {
     assert_eq!(snapshot_numbers(store, Some(3)).await, []);
 }
 
+fn pin(note: &str) -> Pin {
+    Pin { at: instant("2026-11-22T00:00:00.000000001Z"), note: Some(note.into()) }
+}
+
+async fn a_mark_changes_one_thing_about_one_snapshot(store: &dyn Store) {
+    let (plain, other) = (snapshot(1, 1, "2026-11-20T10:00:00Z"), snapshot(2, 1, "2026-11-20T11:00:00Z"));
+    store.put_snapshot(&plain).await.unwrap();
+    store.put_snapshot(&other).await.unwrap();
+    let verified = instant("2026-11-21T00:00:00Z");
+    let (first, second) = (pin("audit"), pin("release"));
+    for (mark, verified_at, pin) in [
+        (Mark::Pinned(first.clone()), None, Some(first.clone())),
+        (Mark::Verified(verified), Some(verified), Some(first)),
+        (Mark::Pinned(second.clone()), Some(verified), Some(second)),
+        (Mark::Unpinned, Some(verified), None),
+    ] {
+        for _ in 0..2 {
+            assert!(store.mark_snapshot(snapshot_id(1), &mark).await.unwrap());
+            let marked = Snapshot { verified_at, pin: pin.clone(), ..plain.clone() };
+            assert_eq!(store.snapshots(None).await.unwrap(), [other.clone(), marked], "{mark:?}");
+        }
+    }
+}
+
+async fn a_mark_brings_no_removed_snapshot_back(store: &dyn Store) {
+    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    store.remove_snapshot(snapshot_id(1)).await.unwrap();
+    for mark in [Mark::Verified(instant("2026-11-21T00:00:00Z")), Mark::Pinned(pin("audit")), Mark::Unpinned] {
+        assert!(!store.mark_snapshot(snapshot_id(1), &mark).await.unwrap(), "{mark:?}");
+    }
+    assert_eq!(store.snapshots(None).await.unwrap(), []);
+}
+
+async fn marks_at_once_lose_nothing(store: &dyn Store) {
+    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    let (verified, pin) = (instant("2026-11-21T00:00:00Z"), pin("audit"));
+    let (verify, keep) = (Mark::Verified(verified), Mark::Pinned(pin.clone()));
+    let marked = tokio::join!(store.mark_snapshot(snapshot_id(1), &verify), store.mark_snapshot(snapshot_id(1), &keep));
+    assert!(marked.0.unwrap() && marked.1.unwrap());
+    let kept = &store.snapshots(None).await.unwrap()[0];
+    assert_eq!((kept.verified_at, kept.pin.as_ref()), (Some(verified), Some(&pin)));
+}
+
 async fn a_removed_snapshot_is_gone_alone(store: &dyn Store) {
     store.add_workload(&workload(1, "blog")).await.unwrap();
     store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
@@ -291,6 +337,8 @@ async fn an_event_comes_back_as_it_was_recorded(store: &dyn Store) {
         EventKind::SnapshotFailed,
         EventKind::SnapshotDeleted,
         EventKind::SnapshotVerified,
+        EventKind::SnapshotPinned,
+        EventKind::SnapshotUnpinned,
         EventKind::RestoreEnded,
         EventKind::Recovered,
     ];

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use uuid::Uuid;
 use volsnap_core::{
-    model::{Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, FsErrorKind, Store, StoreError, StoreErrorKind},
 };
 
@@ -142,6 +142,19 @@ impl Store for SimStore {
             catalog.snapshots.insert(snapshot.id(), Arc::new(snapshot.clone()));
         };
         self.machine.ask(|w| w.store_write("put_snapshot", put)).await
+    }
+
+    async fn mark_snapshot(&self, id: SnapshotId, mark: &Mark) -> Result<bool, StoreError> {
+        let change = |w: &mut World| {
+            let is_there = w.catalog.snapshots.contains_key(&id);
+            w.store_write("mark_snapshot", |catalog| {
+                if let Some(row) = catalog.snapshots.get_mut(&id) {
+                    Arc::make_mut(row).mark(mark);
+                }
+            })?;
+            Ok(is_there)
+        };
+        self.machine.ask(change).await
     }
 
     async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use volsnap::{
 use crate::cli::{
     answer::{Answer, tell},
     args::{self, RedeployArg, RestoreOptions, Unhealthy, What},
+    config::Timeout,
     render,
     session::Session,
 };
@@ -55,7 +56,8 @@ pub async fn restore(session: &Session, args: args::Restore) -> Result<Answer> {
 
 pub async fn undo(session: &Session, workload: &str, options: &RestoreOptions) -> Result<Answer> {
     let workload = session.volsnap.workload(workload).await?;
-    let report = session.finish(session.volsnap.undo(workload, chosen(options)?)).await?;
+    let options = chosen(session, &workload.name, options)?;
+    let report = session.finish(session.volsnap.undo(workload, options)).await?;
     answer(&report)
 }
 
@@ -64,25 +66,28 @@ async fn request(session: &Session, what: What, options: &RestoreOptions) -> Res
     // By a whole id or a prefix, another workload's snapshot is found too: the plan then says that it is not this one's.
     let within = (what.snapshot == "latest").then_some(workload.id);
     let snapshot = session.volsnap.snapshot(within, &what.snapshot).await?;
-    let options = chosen(options)?;
+    let options = chosen(session, &workload.name, options)?;
     Ok(RestoreRequest { targets: what.volumes, options, ..RestoreRequest::of(workload, snapshot) })
 }
 
-fn chosen(options: &RestoreOptions) -> Result<Options> {
+/// What was asked for, over what is usual for the workload.
+fn chosen(session: &Session, workload: &str, options: &RestoreOptions) -> Result<Options> {
+    let usual = &session.settings.section_of(workload).restore;
     let too_long = |error| Error::new(Code::Usage, format!("--health-timeout: {error}"));
+    let Timeout(timeout) = options.health_timeout.unwrap_or(usual.health_timeout.value);
     Ok(Options {
-        health_timeout: options.health_timeout.map(|d| d.try_into().map_err(too_long)).transpose()?,
-        on_unhealthy: match options.on_unhealthy {
+        health_timeout: timeout.map(|d| d.try_into().map_err(too_long)).transpose()?,
+        on_unhealthy: match options.on_unhealthy.unwrap_or(usual.on_unhealthy.value) {
             Unhealthy::Revert => OnUnhealthy::Revert,
             Unhealthy::Keep => OnUnhealthy::Keep,
         },
-        safety_snapshot: !options.no_safety_snapshot,
-        redeploy: match options.redeploy {
+        safety_snapshot: options.no_safety_snapshot.map_or(usual.safety_snapshot.value, |no| !no),
+        redeploy: match options.redeploy.unwrap_or(usual.redeploy.value) {
             RedeployArg::Recreate => Redeploy::Recreate,
             RedeployArg::Restart => Redeploy::Restart,
         },
-        devices: options.allow_devices,
-        resume: options.resume,
+        devices: options.allow_devices.unwrap_or(usual.allow_devices.value),
+        resume: options.resume.unwrap_or(usual.resume.value),
     })
 }
 

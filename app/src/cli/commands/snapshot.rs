@@ -16,7 +16,8 @@ use crate::cli::{
 
 pub async fn create(session: &Session, args: Create) -> Result<Answer> {
     let workload = session.volsnap.workload(&args.workload).await?;
-    let mode = match args.mode {
+    let usual = session.settings.section_of(&workload.name).create.mode.value;
+    let mode = match args.mode.unwrap_or(usual) {
         ModeArg::Pause => Mode::Pause,
         ModeArg::Stop => Mode::Stop,
         ModeArg::Live => Mode::Live,

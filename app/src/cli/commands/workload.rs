@@ -2,11 +2,12 @@
 
 use serde_json::json;
 use volsnap::{
-    NewWorkload, Result,
+    NewWorkload, Pins, Result,
     model::Selector,
     view::{WorkloadView, WorkloadsView},
 };
 
+use super::retention::pins;
 use crate::cli::{
     answer::Answer,
     args::{WorkloadAdd, WorkloadCommand},
@@ -19,7 +20,9 @@ pub async fn answer(session: &Session, command: WorkloadCommand) -> Result<Answe
         WorkloadCommand::Add(args) => add(session, args).await,
         WorkloadCommand::List => list(session).await,
         WorkloadCommand::Show { workload } => show(session, &workload).await,
-        WorkloadCommand::Remove { workload, delete_snapshots } => remove(session, &workload, delete_snapshots).await,
+        WorkloadCommand::Remove { workload, delete_snapshots, force } => {
+            remove(session, &workload, delete_snapshots, pins(force)).await
+        }
     }
 }
 
@@ -43,10 +46,10 @@ async fn show(session: &Session, name: &str) -> Result<Answer> {
     Answer::new(&view, render::workload(&view))
 }
 
-async fn remove(session: &Session, name: &str, delete_snapshots: bool) -> Result<Answer> {
+async fn remove(session: &Session, name: &str, delete_snapshots: bool, pins: Pins) -> Result<Answer> {
     let workload = session.volsnap.workload(name).await?;
     let removed = json!({ "id": workload.id, "name": workload.name });
-    let count = session.finish(session.volsnap.remove_workload(workload, delete_snapshots)).await?;
+    let count = session.finish(session.volsnap.remove_workload(workload, delete_snapshots, pins)).await?;
     let document = json!({ "removed": removed, "snapshots_deleted": count });
     Answer::new(&document, format!("removed {name} and {count} snapshots; its directories and containers stay"))
 }

@@ -15,7 +15,9 @@ pub fn snapshots(view: &SnapshotsView) -> String {
         let note = s.note.clone().unwrap_or_default();
         let old = age(now.duration_since(s.created_at).as_secs());
         let data = bytes(s.volumes.iter().map(|v| v.bytes).sum());
-        [s.id.to_string(), s.workload.clone(), time(s.created_at), old, kind(s), data, bytes(s.archive_bytes), note]
+        let pin = if s.pinned { "pinned" } else { "" };
+        let (id, workload, at, kind) = (s.id.to_string(), s.workload.clone(), time(s.created_at), kind(s));
+        [id, workload, at, old, kind, data, bytes(s.archive_bytes), pin.to_string(), note]
     });
     let columns = [
         Text("SNAPSHOT"),
@@ -25,6 +27,7 @@ pub fn snapshots(view: &SnapshotsView) -> String {
         Text("MODE"),
         Number("DATA"),
         Number("ARCHIVE"),
+        Text("PIN"),
         Text("NOTE"),
     ];
     or(table(columns, rows), "no snapshots yet; take one with `volsnap create`")
@@ -80,10 +83,23 @@ pub fn snapshot(s: &SnapshotView) -> String {
         format!("archive   {} ({})", s.archive, bytes(s.archive_bytes)),
         format!("digest    {}", s.digest),
         format!("verified  {}", s.verified_at.map_or("never".into(), time)),
+        s.pinned_at.map_or_else(String::new, |at| format!("pinned    {}{}", time(at), in_brackets(&s.pin_note))),
         volumes,
         labelled("changed while it was read", &all(|v| &v.unsteady)),
         labelled("restored without this flag", &all(|v| &v.immutable_names)),
     ])
+}
+
+/// The answer of `pin` and `unpin`.
+pub fn pinned(s: &SnapshotView) -> String {
+    match s.pinned {
+        true => format!("pinned {} of {}{}", s.id, s.workload, in_brackets(&s.pin_note)),
+        false => format!("{} of {} is not pinned any more", s.id, s.workload),
+    }
+}
+
+fn in_brackets(note: &Option<String>) -> String {
+    note.as_ref().map_or_else(String::new, |note| format!(" ({note})"))
 }
 
 /// The answer of `verify`.
@@ -103,13 +119,15 @@ pub fn pruned(view: &PruneView) -> String {
     };
     let rows = view.snapshots.iter().map(|s| {
         let verdict = match s.kept_by.is_empty() {
-            true => gone.to_string(),
+            true => format!("{gone}: no rule keeps it"),
             false => format!("kept: {}", s.kept_by.join(", ")),
         };
         [s.id.to_string(), s.workload.clone(), time(s.created_at), verdict]
     });
     let columns = [Text("SNAPSHOT"), Text("WORKLOAD"), Text("CREATED"), Text("VERDICT")];
-    or(table(columns, rows), "no snapshots to prune")
+    let left_alone = view.left_alone.iter().map(|name| format!("{name}: left alone, no rule says what to keep"));
+    let failed = view.errors.iter().map(|f| format!("not pruned: {}: {}", f.error.code, f.error.message));
+    or(join([table(columns, rows)].into_iter().chain(left_alone).chain(failed)), "no snapshots to prune")
 }
 
 /// The answer of `events`.
