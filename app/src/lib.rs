@@ -55,4 +55,4 @@ pub use volsnap_core::{
     model, ports, restore,
 };
 
-pub use crate::volsnap::{Inspection, NewWorkload, Volsnap};
+pub use crate::volsnap::{Advice, Discovered, Inspection, NewWorkload, Prospect, ProspectVolume, Volsnap};

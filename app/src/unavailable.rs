@@ -107,6 +107,10 @@ impl Containers for UnavailableEngine {
         self.refuse()
     }
 
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        self.refuse()
+    }
+
     async fn mounting(&self, _: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
         self.refuse()
     }

@@ -1,5 +1,6 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
+mod discover;
 mod retention;
 
 use std::{
@@ -19,6 +20,7 @@ use volsnap_core::{
     restore::{Options, Outcome, Plan, Report},
 };
 
+pub use self::discover::{Advice, Discovered, Prospect, ProspectVolume};
 use crate::{Builder, Operation};
 
 /// Snapshots and restores the workloads of one state directory. Clones share everything.
@@ -116,6 +118,12 @@ impl Volsnap {
     ///
     /// [`Code::NotFound`] if a declared directory or a named container does not exist.
     pub async fn add_workload(&self, new: NewWorkload) -> Result<Workload> {
+        let workload = self.workload_to_be(new).await?;
+        self.engine.add_workload(&workload).await?;
+        Ok(workload)
+    }
+
+    async fn workload_to_be(&self, new: NewWorkload) -> Result<Workload> {
         let ports = self.engine.ports();
         let mut volumes = new.volumes;
         for volume in &mut volumes {
@@ -127,9 +135,7 @@ impl Volsnap {
         };
         let id = WorkloadId(ports.clock.fresh_id());
         let created_at = ports.clock.now();
-        let workload = Workload { id, name: new.name, source, selector: new.selector, volumes, created_at };
-        self.engine.add_workload(&workload).await?;
-        Ok(workload)
+        Ok(Workload { id, name: new.name, source, selector: new.selector, volumes, created_at })
     }
 
     async fn existing_directory(&self, target: &str, path: &Path) -> Result<PathBuf> {

@@ -13,6 +13,13 @@ use serde_json::json;
 use support::{Ran, World};
 
 #[test]
+fn a_name_alone_needs_an_engine_that_knows_it() {
+    let world = World::new();
+    world.fails("usage", 2, &["workload", "add", "app"]);
+    world.fails("engine", 1, &["workload", "discover"]);
+}
+
+#[test]
 fn an_undo_never_reaches_past_the_last_restore() {
     let (world, id) = World::damaged();
     world.json(&["restore", "app", &id, "--yes"]);

@@ -4,6 +4,9 @@ pub mod ids;
 pub mod place;
 
 pub mod container;
+pub mod database;
+pub mod group;
+pub mod hook;
 pub mod member;
 pub mod snapshot;
 pub mod workload;
@@ -11,6 +14,8 @@ pub mod workload;
 pub mod retention;
 
 pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RunState};
+pub use database::Database;
+pub use group::{Bond, Group};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use member::{Member, MemberKind};
 pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};

@@ -58,6 +58,7 @@ fn container(name: &str, run: RunState) -> Container {
     Container {
         id: ContainerId(format!("id-{name}")),
         name: name.into(),
+        project: None,
         service: None,
         image: "i:1".into(),
         image_id: "sha256:1".into(),

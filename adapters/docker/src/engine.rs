@@ -97,6 +97,10 @@ impl Containers for DockerEngine {
         look::find(self.api().await?, selector).await
     }
 
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        look::all(self.api().await?).await
+    }
+
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
         look::mounting(self.api().await?, paths).await
     }

@@ -299,6 +299,7 @@ impl World {
         let seen = Container {
             id: id.clone(),
             name: spec.name.clone(),
+            project: None, // shown from what the engine knows
             service: spec.service,
             image: format!("{}:latest", spec.name),
             image_id,

@@ -176,6 +176,8 @@ pub enum WorkloadCommand {
     Add(WorkloadAdd),
     /// List the workloads
     List,
+    /// Show compose projects and containers with volumes that no workload has yet
+    Discover,
     /// Show a workload with its volumes and containers as they are now
     Show {
         /// Name or id
@@ -196,7 +198,7 @@ pub enum WorkloadCommand {
 
 #[derive(Debug, ClapArgs)]
 pub struct WorkloadAdd {
-    /// Its name
+    /// Its name; with nothing else, that of the compose project or container which it is
     pub name: String,
     /// Containers of this compose project
     #[arg(long, value_name = "PROJECT")]
@@ -210,6 +212,10 @@ pub struct WorkloadAdd {
     /// A directory of this host and its name within the workload
     #[arg(long = "volume", value_name = "TARGET=HOSTPATH", value_parser = volume)]
     pub volumes: Vec<DeclaredVolume>,
+    /// Only show what would be registered: volumes with their sizes, what is left out and why, containers, hooks to
+    /// think about
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, ClapArgs)]

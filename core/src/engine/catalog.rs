@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    model::{Origin, Snapshot, SnapshotId, Workload, WorkloadId},
-    ports::{Event, EventKind},
+    model::{Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId},
+    ports::{Event, EventKind, StoreError, StoreErrorKind},
     restore::Outcome,
 };
 
@@ -39,8 +39,8 @@ impl Engine {
         })
     }
 
-    /// Registers a workload after a look at its name, containers and directories.
-    pub async fn add_workload(&self, workload: &Workload) -> Result<()> {
+    /// Looks at a workload that is to be registered: its name, containers and directories. Touches nothing.
+    pub async fn check_workload(&self, workload: &Workload) -> Result<Resolved> {
         check_name(&workload.name)?;
         if workload.selector.is_empty() && workload.volumes.is_empty() {
             return Err(Error::new(
@@ -48,6 +48,10 @@ impl Engine {
                 format!("workload {} has neither containers nor directories", workload.name),
             )
             .hint("give --compose-project, --container, --label or --volume"));
+        }
+        if let Some(other) = self.workloads().await?.iter().find(|other| other.name == workload.name) {
+            let taken = format!("the name {:?} is taken by workload {}", workload.name, other.id);
+            return Err(StoreError::new(StoreErrorKind::Exists, taken).into());
         }
         let resolved = self.resolve(workload).await?;
         if resolved.volumes.is_empty() {
@@ -69,6 +73,12 @@ impl Engine {
                 .await
                 .map_err(|e| Error::from(e).context(format_args!("volume {}", volume.target)))?;
         }
+        Ok(resolved)
+    }
+
+    /// Registers a workload, if [`Engine::check_workload`] has nothing against it.
+    pub async fn add_workload(&self, workload: &Workload) -> Result<()> {
+        let resolved = self.check_workload(workload).await?;
         self.ports.store.add_workload(workload).await?;
         self.tell(&self.event(workload, EventKind::WorkloadAdded, "added", json!({ "volumes": resolved.volumes })))
             .await;

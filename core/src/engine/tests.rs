@@ -51,6 +51,7 @@ fn container() -> Container {
     Container {
         id: ContainerId("c1".into()),
         name: "shop".into(),
+        project: None,
         service: None,
         image: "shop:1".into(),
         image_id: "sha256:1".into(),

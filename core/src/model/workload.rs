@@ -85,14 +85,22 @@ pub struct Resolved {
 
 impl Workload {
     /// The volumes of the workload, from its declaration and its containers as they are now.
+    #[must_use]
+    pub fn resolve(&self, containers: &[Container]) -> Resolved {
+        Resolved::of(&self.volumes, containers)
+    }
+}
+
+impl Resolved {
+    /// The volumes that were declared and that the containers mount.
     ///
     /// One host directory is one volume, whatever number of containers mount it. Read-only mounts and mounts that
     /// the adapter marks as unsupported are left out with the reason, unless their directory is a volume by way of
     /// another mount: nothing is left out then.
     #[must_use]
-    pub fn resolve(&self, containers: &[Container]) -> Resolved {
+    pub fn of(declared: &[DeclaredVolume], containers: &[Container]) -> Resolved {
         let mut resolved = Resolved::default();
-        for declared in &self.volumes {
+        for declared in declared {
             resolved.volumes.push(VolumePath { target: declared.target.clone(), path: declared.path.clone() });
         }
         let mut found: Vec<(&Container, &str, &Path)> = Vec::new();
@@ -140,6 +148,7 @@ mod tests {
         Container {
             id: ContainerId(name.into()),
             name: name.into(),
+            project: None,
             service: None,
             image: "shop:1".into(),
             image_id: "sha256:1".into(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Lease;
 use crate::{
-    error::EngineError,
+    error::{EngineError, EngineErrorKind},
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
 };
 
@@ -66,6 +66,12 @@ pub trait Containers: Send + Sync {
     /// on. A label or project that matches nothing gives none; a container that is named and missing is
     /// [`EngineErrorKind::NotFound`](crate::error::EngineErrorKind). Names that a restore gave (see [`passing_name`](crate::model::container::passing_name)) are left out.
     async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError>;
+
+    /// Every container, in any state and under any name, in the order of [`Containers::find`]: to look around, and for
+    /// what a restore left. A deployer that does not know of others than its own gives those.
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        Err(EngineError::new(EngineErrorKind::Failed, "this deployer does not list its containers"))
+    }
 
     /// Every container, in any state and under any name, that mounts one of the paths, something below or something
     /// above one of them. Paths are compared as they are after resolving links on the host.

@@ -223,6 +223,7 @@ impl World {
             container: Container {
                 id: ContainerId(name.clone()),
                 name,
+                project: None,
                 service: None,
                 image: "i".into(),
                 image_id: "sha256:1".into(),

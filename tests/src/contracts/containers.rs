@@ -168,6 +168,7 @@ macro_rules! containers_contract {
             a_named_container_that_is_missing_is_not_found
             names_that_a_restore_gave_are_left_out_of_a_workload
             what_a_restore_named_is_found_whatever_it_mounts
+            all_are_listed_under_any_name_with_their_projects
             consumers_are_found_above_at_and_below_a_path_in_any_state
             a_fenced_container_is_not_revived_by_a_reboot
             calls_on_what_is_gone_are_no_errors

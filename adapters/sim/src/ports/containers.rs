@@ -71,6 +71,10 @@ impl Containers for SimContainers {
         self.machine.ask(|w| w.find(selector)).await
     }
 
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        self.machine.ask(World::all_containers).await
+    }
+
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
         self.machine.ask(|w| w.mounting(paths)).await
     }

@@ -84,6 +84,27 @@ pub async fn what_a_restore_named_is_found_whatever_it_mounts(h: &mut dyn Harnes
     assert_eq!(names(&found), [&litter[0], &litter[1]]);
 }
 
+/// Whoever looks around sees every container, what restores left too, each after what it depends on, and its project.
+pub async fn all_are_listed_under_any_name_with_their_projects(h: &mut dyn Harness) {
+    let project = h.name("shop");
+    let [web, db, alone] = ["a-web", "m-db", "z-alone"].map(|stem| h.name(stem));
+    let litter = retired_name(&web, restore());
+    h.add(&Wanted::new(&web).service(&project, "web", "db:service_started:false")).await;
+    h.add(&Wanted::new(&db).service(&project, "db", "").run(RunState::Stopped)).await;
+    h.add(&Wanted::new(&litter).service(&project, "web", "").run(RunState::Stopped)).await;
+    h.add(&Wanted::new(&alone)).await;
+    let all = h.containers().all().await.unwrap();
+    let ours = [&web, &db, &litter, &alone];
+    let seen: Vec<_> = all.iter().filter(|c| ours.contains(&&c.name)).collect();
+    assert_eq!(seen.len(), ours.len(), "{:?}", names(&all));
+    let place = |name: &String| seen.iter().position(|c| c.name == *name).unwrap();
+    assert!(place(&db) < place(&web), "{:?}", names(&all));
+    for container in seen {
+        let expected = (container.name != alone).then_some(&project);
+        assert_eq!(container.project.as_ref(), expected, "{}", container.name);
+    }
+}
+
 /// Consumers are found whatever their state, on whole path components, and through links on either side.
 pub async fn consumers_are_found_above_at_and_below_a_path_in_any_state(h: &mut dyn Harness) {
     let live = h.directory("srv/app");

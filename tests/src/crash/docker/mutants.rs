@@ -191,6 +191,10 @@ impl Containers for Lying {
         self.gloss(self.engine.find(selector).await)
     }
 
+    async fn all(&self) -> Answer<Vec<Container>> {
+        self.gloss(self.engine.all().await)
+    }
+
     async fn mounting(&self, paths: &[PathBuf]) -> Answer<Vec<Container>> {
         self.gloss(self.engine.mounting(paths).await)
     }
