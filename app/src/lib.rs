@@ -49,7 +49,8 @@ pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{
     Code, Error, Result,
     engine::{
-        Engine, Kept, Outlook, Ports, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+        CloneRequest, Copied, CopiedVolume, Engine, ExtractRequest, Kept, LeftCopy, Outlook, Ports, Pruned, Recovered,
+        RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
     },
     model, ports, restore,
 };

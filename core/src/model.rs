@@ -5,6 +5,7 @@ pub mod place;
 
 pub mod container;
 pub mod member;
+pub mod owners;
 pub mod snapshot;
 pub mod workload;
 
@@ -13,6 +14,7 @@ pub mod retention;
 pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RunState};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use member::{Member, MemberKind};
+pub use owners::{IdMap, IdRange, Owners};
 pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};
 pub use retention::{Period, Policy, Rule, Verdict};
 pub use snapshot::{

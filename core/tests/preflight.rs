@@ -115,7 +115,7 @@ fn situation() -> Situation {
         members: vec![container("shop", RunState::Running)],
         consumers: vec![container("shop", RunState::Running)],
         workload,
-        snapshot: Snapshot { archive, verified_at: None },
+        snapshot: Snapshot::from(archive),
         targets: vec![],
         options: Options::default(),
         candidates: BTreeMap::from([

@@ -230,7 +230,7 @@ impl SceneSpec {
             spec: self.clone(),
             world,
             workload: self.workload(),
-            snapshot: Snapshot { archive, verified_at: None },
+            snapshot: Snapshot::from(archive),
             options: Options {
                 health_timeout: self.sick.then(|| std::time::Duration::from_secs(5)),
                 redeploy: self.redeploy,

@@ -1,10 +1,14 @@
 //! What can be typed.
 
+mod copies;
+
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use volsnap::model::DeclaredVolume;
+
+pub use copies::{Clone, Extract, OwnerOptions};
 
 use super::parse::{duration, label, volume};
 
@@ -99,6 +103,16 @@ pub enum Command {
         /// Path of the file below the volume
         path: PathBuf,
     },
+    /// Extract a snapshot, or parts of it, into a directory of your own
+    ///
+    /// DIR appears whole and durable, or not at all. Everything comes out as a restore would bring it back; users other than
+    /// root get it as their own.
+    Extract(Extract),
+    /// Clone volumes of a snapshot to other places, for another workload
+    ///
+    /// Each place gets its volume whole and durable, and all of them or none. After a crash each one is as it was, absent if
+    /// an empty directory was there, or whole.
+    Clone(Clone),
     /// Read and check every byte of snapshots
     Verify(Verify),
     /// Show what a restore would do; touches nothing

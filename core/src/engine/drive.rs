@@ -227,7 +227,7 @@ impl Engine {
             Ok(archive) => archive,
             Err(error) => return warnings.push(format!("the safety snapshot is not in the catalog: {error}")),
         };
-        let snapshot = Snapshot { archive, verified_at: None };
+        let snapshot = Snapshot::from(archive);
         // Somebody held on to the originals when they were set aside: what they wrote since may be in no copy.
         for (_, volume, totals) in snapshot.volumes() {
             let changed = |path| format!("safety snapshot, volume {}: {path} changed while it was read", volume.target);

@@ -233,7 +233,7 @@ impl Engine {
         let archive = self.ports.filesystem.read_archive(workload.id, *snapshot).await.ok();
         let complete = archive.is_some();
         if let Some(archive) = archive {
-            self.ports.store.put_snapshot(&Snapshot { archive, verified_at: None }).await?;
+            self.ports.store.put_snapshot(&Snapshot::from(archive)).await?;
         }
         let mut event = self.event(
             workload,

@@ -36,15 +36,15 @@ impl Engine {
         }
         // Reading takes long, and deleting does not wait for it: a row of what is gone must not come back.
         let listed = self.snapshots(Some(snapshot.workload())).await?;
-        if !listed.iter().any(|s| s.id() == snapshot.id()) {
+        let Some(listed) = listed.into_iter().find(|s| s.id() == snapshot.id()) else {
             return Err(crate::Error::new(
                 crate::Code::NotFound,
                 format!("snapshot {} was deleted while it was verified", snapshot.id()),
             )
             .hint("`volsnap list` shows the snapshots"));
-        }
+        };
         let now = self.ports.clock.now();
-        self.ports.store.put_snapshot(&Snapshot { verified_at: Some(now), ..snapshot.clone() }).await?;
+        self.ports.store.put_snapshot(&Snapshot { verified_at: Some(now), ..listed }).await?;
         if let Some(workload) = self.ports.store.workloads().await?.iter().find(|w| w.id == snapshot.workload()) {
             let detail = json!({ "snapshot": snapshot.id(), "bytes_read": verified.bytes_read });
             self.tell(&self.event(workload, EventKind::SnapshotVerified, "verified", detail)).await;

@@ -110,7 +110,7 @@ impl Engine {
         let reading = Reading { manifest: &manifest, sources: &sources, precopy };
         let (draft, quiesced_ms) = self.read_quietly(&quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
-        let snapshot = Snapshot { archive, verified_at: None };
+        let snapshot = Snapshot::from(archive);
         self.ports.store.put_snapshot(&snapshot).await?;
         let mut warnings = warnings(&snapshot, &resolved);
         warnings.extend(outsiders);

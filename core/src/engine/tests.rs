@@ -388,7 +388,7 @@ async fn a_snapshot_that_is_deleted_while_it_is_verified_does_not_come_back_to_t
     let mut store = MockStore::new();
     store.expect_snapshots().returning(|_| Ok(vec![]));
     store.expect_put_snapshot().never();
-    let snapshot = Snapshot { archive: archive(vec![]), verified_at: None };
+    let snapshot = Snapshot::from(archive(vec![]));
     let error = engine(filesystem, store, None).verify(&snapshot, &quiet()).await.expect_err("it is gone");
     assert_eq!(error.code, Code::NotFound);
 }
@@ -485,7 +485,7 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
         containers.expect_find().returning(|_| Ok(vec![container()]));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
         containers.expect_info().returning(|| Ok(EngineInfo { version: "1".into(), root: Some("/engine".into()) }));
-        let snapshot = Snapshot { archive: archive(vec![]), verified_at: None };
+        let snapshot = Snapshot::from(archive(vec![]));
         let engine = engine(filesystem, MockStore::new(), Some(containers));
         let planned = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await;
         assert_eq!(planned.as_ref().is_err_and(|e| e.code == Code::Io), refused, "{planned:?}");

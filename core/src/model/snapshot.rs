@@ -161,6 +161,16 @@ pub struct Snapshot {
     pub archive: ArchiveSummary,
     /// When every byte of it was last read and found good.
     pub verified_at: Option<Timestamp>,
+    /// When it was last restored somewhere, read back from the disk and found to be what the archive says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved_at: Option<Timestamp>,
+}
+
+impl From<ArchiveSummary> for Snapshot {
+    /// A snapshot of which nothing is known but what its archive says.
+    fn from(archive: ArchiveSummary) -> Self {
+        Snapshot { archive, verified_at: None, proved_at: None }
+    }
 }
 
 impl Snapshot {

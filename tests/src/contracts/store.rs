@@ -86,7 +86,7 @@ fn snapshot(number: u128, workload: u128, created_at: &str) -> Snapshot {
     };
     let totals = vec![VolumeTotals { bytes: 5, entries: 2, digest: "aa".into(), ..VolumeTotals::default() }];
     let archive = ArchiveSummary { manifest, totals, quiesced_ms: 12, archive_bytes: 345, digest: "bb".into() };
-    Snapshot { archive, verified_at: None }
+    Snapshot::from(archive)
 }
 
 fn event(number: u128, workload: u128, at: &str) -> Event {

@@ -35,7 +35,7 @@ fn snapshot(number: u128, created_at: Timestamp) -> Snapshot {
     };
     let archive =
         ArchiveSummary { manifest, totals: Vec::new(), quiesced_ms: 0, archive_bytes: 0, digest: String::new() };
-    Snapshot { archive, verified_at: None }
+    Snapshot::from(archive)
 }
 
 fn verified(mut snapshot: Snapshot) -> Snapshot {
