@@ -4,6 +4,7 @@
 //! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]).
 
 mod config;
+mod copies;
 mod discover;
 mod member;
 mod plan;
@@ -15,6 +16,7 @@ mod trail;
 mod workload;
 
 pub use config::{ConfigCheckView, ConfigProblemView, ConfigView, SettingView};
+pub use copies::{CopiedVolumeView, CopyView, LeftCopyView};
 pub use discover::{BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView};
 pub use member::MemberView;
 pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};

@@ -1,5 +1,6 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
+mod copies;
 mod discover;
 mod retention;
 

@@ -2,7 +2,11 @@
 
 mod act;
 mod catalog;
+mod clone;
+mod copies;
+mod destination;
 mod drive;
+mod extract;
 mod gather;
 mod inside;
 mod kept;
@@ -16,6 +20,9 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+pub use clone::CloneRequest;
+pub use copies::{Copied, CopiedVolume, LeftCopy};
+pub use extract::ExtractRequest;
 pub use kept::Kept;
 pub use recover::{Outlook, Recovered, RecoveredItem};
 pub use restore::RestoreRequest;

@@ -8,6 +8,7 @@ pub mod database;
 pub mod group;
 pub mod hook;
 pub mod member;
+pub mod owners;
 pub mod snapshot;
 pub mod workload;
 
@@ -18,6 +19,7 @@ pub use database::Database;
 pub use group::{Bond, Group};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use member::{Member, MemberKind};
+pub use owners::{IdMap, IdRange, Owners};
 pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};
 pub use retention::{Period, Policy, Rule, Verdict};
 pub use snapshot::{

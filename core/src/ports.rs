@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod containers;
+pub mod copies;
 pub mod filesystem;
 pub mod observer;
 pub mod store;
@@ -9,6 +10,7 @@ pub mod store;
 pub use crate::error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp};
 pub use clock::Clock;
 pub use containers::{Containers, EngineInfo, Health, HealthState};
+pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
 pub use filesystem::{
     ArchiveSource, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Output, Place, Precopy,
     StageJob, Staged, Verified,

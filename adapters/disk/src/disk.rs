@@ -13,15 +13,15 @@ use volsnap_core::{
         Writer,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Output, Place,
-        Precopy, StageJob, Staged, Verified, Watch,
+        ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto,
+        MemberSink, Output, Place, Precopy, StageJob, Staged, Verified, Watch,
     },
 };
 
 use crate::{
     archive::{self, Precopied},
     blocking::{blocking, ended, impatient, watched},
-    entries, host,
+    copies, entries, host,
     journal::Journals,
     locate,
     lock::{Held, Locks},
@@ -267,6 +267,30 @@ impl Filesystem for Disk {
         let (archive, place, jobs) = (archive.clone(), place.clone(), self.jobs);
         let dump = move |path: &Path, watch: &Watch| archive::dump(path, &archive, &place, &mut *out, jobs, watch);
         self.run_watched(FsOp::Archive, &path, watch, dump).await
+    }
+
+    async fn copy_out(&self, job: &CopyJob, watch: Watch) -> Result<CopyMade, FsError> {
+        let path = self.state.archive(job.archive.workload, job.archive.snapshot);
+        let (job, jobs) = (job.clone(), self.jobs);
+        self.run_watched(FsOp::Stage, &path, watch, move |path, watch| archive::copy_out(path, &job, jobs, watch)).await
+    }
+
+    async fn begin_copy(&self, note: &CopyNote) -> Result<Box<dyn Lease>, FsError> {
+        let (state, note) = (self.state.clone(), note.clone());
+        self.run(FsOp::Journal, &self.state.copies(), move |_| copies::begin(&state.make_copies()?, &note)).await
+    }
+
+    async fn abandoned_copies(&self) -> Result<Vec<CopyNote>, FsError> {
+        self.run(FsOp::Journal, &self.state.copies(), copies::abandoned).await
+    }
+
+    async fn end_copy(&self, id: RestoreId) -> Result<(), FsError> {
+        self.run(FsOp::Journal, &self.state.copies(), move |dir| copies::end(dir, id)).await
+    }
+
+    async fn scratch_dir(&self) -> Result<PathBuf, FsError> {
+        let state = self.state.clone();
+        self.run(FsOp::Stage, self.state.root(), move |_| state.make_scratch()).await
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {

@@ -9,6 +9,7 @@ mod archive;
 mod tree;
 
 mod attributes;
+mod copies;
 mod entries;
 mod journal;
 mod locate;

@@ -73,6 +73,25 @@ impl State {
         Ok(dir)
     }
 
+    /// Where the notes of copies lie.
+    pub(crate) fn copies(&self) -> PathBuf {
+        self.root.join("copies")
+    }
+
+    /// Makes the place of the notes of copies, durably.
+    pub(crate) fn make_copies(&self) -> Result<PathBuf, FsError> {
+        let dir = self.copies();
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
+    /// Makes the place of trees that are only made to be looked at, durably.
+    pub(crate) fn make_scratch(&self) -> Result<PathBuf, FsError> {
+        let dir = self.root.join("scratch");
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
     /// Removes an archive durably; absent is success.
     pub(crate) fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {
         let dir = self.archives(workload);

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod config;
+mod copies;
 mod retention;
 
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
@@ -13,6 +14,7 @@ use super::{
     parse::{label, volume},
 };
 pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man};
+pub use copies::{Clone, Extract, OwnerOptions};
 pub use retention::{Delete, Pin, Prune};
 
 /// Crash-safe snapshot and restore of container volumes.
@@ -116,6 +118,16 @@ pub enum Command {
         /// Path of the file below the volume
         path: PathBuf,
     },
+    /// Extract a snapshot, or parts of it, into a directory of your own
+    ///
+    /// DIR appears whole and durable, or not at all. Everything comes out as a restore would bring it back; users other than
+    /// root get it as their own.
+    Extract(Extract),
+    /// Clone volumes of a snapshot to other places, for another workload
+    ///
+    /// Each place gets its volume whole and durable, and all of them or none. After a crash each one is as it was, absent if
+    /// an empty directory was there, or whole.
+    Clone(Clone),
     /// Read and check every byte of snapshots
     Verify(Verify),
     /// Show what a restore would do; touches nothing

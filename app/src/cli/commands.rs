@@ -1,6 +1,7 @@
 //! The commands: each turns its arguments into one answer.
 
 mod config;
+mod copies;
 mod documents;
 mod inside;
 mod recovery;
@@ -86,6 +87,8 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Show { snapshot } => snapshot::show(session, &snapshot).await,
         Command::Ls { snapshot, path } => inside::ls(session, &snapshot, path).await,
         Command::Dump { snapshot, target, path } => inside::dump(session, &snapshot, &target, path).await,
+        Command::Extract(args) => copies::extract(session, args).await,
+        Command::Clone(args) => copies::clone(session, args).await,
         Command::Verify(args) => snapshot::verify(session, args).await,
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,

@@ -1,6 +1,7 @@
 //! Answers as text for people. Scripts read the JSON documents; this may change.
 
 mod config;
+mod copies;
 mod discover;
 mod member;
 mod recovery;
@@ -10,6 +11,7 @@ mod table;
 mod workload;
 
 pub use config::{config, config_check};
+pub use copies::{copied, left_copy};
 pub use discover::{discovery, prospect, suggestions, taken_for};
 pub use member::member;
 pub use recovery::{recovered_line, recovery, status};

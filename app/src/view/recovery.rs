@@ -9,7 +9,7 @@ use volsnap_core::{
     restore::Report,
 };
 
-use super::{ErrorView, ReportView, ReportedVolumeView};
+use super::{ErrorView, LeftCopyView, ReportView, ReportedVolumeView};
 
 /// The document of `recover`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -22,6 +22,9 @@ pub struct RecoveryView {
     /// The worst of the errors, where every other command has its error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorView>,
+    /// What copies left that were interrupted (`extract`, `clone`, `drill`), and what became of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<LeftCopyView>,
     /// What else needs a look.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -168,6 +171,8 @@ pub struct StatusView {
     pub open: Vec<OpenView>,
     /// Directories that restores left beside the volumes and that no journal speaks of any more.
     pub kept: Vec<KeptView>,
+    /// What copies left that were interrupted (`extract`, `clone`, `drill`).
+    pub copies: Vec<LeftCopyView>,
     /// Why the catalog cannot be used; `null` if it can.
     pub catalog: Option<ErrorView>,
 }
@@ -241,6 +246,6 @@ impl StatusView {
                 hint: k.remedy(),
             })
             .collect();
-        StatusView { open, kept, catalog: catalog_problem.map(ErrorView::of) }
+        StatusView { open, kept, copies: Vec::new(), catalog: catalog_problem.map(ErrorView::of) }
     }
 }

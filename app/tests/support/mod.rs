@@ -249,7 +249,8 @@ impl Ran {
     }
 }
 
-fn tree(root: &Path) -> Tree {
+/// A tree as it is.
+pub fn tree(root: &Path) -> Tree {
     let mut tree = Tree::new();
     let mut open = vec![root.to_path_buf()];
     while let Some(dir) = open.pop() {

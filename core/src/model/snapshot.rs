@@ -165,6 +165,9 @@ pub struct Snapshot {
     /// before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
+    /// When it was last restored somewhere, read back from the disk and found to be what the archive says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved_at: Option<Timestamp>,
 }
 
 /// Somebody's wish that a snapshot be kept: neither retention nor a deletion that does not insist takes it away.
@@ -190,7 +193,7 @@ pub enum Mark {
 /// What has just been archived: nobody has read it back or pinned it.
 impl From<ArchiveSummary> for Snapshot {
     fn from(archive: ArchiveSummary) -> Self {
-        Snapshot { archive, verified_at: None, pin: None }
+        Snapshot { archive, verified_at: None, pin: None, proved_at: None }
     }
 }
 

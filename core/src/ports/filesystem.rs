@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Watch;
+use super::{CopyJob, CopyMade, CopyNote, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
@@ -318,6 +318,54 @@ pub trait Filesystem: Send + Sync {
     ) -> Result<Found, FsError> {
         let (_, _, _) = (place, out, watch);
         Err(cannot_look_into(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
+    // Copies elsewhere than at the live directories. No journal speaks of them: a note does, which is durable before the
+    // first directory is made and goes after the last one.
+
+    /// Copies volumes or parts of them, reading only the frames that it needs. On success `<private>/staged` is the whole
+    /// copy: checked, complete and durable as what [`Filesystem::stage`] leaves, with its names and the private directory's
+    /// own. On failure what this call made is removed as far as that goes; after a crash it is found by the private
+    /// directory's name.
+    async fn copy_out(&self, job: &CopyJob, watch: Watch) -> Result<CopyMade, FsError> {
+        let _ = watch;
+        Err(cannot_look_into(self.archive_path(job.archive.workload, job.archive.snapshot)))
+    }
+
+    /// Reads a tree that was copied out as a whole volume, from the disk and not from memory as far as the system can be
+    /// told so, and compares it with the archive. It must be durable. A difference is no error.
+    async fn read_back(
+        &self,
+        archive: &LookInto,
+        index: usize,
+        root: &Path,
+        watch: Watch,
+    ) -> Result<ReadBack, FsError> {
+        let (_, _, _) = (index, root, watch);
+        Err(cannot_look_into(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
+    /// Writes down durably which private directories are going to be made. The lease tells others that somebody is at it;
+    /// it ends with the process, the note does not.
+    async fn begin_copy(&self, note: &CopyNote) -> Result<Box<dyn Lease>, FsError> {
+        let path = note.private.first().map_or_else(PathBuf::new, |private| private.path.clone());
+        Err(cannot_look_into(path))
+    }
+
+    /// The notes whose lease has ended, by id: their processes died, or could not remove what they had made.
+    async fn abandoned_copies(&self) -> Result<Vec<CopyNote>, FsError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes a note durably, when all of its private directories are gone, and durably so; absent is success.
+    async fn end_copy(&self, id: RestoreId) -> Result<(), FsError> {
+        let _ = id;
+        Ok(())
+    }
+
+    /// Makes an empty directory of volsnap's own within the state directory, mode 0700, durably, if it is not there.
+    async fn scratch_dir(&self) -> Result<PathBuf, FsError> {
+        Err(cannot_look_into(self.state_dir()))
     }
 
     /// Where an archive lies.

@@ -116,7 +116,8 @@ pub fn dump(
     }
 }
 
-fn open(path: &Path, wanted: &LookInto, jobs: usize) -> Result<Archive, FsError> {
+/// Opens an archive that must be the one that is wanted.
+pub(super) fn open(path: &Path, wanted: &LookInto, jobs: usize) -> Result<Archive, FsError> {
     let archive = Archive::open(path, jobs)?;
     let manifest = &archive.manifest;
     if archive.digest.hex() != wanted.archive_digest {
@@ -151,8 +152,8 @@ fn nearest(archive: &Archive, place: &Place) -> Result<Found, FsError> {
 }
 
 /// Reads the members of a volume from some frame on, in their order.
-struct Walk<'scope, 'env> {
-    stream: Stream<'scope, Picked<'scope, 'env>>,
+pub(super) struct Walk<'scope, 'env> {
+    pub(super) stream: Stream<'scope, Picked<'scope, 'env>>,
     /// The frames of the stream.
     frames: &'scope [Frame],
     root: Vec<u8>,
@@ -163,7 +164,11 @@ struct Walk<'scope, 'env> {
 
 impl<'scope, 'env> Walk<'scope, 'env> {
     /// Begins at the last frame whose first member, by the index, does not come after the place.
-    fn to(scope: &'scope Scope<'scope, 'env>, archive: &'scope Archive, place: &Place) -> Result<Self, FsError> {
+    pub(super) fn to(
+        scope: &'scope Scope<'scope, 'env>,
+        archive: &'scope Archive,
+        place: &Place,
+    ) -> Result<Self, FsError> {
         let trouble = &archive.trouble;
         let root = name::volume_root(place.index);
         let volume = &archive.index.volumes[place.index];
@@ -202,8 +207,17 @@ impl<'scope, 'env> Walk<'scope, 'env> {
         self.stream.source().expect(numbers.into_iter());
     }
 
+    /// All contents at and below this path will be asked for, from here on: their frames are read ahead. Called when the
+    /// first member of them has come.
+    pub(super) fn expect_contents_below(&mut self, path: &[u8]) {
+        let below = |first: Vec<u8>| is_below(&first, path) || name::order(&first, path).is_lt();
+        let holds = |at: &usize| first_path(&self.frames[*at], &self.root).is_none_or(below);
+        let numbers: Vec<usize> = self.stream.holding(u64::MAX).take_while(holds).collect();
+        self.stream.source().expect(numbers.into_iter());
+    }
+
     /// The next member; a file's contents come next in the stream. `None` at the end of the volume.
-    fn next(&mut self) -> Result<Option<Member>, FsError> {
+    pub(super) fn next(&mut self) -> Result<Option<Member>, FsError> {
         if self.stream.at_end()? {
             return self.stream.finish().map(|()| None);
         }
@@ -219,7 +233,7 @@ impl<'scope, 'env> Walk<'scope, 'env> {
     }
 
     /// The member of that path.
-    fn find(&mut self, path: &[u8]) -> Result<Option<Member>, FsError> {
+    pub(super) fn find(&mut self, path: &[u8]) -> Result<Option<Member>, FsError> {
         while let Some(member) = self.next()? {
             match name::order(&member.path, path) {
                 Ordering::Less => self.skip_contents(&member)?,
@@ -250,7 +264,7 @@ fn first_path(frame: &Frame, root: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether it is that path or below it.
-fn is_below(path: &[u8], dir: &[u8]) -> bool {
+pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 

@@ -2,6 +2,7 @@
 
 mod changes;
 mod churn;
+mod copy;
 mod find;
 mod forge;
 mod freeze;

@@ -32,6 +32,19 @@ fn refused_as(kind: FsErrorKind, forged: Forged, why: &str) {
     let error = scene.stage(&scene.job(&digest, Some(0))).expect_err(why);
     assert_eq!(error.kind, kind, "{why}: {error}");
     assert!(names.iter().any(|name| error.message.contains(name)), "{why}: {error} names none of {names:?}");
+    // A copy is refused for the same reason. One of a part may not come to what is wrong, and then leaves nothing outside.
+    let copied = super::copy::copy(&scene, &super::copy::job(&scene, &digest, &[])).expect_err(why);
+    assert_eq!((copied.kind, &copied.message), (error.kind, &error.message), "{why}");
+    for part in ["a", "a/b", "m", "b", "fine", "x"] {
+        let job = super::copy::job(&scene, &digest, &[part.as_bytes()]);
+        match super::copy::copy(&scene, &job) {
+            Ok(_) => fs::remove_dir_all(&job.private).unwrap(),
+            Err(error) => {
+                let expected = [FsErrorKind::Hostile, FsErrorKind::Corrupt, FsErrorKind::NotFound];
+                assert!(expected.contains(&error.kind), "{why}: {part}: {error}");
+            }
+        }
+    }
     let after = look_at(scene.path());
     let untouched = |looks: &std::collections::BTreeMap<_, super::scene::Look>| {
         let own = |(path, look): (&std::path::PathBuf, &_)| {
