@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{cli::Cli, loop_disk::LoopDisk, trees};
 
-/// So many uses are met with each fault, evenly spread over those of a snapshot; and each one at which there is a journal,
-/// since the app is frozen then.
+/// So many uses are met with each fault, evenly spread over those of a snapshot. It is killed, besides, at each one at which
+/// there is a journal, since the app is frozen then.
 const USES_MAX: usize = 40;
 
 /// What was tried and found.
@@ -201,7 +201,10 @@ pub fn snapshots(launcher: &Path, seed: u64) -> Option<Figures> {
     let last = uses.iter().rposition(of_journal).unwrap_or(0);
     let faults = [(Fault::Kill, step), (Fault::Fail(Errno::EIO), 2 * step), (Fault::Fail(Errno::ENOSPC), 2 * step)];
     for (fault, step) in faults {
-        let is_met = |nth: &usize| (first..=last + 1).contains(nth) || (nth + seed as usize).is_multiple_of(step);
+        let is_met = |nth: &usize| {
+            let is_frozen = fault == Fault::Kill && (first..=last + 1).contains(nth);
+            is_frozen || (nth + seed as usize).is_multiple_of(step)
+        };
         for nth in (1..=figures.uses).filter(is_met) {
             if figures.violations.len() >= 5 {
                 return Some(figures);
