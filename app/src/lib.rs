@@ -49,7 +49,8 @@ pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{
     Code, Error, Result,
     engine::{
-        Engine, Kept, Outlook, Ports, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+        Against, DiffRequest, Engine, Kept, Outlook, Ports, Pruned, Recovered, RecoveredItem, RestoreRequest,
+        SnapshotRequest, Snapshotted,
     },
     model, ports, restore,
 };

@@ -3,6 +3,7 @@
 //! Fields are only ever added. Times are RFC 3339 in UTC, sizes are bytes, durations are milliseconds; paths that are
 //! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]).
 
+mod diff;
 mod member;
 mod plan;
 mod recovery;
@@ -12,6 +13,7 @@ mod snapshot;
 mod trail;
 mod workload;
 
+pub use diff::{ChangeView, VolumeDifferenceView};
 pub use member::MemberView;
 pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
 pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};

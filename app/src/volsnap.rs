@@ -1,5 +1,7 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
+mod diff;
+
 use std::{
     fmt,
     future::Future,

@@ -2,6 +2,7 @@
 
 mod act;
 mod catalog;
+mod diff;
 mod drive;
 mod gather;
 mod inside;
@@ -16,6 +17,9 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
+pub use diff::{Against, ChangeSink, DiffRequest};
 pub use kept::Kept;
 pub use recover::{Outlook, Recovered, RecoveredItem};
 pub use restore::RestoreRequest;
@@ -24,7 +28,7 @@ pub use snapshot::{SnapshotRequest, Snapshotted};
 
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
-    model::{Workload, WorkloadId},
+    model::{Registration, Workload, WorkloadId},
     ports::{Clock, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{
         Facts, Move, State, Step,
@@ -142,6 +146,11 @@ impl Engine {
         let failed = self.ports.store.record(event).await.err()?;
         tracing::warn!(event = ?event.kind, error = %failed, "the audit event was not recorded");
         Some(format!("the audit event was not recorded: {failed}"))
+    }
+
+    /// A workload's registration, for the manifest of a snapshot that is put among its archives.
+    fn registration(&self, workload: &Workload, as_of: Timestamp) -> Registration {
+        Registration::of(workload, self.ports.filesystem.host(), as_of)
     }
 
     fn event(&self, workload: &Workload, kind: EventKind, outcome: &str, detail: serde_json::Value) -> Event {

@@ -13,8 +13,8 @@ use volsnap_core::{
         Writer,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Output, Place,
-        Precopy, StageJob, Staged, Verified, Watch,
+        ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Members, MembersOf,
+        Output, Place, Precopy, StageJob, Staged, Verified, Watch,
     },
 };
 
@@ -25,7 +25,7 @@ use crate::{
     journal::Journals,
     locate,
     lock::{Held, Locks},
-    names,
+    members, names,
     state::State,
     tree, writers,
 };
@@ -256,6 +256,10 @@ impl Filesystem for Disk {
         let (archive, place, jobs) = (archive.clone(), place.clone(), self.jobs);
         let dump = move |path: &Path, watch: &Watch| archive::dump(path, &archive, &place, &mut *out, jobs, watch);
         self.run_watched(FsOp::Archive, &path, watch, dump).await
+    }
+
+    async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
+        Ok(members::members(&self.state, of, self.jobs, watch))
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {

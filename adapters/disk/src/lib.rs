@@ -13,6 +13,7 @@ mod entries;
 mod journal;
 mod locate;
 mod lock;
+mod members;
 mod mounts;
 mod names;
 mod state;

@@ -36,6 +36,7 @@ pub mod engine;
 
 pub mod builder;
 pub mod machine;
+mod members;
 mod ports;
 
 pub use builder::{ContainerSpec, DiskSpec, WorldBuilder};

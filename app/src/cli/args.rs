@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod diff;
+
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use volsnap::model::DeclaredVolume;
 
+pub use self::diff::Diff;
 use super::parse::{duration, label, volume};
 
 /// Crash-safe snapshot and restore of container volumes.
@@ -99,6 +102,13 @@ pub enum Command {
         /// Path of the file below the volume
         path: PathBuf,
     },
+    /// Show what was added, removed and changed since a snapshot
+    ///
+    /// Each member that differs is a line: `A` for what was added, `D` for what was removed, `M` for what is another, and
+    /// what about it is. Files count as changed if their size or their time of modification is another. Sockets,
+    /// `lost+found`, volsnap's own names and filesystems that are mounted inside are left out, as in archives. The status
+    /// is 0 whether anything differs or not, unless --exit-code is given.
+    Diff(Diff),
     /// Read and check every byte of snapshots
     Verify(Verify),
     /// Show what a restore would do; touches nothing

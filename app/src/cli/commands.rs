@@ -1,5 +1,6 @@
 //! The commands: each turns its arguments into one answer.
 
+mod diff;
 mod inside;
 mod recovery;
 mod restore;
@@ -27,7 +28,8 @@ use super::{
 /// Does one command and prints what it came to.
 pub async fn run(args: Args, printer: &Printer) -> ExitCode {
     // What is written to a terminal as it comes does not go together with a bar.
-    let streams = matches!(args.command, Command::Ls { .. } | Command::Dump { .. }) && io::stdout().is_terminal();
+    let streams = matches!(args.command, Command::Ls { .. } | Command::Dump { .. } | Command::Diff(_))
+        && io::stdout().is_terminal();
     let reporter = Arc::new(Reporter::start(args.global.progress, args.global.quiet || streams));
     let result = match Session::open(&args.global, *printer, reporter.clone()).await {
         Ok(session) => answer(&session, args.command).await,
@@ -48,6 +50,7 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Show { snapshot } => snapshot::show(session, &snapshot).await,
         Command::Ls { snapshot, path } => inside::ls(session, &snapshot, path).await,
         Command::Dump { snapshot, target, path } => inside::dump(session, &snapshot, &target, path).await,
+        Command::Diff(args) => diff::diff(session, args).await,
         Command::Verify(args) => snapshot::verify(session, args).await,
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,

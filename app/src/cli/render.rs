@@ -1,5 +1,6 @@
 //! Answers as text for people. Scripts read the JSON documents; this may change.
 
+mod diff;
 mod member;
 mod recovery;
 mod restore;
@@ -7,6 +8,7 @@ mod snapshot;
 mod table;
 mod workload;
 
+pub use diff::{change, difference};
 pub use member::member;
 pub use recovery::{recovered_line, recovery, status};
 pub use restore::{plan, report};

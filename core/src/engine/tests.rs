@@ -283,6 +283,8 @@ fn archive(unsteady: Vec<String>) -> ArchiveSummary {
         note: None,
         images: vec![],
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        registration: None,
+        imported: None,
     };
     let totals = vec![VolumeTotals { unsteady, ..VolumeTotals::default() }];
     ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 1, digest: "d".into() }

@@ -116,6 +116,34 @@ pub enum Found {
 /// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
 pub type MemberSink = Box<dyn FnMut(usize, Member) -> Result<(), String> + Send>;
 
+/// A tree whose members are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// The volume of that index in an archive. It is not absent.
+    Archived(LookInto, usize),
+    /// The live directory, by its path without links.
+    Live(PathBuf),
+}
+
+/// Members of a tree: at and below a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersOf {
+    /// The tree.
+    pub tree: Tree,
+    /// Path below its root, as in [`Place`]; empty for all of it.
+    pub path: Vec<u8>,
+    /// Whether files' contents are read for [`Member::contents`].
+    pub contents: bool,
+}
+
+/// Members in the order of an archive, some at a time: a million of them take no more memory than a few. Dropping it
+/// ends the reading.
+#[async_trait]
+pub trait Members: Send {
+    /// The next ones; none at the end.
+    async fn next(&mut self) -> Result<Vec<Member>, FsError>;
+}
+
 /// Takes the contents of a file piece by piece. An error is in words, and ends the reading.
 pub trait Output: Send {
     /// The next bytes.
@@ -307,6 +335,17 @@ pub trait Filesystem: Send + Sync {
     ) -> Result<Found, FsError> {
         let (_, _, _) = (place, out, watch);
         Err(cannot_look_into(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
+    /// The members of a tree at and below a path; nothing there has none. Those of a live directory are what an archive
+    /// of it would have just now, without what archives leave out, and what vanishes meanwhile is left out.
+    async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
+        let _ = watch;
+        let path = match &of.tree {
+            Tree::Archived(archive, _) => self.archive_path(archive.workload, archive.snapshot),
+            Tree::Live(root) => root.clone(),
+        };
+        Err(cannot_look_into(path))
     }
 
     /// Where an archive lies.

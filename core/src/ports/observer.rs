@@ -32,7 +32,7 @@ pub enum Phase {
     Discard,
     /// Reading and checking an archive.
     Verify,
-    /// Reading a part of an archive.
+    /// Reading a part of an archive, or looking through trees.
     Read,
 }
 

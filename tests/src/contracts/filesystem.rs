@@ -5,6 +5,7 @@
 
 mod archives;
 mod entries;
+mod members;
 mod names;
 mod state;
 
@@ -32,6 +33,7 @@ use volsnap_core::{
 
 pub use archives::*;
 pub use entries::*;
+pub use members::*;
 pub use names::*;
 pub use state::*;
 
@@ -97,6 +99,10 @@ macro_rules! filesystem_contract {
             a_draft_that_is_dropped_leaves_nothing
             a_draft_that_a_kill_left_is_swept
             an_archive_is_removed_and_absent_is_success
+            a_live_tree_has_the_members_that_its_archive_has
+            members_below_a_path_are_those_and_no_others
+            members_of_another_archive_are_refused
+            a_reading_of_members_may_be_given_up
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_lock_is_exclusive_until_it_is_dropped
@@ -161,6 +167,8 @@ fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
         note: None,
         images: Vec::new(),
         volumes: absent.iter().enumerate().map(volume).collect(),
+        registration: None,
+        imported: None,
     }
 }
 

@@ -8,8 +8,8 @@ use volsnap_core::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Phase, Progress, StageJob, Staged,
-        Verified, Watch,
+        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Members, MembersOf, Phase,
+        Progress, StageJob, Staged, Verified, Watch,
     },
 };
 
@@ -184,6 +184,11 @@ impl Filesystem for SimFilesystem {
         let archive = self.machine.ask(|w| w.read_archive("verify_archive", workload, snapshot)).await?;
         watch.progress(&Progress { bytes: archive.summary.archive_bytes, ..Progress::begin(Phase::Verify) });
         Ok(Verified { summary: archive.summary.clone(), bytes_read: archive.summary.archive_bytes })
+    }
+
+    async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
+        go_on(&watch, FsOp::Look, Path::new(""))?;
+        Ok(Box::new(self.machine.ask(|w| w.members(of)).await?))
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
