@@ -49,8 +49,8 @@ pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{
     Code, Error, Result,
     engine::{
-        Against, DiffRequest, Engine, Kept, Outlook, Ports, Pruned, Recovered, RecoveredItem, RestoreRequest,
-        SnapshotRequest, Snapshotted,
+        Against, Damaged, DiffRequest, Engine, ImportOutcome, ImportRequest, Kept, Outlook, Ports, Pruned, Rebuilt,
+        Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
     },
     model, ports, restore,
 };

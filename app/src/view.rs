@@ -3,6 +3,7 @@
 //! Fields are only ever added. Times are RFC 3339 in UTC, sizes are bytes, durations are milliseconds; paths that are
 //! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]).
 
+mod archives;
 mod diff;
 mod member;
 mod plan;
@@ -13,6 +14,10 @@ mod snapshot;
 mod trail;
 mod workload;
 
+pub use archives::{
+    DamagedView, ExportView, ImportView, RebuiltSnapshotView, RebuiltView, RegisteredView, RegisteredVolumeView,
+    UnregisteredView,
+};
 pub use diff::{ChangeView, VolumeDifferenceView};
 pub use member::MemberView;
 pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
@@ -20,7 +25,7 @@ pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView,
 pub use report::{CauseView, ReportView, ReportedVolumeView};
 pub use retention::{PruneView, VerdictView};
 use serde::Serialize;
-pub use snapshot::{ImageView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView};
+pub use snapshot::{ImageView, ImportedView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView};
 pub use trail::{EventView, EventsView};
 use volsnap_core::{Code, Error};
 pub use workload::{NowView, RunningView, SelectorView, VolumeView, WorkloadView, WorkloadsView};

@@ -7,6 +7,7 @@ mod drive;
 mod gather;
 mod inside;
 mod kept;
+mod rebuild;
 mod recover;
 mod restore;
 mod retain;
@@ -14,6 +15,7 @@ mod snapshot;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +23,12 @@ use jiff::Timestamp;
 
 pub use diff::{Against, ChangeSink, DiffRequest};
 pub use kept::Kept;
+pub use rebuild::{Damaged, Rebuilt, Unregistered};
 pub use recover::{Outlook, Recovered, RecoveredItem};
 pub use restore::RestoreRequest;
 pub use retain::Pruned;
 pub use snapshot::{SnapshotRequest, Snapshotted};
+pub use transfer::{ImportOutcome, ImportRequest};
 
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},

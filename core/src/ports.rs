@@ -10,8 +10,8 @@ pub use crate::error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp}
 pub use clock::Clock;
 pub use containers::{Containers, EngineInfo, Health, HealthState};
 pub use filesystem::{
-    ArchiveSource, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Members, MembersOf, Output,
-    Place, Precopy, StageJob, Staged, Tree, Verified,
+    ArchiveSource, DraftArchive, Filesystem, Found, ImportJob, Lease, Limits, LookInto, MemberSink, Members, MembersOf,
+    Output, Place, Precopy, StageJob, Staged, Tree, Verified,
 };
 pub use observer::{Observer, Phase, Progress, Quiet, Watch};
 pub use store::{Event, EventKind, Store, StoreError, StoreErrorKind};

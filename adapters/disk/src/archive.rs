@@ -5,15 +5,18 @@ mod behind;
 mod capture;
 mod compose;
 mod compress;
+mod copy;
 mod crew;
 mod decompress;
 mod draft;
 mod earlier;
+mod export;
 mod extract;
 mod find;
 mod format;
 mod hashed;
 mod header;
+mod import;
 mod live;
 mod living;
 mod log;
@@ -37,12 +40,14 @@ mod verify;
 pub(crate) mod xattr;
 
 pub use draft::draft;
+pub use export::{export, write_out};
 pub use find::{dump, list, list_each};
 pub use hashed::hashed;
+pub use import::import;
 pub use living::living;
 pub use precopy::{Precopied, precopy};
 pub use stage::stage;
-pub use verify::{summary, verify};
+pub use verify::{summary, summary_of_foreign, verify};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

@@ -16,6 +16,7 @@ mod lock;
 mod members;
 mod mounts;
 mod names;
+mod passing;
 mod state;
 mod writers;
 

@@ -28,6 +28,7 @@ pub mod world;
 mod archive;
 mod entries;
 mod journal;
+mod outside;
 mod places;
 mod stage;
 

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod archives;
 mod diff;
 
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
@@ -8,7 +9,10 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use volsnap::model::DeclaredVolume;
 
-pub use self::diff::Diff;
+pub use self::{
+    archives::{Export, Import, Rebuild},
+    diff::Diff,
+};
 use super::parse::{duration, label, volume};
 
 /// Crash-safe snapshot and restore of container volumes.
@@ -145,6 +149,20 @@ pub enum Command {
     },
     /// Delete the snapshots that no rule keeps
     Prune(Prune),
+    /// Copy a snapshot's archive to a file, every byte checked
+    ///
+    /// The file is whole and durable when it has its name. Where the filesystem can, it shares its blocks with the archive.
+    Export(Export),
+    /// Take an archive from elsewhere among a workload's snapshots
+    ///
+    /// It is copied, read back and checked to its last byte before it counts. With --workload it becomes a snapshot of
+    /// that workload, with an id of its own; its volumes stay as they are.
+    Import(Import),
+    /// Make the catalog again from the archives alone
+    ///
+    /// Adds what is missing: snapshots, and workloads as their archives remember them. A damaged catalog.db is moved aside
+    /// first. Archives that cannot be read are named and left where they are (status 5).
+    Rebuild(Rebuild),
     /// Show the audit trail, newest first
     Events {
         /// Only this workload (name or id, also a removed one)

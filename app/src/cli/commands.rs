@@ -1,5 +1,6 @@
 //! The commands: each turns its arguments into one answer.
 
+mod archives;
 mod diff;
 mod inside;
 mod recovery;
@@ -31,7 +32,14 @@ pub async fn run(args: Args, printer: &Printer) -> ExitCode {
     let streams = matches!(args.command, Command::Ls { .. } | Command::Dump { .. } | Command::Diff(_))
         && io::stdout().is_terminal();
     let reporter = Arc::new(Reporter::start(args.global.progress, args.global.quiet || streams));
-    let result = match Session::open(&args.global, *printer, reporter.clone()).await {
+    let result = match Session::open(
+        &args.global,
+        *printer,
+        reporter.clone(),
+        matches!(args.command, Command::Rebuild(_)),
+    )
+    .await
+    {
         Ok(session) => answer(&session, args.command).await,
         Err(error) => Err(error),
     };
@@ -61,6 +69,9 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         }
         Command::Delete { snapshot } => retention::delete(session, &snapshot).await,
         Command::Prune(args) => retention::prune(session, args).await,
+        Command::Export(args) => archives::export(session, args).await,
+        Command::Import(args) => archives::import(session, args).await,
+        Command::Rebuild(args) => archives::rebuild(session, args).await,
         Command::Events { workload, limit } => trail::events(session, workload.as_deref(), limit).await,
     }
 }

@@ -1,5 +1,6 @@
 //! Answers as text for people. Scripts read the JSON documents; this may change.
 
+mod archives;
 mod diff;
 mod member;
 mod recovery;
@@ -8,6 +9,7 @@ mod snapshot;
 mod table;
 mod workload;
 
+pub use archives::{exported, rebuilt};
 pub use diff::{change, difference};
 pub use member::member;
 pub use recovery::{recovered_line, recovery, status};

@@ -47,9 +47,23 @@ pub struct SnapshotView {
     pub quiesced_ms: u64,
     /// When every byte was last read and found good.
     pub verified_at: Option<Timestamp>,
+    /// What it was before an import made it this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedView>,
     /// What was noticed when it was taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// Where an imported snapshot came from.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImportedView {
+    /// The workload that it was taken of, by its name at the time.
+    pub workload: String,
+    /// That workload.
+    pub workload_id: WorkloadId,
+    /// The snapshot that it was.
+    pub snapshot: SnapshotId,
 }
 
 /// An image of a snapshot.
@@ -137,6 +151,11 @@ impl SnapshotView {
             digest: snapshot.archive.digest.clone(),
             quiesced_ms: snapshot.archive.quiesced_ms,
             verified_at: snapshot.verified_at,
+            imported: manifest.imported.as_ref().map(|imported| ImportedView {
+                workload: imported.workload_name.clone(),
+                workload_id: imported.workload,
+                snapshot: imported.snapshot,
+            }),
             warnings: Vec::new(),
         }
     }

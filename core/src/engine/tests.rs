@@ -1,6 +1,7 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
 mod precopy;
+mod transfer;
 mod writers;
 
 use std::{

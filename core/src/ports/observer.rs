@@ -34,6 +34,8 @@ pub enum Phase {
     Verify,
     /// Reading a part of an archive, or looking through trees.
     Read,
+    /// Copying an archive in or out.
+    Copy,
 }
 
 /// How far a phase has come.

@@ -7,6 +7,7 @@ mod archives;
 mod entries;
 mod members;
 mod names;
+mod outside;
 mod state;
 
 use std::{
@@ -35,6 +36,7 @@ pub use archives::*;
 pub use entries::*;
 pub use members::*;
 pub use names::*;
+pub use outside::*;
 pub use state::*;
 
 /// Contents of files by their path below a directory; directories are there where a file needs them.
@@ -103,6 +105,12 @@ macro_rules! filesystem_contract {
             members_below_a_path_are_those_and_no_others
             members_of_another_archive_are_refused
             a_reading_of_members_may_be_given_up
+            an_exported_archive_is_the_archive_and_replaces_nothing
+            an_export_of_another_archive_or_one_that_is_cancelled_leaves_nothing
+            an_imported_archive_is_the_one_that_was_exported
+            an_import_under_another_identity_has_the_same_volumes
+            a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_nothing
+            archives_are_listed_and_drafts_are_none
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_lock_is_exclusive_until_it_is_dropped

@@ -8,6 +8,7 @@ mod lives;
 mod mutants;
 mod resumed;
 mod stories;
+mod transfers;
 
 /// Half of the time of a crashed world would be that of malloc.
 #[global_allocator]

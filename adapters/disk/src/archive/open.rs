@@ -52,6 +52,13 @@ impl Archive {
         Ok(Archive { file, index, manifest, digest, bytes: metadata.len(), jobs, trouble })
     }
 
+    /// The same of a file that lies elsewhere: links to it are followed.
+    pub(super) fn open_foreign(file: &Path, jobs: usize) -> Result<Self, FsError> {
+        let trouble = Trouble::new(FsOp::Archive, file);
+        let real = std::fs::canonicalize(file).map_err(|e| io_error(&trouble, "find", &e))?;
+        Archive::open(&real, jobs)
+    }
+
     pub(super) fn summary(&self) -> ArchiveSummary {
         ArchiveSummary {
             manifest: self.manifest.clone(),
