@@ -10,7 +10,7 @@ use std::{
 use volsnap_core::{
     Code, Error, Result,
     engine::{Engine, Ports},
-    ports::{Containers, Quiet, Store, StoreError, Watch},
+    ports::{Containers, Quiet, Store, StoreError, StoreErrorKind, Watch},
 };
 use volsnap_disk::{Disk, SystemClock};
 
@@ -25,6 +25,7 @@ pub struct Builder {
     watch: Watch,
     jobs: Option<NonZeroUsize>,
     recover_on_open: bool,
+    replace_damaged_catalog: bool,
 }
 
 #[derive(Clone)]
@@ -45,6 +46,7 @@ impl Default for Builder {
             watch: Arc::new(Quiet),
             jobs: None,
             recover_on_open: true,
+            replace_damaged_catalog: false,
         }
     }
 }
@@ -128,6 +130,15 @@ impl Builder {
         self
     }
 
+    /// Whether a damaged `catalog.db` is moved aside, to a name that says so, and a new one made in its place:
+    /// [`Volsnap::rebuild`] then fills it from the archives. False unless said otherwise; [`Volsnap::damaged_catalog`]
+    /// says where it was moved to. Nobody else should have it open.
+    #[must_use]
+    pub fn replace_damaged_catalog(mut self, replace: bool) -> Self {
+        self.replace_damaged_catalog = replace;
+        self
+    }
+
     /// Opens the state directory and recovers.
     ///
     /// What was recovered, and what could not be, is in [`Volsnap::recovered`]. A catalog that cannot be opened does
@@ -146,9 +157,10 @@ impl Builder {
             Some(jobs) => disk.with_jobs(jobs),
             None => disk,
         };
+        let mut damaged = None;
         let (store, problem) = match self.store {
             Some(store) => (store, None),
-            None => match open_catalog(&state_dir).await {
+            None => match open_catalog(&state_dir, self.replace_damaged_catalog, &mut damaged).await {
                 Ok(store) => (store, None),
                 Err(error) => {
                     let store: Arc<dyn Store> = Arc::new(UnavailableStore::new(error.clone()));
@@ -169,6 +181,7 @@ impl Builder {
             clock: Arc::new(SystemClock::new()),
         };
         let mut volsnap = Volsnap::compose(Engine::new(ports), self.watch, problem);
+        volsnap.remember_damaged_catalog(damaged);
         if self.recover_on_open {
             let recovered = volsnap.recover(None).await?;
             volsnap.remember(recovered);
@@ -177,14 +190,26 @@ impl Builder {
     }
 }
 
+/// Opens the catalog; one that is damaged is moved to `damaged` if that was asked for, and a new one takes its place.
 #[cfg(feature = "sqlite")]
-async fn open_catalog(state_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(volsnap_sqlite::SqliteStore::open(&state_dir.join("catalog.db")).await?))
+async fn open_catalog(
+    state_dir: &Path,
+    replace: bool,
+    damaged: &mut Option<PathBuf>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let path = state_dir.join("catalog.db");
+    let opened = match volsnap_sqlite::SqliteStore::open(&path).await {
+        Err(error) if replace && error.kind == StoreErrorKind::Corrupt => {
+            *damaged = volsnap_sqlite::SqliteStore::set_aside(&path).await?;
+            volsnap_sqlite::SqliteStore::open(&path).await
+        }
+        opened => opened,
+    };
+    Ok(Arc::new(opened?))
 }
 
 #[cfg(not(feature = "sqlite"))]
-async fn open_catalog(_: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    use volsnap_core::ports::StoreErrorKind;
+async fn open_catalog(_: &Path, _: bool, _: &mut Option<PathBuf>) -> Result<Arc<dyn Store>, StoreError> {
     Err(StoreError::new(StoreErrorKind::Io, "none was given, and this build has none of its own (feature `sqlite`)"))
 }
 

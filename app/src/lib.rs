@@ -49,8 +49,9 @@ pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{
     Code, Error, Result,
     engine::{
-        CloneRequest, Copied, CopiedVolume, Engine, ExtractRequest, Kept, LeftCopy, Outlook, Pins, Ports, Pruned,
-        Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+        Against, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, Engine, ExtractRequest, ImportOutcome,
+        ImportRequest, Kept, LeftCopy, Outlook, Pins, Ports, Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest,
+        SnapshotRequest, Snapshotted, Unregistered,
     },
     model, ports, restore,
 };

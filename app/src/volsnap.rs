@@ -1,6 +1,8 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
+mod archives;
 mod copies;
+mod diff;
 mod discover;
 mod retention;
 
@@ -31,6 +33,7 @@ pub struct Volsnap {
     watch: Watch,
     recovered: Arc<[Recovered]>,
     catalog_problem: Option<Error>,
+    damaged_catalog: Option<PathBuf>,
 }
 
 /// A workload to be registered.
@@ -80,7 +83,7 @@ impl Volsnap {
     }
 
     pub(crate) fn compose(engine: Engine, watch: Watch, catalog_problem: Option<Error>) -> Self {
-        Volsnap { engine, watch, recovered: Arc::new([]), catalog_problem }
+        Volsnap { engine, watch, recovered: Arc::new([]), catalog_problem, damaged_catalog: None }
     }
 
     pub(crate) fn remember(&mut self, recovered: Vec<Recovered>) {

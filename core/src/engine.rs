@@ -5,11 +5,13 @@ mod catalog;
 mod clone;
 mod copies;
 mod destination;
+mod diff;
 mod drive;
 mod extract;
 mod gather;
 mod inside;
 mod kept;
+mod rebuild;
 mod recover;
 mod restore;
 mod retain;
@@ -17,21 +19,27 @@ mod snapshot;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
 pub use clone::CloneRequest;
 pub use copies::{Copied, CopiedVolume, LeftCopy};
+pub use diff::{Against, ChangeSink, DiffRequest};
 pub use extract::ExtractRequest;
 pub use kept::Kept;
+pub use rebuild::{Damaged, Rebuilt, Unregistered};
 pub use recover::{Outlook, Recovered, RecoveredItem};
 pub use restore::RestoreRequest;
 pub use retain::{Pins, Pruned};
 pub use snapshot::{SnapshotRequest, Snapshotted};
+pub use transfer::{ImportOutcome, ImportRequest};
 
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
-    model::{Workload, WorkloadId},
+    model::{Registration, Workload, WorkloadId},
     ports::{Clock, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{
         Facts, Move, State, Step,
@@ -149,6 +157,11 @@ impl Engine {
         let failed = self.ports.store.record(event).await.err()?;
         tracing::warn!(event = ?event.kind, error = %failed, "the audit event was not recorded");
         Some(format!("the audit event was not recorded: {failed}"))
+    }
+
+    /// A workload's registration, for the manifest of a snapshot that is put among its archives.
+    fn registration(&self, workload: &Workload, as_of: Timestamp) -> Registration {
+        Registration::of(workload, self.ports.filesystem.host(), as_of)
     }
 
     fn event(&self, workload: &Workload, kind: EventKind, outcome: &str, detail: serde_json::Value) -> Event {

@@ -12,8 +12,8 @@ pub use clock::Clock;
 pub use containers::{Containers, EngineInfo, Health, HealthState};
 pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
 pub use filesystem::{
-    ArchiveSource, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Output, Place, Precopy,
-    StageJob, Staged, Verified,
+    ArchiveSource, DraftArchive, Filesystem, Found, ImportJob, Lease, Limits, LookInto, MemberSink, Members, MembersOf,
+    Output, Place, Precopy, StageJob, Staged, Tree, Verified,
 };
 pub use observer::{Observer, Phase, Progress, Quiet, Watch};
 pub use store::{Event, EventKind, Store, StoreError, StoreErrorKind};

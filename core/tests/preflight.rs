@@ -94,6 +94,8 @@ fn situation() -> Situation {
         note: None,
         images: vec![],
         volumes: vec![volume("/db"), volume("/www")],
+        registration: None,
+        imported: None,
     };
     let archive = ArchiveSummary {
         manifest,

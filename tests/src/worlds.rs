@@ -271,6 +271,8 @@ impl SceneSpec {
             note: None,
             images: Vec::new(),
             volumes: self.volumes.iter().enumerate().map(volume).collect(),
+            registration: None,
+            imported: None,
         }
     }
 

@@ -11,11 +11,15 @@ mod crew;
 mod decompress;
 mod draft;
 mod earlier;
+mod export;
 mod extract;
 mod find;
 mod format;
+mod hashed;
 mod header;
+mod import;
 mod live;
+mod living;
 mod log;
 mod member;
 mod name;
@@ -35,15 +39,20 @@ mod spool;
 mod squeeze;
 mod stage;
 mod stream;
+mod transfer;
 mod verify;
 pub(crate) mod xattr;
 
 pub use copy::copy_out;
 pub use draft::draft;
-pub use find::{dump, list};
+pub use export::{export, write_out};
+pub use find::{dump, list, list_each};
+pub use hashed::hashed;
+pub use import::import;
+pub use living::living;
 pub use precopy::{Precopied, precopy};
 pub use stage::stage;
-pub use verify::{summary, verify, verify_stored};
+pub use verify::{summary, summary_of_foreign, verify, verify_stored};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

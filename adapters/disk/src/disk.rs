@@ -13,8 +13,8 @@ use volsnap_core::{
         Writer,
     },
     ports::{
-        ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto,
-        MemberSink, Output, Place, Precopy, StageJob, Staged, Verified, Watch,
+        ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob, Lease,
+        LookInto, MemberSink, Members, MembersOf, Output, Place, Precopy, StageJob, Staged, Verified, Watch,
     },
 };
 
@@ -25,7 +25,7 @@ use crate::{
     journal::Journals,
     locate,
     lock::{Held, Locks},
-    names,
+    members, names,
     state::State,
     tree, writers,
 };
@@ -293,8 +293,44 @@ impl Filesystem for Disk {
         self.run(FsOp::Stage, self.state.root(), move |_| state.make_scratch()).await
     }
 
+    async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
+        Ok(members::members(&self.state, of, self.jobs, watch))
+    }
+
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
         self.state.archive(workload, snapshot)
+    }
+
+    async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+        let state = self.state.clone();
+        self.run(FsOp::Look, self.state.root(), move |_| state.list_archives()).await
+    }
+
+    async fn export_archive(&self, archive: &LookInto, to: &Path, replace: bool, watch: Watch) -> Result<u64, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let (archive, to) = (archive.clone(), to.to_path_buf());
+        let export = move |path: &Path, watch: &Watch| archive::export(path, &archive, &to, replace, watch);
+        self.run_watched(FsOp::Archive, &path, watch, export).await
+    }
+
+    async fn write_archive(&self, archive: &LookInto, mut out: Box<dyn Output>, watch: Watch) -> Result<u64, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let archive = archive.clone();
+        let write = move |path: &Path, watch: &Watch| archive::write_out(path, &archive, &mut *out, watch);
+        self.run_watched(FsOp::Archive, &path, watch, write).await
+    }
+
+    async fn read_foreign(&self, file: &Path) -> Result<ArchiveSummary, FsError> {
+        self.run(FsOp::Archive, file, archive::summary_of_foreign).await
+    }
+
+    async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
+        let path = self.state.archive(job.manifest.workload, job.manifest.snapshot);
+        let (state, jobs, job) = (self.state.clone(), self.jobs, job.clone());
+        let import = move |_: &Path, watch: &Watch| {
+            archive::import(&state.make_archives(job.manifest.workload)?, &job, jobs, watch)
+        };
+        self.run_watched(FsOp::Archive, &path, watch, import).await
     }
 
     async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {

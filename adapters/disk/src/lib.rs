@@ -14,8 +14,10 @@ mod entries;
 mod journal;
 mod locate;
 mod lock;
+mod members;
 mod mounts;
 mod names;
+mod passing;
 mod state;
 mod writers;
 

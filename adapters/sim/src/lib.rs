@@ -29,6 +29,7 @@ pub mod world;
 mod archive;
 mod entries;
 mod journal;
+mod outside;
 mod places;
 mod precopy;
 mod stage;
@@ -38,6 +39,7 @@ pub mod engine;
 
 pub mod builder;
 pub mod machine;
+mod members;
 mod ports;
 
 pub use builder::{ContainerSpec, DiskSpec, WorldBuilder};

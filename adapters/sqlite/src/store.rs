@@ -10,6 +10,7 @@ use volsnap_core::{
 };
 
 use crate::{
+    aside,
     fault::{At, Fault},
     open::{self, PATIENCE},
     rows::{events, settings, snapshots, workloads},
@@ -35,6 +36,13 @@ impl SqliteStore {
     /// [`StoreErrorKind::Newer`](volsnap_core::ports::StoreErrorKind::Newer).
     pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         open::open(path, PATIENCE).await
+    }
+
+    /// Moves the catalog at `path` aside if it is damaged, together with its logs, to a name that says so, and gives that
+    /// name; nothing is deleted. `None` if there is no catalog, or a sound one. Whoever has the damaged one open goes on
+    /// with it under its new name, so nobody else should be at work.
+    pub async fn set_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+        aside::set_aside(path).await
     }
 
     /// Closes every connection and folds the write-ahead log into the file.

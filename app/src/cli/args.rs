@@ -1,7 +1,9 @@
 //! What can be typed.
 
+mod archives;
 mod config;
 mod copies;
+mod diff;
 mod retention;
 
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
@@ -13,8 +15,10 @@ use super::{
     config::{Origins, Timeout},
     parse::{label, volume},
 };
+pub use archives::{Export, Import, Rebuild};
 pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man};
 pub use copies::{Clone, Extract, OwnerOptions};
+pub use diff::Diff;
 pub use retention::{Delete, Pin, Prune};
 
 /// Crash-safe snapshot and restore of container volumes.
@@ -128,6 +132,13 @@ pub enum Command {
     /// Each place gets its volume whole and durable, and all of them or none. After a crash each one is as it was, absent if
     /// an empty directory was there, or whole.
     Clone(Clone),
+    /// Show what was added, removed and changed since a snapshot
+    ///
+    /// Each member that differs is a line: `A` for what was added, `D` for what was removed, `M` for what is another, and
+    /// what about it is. Files count as changed if their size or their time of modification is another. Sockets,
+    /// `lost+found`, volsnap's own names and filesystems that are mounted inside are left out, as in archives. The status
+    /// is 0 whether anything differs or not, unless --exit-code is given.
+    Diff(Diff),
     /// Read and check every byte of snapshots
     Verify(Verify),
     /// Show what a restore would do; touches nothing
@@ -172,6 +183,20 @@ pub enum Command {
     /// last verified one and that of an open restore are kept in any case. Hours, days, weeks (from Monday), months and
     /// years are those of UTC, and only those count that have a snapshot.
     Prune(Prune),
+    /// Copy a snapshot's archive to a file, every byte checked
+    ///
+    /// The file is whole and durable when it has its name. Where the filesystem can, it shares its blocks with the archive.
+    Export(Export),
+    /// Take an archive from elsewhere among a workload's snapshots
+    ///
+    /// It is copied, read back and checked to its last byte before it counts. With --workload it becomes a snapshot of
+    /// that workload, with an id of its own; its volumes stay as they are.
+    Import(Import),
+    /// Make the catalog again from the archives alone
+    ///
+    /// Adds what is missing: snapshots, and workloads as their archives remember them. A damaged catalog.db is moved aside
+    /// first. Archives that cannot be read are named and left where they are (status 5).
+    Rebuild(Rebuild),
     /// Show the audit trail, newest first
     Events {
         /// Only this workload (name or id, also a removed one)

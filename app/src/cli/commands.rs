@@ -1,7 +1,9 @@
 //! The commands: each turns its arguments into one answer.
 
+mod archives;
 mod config;
 mod copies;
+mod diff;
 mod documents;
 mod inside;
 mod recovery;
@@ -66,9 +68,11 @@ fn answer_apart(global: &Global, command: ApartCommand, printer: &Printer) -> Re
 
 async fn run_with(settings: Settings, global: &Global, command: Command, printer: &Printer) -> ExitCode {
     // What is written to a terminal as it comes does not go together with a bar.
-    let streams = matches!(command, Command::Ls { .. } | Command::Dump { .. }) && io::stdout().is_terminal();
-    let reporter = Arc::new(Reporter::start(settings.general.progress.value, global.quiet || streams));
-    let result = match Session::open(settings, *printer, reporter.clone()).await {
+    let streams = matches!(command, Command::Ls { .. } | Command::Dump { .. } | Command::Diff(_));
+    let quiet = global.quiet || (streams && io::stdout().is_terminal());
+    let reporter = Arc::new(Reporter::start(settings.general.progress.value, quiet));
+    let rebuild = matches!(command, Command::Rebuild(_));
+    let result = match Session::open(settings, *printer, reporter.clone(), rebuild).await {
         Ok(session) => answer(&session, command).await,
         Err(error) => Err(error),
     };
@@ -89,6 +93,7 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Dump { snapshot, target, path } => inside::dump(session, &snapshot, &target, path).await,
         Command::Extract(args) => copies::extract(session, args).await,
         Command::Clone(args) => copies::clone(session, args).await,
+        Command::Diff(args) => diff::diff(session, args).await,
         Command::Verify(args) => snapshot::verify(session, args).await,
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,
@@ -101,6 +106,9 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Unpin { snapshot } => retention::unpin(session, &snapshot).await,
         Command::Delete(args) => retention::delete(session, args).await,
         Command::Prune(args) => retention::prune(session, args).await,
+        Command::Export(args) => archives::export(session, args).await,
+        Command::Import(args) => archives::import(session, args).await,
+        Command::Rebuild(args) => archives::rebuild(session, args).await,
         Command::Events { workload, limit } => trail::events(session, workload.as_deref(), limit).await,
     }
 }

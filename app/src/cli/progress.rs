@@ -217,6 +217,7 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Discard => "cleaning up",
         Phase::Verify => "verifying",
         Phase::Read => "reading",
+        Phase::Copy => "copying",
     }
 }
 

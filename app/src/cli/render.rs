@@ -1,7 +1,9 @@
 //! Answers as text for people. Scripts read the JSON documents; this may change.
 
+mod archives;
 mod config;
 mod copies;
+mod diff;
 mod discover;
 mod member;
 mod recovery;
@@ -10,8 +12,10 @@ mod snapshot;
 mod table;
 mod workload;
 
+pub use archives::{exported, rebuilt};
 pub use config::{config, config_check};
 pub use copies::{copied, left_copy};
+pub use diff::{change, difference};
 pub use discover::{discovery, prospect, suggestions, taken_for};
 pub use member::member;
 pub use recovery::{recovered_line, recovery, status};

@@ -28,9 +28,11 @@ pub struct Session {
 
 impl Session {
     /// Opens the state directory. Recovers nothing: the commands that only look must touch nothing.
-    pub async fn open(settings: Settings, printer: Printer, reporter: Arc<Reporter>) -> Result<Session> {
+    /// With `rebuild`, a damaged catalog makes way for a new one.
+    pub async fn open(settings: Settings, printer: Printer, reporter: Arc<Reporter>, rebuild: bool) -> Result<Session> {
         let state_dir = settings.state_dir()?;
         let mut builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter.clone());
+        builder = builder.replace_damaged_catalog(rebuild);
         if let Some(jobs) = settings.general.jobs.value {
             builder = builder.jobs(jobs);
         }

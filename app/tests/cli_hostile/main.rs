@@ -73,7 +73,7 @@ impl Place {
             let listed = store.snapshots(None).await.unwrap().into_iter().find(|s| s.id() == id).unwrap();
             let disk = Disk::open(&self.world.state()).unwrap();
             let archive = disk.read_archive(listed.workload(), id).await.unwrap();
-            store.put_snapshot(&Snapshot { archive, verified_at: None }).await.unwrap();
+            store.put_snapshot(&Snapshot::from(archive)).await.unwrap();
             store.close().await;
         });
     }

@@ -188,7 +188,7 @@ fn is_restored(event: &Event) -> bool {
     restore && event.outcome == word(Outcome::Restored)
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 128 || !name.chars().all(fine) || name.starts_with(['-', '.']) {
         return Err(Error::new(Code::Usage, format!("{name:?} cannot be the name of a workload"))

@@ -101,7 +101,7 @@ pub(super) fn is_below<'a>(dir: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     }
 }
 
-fn trimmed(path: &[u8]) -> &[u8] {
+pub(super) fn trimmed(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
     &path[..end]
 }
@@ -192,6 +192,8 @@ mod tests {
             note: None,
             images: Vec::new(),
             volumes: targets.iter().map(volume).collect(),
+            registration: None,
+            imported: None,
         };
         let totals = targets.iter().map(|_| Default::default()).collect();
         let archive = ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 0, digest: String::new() };
@@ -238,6 +240,8 @@ mod tests {
             gid: 0,
             mtime_seconds: 0,
             mtime_nanoseconds: 0,
+            xattrs: Vec::new(),
+            contents: None,
         };
         let place = |path: &str| Place { index: 0, path: path.into() };
         let hint = |path: &str, nearest| nothing(&snapshot, b"", Some(&place(path)), &nearest).hint.unwrap();

@@ -71,19 +71,21 @@ impl Engine {
             )
             .hint(format!("`volsnap recover {name}` finishes it or rolls it back")));
         }
-        let snapshot = SnapshotId(self.ports.clock.fresh_id());
+        let (snapshot, created_at) = (SnapshotId(self.ports.clock.fresh_id()), self.ports.clock.now());
         let manifest = Manifest {
             format: ARCHIVE_FORMAT,
             snapshot,
             workload: workload.id,
             workload_name: workload.name.clone(),
             source: workload.source.clone(),
-            created_at: self.ports.clock.now(),
+            created_at,
             mode: request.mode,
             origin: Origin::Manual,
             note: request.note.clone(),
             images: images(members.iter()),
             volumes,
+            registration: Some(self.registration(workload, created_at)),
+            imported: None,
         };
         watch.progress(&Progress::begin(Phase::Archive));
         let (members, precopy) = match members.iter().any(|c| disturbs(request.mode, c)) {

@@ -1,6 +1,7 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
 mod precopy;
+mod transfer;
 mod writers;
 
 use std::{
@@ -291,6 +292,8 @@ fn archive(unsteady: Vec<String>) -> ArchiveSummary {
         note: None,
         images: vec![],
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        registration: None,
+        imported: None,
     };
     let totals = vec![VolumeTotals { unsteady, ..VolumeTotals::default() }];
     ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 1, digest: "d".into() }

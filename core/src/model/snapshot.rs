@@ -8,7 +8,7 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-use super::{RestoreId, SnapshotId, Source, WorkloadId};
+use super::{Imported, Registration, RestoreId, SnapshotId, Source, WorkloadId};
 
 /// What the app did while its volumes were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,12 @@ pub struct Manifest {
     pub images: Vec<ImageRef>,
     /// The volumes.
     pub volumes: Vec<ManifestVolume>,
+    /// The workload as it was registered. Archives of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Registration>,
+    /// What the snapshot was before it was imported, if it was made another one by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
 }
 
 /// The version of the archive format that this code writes.

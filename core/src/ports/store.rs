@@ -47,7 +47,7 @@ impl From<StoreError> for Error {
         let message = error.to_string();
         match error.kind {
             StoreErrorKind::Corrupt => Error::new(Code::Corrupt, message).hint(
-                "move catalog.db away and register the workloads again; archives and journals do not depend on it, and `volsnap recover` works without it",
+                "`volsnap rebuild` moves it aside and makes it again from the archives; journals do not depend on it, and `volsnap recover` works without it",
             ),
             StoreErrorKind::Busy => Error::new(Code::Busy, message).hint("try again in a moment"),
             StoreErrorKind::Exists => Error::new(Code::Usage, message).hint("choose another name"),

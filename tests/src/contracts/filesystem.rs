@@ -5,7 +5,9 @@
 
 mod archives;
 mod entries;
+mod members;
 mod names;
+mod outside;
 mod passes;
 mod state;
 
@@ -33,7 +35,9 @@ use volsnap_core::{
 
 pub use archives::*;
 pub use entries::*;
+pub use members::*;
 pub use names::*;
+pub use outside::*;
 pub use passes::*;
 pub use state::*;
 
@@ -115,6 +119,16 @@ macro_rules! filesystem_contract {
             a_first_pass_that_is_dropped_leaves_nothing
             a_first_pass_that_a_kill_left_is_swept
             a_first_pass_and_a_capture_that_are_cancelled_leave_nothing
+            a_live_tree_has_the_members_that_its_archive_has
+            members_below_a_path_are_those_and_no_others
+            members_of_another_archive_are_refused
+            a_reading_of_members_may_be_given_up
+            an_exported_archive_is_the_archive_and_replaces_nothing
+            an_export_of_another_archive_or_one_that_is_cancelled_leaves_nothing
+            an_imported_archive_is_the_one_that_was_exported
+            an_import_under_another_identity_has_the_same_volumes
+            a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_nothing
+            archives_are_listed_and_drafts_are_none
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_lock_is_exclusive_until_it_is_dropped
@@ -179,6 +193,8 @@ fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
         note: None,
         images: Vec::new(),
         volumes: absent.iter().enumerate().map(volume).collect(),
+        registration: None,
+        imported: None,
     }
 }
 

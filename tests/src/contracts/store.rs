@@ -86,6 +86,8 @@ fn snapshot(number: u128, workload: u128, created_at: &str) -> Snapshot {
         note: None,
         images: Vec::new(),
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        registration: None,
+        imported: None,
     };
     let totals = vec![VolumeTotals { bytes: 5, entries: 2, digest: "aa".into(), ..VolumeTotals::default() }];
     let archive = ArchiveSummary { manifest, totals, quiesced_ms: 12, archive_bytes: 345, digest: "bb".into() };

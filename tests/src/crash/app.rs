@@ -61,6 +61,7 @@ impl OneApp {
         Container {
             id: ContainerId(NAME.into()),
             name: NAME.into(),
+            project: None,
             service: None,
             image: "image".into(),
             image_id: "sha256:image".into(),

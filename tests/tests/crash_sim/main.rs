@@ -9,6 +9,7 @@ mod mutants;
 mod resumed;
 mod snapshots;
 mod stories;
+mod transfers;
 
 /// Half of the time of a crashed world would be that of malloc.
 #[global_allocator]

@@ -83,7 +83,7 @@ pub(super) struct Stored<'a> {
 
 impl Stored<'_> {
     /// Reads it as it is stored, which must be what the index says.
-    fn read(&self, bytes: &mut Vec<u8>) -> Result<(), FsError> {
+    pub(super) fn read(&self, bytes: &mut Vec<u8>) -> Result<(), FsError> {
         bytes.resize(self.frame.stored_bytes as usize, 0);
         read_at(self.file, bytes, self.offset, self.trouble)?;
         match Digest::of(bytes) == self.frame.stored_digest {

@@ -12,7 +12,7 @@ use std::{
 
 use volsnap_core::{
     model,
-    ports::{Found, FsError, FsErrorKind, LookInto, MemberSink, Output, Phase, Place, Watch},
+    ports::{Found, FsError, FsErrorKind, FsOp, LookInto, MemberSink, Output, Phase, Place, Watch},
 };
 
 use super::{
@@ -40,6 +40,22 @@ pub fn list(
     sink: &mut MemberSink,
     watch: &Watch,
 ) -> Result<Found, FsError> {
+    let trouble = Trouble::new(FsOp::Archive, path);
+    let mut hand_on = |index, member| {
+        let handed = sink(index, member);
+        handed.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot hand on its members: {e}")))
+    };
+    list_each(path, wanted, places, &mut hand_on, watch)
+}
+
+/// The same for a sink that knows its errors.
+pub fn list_each(
+    path: &Path,
+    wanted: &LookInto,
+    places: &[Place],
+    sink: &mut dyn FnMut(usize, model::Member) -> Result<(), FsError>,
+    watch: &Watch,
+) -> Result<Found, FsError> {
     // One frame after another is looked at here and there.
     let archive = open(path, wanted, 1)?;
     let mut meter = Meter::new(watch, &archive.trouble, Phase::Read);
@@ -52,8 +68,7 @@ pub fn list(
             walk.list(&place.path, &mut |member| {
                 count += 1;
                 meter.add(0, 1)?;
-                let handed = sink(place.index, told(member));
-                handed.map_err(|e| archive.trouble.of(FsErrorKind::Io, format!("cannot hand on its members: {e}")))
+                sink(place.index, told(member))
             })
         })?;
         if !listed {
@@ -116,7 +131,6 @@ pub fn dump(
     }
 }
 
-/// Opens an archive that must be the one that is wanted.
 pub(super) fn open(path: &Path, wanted: &LookInto, jobs: usize) -> Result<Archive, FsError> {
     let archive = Archive::open(path, jobs)?;
     let manifest = &archive.manifest;
@@ -268,7 +282,7 @@ pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
-fn told(member: Member) -> model::Member {
+pub(super) fn told(member: Member) -> model::Member {
     model::Member {
         path: member.path,
         kind: match member.kind {
@@ -284,6 +298,8 @@ fn told(member: Member) -> model::Member {
         gid: member.gid,
         mtime_seconds: member.mtime.seconds,
         mtime_nanoseconds: member.mtime.nanoseconds,
+        xattrs: member.xattrs,
+        contents: None,
     }
 }
 

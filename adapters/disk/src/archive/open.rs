@@ -57,6 +57,13 @@ impl Archive {
         Stored { number, frame: &self.index.frames[number], file: &self.file, offset, trouble: &self.trouble }
     }
 
+    /// The same of a file that lies elsewhere: links to it are followed.
+    pub(super) fn open_foreign(file: &Path, jobs: usize) -> Result<Self, FsError> {
+        let trouble = Trouble::new(FsOp::Archive, file);
+        let real = std::fs::canonicalize(file).map_err(|e| io_error(&trouble, "find", &e))?;
+        Archive::open(&real, jobs)
+    }
+
     pub(super) fn summary(&self) -> ArchiveSummary {
         ArchiveSummary {
             manifest: self.manifest.clone(),

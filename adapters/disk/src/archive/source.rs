@@ -302,7 +302,7 @@ fn list(names: &mut Vec<String>, path: &[u8], what: &str) {
 
 /// A regular file and what it is, opened without following a link or waiting for a FIFO's writer; `None` if something
 /// else or nothing is there by now.
-fn open_file(entry: &Entry<'_>) -> Result<Option<(OwnedFd, Statx)>, Errno> {
+pub(super) fn open_file(entry: &Entry<'_>) -> Result<Option<(OwnedFd, Statx)>, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = match rustix::fs::openat(entry.dir, entry.name, flags | OFlags::NOATIME, Mode::empty()) {
         // Only the owner may leave the time of access alone.
@@ -318,9 +318,9 @@ fn open_file(entry: &Entry<'_>) -> Result<Option<(OwnedFd, Statx)>, Errno> {
 }
 
 /// Tells a file from a later one that was given the number of one that was removed meanwhile: device, number, birth.
-type Inode = (u64, u64, i64, u32);
+pub(super) type Inode = (u64, u64, i64, u32);
 
-fn inode(stat: &Statx) -> Inode {
+pub(super) fn inode(stat: &Statx) -> Inode {
     (device(stat), stat.stx_ino, stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)
 }
 

@@ -27,6 +27,14 @@ pub fn summary(path: &Path) -> Result<ArchiveSummary, FsError> {
     Archive::open(path, 1).map(|archive| archive.summary())
 }
 
+/// The same of a file that is no archive of the state directory; links to it are followed.
+///
+/// # Errors
+/// As for [`summary`].
+pub fn summary_of_foreign(file: &Path) -> Result<ArchiveSummary, FsError> {
+    Archive::open_foreign(file, 1).map(|archive| archive.summary())
+}
+
 /// Reads an archive to its last byte: each frame against its digests, each member against the rules by which it would
 /// be extracted. (Whether a hard link's target exists shows only when it is extracted.)
 ///

@@ -8,8 +8,8 @@ use volsnap_core::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Phase, Precopy, Progress, StageJob,
-        Staged, Verified, Watch,
+        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, ImportJob, Lease, LookInto, Members,
+        MembersOf, Phase, Precopy, Progress, StageJob, Staged, Verified, Watch,
     },
 };
 
@@ -235,8 +235,40 @@ impl Filesystem for SimFilesystem {
         Ok(Verified { summary: archive.summary.clone(), bytes_read: archive.summary.archive_bytes })
     }
 
+    async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
+        go_on(&watch, FsOp::Look, Path::new(""))?;
+        Ok(Box::new(self.machine.ask(|w| w.members(of)).await?))
+    }
+
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
         self.machine.world().archive_path(workload, snapshot)
+    }
+
+    async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+        self.machine.ask(World::archives).await
+    }
+
+    async fn export_archive(&self, archive: &LookInto, to: &Path, replace: bool, watch: Watch) -> Result<u64, FsError> {
+        go_on(&watch, FsOp::Archive, to)?;
+        self.machine.ask(|w| w.export_archive(archive, to, replace)).await
+    }
+
+    async fn read_foreign(&self, file: &Path) -> Result<ArchiveSummary, FsError> {
+        Ok(self.machine.ask(|w| w.read_foreign(file)).await?.summary.clone())
+    }
+
+    async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
+        go_on(&watch, FsOp::Archive, &job.file)?;
+        let archive = self.machine.ask(|w| w.read_foreign(&job.file)).await?;
+        if archive.summary.digest != job.archive_digest {
+            return Err(FsError::new(FsErrorKind::Corrupt, FsOp::Archive, &job.file, "it was changed meanwhile"));
+        }
+        let draft = Draft { manifest: job.manifest.clone(), volumes: archive.volumes.clone() };
+        // From here on a failure or a drop removes the file.
+        let owned = |()| SimDraft { machine: self.machine.clone(), draft };
+        let draft = self.machine.ask_for(|w| w.begin_draft("import_archive", &job.manifest), owned).await?;
+        go_on(&watch, FsOp::Archive, &job.file)?;
+        Box::new(draft).seal(archive.summary.quiesced_ms).await
     }
 
     async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {

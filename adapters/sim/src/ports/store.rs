@@ -60,6 +60,11 @@ impl World {
         self.catalog_mut().broken = how;
     }
 
+    /// Makes the catalog an empty one, as if its file had been lost.
+    pub fn lose_catalog(&mut self) {
+        *self.catalog_mut() = Catalog::default();
+    }
+
     /// The snapshots that the catalog knows, by id.
     pub fn catalogued(&self) -> impl Iterator<Item = &Snapshot> {
         self.catalog.snapshots.values().map(|snapshot| &**snapshot)

@@ -74,6 +74,9 @@ pub fn snapshot(s: &SnapshotView) -> String {
         ),
         format!("mode      {}, app quiet for {}", mode(s), milliseconds(s.quiesced_ms)),
         s.restore_id.map_or_else(String::new, |restore| format!("origin    {} of restore {restore}", s.origin)),
+        s.imported.as_ref().map_or_else(String::new, |was| {
+            format!("imported  it was {} of {} ({})", was.snapshot, was.workload, was.workload_id)
+        }),
         s.note.as_ref().map_or_else(String::new, |note| format!("note      {note}")),
         s.images
             .iter()

@@ -32,6 +32,8 @@ fn snapshot(number: u128, created_at: Timestamp) -> Snapshot {
         note: None,
         images: Vec::new(),
         volumes: Vec::new(),
+        registration: None,
+        imported: None,
     };
     let archive =
         ArchiveSummary { manifest, totals: Vec::new(), quiesced_ms: 0, archive_bytes: 0, digest: String::new() };
