@@ -49,8 +49,8 @@ pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{
     Code, Error, Result,
     engine::{
-        CloneRequest, Copied, CopiedVolume, Engine, ExtractRequest, Kept, LeftCopy, Outlook, Ports, Pruned, Recovered,
-        RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+        CloneRequest, Copied, CopiedVolume, DrillRequest, Drilled, DrilledVolume, Engine, ExtractRequest, Kept,
+        LeftCopy, Outlook, Ports, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
     },
     model, ports, restore,
 };

@@ -4,6 +4,7 @@
 //! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]).
 
 mod copies;
+mod drill;
 mod member;
 mod plan;
 mod recovery;
@@ -14,6 +15,7 @@ mod trail;
 mod workload;
 
 pub use copies::{CopiedVolumeView, CopyView, LeftCopyView};
+pub use drill::{DrillView, DrilledVolumeView};
 pub use member::MemberView;
 pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
 pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};

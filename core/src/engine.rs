@@ -5,6 +5,7 @@ mod catalog;
 mod clone;
 mod copies;
 mod destination;
+mod drill;
 mod drive;
 mod extract;
 mod gather;
@@ -22,6 +23,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use clone::CloneRequest;
 pub use copies::{Copied, CopiedVolume, LeftCopy};
+pub use drill::{DrillRequest, Drilled, DrilledVolume};
 pub use extract::ExtractRequest;
 pub use kept::Kept;
 pub use recover::{Outlook, Recovered, RecoveredItem};

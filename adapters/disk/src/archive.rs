@@ -28,6 +28,7 @@ mod pipeline;
 mod precopy;
 mod progress;
 mod read;
+mod reread;
 mod script;
 mod source;
 mod spool;
@@ -41,6 +42,7 @@ pub use copy::copy_out;
 pub use draft::draft;
 pub use find::{dump, list};
 pub use precopy::{Precopied, precopy};
+pub use reread::read_back;
 pub use stage::stage;
 pub use verify::{summary, verify};
 

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use volsnap::model::DeclaredVolume;
 
-pub use copies::{Clone, Extract, OwnerOptions};
+pub use copies::{Clone, Drill, Extract, OwnerOptions};
 
 use super::parse::{duration, label, volume};
 
@@ -113,6 +113,10 @@ pub enum Command {
     /// Each place gets its volume whole and durable, and all of them or none. After a crash each one is as it was, absent if
     /// an empty directory was there, or whole.
     Clone(Clone),
+    /// Prove that a snapshot can be restored: extract it aside, read it back from the disk, compare
+    ///
+    /// The app and its live directories are not touched. `show` and `list` say when a snapshot was last proved.
+    Drill(Drill),
     /// Read and check every byte of snapshots
     Verify(Verify),
     /// Show what a restore would do; touches nothing

@@ -1,6 +1,7 @@
 //! The commands: each turns its arguments into one answer.
 
 mod copies;
+mod drill;
 mod inside;
 mod recovery;
 mod restore;
@@ -51,6 +52,7 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Dump { snapshot, target, path } => inside::dump(session, &snapshot, &target, path).await,
         Command::Extract(args) => copies::extract(session, args).await,
         Command::Clone(args) => copies::clone(session, args).await,
+        Command::Drill(args) => drill::drill(session, args).await,
         Command::Verify(args) => snapshot::verify(session, args).await,
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,

@@ -47,6 +47,8 @@ pub struct SnapshotView {
     pub quiesced_ms: u64,
     /// When every byte was last read and found good.
     pub verified_at: Option<Timestamp>,
+    /// When it was last extracted, read back from the disk and found to be the same (`drill`).
+    pub proved_at: Option<Timestamp>,
     /// What was noticed when it was taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -137,6 +139,7 @@ impl SnapshotView {
             digest: snapshot.archive.digest.clone(),
             quiesced_ms: snapshot.archive.quiesced_ms,
             verified_at: snapshot.verified_at,
+            proved_at: snapshot.proved_at,
             warnings: Vec::new(),
         }
     }

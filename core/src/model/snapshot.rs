@@ -203,3 +203,23 @@ impl Snapshot {
         self.archive.manifest.volumes.iter().zip(&self.archive.totals).enumerate().map(|(i, (v, t))| (i, v, t))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_snapshots_that_were_never_proved_are_as_they_always_were() {
+        let row = r#"{"archive":{"manifest":{"format":1,"snapshot":"00000000-0000-0000-0000-000000000001",
+            "workload":"00000000-0000-0000-0000-000000000002","workload_name":"app","source":"directories",
+            "created_at":"2026-05-01T12:00:00Z","mode":"live","origin":"manual","note":null,"images":[],"volumes":[]},
+            "totals":[],"quiesced_ms":7,"archive_bytes":9,"digest":"00"},"verified_at":null}"#;
+        let snapshot: Snapshot = serde_json::from_str(row).unwrap();
+        assert_eq!(snapshot.proved_at, None);
+        let value: serde_json::Value = serde_json::from_str(row).unwrap();
+        assert_eq!(serde_json::to_value(&snapshot).unwrap(), value);
+        let proved = Snapshot { proved_at: Some(Timestamp::UNIX_EPOCH), ..snapshot };
+        let text = serde_json::to_string(&proved).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), proved);
+    }
+}
