@@ -4,6 +4,7 @@
 //! test of each promise below.
 
 mod archives;
+mod copies;
 mod entries;
 mod names;
 mod state;
@@ -31,6 +32,7 @@ use volsnap_core::{
 };
 
 pub use archives::*;
+pub use copies::*;
 pub use entries::*;
 pub use names::*;
 pub use state::*;
@@ -97,6 +99,11 @@ macro_rules! filesystem_contract {
             a_draft_that_is_dropped_leaves_nothing
             a_draft_that_a_kill_left_is_swept
             an_archive_is_removed_and_absent_is_success
+            a_copy_holds_volumes_by_their_names_whole_and_beside_nothing_else
+            a_part_is_copied_with_the_directories_above_it_and_no_more
+            a_copy_that_cannot_be_made_has_no_staged_tree
+            a_tree_that_is_read_back_is_the_volume_or_is_told_from_it
+            a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_lock_is_exclusive_until_it_is_dropped
