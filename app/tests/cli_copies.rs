@@ -6,13 +6,11 @@ mod support;
 
 use std::{
     fs::{self, File, Permissions},
-    io::{BufRead, BufReader},
     os::unix::{
         fs::{FileExt, MetadataExt, PermissionsExt, symlink},
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use serde_json::{Value, json};
@@ -179,21 +177,6 @@ fn volumes_that_would_lie_one_in_the_other_are_extracted_one_by_one() {
     assert_eq!(fs::read(dir.join("file")).unwrap(), b"config as it was");
 }
 
-/// Runs until it writes data, and kills it.
-fn kill_while_it_copies(world: &World, args: &[&str]) {
-    let mut child = world.command(&[args, &["--progress", "json"]].concat()).stdout(Stdio::null()).spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while stderr.read_line(&mut line).unwrap() > 0 {
-        if line.contains(r#""phase":"stage""#) && !line.contains(r#""bytes":0,"#) {
-            break;
-        }
-        line.clear();
-    }
-    child.kill().unwrap();
-    assert!(!child.wait().unwrap().success(), "it ended before it was killed");
-}
-
 #[test]
 fn a_killed_extraction_leaves_what_its_own_name_shows_and_recover_removes_it() {
     let world = World::registered();
@@ -201,7 +184,7 @@ fn a_killed_extraction_leaves_what_its_own_name_shows_and_recover_removes_it() {
     let id = world.create();
     let (dir, out) = out(&world);
     fs::create_dir(&dir).unwrap();
-    kill_while_it_copies(&world, &["extract", &id, &out]);
+    world.kill_while_it_copies(&["extract", &id, &out]);
     assert_eq!(names(&dir), Vec::<String>::new(), "the directory is as it was");
     let left = names(&world.path("")).into_iter().find(|name| name.starts_with(".volsnap-")).unwrap();
 
@@ -217,7 +200,7 @@ fn a_killed_extraction_leaves_what_its_own_name_shows_and_recover_removes_it() {
     assert_eq!(names(&world.path("")), ["live", "out", "state"]);
     assert_eq!(world.json(&["status"])["copies"], json!([]));
 
-    kill_while_it_copies(&world, &["extract", &id, &out]);
+    world.kill_while_it_copies(&["extract", &id, &out]);
     world.ok(&["extract", &id, &out]);
     assert_eq!(names(&world.path("")), ["live", "out", "state"], "the next copy removes it, too");
 }
@@ -229,7 +212,7 @@ fn what_lies_on_a_filesystem_that_is_not_mounted_stays_noted() {
     let id = world.create();
     let other = world.path("other");
     fs::create_dir(&other).unwrap();
-    kill_while_it_copies(&world, &["extract", &id, other.join("out").to_str().unwrap()]);
+    world.kill_while_it_copies(&["extract", &id, other.join("out").to_str().unwrap()]);
     fs::rename(&other, world.path("away")).unwrap();
     fs::create_dir(&other).unwrap();
     let recovered = world.json_with(5, &["recover"]);
@@ -361,7 +344,7 @@ fn a_killed_clone_leaves_every_place_as_it_was_and_its_litter_is_removed() {
     let clones = world.path("clones");
     fs::create_dir(&clones).unwrap();
     let places = [place("/config", &clones.join("config")), place("/data", &clones.join("data"))];
-    kill_while_it_copies(&world, &["clone", "app", &id, "--volume", &places[0], "--volume", &places[1]]);
+    world.kill_while_it_copies(&["clone", "app", &id, "--volume", &places[0], "--volume", &places[1]]);
     assert!(names(&clones).iter().all(|name| name.starts_with(".volsnap-")), "{:?}", names(&clones));
     assert_eq!(world.json(&["status"])["copies"][0]["what"], "clone");
     assert!(world.ok(&["recover"]).contains("removed what an interrupted clone left"));

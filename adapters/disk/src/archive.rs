@@ -33,6 +33,7 @@ mod pipeline;
 mod precopy;
 mod progress;
 mod read;
+mod reread;
 mod script;
 mod source;
 mod spool;
@@ -51,6 +52,7 @@ pub use hashed::hashed;
 pub use import::import;
 pub use living::living;
 pub use precopy::{Precopied, precopy};
+pub use reread::read_back;
 pub use stage::stage;
 pub use verify::{summary, summary_of_foreign, verify, verify_stored};
 

@@ -14,7 +14,7 @@ use volsnap_core::{
     },
     ports::{
         ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob, Lease,
-        LookInto, MemberSink, Members, MembersOf, Output, Place, Precopy, StageJob, Staged, Verified, Watch,
+        LookInto, MemberSink, Members, MembersOf, Output, Place, Precopy, ReadBack, StageJob, Staged, Verified, Watch,
     },
 };
 
@@ -273,6 +273,19 @@ impl Filesystem for Disk {
         let path = self.state.archive(job.archive.workload, job.archive.snapshot);
         let (job, jobs) = (job.clone(), self.jobs);
         self.run_watched(FsOp::Stage, &path, watch, move |path, watch| archive::copy_out(path, &job, jobs, watch)).await
+    }
+
+    async fn read_back(
+        &self,
+        archive: &LookInto,
+        index: usize,
+        root: &Path,
+        watch: Watch,
+    ) -> Result<ReadBack, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let (archive, root) = (archive.clone(), root.to_path_buf());
+        let read = move |path: &Path, watch: &Watch| archive::read_back(path, &archive, index, &root, watch);
+        self.run_watched(FsOp::Archive, &path, watch, read).await
     }
 
     async fn begin_copy(&self, note: &CopyNote) -> Result<Box<dyn Lease>, FsError> {

@@ -126,6 +126,7 @@ impl WorldBuilder {
             boot: 1,
             locks: BTreeSet::new(),
             deploy_locks: BTreeSet::new(),
+            copy_leases: BTreeSet::new(),
             reserves: BTreeMap::new(),
             mutant: None,
             dead: false,

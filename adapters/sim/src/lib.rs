@@ -27,6 +27,7 @@ mod power;
 pub mod world;
 
 mod archive;
+mod copies;
 mod entries;
 mod journal;
 mod outside;

@@ -44,7 +44,7 @@ pub(crate) struct Walk {
 }
 
 impl World {
-    pub(crate) fn begin_copy(&mut self, source: &ArchiveSource) -> FsResult<Option<Walk>> {
+    pub(crate) fn begin_pass(&mut self, source: &ArchiveSource) -> FsResult<Option<Walk>> {
         let Some(root) = &source.root else { return Ok(None) };
         self.call("precopy", || root.display().to_string()).at(OP, root)?;
         let (disk, dir) = self.directory(root).at(OP, root)?;
@@ -85,7 +85,7 @@ impl World {
     }
 
     /// Puts what the first pass has read into the unfinished file.
-    pub(crate) fn end_copy(&mut self, manifest: &Manifest, copied: &[Copied]) -> FsResult<()> {
+    pub(crate) fn end_pass(&mut self, manifest: &Manifest, copied: &[Copied]) -> FsResult<()> {
         let bytes = copied.iter().map(|copied| size_of(&copied.tree).bytes).sum();
         self.grow_draft("precopy", manifest, bytes)
     }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use volsnap_core::model::{Identity, WorkloadId};
+use volsnap_core::model::{Identity, RestoreId, WorkloadId};
 
 use crate::{
     disk::{Body, Content, Disk},
@@ -31,6 +31,8 @@ pub struct World {
     pub(crate) boot: u64,
     pub(crate) locks: BTreeSet<WorkloadId>,
     pub(crate) deploy_locks: BTreeSet<WorkloadId>,
+    /// Copies whose process lives.
+    pub(crate) copy_leases: BTreeSet<RestoreId>,
     /// Bytes kept for the next replacement of each journal.
     pub(crate) reserves: BTreeMap<WorkloadId, u64>,
     pub(crate) mutant: Option<Mutant>,

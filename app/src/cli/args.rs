@@ -17,7 +17,7 @@ use super::{
 };
 pub use archives::{Export, Import, Rebuild};
 pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man};
-pub use copies::{Clone, Extract, OwnerOptions};
+pub use copies::{Clone, Drill, Extract, OwnerOptions};
 pub use diff::Diff;
 pub use retention::{Delete, Pin, Prune};
 
@@ -139,6 +139,10 @@ pub enum Command {
     /// `lost+found`, volsnap's own names and filesystems that are mounted inside are left out, as in archives. The status
     /// is 0 whether anything differs or not, unless --exit-code is given.
     Diff(Diff),
+    /// Prove that a snapshot can be restored: extract it aside, read it back from the disk, compare
+    ///
+    /// The app and its live directories are not touched. `show` and `list` say when a snapshot was last proved.
+    Drill(Drill),
     /// Read and check every byte of snapshots
     Verify(Verify),
     /// Show what a restore would do; touches nothing

@@ -5,6 +5,7 @@ mod config;
 mod copies;
 mod diff;
 mod documents;
+mod drill;
 mod inside;
 mod recovery;
 mod restore;
@@ -94,6 +95,7 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Extract(args) => copies::extract(session, args).await,
         Command::Clone(args) => copies::clone(session, args).await,
         Command::Diff(args) => diff::diff(session, args).await,
+        Command::Drill(args) => drill::drill(session, args).await,
         Command::Verify(args) => snapshot::verify(session, args).await,
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,

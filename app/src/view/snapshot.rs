@@ -47,6 +47,8 @@ pub struct SnapshotView {
     pub quiesced_ms: u64,
     /// When every byte was last read and found good.
     pub verified_at: Option<Timestamp>,
+    /// When it was last extracted, read back from the disk and found to be the same (`drill`).
+    pub proved_at: Option<Timestamp>,
     /// Whether somebody pinned it: no prune takes it away.
     pub pinned: bool,
     /// Since when.
@@ -157,6 +159,7 @@ impl SnapshotView {
             digest: snapshot.archive.digest.clone(),
             quiesced_ms: snapshot.archive.quiesced_ms,
             verified_at: snapshot.verified_at,
+            proved_at: snapshot.proved_at,
             pinned: snapshot.pin.is_some(),
             pinned_at: snapshot.pin.as_ref().map(|pin| pin.at),
             pin_note: snapshot.pin.as_ref().and_then(|pin| pin.note.clone()),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use volsnap_core::{
     Code, Error, Result,
-    engine::{CloneRequest, Copied, ExtractRequest, LeftCopy},
+    engine::{CloneRequest, Copied, DrillRequest, Drilled, ExtractRequest, LeftCopy},
 };
 
 use super::Volsnap;
@@ -30,6 +30,15 @@ impl Volsnap {
             let absolute = |(target, path): (_, PathBuf)| absolute(&path).map(|path| (target, path));
             let places = request.places.into_iter().map(absolute).collect::<Result<_>>()?;
             engine.clone_volumes(&CloneRequest { places, ..request }, &watch).await
+        })
+    }
+
+    /// Proves that a snapshot can be restored: extracts it into private directories, durably, reads it back from the disk, and
+    /// compares. [`Drilled::error`] tells of a difference; without one the snapshot's `proved_at` is set.
+    pub fn drill(&self, request: DrillRequest) -> Operation<Drilled> {
+        self.start(|engine, watch| async move {
+            let scratch = request.scratch.as_deref().map(absolute).transpose()?;
+            engine.drill(&DrillRequest { scratch, ..request }, &watch).await
         })
     }
 

@@ -225,6 +225,21 @@ impl World {
         child
     }
 
+    /// A command that copies out of a snapshot, killed when it has written some data.
+    pub fn kill_while_it_copies(&self, args: &[&str]) {
+        let mut child = self.command(&[args, &["--progress", "json"]].concat()).stdout(Stdio::null()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while stderr.read_line(&mut line).unwrap() > 0 {
+            if line.contains(r#""phase":"stage""#) && !line.contains(r#""bytes":0,"#) {
+                break;
+            }
+            line.clear();
+        }
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success(), "it ended before it was killed");
+    }
+
     /// A restore that is killed while it stages.
     pub fn kill_a_restore(&self, snapshot: &str) {
         let mut child = self.restore_until_staging(snapshot);

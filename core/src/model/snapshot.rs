@@ -190,13 +190,15 @@ pub struct Pin {
 pub enum Mark {
     /// Every byte was read and found good, then.
     Verified(Timestamp),
+    /// It was restored aside, read back and found to be what its archive says, then.
+    Proved(Timestamp),
     /// It is to be kept; the pin takes the place of an earlier one.
     Pinned(Pin),
     /// It need not be kept any more.
     Unpinned,
 }
 
-/// What has just been archived: nobody has read it back or pinned it.
+/// What has just been archived: nobody has read it back, proved or pinned it.
 impl From<ArchiveSummary> for Snapshot {
     fn from(archive: ArchiveSummary) -> Self {
         Snapshot { archive, verified_at: None, pin: None, proved_at: None }
@@ -208,6 +210,7 @@ impl Snapshot {
     pub fn mark(&mut self, mark: &Mark) {
         match mark {
             Mark::Verified(at) => self.verified_at = Some(*at),
+            Mark::Proved(at) => self.proved_at = Some(*at),
             Mark::Pinned(pin) => self.pin = Some(pin.clone()),
             Mark::Unpinned => self.pin = None,
         }
@@ -267,5 +270,20 @@ mod tests {
         assert_eq!(serde_json::from_value::<Snapshot>(pinned).unwrap(), snapshot);
         snapshot.mark(&Mark::Unpinned);
         assert_eq!(serde_json::to_value(&snapshot).unwrap(), as_written);
+    }
+
+    #[test]
+    fn rows_of_snapshots_that_were_never_proved_are_as_they_always_were() {
+        let row = r#"{"archive":{"manifest":{"format":1,"snapshot":"00000000-0000-0000-0000-000000000001",
+            "workload":"00000000-0000-0000-0000-000000000002","workload_name":"app","source":"directories",
+            "created_at":"2026-05-01T12:00:00Z","mode":"live","origin":"manual","note":null,"images":[],"volumes":[]},
+            "totals":[],"quiesced_ms":7,"archive_bytes":9,"digest":"00"},"verified_at":null}"#;
+        let snapshot: Snapshot = serde_json::from_str(row).unwrap();
+        assert_eq!(snapshot.proved_at, None);
+        let value: serde_json::Value = serde_json::from_str(row).unwrap();
+        assert_eq!(serde_json::to_value(&snapshot).unwrap(), value);
+        let proved = Snapshot { proved_at: Some(Timestamp::UNIX_EPOCH), ..snapshot };
+        let text = serde_json::to_string(&proved).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), proved);
     }
 }

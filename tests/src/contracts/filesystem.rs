@@ -4,6 +4,7 @@
 //! test of each promise below.
 
 mod archives;
+mod copies;
 mod entries;
 mod members;
 mod names;
@@ -34,6 +35,7 @@ use volsnap_core::{
 };
 
 pub use archives::*;
+pub use copies::*;
 pub use entries::*;
 pub use members::*;
 pub use names::*;
@@ -129,6 +131,11 @@ macro_rules! filesystem_contract {
             an_import_under_another_identity_has_the_same_volumes
             a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_nothing
             archives_are_listed_and_drafts_are_none
+            a_copy_holds_volumes_by_their_names_whole_and_beside_nothing_else
+            a_part_is_copied_with_the_directories_above_it_and_no_more
+            a_copy_that_cannot_be_made_has_no_staged_tree
+            a_tree_that_is_read_back_is_the_volume_or_is_told_from_it
+            a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_lock_is_exclusive_until_it_is_dropped

@@ -217,6 +217,7 @@ async fn removing_what_is_not_there_is_no_failure(store: &dyn Store) {
 async fn a_snapshot_comes_back_as_it_was_recorded(store: &dyn Store) {
     let mut rich = snapshot(1, 1, "2026-11-20T10:00:00.123456789Z");
     rich.verified_at = Some(instant("2026-11-21T00:00:00.000000001Z"));
+    rich.proved_at = Some(instant("2026-11-21T00:00:00.000000002Z"));
     let manifest = &mut rich.archive.manifest;
     manifest.origin = Origin::PreRestore(RestoreId(Uuid::from_u128(77)));
     manifest.mode = Mode::Stop;

@@ -121,6 +121,8 @@ pub fn digests(lives: &[PathBuf]) -> Vec<String> {
                 origin: Origin::Manual,
                 note: None,
                 images: Vec::new(),
+                imported: None,
+                registration: None,
                 volumes: (0..lives.len()).map(|i| ManifestVolume { target: target(i), absent: false }).collect(),
             };
             let source = |(i, live)| ArchiveSource { target: target(i), root: Some(live) };

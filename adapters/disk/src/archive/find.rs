@@ -144,7 +144,7 @@ pub(super) fn open(path: &Path, wanted: &LookInto, jobs: usize) -> Result<Archiv
 }
 
 impl Archive {
-    fn volume(&self, place: &Place) -> Result<&model::ManifestVolume, FsError> {
+    pub(super) fn volume(&self, place: &Place) -> Result<&model::ManifestVolume, FsError> {
         let volume = self.manifest.volumes.get(place.index).filter(|volume| !volume.absent);
         volume.ok_or_else(|| self.trouble.of(FsErrorKind::NotFound, "it has no such volume"))
     }
@@ -242,7 +242,7 @@ impl<'scope, 'env> Walk<'scope, 'env> {
         Ok(Some(member))
     }
 
-    fn skip_contents(&mut self, member: &Member) -> Result<(), FsError> {
+    pub(super) fn skip_contents(&mut self, member: &Member) -> Result<(), FsError> {
         self.stream.skip(member.content_bytes().next_multiple_of(BLOCK as u64))
     }
 

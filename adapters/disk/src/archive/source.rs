@@ -31,6 +31,11 @@ pub(super) trait Taker {
     /// again: its size is returned.
     fn keep(&mut self, seen: &Seen<'_>) -> Result<Option<Size>, FsError>;
 
+    /// The holes that a file of that size is to have, of which those were found.
+    fn holes(&mut self, _from: &Source<'_>, _size: u64, found: Vec<Hole>) -> Result<Vec<Hole>, FsError> {
+        Ok(found)
+    }
+
     /// A member begins: its header.
     fn begin(&mut self, seen: &Seen<'_>, name: &[u8], header: &[u8], size: Size) -> Result<(), FsError>;
 
@@ -207,6 +212,8 @@ impl Reader<'_, '_> {
         let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
         let holes = if may_have_holes(&before, &xattrs) { find_holes(&file, size) } else { Ok(Vec::new()) };
         let holes = holes.map_err(|e| self.trouble.entry(entry.path, "find the holes of", e))?;
+        let source = Source { path: entry.path, file: &file, trouble: self.trouble };
+        let holes = self.taker.holes(&source, size, holes)?;
         let seen = Seen { path: entry.path, stat: &before, first_name: b"" };
         let kind = Kind::File { size, holes: holes.clone() };
         self.begin(&seen, &Member { xattrs, ..member(entry.path, &before, kind) })?;

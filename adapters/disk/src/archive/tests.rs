@@ -14,6 +14,7 @@ mod interop;
 mod mounted;
 mod race;
 mod random;
+mod reread;
 mod resume;
 mod roundtrip;
 mod scene;

@@ -8,8 +8,8 @@ use volsnap_core::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, ImportJob, Lease, LookInto, Members,
-        MembersOf, Phase, Precopy, Progress, StageJob, Staged, Verified, Watch,
+        ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, ImportJob,
+        Lease, LookInto, Members, MembersOf, Phase, Precopy, Progress, ReadBack, StageJob, Staged, Verified, Watch,
     },
 };
 
@@ -38,6 +38,20 @@ impl Lease for Lock {}
 impl Drop for Lock {
     fn drop(&mut self) {
         self.machine.world().locks.remove(&self.workload);
+    }
+}
+
+/// The lease of a copy.
+struct CopyLease {
+    machine: Machine,
+    id: RestoreId,
+}
+
+impl Lease for CopyLease {}
+
+impl Drop for CopyLease {
+    fn drop(&mut self) {
+        self.machine.world().copy_leases.remove(&self.id);
     }
 }
 
@@ -206,7 +220,7 @@ impl Filesystem for SimFilesystem {
         let draft = self.machine.ask_for(|w| w.begin_draft("precopy", manifest), owned).await?;
         let mut volumes = Vec::new();
         for source in sources {
-            let Some(mut walk) = self.machine.ask(|w| w.begin_copy(source)).await? else {
+            let Some(mut walk) = self.machine.ask(|w| w.begin_pass(source)).await? else {
                 volumes.push(Copied::default());
                 continue;
             };
@@ -215,7 +229,7 @@ impl Filesystem for SimFilesystem {
             volumes.push(walk.copied);
             watch.progress(&Progress { volume: Some(source.target.clone()), ..Progress::begin(Phase::Archive) });
         }
-        self.machine.ask(|w| w.end_copy(manifest, &volumes)).await?;
+        self.machine.ask(|w| w.end_pass(manifest, &volumes)).await?;
         Ok(Some(Box::new(SimPrecopy { draft, sources: sources.to_vec(), volumes })))
     }
 
@@ -238,6 +252,48 @@ impl Filesystem for SimFilesystem {
     async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
         go_on(&watch, FsOp::Look, Path::new(""))?;
         Ok(Box::new(self.machine.ask(|w| w.members(of)).await?))
+    }
+
+    async fn copy_out(&self, job: &CopyJob, watch: Watch) -> Result<CopyMade, FsError> {
+        go_on(&watch, FsOp::Stage, &job.private)?;
+        let copying = self.machine.ask(|w| w.begin_copy_out(job)).await?;
+        let mut progress = Progress::begin(Phase::Stage);
+        for (path, entry) in &copying.staging.tree {
+            go_on(&watch, FsOp::Stage, &job.private)?;
+            self.machine.ask(|w| w.stage_entry(&copying.job, &copying.staging, path, entry)).await?;
+            progress.entries += 1;
+            watch.progress(&progress);
+        }
+        self.machine.ask(|w| w.finish_stage(&copying.job, &copying.staging)).await?;
+        Ok(copying.made)
+    }
+
+    async fn read_back(
+        &self,
+        archive: &LookInto,
+        index: usize,
+        root: &Path,
+        watch: Watch,
+    ) -> Result<ReadBack, FsError> {
+        go_on(&watch, FsOp::Archive, root)?;
+        self.machine.ask(|w| w.read_back(archive, index, root)).await
+    }
+
+    async fn begin_copy(&self, note: &CopyNote) -> Result<Box<dyn Lease>, FsError> {
+        let lease = |()| CopyLease { machine: self.machine.clone(), id: note.id };
+        Ok(Box::new(self.machine.ask_for(|w| w.begin_copy(note), lease).await?))
+    }
+
+    async fn abandoned_copies(&self) -> Result<Vec<CopyNote>, FsError> {
+        self.machine.ask(World::abandoned_copies).await
+    }
+
+    async fn end_copy(&self, id: RestoreId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.end_copy(id)).await
+    }
+
+    async fn scratch_dir(&self) -> Result<PathBuf, FsError> {
+        self.machine.ask(World::scratch_dir).await
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {

@@ -1,4 +1,4 @@
-//! `extract` and `clone`.
+//! `extract`, `clone` and `drill`.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -38,6 +38,18 @@ pub struct Clone {
     pub volumes: Vec<DeclaredVolume>,
     #[command(flatten)]
     pub owners: OwnerOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct Drill {
+    /// Name or id of the workload whose snapshot it is
+    pub workload: String,
+    /// Id, unique prefix of it, or `latest`
+    #[arg(default_value = "latest")]
+    pub snapshot: String,
+    /// Extract in this directory; it needs room for the largest volume [default: within the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -14,16 +14,28 @@ pub fn snapshots(view: &SnapshotsView) -> String {
     let rows = view.snapshots.iter().map(|s| {
         let note = s.note.clone().unwrap_or_default();
         let old = age(now.duration_since(s.created_at).as_secs());
+        let proved = s.proved_at.map_or_else(|| "-".into(), |at| age(now.duration_since(at).as_secs()));
         let data = bytes(s.volumes.iter().map(|v| v.bytes).sum());
         let pin = if s.pinned { "pinned" } else { "" };
-        let (id, workload, at, kind) = (s.id.to_string(), s.workload.clone(), time(s.created_at), kind(s));
-        [id, workload, at, old, kind, data, bytes(s.archive_bytes), pin.to_string(), note]
+        [
+            s.id.to_string(),
+            s.workload.clone(),
+            time(s.created_at),
+            old,
+            proved,
+            kind(s),
+            data,
+            bytes(s.archive_bytes),
+            pin.to_string(),
+            note,
+        ]
     });
     let columns = [
         Text("SNAPSHOT"),
         Text("WORKLOAD"),
         Text("CREATED"),
         Text("AGE"),
+        Text("PROVED"),
         Text("MODE"),
         Number("DATA"),
         Number("ARCHIVE"),
@@ -86,6 +98,7 @@ pub fn snapshot(s: &SnapshotView) -> String {
         format!("archive   {} ({})", s.archive, bytes(s.archive_bytes)),
         format!("digest    {}", s.digest),
         format!("verified  {}", s.verified_at.map_or("never".into(), time)),
+        format!("proved    {}", s.proved_at.map_or("never".into(), time)),
         s.pinned_at.map_or_else(String::new, |at| format!("pinned    {}{}", time(at), in_brackets(&s.pin_note))),
         volumes,
         labelled("changed while it was read", &all(|v| &v.unsteady)),
