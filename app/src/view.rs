@@ -4,6 +4,8 @@
 //! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]).
 
 mod discover;
+mod doctor;
+mod hook;
 mod member;
 mod plan;
 mod recovery;
@@ -14,6 +16,8 @@ mod trail;
 mod workload;
 
 pub use discover::{BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView};
+pub use doctor::DoctorView;
+pub use hook::{HookView, HooksView};
 pub use member::MemberView;
 pub use plan::{ContainerView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
 pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};

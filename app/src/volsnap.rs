@@ -1,6 +1,7 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
 mod discover;
+mod hooks;
 
 use std::{
     fmt,
@@ -137,7 +138,7 @@ impl Volsnap {
         };
         let id = WorkloadId(ports.clock.fresh_id());
         let created_at = ports.clock.now();
-        Ok(Workload { id, name: new.name, source, selector: new.selector, volumes, created_at })
+        Ok(Workload { id, name: new.name, source, selector: new.selector, volumes, created_at, hooks: Vec::new() })
     }
 
     async fn existing_directory(&self, target: &str, path: &Path) -> Result<PathBuf> {
@@ -389,7 +390,7 @@ fn tell(item: RecoveredItem, watch: &Watch) -> Result<()> {
             return Err(needs_attention(&report));
         }
         RecoveredItem::Restore(report) => watch.recovered(&report),
-        RecoveredItem::Snapshot { workload, snapshot, complete } => watch.woken(&workload, snapshot, complete),
+        RecoveredItem::Snapshot { workload, snapshot, complete, .. } => watch.woken(&workload, snapshot, complete),
     }
     Ok(())
 }
@@ -416,6 +417,7 @@ async fn owner(engine: &Engine, snapshot: &Snapshot) -> Result<Workload> {
             selector: Selector::default(),
             volumes: Vec::new(),
             created_at: manifest.created_at,
+            hooks: Vec::new(),
         }
     }))
 }

@@ -16,6 +16,7 @@ pub mod retention;
 pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RunState};
 pub use database::Database;
 pub use group::{Bond, Group};
+pub use hook::{HOOK_TIMEOUT, Hook, HookEvent};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use member::{Member, MemberKind};
 pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};

@@ -15,6 +15,7 @@ mod locate;
 mod lock;
 mod mounts;
 mod names;
+mod probe;
 mod state;
 mod writers;
 
@@ -29,6 +30,7 @@ mod host;
 pub use clock::SystemClock;
 pub use disk::Disk;
 pub use errno::{fs_error, sync_error};
+pub use probe::{Probed, probe, probes_left};
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod hook;
+
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use volsnap::model::DeclaredVolume;
 
+pub use self::hook::{HookAdd, HookCommand};
 use super::parse::{duration, label, volume};
 
 /// Crash-safe snapshot and restore of container volumes.
@@ -122,6 +125,9 @@ pub enum Command {
         /// Only say what would be done
         #[arg(long)]
         dry_run: bool,
+        /// Leave out the hooks that are due
+        #[arg(long)]
+        no_hooks: bool,
     },
     /// Show what is open, what recovery would do, and which originals are kept
     Status {
@@ -135,6 +141,13 @@ pub enum Command {
     },
     /// Delete the snapshots that no rule keeps
     Prune(Prune),
+    /// Look at what snapshots and restores depend on here: engine, rights, disks, catalog, archives, leftovers, boot
+    Doctor {
+        /// Put right what safely can be: end what crashes left, remove unfinished archives, catalogue archives that no
+        /// row knows, close the state directory to others
+        #[arg(long)]
+        fix: bool,
+    },
     /// Show the audit trail, newest first
     Events {
         /// Only this workload (name or id, also a removed one)
@@ -153,6 +166,9 @@ pub enum WorkloadCommand {
     List,
     /// Show compose projects and containers with volumes that no workload has yet
     Discover,
+    /// Commands that are run before and after snapshots and restores
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Show a workload with its volumes and containers as they are now
     Show {
         /// Name or id
@@ -200,6 +216,9 @@ pub struct Create {
     /// Something to remember it by
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// Run none of the workload's hooks
+    #[arg(long)]
+    pub no_hooks: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -276,6 +295,9 @@ pub struct RestoreOptions {
     /// Recovery then takes as long as the rest of the staging and stops the app for the switch, also at boot.
     #[arg(long)]
     pub resume: bool,
+    /// Run none of the workload's hooks
+    #[arg(long)]
+    pub no_hooks: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -1,5 +1,7 @@
 //! The commands: each turns its arguments into one answer.
 
+mod doctor;
+mod hook;
 mod inside;
 mod recovery;
 mod restore;
@@ -52,12 +54,15 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,
         Command::Undo { workload, options, yes: _ } => restore::undo(session, &workload, &options).await,
-        Command::Recover { workload, dry_run: false } => recovery::recover(session, workload.as_deref()).await,
-        Command::Recover { workload, dry_run: true } | Command::Status { workload } => {
+        Command::Recover { workload, dry_run: false, no_hooks } => {
+            recovery::recover(session, workload.as_deref(), no_hooks).await
+        }
+        Command::Recover { workload, dry_run: true, no_hooks: _ } | Command::Status { workload } => {
             recovery::status(session, workload.as_deref()).await
         }
         Command::Delete { snapshot } => retention::delete(session, &snapshot).await,
         Command::Prune(args) => retention::prune(session, args).await,
+        Command::Doctor { fix } => doctor::doctor(session, fix).await,
         Command::Events { workload, limit } => trail::events(session, workload.as_deref(), limit).await,
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
-        EngineInfo, Lease, Verified, Watch,
+        EngineInfo, Lease, NoCommands, Verified, Watch,
         clock::MockClock,
         containers::MockContainers,
         filesystem::{DraftArchive, MockDraftArchive, MockFilesystem},
@@ -44,6 +44,7 @@ fn workload() -> Workload {
         selector: Selector { compose_project: Some("shop".into()), ..Selector::default() },
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
+        hooks: vec![],
     }
 }
 
@@ -305,6 +306,7 @@ fn engine(filesystem: MockFilesystem, store: MockStore, containers: Option<MockC
         store: Arc::new(store),
         containers: containers.map(|c| Arc::new(c) as _),
         filesystem: Arc::new(filesystem),
+        commands: Arc::new(NoCommands),
         clock: Arc::new(clock()),
     })
 }
@@ -485,7 +487,9 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![container()]));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
-        containers.expect_info().returning(|| Ok(EngineInfo { version: "1".into(), root: Some("/engine".into()) }));
+        containers
+            .expect_info()
+            .returning(|| Ok(EngineInfo { version: "1".into(), root: Some("/engine".into()), live_restore: None }));
         let snapshot = Snapshot { archive: archive(vec![]), verified_at: None };
         let engine = engine(filesystem, MockStore::new(), Some(containers));
         let planned = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await;
