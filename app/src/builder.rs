@@ -10,9 +10,10 @@ use std::{
 use volsnap_core::{
     Code, Error, Result,
     engine::{Engine, Ports},
-    ports::{Containers, Quiet, Store, StoreError, StoreErrorKind, Watch},
+    ports::{Commands, Containers, Quiet, Store, StoreError, StoreErrorKind, Watch},
 };
 use volsnap_disk::{Disk, SystemClock};
+use volsnap_host::HostCommands;
 
 use crate::{UnavailableStore, Volsnap};
 
@@ -22,6 +23,7 @@ pub struct Builder {
     state_dir: Option<PathBuf>,
     containers: Engines,
     store: Option<Arc<dyn Store>>,
+    commands: Arc<dyn Commands>,
     watch: Watch,
     jobs: Option<NonZeroUsize>,
     recover_on_open: bool,
@@ -43,6 +45,7 @@ impl Default for Builder {
             state_dir: None,
             containers: Engines::Environment,
             store: None,
+            commands: Arc::new(HostCommands),
             watch: Arc::new(Quiet),
             jobs: None,
             recover_on_open: true,
@@ -104,6 +107,14 @@ impl Builder {
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// What runs the commands of hooks on the host; [`NoCommands`](crate::ports::NoCommands) runs none. Commands in
+    /// containers go through the engine.
+    #[must_use]
+    pub fn commands(mut self, commands: Arc<dyn Commands>) -> Self {
+        self.commands = commands;
         self
     }
 
@@ -178,6 +189,7 @@ impl Builder {
                 Engines::Given(containers) => Some(containers),
             },
             filesystem: Arc::new(disk),
+            commands: self.commands,
             clock: Arc::new(SystemClock::new()),
         };
         let mut volsnap = Volsnap::compose(Engine::new(ports), self.watch, problem);

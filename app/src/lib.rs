@@ -36,6 +36,7 @@
 //! `tracing` subscriber, no thread pool besides the runtime's.
 
 mod builder;
+mod doctor;
 mod volsnap;
 
 mod operation;
@@ -44,6 +45,7 @@ mod unavailable;
 pub mod view;
 
 pub use builder::Builder;
+pub use doctor::{DoctorOptions, Finding, Severity, verdict};
 pub use operation::{Canceller, Operation};
 pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{

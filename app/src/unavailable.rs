@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot, SnapshotId,
+        Container, ContainerId, Hook, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot, SnapshotId,
         Workload, WorkloadId,
     },
-    ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Store, StoreError},
+    ports::{
+        Command, Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Ran, Store, StoreError,
+        Watch,
+    },
 };
 
 /// A catalog that could not be opened. Recovery needs none; everything else fails with the reason.
@@ -36,6 +39,10 @@ impl Store for UnavailableStore {
     }
 
     async fn add_workload(&self, _: &Workload) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    async fn set_hooks(&self, _: WorkloadId, _: &[Hook]) -> Result<(), StoreError> {
         self.refuse()
     }
 
@@ -148,6 +155,10 @@ impl Containers for UnavailableEngine {
     }
 
     async fn discard(&self, _: RestoreId) -> Result<(), EngineError> {
+        self.refuse()
+    }
+
+    async fn exec(&self, _: &str, _: &Command, _: &Watch) -> Result<Ran, EngineError> {
         self.refuse()
     }
 

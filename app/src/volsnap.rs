@@ -4,6 +4,7 @@ mod archives;
 mod copies;
 mod diff;
 mod discover;
+mod hooks;
 mod retention;
 
 use std::{
@@ -139,7 +140,7 @@ impl Volsnap {
         };
         let id = WorkloadId(ports.clock.fresh_id());
         let created_at = ports.clock.now();
-        Ok(Workload { id, name: new.name, source, selector: new.selector, volumes, created_at })
+        Ok(Workload { id, name: new.name, source, selector: new.selector, volumes, created_at, hooks: Vec::new() })
     }
 
     async fn existing_directory(&self, target: &str, path: &Path) -> Result<PathBuf> {
@@ -383,7 +384,7 @@ fn tell(item: RecoveredItem, watch: &Watch) -> Result<()> {
             return Err(needs_attention(&report));
         }
         RecoveredItem::Restore(report) => watch.recovered(&report),
-        RecoveredItem::Snapshot { workload, snapshot, complete } => watch.woken(&workload, snapshot, complete),
+        RecoveredItem::Snapshot { workload, snapshot, complete, .. } => watch.woken(&workload, snapshot, complete),
     }
     Ok(())
 }
@@ -410,6 +411,7 @@ async fn owner(engine: &Engine, snapshot: &Snapshot) -> Result<Workload> {
             selector: Selector::default(),
             volumes: Vec::new(),
             created_at: manifest.created_at,
+            hooks: Vec::new(),
         }
     }))
 }

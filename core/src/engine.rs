@@ -10,6 +10,7 @@ mod drill;
 mod drive;
 mod extract;
 mod gather;
+mod hooks;
 mod inside;
 mod kept;
 mod rebuild;
@@ -42,7 +43,7 @@ pub use transfer::{ImportOutcome, ImportRequest};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{Registration, Workload, WorkloadId},
-    ports::{Clock, Containers, Event, EventKind, Filesystem, Lease, Store},
+    ports::{Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{
         Facts, Move, State, Step,
         judge::{Failure, Verdict, judge, judge_survey},
@@ -59,6 +60,8 @@ pub struct Ports {
     pub containers: Option<Arc<dyn Containers>>,
     /// The disks.
     pub filesystem: Arc<dyn Filesystem>,
+    /// Commands of the host, for hooks.
+    pub commands: Arc<dyn Commands>,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
 }
@@ -78,6 +81,7 @@ pub struct Engine {
     decide: fn(&State, &Facts) -> Move,
     judge: fn(&State, &Step, &Failure, u32) -> Verdict,
     judge_survey: fn(&State, &Failure, u32) -> Verdict,
+    hooks: bool,
 }
 
 /// A workload's lock and the host's deploy lock, held together.
@@ -90,7 +94,7 @@ impl Engine {
     /// An engine over these ports.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        Engine { ports, decide: next, judge, judge_survey }
+        Engine { ports, decide: next, judge, judge_survey, hooks: true }
     }
 
     /// The same engine with another decision function. For tests that break the rules on purpose.

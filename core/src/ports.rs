@@ -1,6 +1,7 @@
-//! The four doors to the world: traits only. Each method says what is durable when it returns.
+//! The five doors to the world: traits only. Each method says what is durable when it returns.
 
 pub mod clock;
+pub mod commands;
 pub mod containers;
 pub mod copies;
 pub mod filesystem;
@@ -9,6 +10,7 @@ pub mod store;
 
 pub use crate::error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp};
 pub use clock::Clock;
+pub use commands::{Command, Commands, Exit, NoCommands, Ran, TOLD_MAX};
 pub use containers::{Containers, EngineInfo, Health, HealthState};
 pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
 pub use filesystem::{

@@ -79,6 +79,7 @@ fn situation() -> Situation {
         selector: Selector { containers: vec!["shop".into()], ..Selector::default() },
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
+        hooks: vec![],
     };
     let volume = |target: &str| ManifestVolume { target: target.into(), absent: false };
     let totals = VolumeTotals { bytes: 100, bytes_allocated: 4096, entries: 3, ..VolumeTotals::default() };

@@ -47,6 +47,7 @@ pub fn engine(machine: &Machine, scene: &Scene) -> Engine {
         store: Arc::new(machine.store()),
         containers,
         filesystem: Arc::new(machine.filesystem()),
+        commands: Arc::new(machine.commands()),
         clock: Arc::new(machine.clock()),
     };
     let Rules { decide, judge, judge_survey } = scene.rules;

@@ -290,6 +290,7 @@ impl SceneSpec {
             selector: Selector { compose_project: members.then(|| "app".into()), ..Selector::default() },
             volumes: if members { Vec::new() } else { (0..self.volumes.len()).map(declared).collect() },
             created_at: Timestamp::UNIX_EPOCH,
+            hooks: vec![],
         }
     }
 }

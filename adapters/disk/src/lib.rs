@@ -18,6 +18,7 @@ mod members;
 mod mounts;
 mod names;
 mod passing;
+mod probe;
 mod state;
 mod writers;
 
@@ -32,6 +33,7 @@ mod host;
 pub use clock::SystemClock;
 pub use disk::Disk;
 pub use errno::{fs_error, sync_error};
+pub use probe::{Probed, probe, probes_left};
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use volsnap_core::{
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
-    ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease},
+    ports::{Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease, Ran, Watch},
 };
 
-use crate::{api::Api, look, quiesce, replace};
+use crate::{api::Api, exec, look, quiesce, replace};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -85,8 +85,13 @@ impl Lease for NoLease {}
 impl Containers for DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let api = self.api().await?;
-        let version = api.info().await?.server_version.unwrap_or_else(|| "of an unknown version".into());
-        Ok(EngineInfo { version: format!("Docker Engine {version}"), root: api.root().cloned() })
+        let info = api.info().await?;
+        let version = info.server_version.unwrap_or_else(|| "of an unknown version".into());
+        Ok(EngineInfo {
+            version: format!("Docker Engine {version}"),
+            root: api.root().cloned(),
+            live_restore: info.live_restore_enabled,
+        })
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {
@@ -107,6 +112,10 @@ impl Containers for DockerEngine {
 
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
         look::of_restore(self.api().await?, restore).await
+    }
+
+    async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
+        exec::exec(self.api().await?, container, command, watch).await
     }
 
     async fn settle(&self) -> Result<(), EngineError> {

@@ -122,6 +122,7 @@ impl WorldBuilder {
             state_dir: state_dir.into().into(),
             engine: Shared::new(engine),
             catalog: Shared::default(),
+            switches: Arc::default(),
             clock: ClockState::new(),
             boot: 1,
             locks: BTreeSet::new(),

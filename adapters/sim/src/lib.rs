@@ -52,7 +52,7 @@ pub use fault::{Event, Failure, Fault, Reach};
 pub use machine::{Machine, Run};
 pub use micro::{MicroKind, Moment};
 pub use mutant::Mutant;
-pub use ports::{SimClock, SimContainers, SimFilesystem, SimStore};
+pub use ports::{SimClock, SimCommands, SimContainers, SimFilesystem, SimStore};
 pub use power::Boot;
 pub use shared::fingerprint;
 pub use world::{CrashPoint, World};

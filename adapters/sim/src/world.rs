@@ -26,6 +26,8 @@ pub struct World {
     pub(crate) state_dir: Arc<Path>,
     pub(crate) engine: Shared<EngineState>,
     pub(crate) catalog: Shared<Catalog>,
+    /// What programs switched on.
+    pub(crate) switches: Arc<BTreeSet<String>>,
     pub(crate) clock: ClockState,
     /// Grows at each reboot; device numbers change with it.
     pub(crate) boot: u64,
@@ -202,7 +204,7 @@ impl World {
     /// what is durable, containers, catalog; not the clock, the plan or the story.
     #[must_use]
     pub fn key(&self) -> u64 {
-        fingerprint(&(&self.disks, &self.engine, &self.catalog, &self.reserves))
+        fingerprint(&(&self.disks, &self.engine, &self.catalog, &self.reserves, &self.switches))
     }
 
     pub(crate) fn all_disks(&mut self, mut act: impl FnMut(&mut Disk)) {

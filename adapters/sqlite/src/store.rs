@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use volsnap_core::{
-    model::{Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, Store, StoreError},
 };
 
@@ -73,6 +73,15 @@ impl Store for SqliteStore {
             Ok(tx.commit().await?)
         };
         write.await.at("registering a workload", &self.path)
+    }
+
+    async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            workloads::set_hooks(&mut tx, id, hooks).await?;
+            Ok(tx.commit().await?)
+        };
+        write.await.at("changing hooks", &self.path)
     }
 
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {

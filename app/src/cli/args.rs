@@ -4,6 +4,7 @@ mod archives;
 mod config;
 mod copies;
 mod diff;
+mod hook;
 mod retention;
 
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
@@ -19,6 +20,7 @@ pub use archives::{Export, Import, Rebuild};
 pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man};
 pub use copies::{Clone, Drill, Extract, OwnerOptions};
 pub use diff::Diff;
+pub use hook::{HookAdd, HookCommand};
 pub use retention::{Delete, Pin, Prune};
 
 /// Crash-safe snapshot and restore of container volumes.
@@ -166,6 +168,9 @@ pub enum Command {
         /// Only say what would be done
         #[arg(long)]
         dry_run: bool,
+        /// Leave out the hooks that are due
+        #[arg(long)]
+        no_hooks: bool,
     },
     /// Show what is open, what recovery would do, and which originals are kept
     Status {
@@ -201,6 +206,13 @@ pub enum Command {
     /// Adds what is missing: snapshots, and workloads as their archives remember them. A damaged catalog.db is moved aside
     /// first. Archives that cannot be read are named and left where they are (status 5).
     Rebuild(Rebuild),
+    /// Look at what snapshots and restores depend on here: engine, rights, disks, catalog, archives, leftovers, boot
+    Doctor {
+        /// Put right what safely can be: end what crashes left, remove unfinished archives, catalogue archives that no
+        /// row knows, close the state directory to others
+        #[arg(long)]
+        fix: bool,
+    },
     /// Show the audit trail, newest first
     Events {
         /// Only this workload (name or id, also a removed one)
@@ -219,6 +231,9 @@ pub enum WorkloadCommand {
     List,
     /// Show compose projects and containers with volumes that no workload has yet
     Discover,
+    /// Commands that are run before and after snapshots and restores
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Show a workload with its volumes and containers as they are now
     Show {
         /// Name or id
@@ -269,6 +284,9 @@ pub struct Create {
     /// Something to remember it by
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// Run none of the workload's hooks
+    #[arg(long)]
+    pub no_hooks: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -351,6 +369,9 @@ pub struct RestoreOptions {
     /// Recovery then takes as long as the rest of the staging and stops the app for the switch, also at boot.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub resume: Option<bool>,
+    /// Run none of the workload's hooks
+    #[arg(long)]
+    pub no_hooks: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -4,8 +4,10 @@ mod archives;
 mod config;
 mod copies;
 mod diff;
+mod doctor;
 mod documents;
 mod drill;
+mod hook;
 mod inside;
 mod recovery;
 mod restore;
@@ -100,8 +102,10 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,
         Command::Undo { workload, options, yes: _ } => restore::undo(session, &workload, &options).await,
-        Command::Recover { workload, dry_run: false } => recovery::recover(session, workload.as_deref()).await,
-        Command::Recover { workload, dry_run: true } | Command::Status { workload } => {
+        Command::Recover { workload, dry_run: false, no_hooks } => {
+            recovery::recover(session, workload.as_deref(), no_hooks).await
+        }
+        Command::Recover { workload, dry_run: true, no_hooks: _ } | Command::Status { workload } => {
             recovery::status(session, workload.as_deref()).await
         }
         Command::Pin(args) => retention::pin(session, args).await,
@@ -111,6 +115,7 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Export(args) => archives::export(session, args).await,
         Command::Import(args) => archives::import(session, args).await,
         Command::Rebuild(args) => archives::rebuild(session, args).await,
+        Command::Doctor { fix } => doctor::doctor(session, fix).await,
         Command::Events { workload, limit } => trail::events(session, workload.as_deref(), limit).await,
     }
 }

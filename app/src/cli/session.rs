@@ -45,6 +45,11 @@ impl Session {
         Ok(session)
     }
 
+    /// The library, running hooks or none.
+    pub fn with_hooks(&self, run: bool) -> Volsnap {
+        if run { self.volsnap.clone() } else { self.volsnap.without_hooks() }
+    }
+
     /// Waits for an operation. A signal asks it to end, and it is waited for all the same: it leaves the original or
     /// the restored data, never something in between.
     pub async fn finish<T>(&self, operation: Operation<T>) -> Result<T> {

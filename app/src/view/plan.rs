@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::{
-    model::SnapshotId,
+    model::{HookEvent, SnapshotId},
     restore::{Plan, plan::Method},
 };
+
+use super::HookView;
 
 /// The document of `plan`.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +30,8 @@ pub struct PlanView {
     pub safety_snapshot: bool,
     /// Whether recovery goes on with it after a crash while it stages.
     pub resume: bool,
+    /// The hooks that would run.
+    pub hooks: Vec<HookView>,
     /// Why the restore would not begin; empty if it would.
     pub refusals: Vec<RefusalView>,
     /// What to know beforehand.
@@ -128,6 +132,10 @@ impl PlanView {
                 .collect(),
             safety_snapshot: plan.options.safety_snapshot,
             resume: plan.options.resume,
+            hooks: HookView::some(&plan.workload, |hook| match hook.at {
+                HookEvent::PreRestore | HookEvent::PostRestore => true,
+                HookEvent::PreCreate | HookEvent::PostCreate => false,
+            }),
             refusals: plan
                 .refusals
                 .iter()

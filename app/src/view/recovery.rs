@@ -58,7 +58,7 @@ pub enum RecoveredView {
         stage_ms: u64,
         /// Not known.
         total_ms: u64,
-        /// None.
+        /// What its hooks complained of.
         warnings: Vec<String>,
     },
 }
@@ -93,8 +93,12 @@ impl RecoveredView {
     pub fn of(item: &RecoveredItem) -> Self {
         match item {
             RecoveredItem::Restore(report) => RecoveredView::restore(report),
-            RecoveredItem::Snapshot { workload, snapshot, complete } => {
-                RecoveredView::snapshot(workload, *snapshot, *complete)
+            RecoveredItem::Snapshot { workload, snapshot, complete, warnings: told } => {
+                let mut view = RecoveredView::snapshot(workload, *snapshot, *complete);
+                if let RecoveredView::Snapshot { warnings, .. } = &mut view {
+                    warnings.clone_from(told);
+                }
+                view
             }
         }
     }
@@ -139,7 +143,7 @@ pub fn worst(recovered: &[Recovered]) -> Option<Code> {
                 (!report.warnings.is_empty()).then_some(Code::Warnings)
             }
         },
-        Ok(RecoveredItem::Snapshot { .. }) => None,
+        Ok(RecoveredItem::Snapshot { warnings, .. }) => (!warnings.is_empty()).then_some(Code::Warnings),
         Err(error) => Some(error.code),
     };
     recovered.iter().filter_map(code).max_by_key(|code| severity(*code))

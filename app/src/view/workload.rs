@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::model::{Container, RunState, Selector, Source, Workload, WorkloadId};
 
-use super::discover::SuggestionView;
+use super::{HookView, discover::SuggestionView};
 use crate::{Advice, Inspection};
 
 /// The document of `workload add` and `workload show`, and an item of `workload list`.
@@ -22,6 +22,9 @@ pub struct WorkloadView {
     pub selector: SelectorView,
     /// Directories that were declared by hand.
     pub declared: Vec<VolumeView>,
+    /// What runs before and after its snapshots and restores.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookView>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// Its volumes and containers as they are now; only where it was looked.
@@ -119,11 +122,14 @@ impl RunningView {
 
 impl NowView {
     fn of(workload: &Workload, seen: &Inspection) -> Self {
+        let has_hook = |a: &&Advice| workload.hooks.iter().any(|hook| hook.container.as_ref() == Some(&a.container));
+        let all = Advice::on(&seen.containers);
+        let advice = all.iter().filter(|a| !has_hook(a));
         NowView {
             volumes: seen.resolved.volumes.iter().map(|v| VolumeView::of(&v.target, &v.path)).collect(),
             containers: seen.containers.iter().map(RunningView::of).collect(),
             left_out: seen.resolved.left_out.clone(),
-            suggestions: Advice::on(&seen.containers).iter().map(|a| SuggestionView::of(a, &workload.name)).collect(),
+            suggestions: advice.map(|a| SuggestionView::of(a, &workload.name)).collect(),
         }
     }
 }
@@ -142,6 +148,7 @@ impl WorkloadView {
             },
             selector: SelectorView::of(&workload.selector),
             declared: workload.volumes.iter().map(|v| VolumeView::of(&v.target, &v.path)).collect(),
+            hooks: HookView::some(workload, |_| true),
             created_at: workload.created_at,
             now: inspection.map(|seen| NowView::of(workload, seen)),
         }

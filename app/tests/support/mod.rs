@@ -185,7 +185,7 @@ impl World {
 
     /// The document of a command that has to end with that status.
     pub fn json_with(&self, status: i32, args: &[&str]) -> Value {
-        let ran = self.run(&[args, &["--json"]].concat());
+        let ran = self.run(&[&["--json"], args].concat());
         assert_eq!(ran.status, status, "{args:?}: {ran:?}");
         ran.json()
     }

@@ -176,6 +176,7 @@ fn is_restored(event: &Event) -> bool {
     let restore = match event.kind {
         EventKind::RestoreEnded | EventKind::Recovered => true,
         EventKind::WorkloadAdded
+        | EventKind::WorkloadChanged
         | EventKind::WorkloadRemoved
         | EventKind::SnapshotCreated
         | EventKind::SnapshotFailed

@@ -25,7 +25,7 @@ use crate::{
         Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
-        EngineInfo, Lease, Verified, Watch,
+        EngineInfo, Lease, NoCommands, Verified, Watch,
         clock::MockClock,
         containers::MockContainers,
         filesystem::{DraftArchive, MockDraftArchive, MockFilesystem},
@@ -46,6 +46,7 @@ fn workload() -> Workload {
         selector: Selector { compose_project: Some("shop".into()), ..Selector::default() },
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
+        hooks: vec![],
     }
 }
 
@@ -316,6 +317,7 @@ fn engine(filesystem: MockFilesystem, store: MockStore, containers: Option<MockC
         store: Arc::new(store),
         containers: containers.map(|c| Arc::new(c) as _),
         filesystem: Arc::new(filesystem),
+        commands: Arc::new(NoCommands),
         clock: Arc::new(clock()),
     })
 }
@@ -496,7 +498,9 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![container()]));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
-        containers.expect_info().returning(|| Ok(EngineInfo { version: "1".into(), root: Some("/engine".into()) }));
+        containers
+            .expect_info()
+            .returning(|| Ok(EngineInfo { version: "1".into(), root: Some("/engine".into()), live_restore: None }));
         let snapshot = Snapshot::from(archive(vec![]));
         let engine = engine(filesystem, MockStore::new(), Some(containers));
         let planned = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await;

@@ -89,6 +89,8 @@ impl Registration {
             selector: self.selector.clone(),
             volumes: self.volumes.iter().map(declared).collect::<Option<_>>()?,
             created_at: self.created_at,
+            // Nothing that is read from an archive becomes a command.
+            hooks: Vec::new(),
         })
     }
 
@@ -117,6 +119,7 @@ mod tests {
             selector: Selector { labels: vec![("app".into(), "shop".into())], ..Selector::default() },
             volumes: vec![DeclaredVolume { target: "/data".into(), path: odd }],
             created_at: Timestamp::UNIX_EPOCH,
+            hooks: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Container, WorkloadId};
+use super::{Container, Hook, HookEvent, WorkloadId};
 
 /// Where the software of a workload comes from, as the host declares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct Workload {
     pub volumes: Vec<DeclaredVolume>,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// What is run before and after, in this order. Left out of journals where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 /// A volume of a workload as it resolves now.
@@ -88,6 +91,12 @@ impl Workload {
     #[must_use]
     pub fn resolve(&self, containers: &[Container]) -> Resolved {
         Resolved::of(&self.volumes, containers)
+    }
+
+    /// Whether something is run then.
+    #[must_use]
+    pub fn has_hooks(&self, at: HookEvent) -> bool {
+        self.hooks.iter().any(|hook| hook.at == at)
     }
 }
 
@@ -175,6 +184,7 @@ mod tests {
             selector: Selector::default(),
             volumes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
+            hooks: vec![],
         };
         // The reader comes first: the order of the containers must not matter.
         let containers = [

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Code, Error},
-    model::{Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
 };
 
 /// What kind of failure a store met.
@@ -65,6 +65,8 @@ impl From<StoreError> for Error {
 pub enum EventKind {
     /// A workload was registered.
     WorkloadAdded,
+    /// A workload's hooks were changed.
+    WorkloadChanged,
     /// A workload was removed.
     WorkloadRemoved,
     /// A snapshot was taken.
@@ -118,6 +120,9 @@ pub trait Store: Send + Sync {
 
     /// Registers a workload; [`StoreErrorKind::Exists`] if its id or name is taken.
     async fn add_workload(&self, workload: &Workload) -> Result<(), StoreError>;
+
+    /// Replaces the hooks of a workload. Nothing happens if it is not there.
+    async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError>;
 
     /// Forgets a workload with its snapshots' rows; its events stay. Nothing happens if it is not there.
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError>;

@@ -1,14 +1,15 @@
 //! What every [`Store`] promises, as small checks that each get a fresh one.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        ArchiveSummary, DeclaredVolume, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin, RestoreId,
-        Selector, Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
+        ArchiveSummary, DeclaredVolume, Hook, HookEvent, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin,
+        RestoreId, Selector, Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId,
+        snapshot::ARCHIVE_FORMAT,
     },
     ports::{Event, EventKind, Store, StoreErrorKind},
 };
@@ -26,6 +27,7 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
     run![
         a_fresh_store_has_nothing,
         a_workload_comes_back_as_it_was_registered,
+        hooks_are_what_they_were_set_to_last,
         workloads_are_listed_by_name,
         a_name_or_an_id_is_taken_once,
         a_refused_workload_leaves_no_trace,
@@ -70,6 +72,7 @@ fn workload(number: u128, name: &str) -> Workload {
         selector: Selector { containers: vec![name.into()], ..Selector::default() },
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: instant("2026-11-20T10:00:00Z"),
+        hooks: vec![],
     }
 }
 
@@ -124,6 +127,25 @@ async fn a_fresh_store_has_nothing(store: &dyn Store) {
     assert_eq!(store.setting("key").await.unwrap(), None);
 }
 
+fn hook(at: HookEvent, container: Option<&str>) -> Hook {
+    let command = vec!["sh".into(), "-c".into(), "it's 100% \"quoted\"".into(), String::new()];
+    Hook { at, container: container.map(Into::into), command, timeout: Duration::from_millis(1500) }
+}
+
+async fn hooks_are_what_they_were_set_to_last(store: &dyn Store) {
+    store.add_workload(&workload(1, "blog")).await.unwrap();
+    store.add_workload(&workload(2, "shop")).await.unwrap();
+    let two = vec![hook(HookEvent::PreCreate, None), hook(HookEvent::PreCreate, Some("db"))];
+    for hooks in [two.clone(), vec![two[1].clone()], vec![], two] {
+        store.set_hooks(workload_id(1), &hooks).await.unwrap();
+        let rows = store.workloads().await.unwrap();
+        assert_eq!((&rows[0].hooks, &rows[1]), (&hooks, &workload(2, "shop")));
+        assert_eq!(rows[0].volumes, workload(1, "blog").volumes);
+    }
+    store.set_hooks(workload_id(9), &[hook(HookEvent::PreCreate, None)]).await.unwrap();
+    assert_eq!(store.workloads().await.unwrap().len(), 2, "nothing happens to what is not there");
+}
+
 async fn a_workload_comes_back_as_it_was_registered(store: &dyn Store) {
     let volume = |target: &str, path: &str| DeclaredVolume { target: target.into(), path: path.into() };
     let rich = Workload {
@@ -135,6 +157,7 @@ async fn a_workload_comes_back_as_it_was_registered(store: &dyn Store) {
         },
         // In the order of the declaration, which is no order of target or path.
         volumes: vec![volume("/z", "/srv/1"), volume("/a", "/srv/3"), volume("/m", "/srv/2")],
+        hooks: vec![hook(HookEvent::PostRestore, None), hook(HookEvent::PreCreate, Some("db"))],
         ..workload(1, "rich")
     };
     let bare = Workload {
@@ -335,6 +358,7 @@ async fn a_removed_snapshot_is_gone_alone(store: &dyn Store) {
 async fn an_event_comes_back_as_it_was_recorded(store: &dyn Store) {
     let kinds = [
         EventKind::WorkloadAdded,
+        EventKind::WorkloadChanged,
         EventKind::WorkloadRemoved,
         EventKind::SnapshotCreated,
         EventKind::SnapshotFailed,

@@ -138,7 +138,7 @@ pub fn digests(lives: &[PathBuf]) -> Vec<String> {
 #[async_trait]
 impl Containers for OneApp {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
-        Ok(EngineInfo { version: "one app".into(), root: None })
+        Ok(EngineInfo { version: "one app".into(), root: None, live_restore: None })
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {

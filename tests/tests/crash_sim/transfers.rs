@@ -20,6 +20,7 @@ fn workload(number: u128, name: &str) -> Workload {
         selector: Selector::default(),
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: jiff::Timestamp::UNIX_EPOCH,
+        hooks: Vec::new(),
     }
 }
 
@@ -28,6 +29,7 @@ fn engine(machine: &Machine) -> Engine {
         store: Arc::new(machine.store()),
         containers: None,
         filesystem: Arc::new(machine.filesystem()),
+        commands: Arc::new(machine.commands()),
         clock: Arc::new(machine.clock()),
     })
 }

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use uuid::Uuid;
 use volsnap_core::{
-    model::{Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, FsErrorKind, Store, StoreError, StoreErrorKind},
 };
 
@@ -119,6 +119,15 @@ impl Store for SimStore {
             })
         };
         self.machine.ask(add).await
+    }
+
+    async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError> {
+        let set = |catalog: &mut Catalog| {
+            if let Some(row) = catalog.workloads.get_mut(&id) {
+                Arc::make_mut(row).hooks = hooks.to_vec();
+            }
+        };
+        self.machine.ask(|w| w.store_write("set_hooks", set)).await
     }
 
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {

@@ -9,9 +9,9 @@ use volsnap::{
 use crate::cli::{answer::Answer, render, session::Session};
 
 /// Works without the catalog: a workload that only its journal names is found all the same.
-pub async fn recover(session: &Session, workload: Option<&str>) -> Result<Answer> {
+pub async fn recover(session: &Session, workload: Option<&str>, no_hooks: bool) -> Result<Answer> {
     let id = chosen(session, workload).await?;
-    let recovered = session.finish(session.volsnap.recover(id)).await?;
+    let recovered = session.finish(session.with_hooks(!no_hooks).recover(id)).await?;
     let mut view = RecoveryView::of(&recovered, session.volsnap.catalog_problem());
     match session.finish(session.volsnap.sweep_copies()).await {
         Ok(swept) => view.copies = LeftCopyView::all(&swept),

@@ -20,7 +20,7 @@ use crate::cli::{
 /// A plan with refusals is an answer too: it shows all of them.
 pub async fn plan(session: &Session, args: args::Plan) -> Result<Answer> {
     let request = request(session, args.what, &args.options).await?;
-    let plan = session.volsnap.plan(&request).await?;
+    let plan = session.with_hooks(!args.options.no_hooks).plan(&request).await?;
     let view = PlanView::of(&plan);
     let refused = (!view.refusals.is_empty()).then_some(Code::Refused);
     Ok(Answer::new(&view, render::plan(&view))?.code(refused))
@@ -32,32 +32,34 @@ pub async fn restore(session: &Session, args: args::Restore) -> Result<Answer> {
         return Err(Error::new(Code::Usage, "there is no terminal to ask whether the restore should begin")
             .hint("look at `volsnap plan`, then give --yes"));
     }
-    let workload = session.volsnap.workload(&args.what.workload).await?;
+    let volsnap = session.with_hooks(!args.options.no_hooks);
+    let workload = volsnap.workload(&args.what.workload).await?;
     // Looked up before anything is recovered: it may be the very restore that a crash interrupted. Then the plan has been
     // shown and agreed to.
     let resumes = match request(session, args.what.clone(), &args.options).await {
-        Ok(request) => session.volsnap.resumes(&request).await?,
+        Ok(request) => volsnap.resumes(&request).await?,
         Err(_) => false,
     };
     if !resumes {
-        session.finish(session.volsnap.settle(workload.clone())).await?;
+        session.finish(volsnap.settle(workload.clone())).await?;
     }
     let mut request = request(session, args.what, &args.options).await?;
     if asks && !resumes {
-        let plan = session.volsnap.plan(&request).await?;
+        let plan = volsnap.plan(&request).await?;
         tell(&render::plan(&PlanView::of(&plan)));
         plan.check()?;
         ask(&workload.name).await?;
         request.shown = Some(plan);
     }
-    let report = session.finish(session.volsnap.restore(request)).await?;
+    let report = session.finish(volsnap.restore(request)).await?;
     answer(&report)
 }
 
 pub async fn undo(session: &Session, workload: &str, options: &RestoreOptions) -> Result<Answer> {
     let workload = session.volsnap.workload(workload).await?;
+    let no_hooks = options.no_hooks;
     let options = chosen(session, &workload.name, options)?;
-    let report = session.finish(session.volsnap.undo(workload, options)).await?;
+    let report = session.finish(session.with_hooks(!no_hooks).undo(workload, options)).await?;
     answer(&report)
 }
 

@@ -22,12 +22,15 @@ pub async fn create(session: &Session, args: Create) -> Result<Answer> {
         ModeArg::Stop => Mode::Stop,
         ModeArg::Live => Mode::Live,
     };
-    let taken = session.finish(session.volsnap.create(SnapshotRequest { workload, mode, note: args.note })).await?;
-    let view = SnapshotView { warnings: taken.warnings, ..view(session, &taken.snapshot) };
+    let volsnap = session.with_hooks(!args.no_hooks);
+    let taken = session.finish(volsnap.create(SnapshotRequest { workload, mode, note: args.note })).await?;
+    let code = (!taken.complaints.is_empty()).then_some(Code::Warnings);
+    let warnings = taken.warnings.into_iter().chain(taken.complaints).collect();
+    let view = SnapshotView { warnings, ..view(session, &taken.snapshot) };
     for warning in &view.warnings {
         session.printer.note(&format!("warning: {warning}"));
     }
-    Answer::new(&view, view.id.to_string())
+    Ok(Answer::new(&view, view.id.to_string())?.code(code))
 }
 
 pub async fn list(session: &Session, workload: Option<&str>) -> Result<Answer> {

@@ -20,6 +20,7 @@ pub async fn answer(session: &Session, command: WorkloadCommand) -> Result<Answe
         WorkloadCommand::Add(args) => add(session, args).await,
         WorkloadCommand::List => list(session).await,
         WorkloadCommand::Discover => discover(session).await,
+        WorkloadCommand::Hook(command) => super::hook::answer(session, command).await,
         WorkloadCommand::Show { workload } => show(session, &workload).await,
         WorkloadCommand::Remove { workload, delete_snapshots, force } => {
             remove(session, &workload, delete_snapshots, pins(force)).await

@@ -5,9 +5,12 @@ use volsnap::{
     view::{PlanView, ReportView},
 };
 
-use super::table::{
-    Column::{Number, Text},
-    age, bytes, join, labelled, milliseconds, number, table, time,
+use super::{
+    hook::hook_table,
+    table::{
+        Column::{Number, Text},
+        age, bytes, join, labelled, milliseconds, number, table, time,
+    },
 };
 
 /// What a restore would do, with every reason not to.
@@ -46,6 +49,7 @@ pub fn plan(plan: &PlanView) -> String {
         volumes,
         filesystems,
         containers,
+        hook_table(&plan.hooks),
         match plan.safety_snapshot {
             true => "what is replaced is kept as a snapshot; `volsnap undo` brings it back".into(),
             false => "what is replaced is NOT kept".into(),

@@ -5,7 +5,10 @@ use volsnap::{
     view::{RunningView, WorkloadView, WorkloadsView},
 };
 
-use super::table::{Column::Text, join, labelled, table, time};
+use super::{
+    hook::hook_table,
+    table::{Column::Text, join, labelled, table, time},
+};
 
 /// The answer of `workload list`.
 pub fn workloads(view: &WorkloadsView) -> String {
@@ -28,7 +31,8 @@ pub fn workload(view: &WorkloadView) -> String {
     let volumes =
         table([Text("VOLUME"), Text("DIRECTORY")], now.volumes.iter().map(|v| [v.target.clone(), v.path.clone()]));
     let left_out = labelled("left out", &now.left_out);
-    join(head.into_iter().chain([volumes, containers(&now.containers), left_out]))
+    let hooks = hook_table(&view.hooks);
+    join(head.into_iter().chain([volumes, containers(&now.containers), left_out, hooks]))
 }
 
 /// Containers, one below the other.

@@ -1,11 +1,13 @@
 //! Which containers are found, in which order, and how they are.
 
+use std::{sync::Arc, time::Duration};
+
 use volsnap_core::{
     model::{
         RunState, Selector,
         container::{passing_name, retired_name},
     },
-    ports::{EngineErrorKind, HealthState},
+    ports::{Command, EngineErrorKind, Exit, HealthState, Quiet, Watch},
 };
 
 use super::{Harness, Wanted, by_name, names, restore};
@@ -136,4 +138,25 @@ pub async fn health_tells_running_from_down(h: &mut dyn Harness) {
     let health = h.containers().health(&[gone.clone(), up.clone(), down.clone()]).await.unwrap();
     let states: Vec<(&str, HealthState)> = health.iter().map(|h| (h.name.as_str(), h.state)).collect();
     assert_eq!(states, [(&*gone, HealthState::Down), (&*up, HealthState::Running), (&*down, HealthState::Down)]);
+}
+
+/// How a command ended is told with what it said; where it cannot run, that is an error.
+pub async fn a_command_runs_in_a_running_container_and_its_end_is_told(h: &mut dyn Harness) {
+    let [up, down, gone] = ["up", "down", "gone"].map(|stem| h.name(stem));
+    h.add(&Wanted::new(&up)).await;
+    h.add(&Wanted::new(&down).run(RunState::Stopped)).await;
+    let watch: Watch = Arc::new(Quiet);
+    let command = |words| Command { words, env: vec![], timeout: Duration::from_secs(60) };
+    for status in [0, 1] {
+        let ran = h.containers().exec(&up, &command(h.saying("hello", status)), &watch).await.unwrap();
+        assert_eq!((&ran.exit, ran.told.trim()), (&Exit::Status(status), "hello"));
+    }
+    let missing = command(vec!["/no/such/program".into()]);
+    let ran = h.containers().exec(&up, &missing, &watch).await;
+    assert!(ran.as_ref().map_or(true, |ran| ran.exit != Exit::Status(0)), "{ran:?}");
+    for (name, kind) in [(&down, EngineErrorKind::Conflict), (&gone, EngineErrorKind::NotFound)] {
+        let error = h.containers().exec(name, &command(h.saying("hello", 0)), &watch).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.message.contains(name), "{error}");
+    }
 }

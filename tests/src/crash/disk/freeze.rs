@@ -11,7 +11,7 @@ use std::{
 use volsnap_core::{
     engine::{Engine, Ports, SnapshotRequest},
     model::{RunState, Selector, SnapshotId, Source, Workload, WorkloadId},
-    ports::{Clock, Filesystem, Quiet, Watch},
+    ports::{Clock, Filesystem, NoCommands, Quiet, Watch},
 };
 use volsnap_disk::{Disk, SystemClock};
 use volsnap_sqlite::SqliteStore;
@@ -72,6 +72,7 @@ impl Scene {
             selector: Selector { containers: vec![NAME.into()], ..Selector::default() },
             volumes: Vec::new(),
             created_at: clock.now(),
+            hooks: Vec::new(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
         let scene = Scene { state: rig.mount_point(0).join("state"), lives, workload, runtime };
@@ -100,6 +101,7 @@ impl Scene {
                 store: store.clone(),
                 containers: Some(Arc::new(app.clone())),
                 filesystem: Arc::new(Watched::new(disk, &marks, lie)),
+                commands: Arc::new(NoCommands),
                 clock: Arc::new(SystemClock::new()),
             });
             let done = work(engine, marks).await;

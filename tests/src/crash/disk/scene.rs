@@ -15,7 +15,7 @@ use volsnap::UnavailableStore;
 use volsnap_core::{
     engine::{Engine, Ports, Recovered, RestoreRequest, SnapshotRequest},
     model::{DeclaredVolume, Selector, Snapshot, SnapshotId, Source, Workload, WorkloadId},
-    ports::{Clock, Quiet, Store, StoreError, StoreErrorKind, Watch},
+    ports::{Clock, NoCommands, Quiet, Store, StoreError, StoreErrorKind, Watch},
     restore::Outcome,
 };
 use volsnap_disk::{Disk, SystemClock};
@@ -267,6 +267,7 @@ fn engine(store: Arc<dyn Store>, filesystem: Watched) -> Engine {
         store,
         containers: None,
         filesystem: Arc::new(filesystem),
+        commands: Arc::new(NoCommands),
         clock: Arc::new(SystemClock::new()),
     })
 }
@@ -316,6 +317,7 @@ impl Scene {
                 .map(|(i, path)| DeclaredVolume { target: format!("/v{i}"), path: path.clone() })
                 .collect(),
             created_at: clock.now(),
+            hooks: Vec::new(),
         };
         let read = || lives.iter().map(|live| trees::read(live).expect("a tree")).collect::<Vec<Tree>>();
         let saved = read();
