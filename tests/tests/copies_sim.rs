@@ -34,6 +34,7 @@ fn workload() -> Workload {
         selector: Selector::default(),
         volumes: Vec::new(),
         created_at: Timestamp::UNIX_EPOCH,
+        hooks: Vec::new(),
     }
 }
 
@@ -76,6 +77,7 @@ fn engine(machine: &Machine) -> Engine {
         store: Arc::new(machine.store()),
         containers: Some(Arc::new(machine.containers())),
         filesystem: Arc::new(machine.filesystem()),
+        commands: Arc::new(machine.commands()),
         clock: Arc::new(machine.clock()),
     })
 }
