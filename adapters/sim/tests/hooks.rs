@@ -88,7 +88,7 @@ fn quiet() -> Watch {
 
 /// Runs an operation, and recovers from each of its crash points, by a new process and after a power cut. Gives at how
 /// many of them the switch was on.
-fn crash_everywhere(world: World, operation: impl AsyncFn(&Engine)) -> usize {
+fn crash_everywhere(world: World, operation: &impl AsyncFn(&Engine)) -> usize {
     let machine = Machine::start(world);
     machine.world().record_crash_points();
     machine.run(operation(&engine(&machine))).done().expect("nothing crashes");
@@ -125,7 +125,7 @@ async fn create(engine: &Engine, workload: &Workload) {
 fn a_crash_in_a_snapshot_leaves_nothing_switched_on_that_recovery_does_not_switch_off() {
     for container in [None, Some("app")] {
         let (world, workload, _) = world(hooks(container));
-        let on = crash_everywhere(world, async |engine: &Engine| create(engine, &workload).await);
+        let on = crash_everywhere(world, &async |engine: &Engine| create(engine, &workload).await);
         assert!(on > 5, "the snapshot is between the hooks: {on}");
     }
 }
@@ -135,7 +135,7 @@ fn a_crash_in_a_restore_leaves_nothing_switched_on_that_recovery_does_not_switch
     for container in [None, Some("app")] {
         let (world, workload, snapshot) = world(hooks(container));
         let request = RestoreRequest::of(workload, snapshot);
-        let on = crash_everywhere(world, async |engine: &Engine| {
+        let on = crash_everywhere(world, &async |engine: &Engine| {
             let report = engine.restore(&request, &quiet()).await.unwrap();
             assert_eq!((report.outcome, report.warnings), (Outcome::Restored, vec![]));
         });
@@ -150,14 +150,14 @@ fn a_failing_hook_before_a_restore_ends_it_on_the_original_and_what_it_switched_
     hooks.push(hook(HookEvent::PreCreate, Some("app"), ["fail", "no"]));
     let (world, workload, snapshot) = world(hooks);
     let request = RestoreRequest::of(workload.clone(), snapshot);
-    crash_everywhere(world.clone(), async |engine: &Engine| {
+    crash_everywhere(world.clone(), &async |engine: &Engine| {
         let report = engine.restore(&request, &quiet()).await.unwrap();
         assert_eq!((report.outcome, report.code()), (Outcome::Aborted, Some(Code::Refused)));
         let cause = report.cause.unwrap();
         assert!(cause.message.contains("hook 5") && cause.message.ends_with("status 1: no"), "{}", cause.message);
         assert!(cause.hint.unwrap().contains("--no-hooks"));
     });
-    crash_everywhere(world, async |engine: &Engine| {
+    crash_everywhere(world, &async |engine: &Engine| {
         let error = engine.create(&SnapshotRequest::of(workload.clone()), &quiet()).await.unwrap_err();
         assert_eq!(error.code, Code::Refused, "{error}");
     });
@@ -167,7 +167,7 @@ fn a_failing_hook_before_a_restore_ends_it_on_the_original_and_what_it_switched_
 fn an_engine_without_hooks_runs_none_and_leaves_none_to_recovery() {
     let (world, workload, snapshot) = world(vec![hook(HookEvent::PreCreate, None, ["on", "maintenance"])]);
     let request = RestoreRequest::of(workload.clone(), snapshot);
-    let on = crash_everywhere(world, async |engine: &Engine| {
+    let on = crash_everywhere(world, &async |engine: &Engine| {
         let engine = engine.clone().without_hooks();
         create(&engine, &workload).await;
         engine.restore(&request, &quiet()).await.unwrap();

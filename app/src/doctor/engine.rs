@@ -34,12 +34,9 @@ pub(super) async fn look(volsnap: &Volsnap) -> Vec<Finding> {
         )
         .remedy("run volsnap as root on the engine's own host"),
     }];
-    match info.live_restore {
-        Some(true) => {
-            let message = "live-restore is on: containers run on while it restarts";
-            findings.push(find(Severity::Note, message.into()));
-        }
-        Some(false) | None => {}
+    if info.live_restore == Some(true) {
+        let message = "live-restore is on: containers run on while it restarts";
+        findings.push(find(Severity::Note, message.into()));
     }
     findings
 }

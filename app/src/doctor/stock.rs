@@ -113,10 +113,8 @@ fn list(root: &Path) -> (Listed, Vec<(PathBuf, String)>) {
 pub(super) async fn clock(volsnap: &Volsnap) -> Vec<Finding> {
     let find = |severity, message: String| Finding::new("clock", severity, "this machine's clock", message);
     let now = volsnap.engine().ports().clock.now();
-    let newest = match newest(volsnap).await {
-        Ok(newest) => newest,
-        Err(_) => None,
-    };
+    // A catalog that cannot be read is a finding of its own.
+    let newest = newest(volsnap).await.unwrap_or_default();
     let remedy = "set it, such as with timedatectl set-ntp true";
     let too_old = WRITTEN.parse::<Timestamp>().is_ok_and(|written| now < written);
     vec![match newest {
