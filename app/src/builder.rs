@@ -10,9 +10,10 @@ use std::{
 use volsnap_core::{
     Code, Error, Result,
     engine::{Engine, Ports},
-    ports::{Containers, Quiet, Store, StoreError, Watch},
+    ports::{Commands, Containers, Quiet, Store, StoreError, StoreErrorKind, Watch},
 };
 use volsnap_disk::{Disk, SystemClock};
+use volsnap_host::HostCommands;
 
 use crate::{UnavailableStore, Volsnap};
 
@@ -22,14 +23,18 @@ pub struct Builder {
     state_dir: Option<PathBuf>,
     containers: Engines,
     store: Option<Arc<dyn Store>>,
+    commands: Arc<dyn Commands>,
     watch: Watch,
     jobs: Option<NonZeroUsize>,
     recover_on_open: bool,
+    replace_damaged_catalog: bool,
 }
 
 #[derive(Clone)]
 enum Engines {
     Environment,
+    #[cfg(feature = "docker")]
+    At(String),
     None,
     Given(Arc<dyn Containers>),
 }
@@ -40,9 +45,11 @@ impl Default for Builder {
             state_dir: None,
             containers: Engines::Environment,
             store: None,
+            commands: Arc::new(HostCommands),
             watch: Arc::new(Quiet),
             jobs: None,
             recover_on_open: true,
+            replace_damaged_catalog: false,
         }
     }
 }
@@ -73,6 +80,14 @@ impl Builder {
         self
     }
 
+    /// Docker behind that socket, `unix:///path` as `DOCKER_HOST` has it, whatever the environment says.
+    #[cfg(feature = "docker")]
+    #[must_use]
+    pub fn docker_at(mut self, host: impl Into<String>) -> Self {
+        self.containers = Engines::At(host.into());
+        self
+    }
+
     /// The host's own deployer in place of Docker. Its deploy lock is taken through
     /// [`Containers::lease`](crate::ports::Containers::lease).
     #[must_use]
@@ -92,6 +107,14 @@ impl Builder {
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// What runs the commands of hooks on the host; [`NoCommands`](crate::ports::NoCommands) runs none. Commands in
+    /// containers go through the engine.
+    #[must_use]
+    pub fn commands(mut self, commands: Arc<dyn Commands>) -> Self {
+        self.commands = commands;
         self
     }
 
@@ -118,6 +141,15 @@ impl Builder {
         self
     }
 
+    /// Whether a damaged `catalog.db` is moved aside, to a name that says so, and a new one made in its place:
+    /// [`Volsnap::rebuild`] then fills it from the archives. False unless said otherwise; [`Volsnap::damaged_catalog`]
+    /// says where it was moved to. Nobody else should have it open.
+    #[must_use]
+    pub fn replace_damaged_catalog(mut self, replace: bool) -> Self {
+        self.replace_damaged_catalog = replace;
+        self
+    }
+
     /// Opens the state directory and recovers.
     ///
     /// What was recovered, and what could not be, is in [`Volsnap::recovered`]. A catalog that cannot be opened does
@@ -138,9 +170,10 @@ impl Builder {
             Some(jobs) => disk.with_jobs(jobs),
             None => disk,
         };
+        let mut damaged = None;
         let (store, problem) = match self.store {
             Some(store) => (store, None),
-            None => match open_catalog(&state_dir).await {
+            None => match open_catalog(&state_dir, self.replace_damaged_catalog, &mut damaged).await {
                 Ok(store) => (store, None),
                 Err(error) => {
                     let store: Arc<dyn Store> = Arc::new(UnavailableStore::new(error.clone()));
@@ -152,13 +185,17 @@ impl Builder {
             store,
             containers: match self.containers {
                 Engines::Environment => environment(),
+                #[cfg(feature = "docker")]
+                Engines::At(host) => Some(docker(volsnap_docker::DockerEngine::at_host(&host))),
                 Engines::None => None,
                 Engines::Given(containers) => Some(containers),
             },
             filesystem: Arc::new(disk),
+            commands: self.commands,
             clock: Arc::new(SystemClock::new()),
         };
         let mut volsnap = Volsnap::compose(Engine::new(ports), self.watch, problem);
+        volsnap.remember_damaged_catalog(damaged);
         if self.recover_on_open {
             let recovered = volsnap.recover(None).await?;
             volsnap.remember(recovered);
@@ -167,24 +204,43 @@ impl Builder {
     }
 }
 
+/// Opens the catalog; one that is damaged is moved to `damaged` if that was asked for, and a new one takes its place.
 #[cfg(feature = "sqlite")]
-async fn open_catalog(state_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(volsnap_sqlite::SqliteStore::open(&state_dir.join("catalog.db")).await?))
+async fn open_catalog(
+    state_dir: &Path,
+    replace: bool,
+    damaged: &mut Option<PathBuf>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let path = state_dir.join("catalog.db");
+    let opened = match volsnap_sqlite::SqliteStore::open(&path).await {
+        Err(error) if replace && error.kind == StoreErrorKind::Corrupt => {
+            *damaged = volsnap_sqlite::SqliteStore::set_aside(&path).await?;
+            volsnap_sqlite::SqliteStore::open(&path).await
+        }
+        opened => opened,
+    };
+    Ok(Arc::new(opened?))
 }
 
 #[cfg(not(feature = "sqlite"))]
-async fn open_catalog(_: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    use volsnap_core::ports::StoreErrorKind;
+async fn open_catalog(_: &Path, _: bool, _: &mut Option<PathBuf>) -> Result<Arc<dyn Store>, StoreError> {
     Err(StoreError::new(StoreErrorKind::Io, "none was given, and this build has none of its own (feature `sqlite`)"))
 }
 
-/// An environment that names no usable engine is told by the first workload that needs one.
+/// A socket that is no usable engine's is told by the first workload that needs one.
 #[cfg(feature = "docker")]
 #[expect(clippy::unnecessary_wraps, reason = "without the feature there is none")]
 fn environment() -> Option<Arc<dyn Containers>> {
-    match volsnap_docker::DockerEngine::from_env() {
-        Ok(docker) => Some(Arc::new(docker)),
-        Err(error) => Some(Arc::new(crate::UnavailableEngine::new(error.message))),
+    Some(docker(volsnap_docker::DockerEngine::from_env()))
+}
+
+#[cfg(feature = "docker")]
+fn docker(
+    engine: std::result::Result<volsnap_docker::DockerEngine, volsnap_core::ports::EngineError>,
+) -> Arc<dyn Containers> {
+    match engine {
+        Ok(docker) => Arc::new(docker),
+        Err(error) => Arc::new(crate::UnavailableEngine::new(error.message)),
     }
 }
 

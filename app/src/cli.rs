@@ -1,6 +1,7 @@
 //! From arguments to exit status: parse, open, do one command, print one answer.
 
 mod args;
+mod config;
 mod parse;
 
 mod commands;
@@ -15,19 +16,20 @@ mod width;
 
 use std::{ffi::OsString, io, process::ExitCode};
 
-use clap::{Parser, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 use volsnap::{Code, Error};
 
 use self::{
     answer::Printer,
     args::{Args, Global},
+    config::Origins,
 };
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let args = match Args::try_parse_from(&words) {
+    let args = match parsed(&words) {
         Ok(args) => args,
         Err(error) => return complain(&words, &error),
     };
@@ -38,6 +40,14 @@ pub fn main() -> ExitCode {
         Err(error) => return printer.fail(&Error::new(Code::Internal, format!("no runtime: {error}")), &[]),
     };
     runtime.block_on(commands::run(args, &printer))
+}
+
+/// The arguments, and which of them the environment gave.
+fn parsed(words: &[OsString]) -> Result<Args, clap::Error> {
+    let matches = Args::command().try_get_matches_from(words)?;
+    let mut args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut Args::command()))?;
+    args.global.origins = Origins::of(&matches);
+    Ok(args)
 }
 
 /// Usage errors are errors like others, also for scripts; help and version are answers.

@@ -36,6 +36,7 @@
 //! `tracing` subscriber, no thread pool besides the runtime's.
 
 mod builder;
+mod doctor;
 mod volsnap;
 
 mod operation;
@@ -44,14 +45,19 @@ mod unavailable;
 pub mod view;
 
 pub use builder::Builder;
+pub use doctor::{DoctorOptions, Finding, Severity, verdict};
 pub use operation::{Canceller, Operation};
 pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{
     Code, Error, Result,
     engine::{
-        Engine, Kept, Outlook, Ports, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+        Against, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, DrillRequest, Drilled, DrilledVolume,
+        Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, Outlook, Pins, Ports, Pruned, Rebuilt,
+        Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
     },
     model, ports, restore,
 };
 
-pub use crate::volsnap::{Inspection, NewWorkload, PLAN_FORMAT, SavedPlan, Volsnap};
+pub use crate::volsnap::{
+    Advice, Discovered, Inspection, NewWorkload, PLAN_FORMAT, Prospect, ProspectVolume, SavedPlan, Volsnap,
+};

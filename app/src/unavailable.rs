@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot, SnapshotId, Workload,
-        WorkloadId,
+        Container, ContainerId, Hook, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot, SnapshotId,
+        Workload, WorkloadId,
     },
-    ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Store, StoreError},
+    ports::{
+        Command, Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Ran, Store, StoreError,
+        Watch,
+    },
 };
 
 /// A catalog that could not be opened. Recovery needs none; everything else fails with the reason.
@@ -39,6 +42,10 @@ impl Store for UnavailableStore {
         self.refuse()
     }
 
+    async fn set_hooks(&self, _: WorkloadId, _: &[Hook]) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
     async fn remove_workload(&self, _: WorkloadId) -> Result<(), StoreError> {
         self.refuse()
     }
@@ -48,6 +55,10 @@ impl Store for UnavailableStore {
     }
 
     async fn put_snapshot(&self, _: &Snapshot) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    async fn mark_snapshot(&self, _: SnapshotId, _: &Mark) -> Result<bool, StoreError> {
         self.refuse()
     }
 
@@ -103,6 +114,10 @@ impl Containers for UnavailableEngine {
         self.refuse()
     }
 
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        self.refuse()
+    }
+
     async fn mounting(&self, _: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
         self.refuse()
     }
@@ -140,6 +155,10 @@ impl Containers for UnavailableEngine {
     }
 
     async fn discard(&self, _: RestoreId) -> Result<(), EngineError> {
+        self.refuse()
+    }
+
+    async fn exec(&self, _: &str, _: &Command, _: &Watch) -> Result<Ran, EngineError> {
         self.refuse()
     }
 

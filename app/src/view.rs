@@ -3,6 +3,14 @@
 //! Fields are only ever added. Times are RFC 3339 in UTC, sizes are bytes, durations are milliseconds; paths that are
 //! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]).
 
+mod archives;
+mod config;
+mod copies;
+mod diff;
+mod discover;
+mod doctor;
+mod drill;
+mod hook;
 mod member;
 mod plan;
 mod recovery;
@@ -12,13 +20,24 @@ mod snapshot;
 mod trail;
 mod workload;
 
+pub use archives::{
+    DamagedView, ExportView, ImportView, RebuiltSnapshotView, RebuiltView, RegisteredView, RegisteredVolumeView,
+    UnregisteredView,
+};
+pub use config::{ConfigCheckView, ConfigProblemView, ConfigView, SettingView};
+pub use copies::{CopiedVolumeView, CopyView, LeftCopyView};
+pub use diff::{ChangeView, VolumeDifferenceView};
+pub use discover::{BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView};
+pub use doctor::DoctorView;
+pub use drill::{DrillView, DrilledVolumeView};
+pub use hook::{HookView, HooksView};
 pub use member::MemberView;
 pub use plan::{ChangesView, ContainerView, DowntimeView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
 pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
 pub use report::{CauseView, ReportView, ReportedVolumeView};
 pub use retention::{PruneView, VerdictView};
 use serde::Serialize;
-pub use snapshot::{ImageView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView};
+pub use snapshot::{ImageView, ImportedView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView};
 pub use trail::{EventView, EventsView};
 use volsnap_core::{Code, Error};
 pub use workload::{NowView, RunningView, SelectorView, VolumeView, WorkloadView, WorkloadsView};

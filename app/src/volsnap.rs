@@ -1,6 +1,12 @@
 //! What hosts and the command line work with: every operation of the engine, the long ones in tasks of their own.
 
+mod archives;
+mod copies;
+mod diff;
+mod discover;
+mod hooks;
 mod plans;
+mod retention;
 
 use std::{
     collections::BTreeMap,
@@ -14,17 +20,16 @@ use std::{
 
 use volsnap_core::{
     Code, Error, Result,
-    engine::{Engine, Kept, Outlook, Pruned, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
-    model::{
-        Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId,
-        retention::Policy,
-    },
+    engine::{Engine, Kept, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
+    model::{Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId},
     ports::{Event, Output, Phase, Retold, Verified, Watch},
     restore::{Options, Outcome, Report},
 };
 
-pub use plans::{PLAN_FORMAT, SavedPlan};
-
+pub use self::{
+    discover::{Advice, Discovered, Prospect, ProspectVolume},
+    plans::{PLAN_FORMAT, SavedPlan},
+};
 use crate::{Builder, Operation};
 
 /// Snapshots and restores the workloads of one state directory. Clones share everything.
@@ -34,6 +39,7 @@ pub struct Volsnap {
     watch: Watch,
     recovered: Arc<[Recovered]>,
     catalog_problem: Option<Error>,
+    damaged_catalog: Option<PathBuf>,
 }
 
 /// A workload to be registered.
@@ -83,7 +89,7 @@ impl Volsnap {
     }
 
     pub(crate) fn compose(engine: Engine, watch: Watch, catalog_problem: Option<Error>) -> Self {
-        Volsnap { engine, watch, recovered: Arc::new([]), catalog_problem }
+        Volsnap { engine, watch, recovered: Arc::new([]), catalog_problem, damaged_catalog: None }
     }
 
     pub(crate) fn remember(&mut self, recovered: Vec<Recovered>) {
@@ -122,6 +128,12 @@ impl Volsnap {
     ///
     /// [`Code::NotFound`] if a declared directory or a named container does not exist.
     pub async fn add_workload(&self, new: NewWorkload) -> Result<Workload> {
+        let workload = self.workload_to_be(new).await?;
+        self.engine.add_workload(&workload).await?;
+        Ok(workload)
+    }
+
+    async fn workload_to_be(&self, new: NewWorkload) -> Result<Workload> {
         let ports = self.engine.ports();
         let mut volumes = new.volumes;
         for volume in &mut volumes {
@@ -133,9 +145,7 @@ impl Volsnap {
         };
         let id = WorkloadId(ports.clock.fresh_id());
         let created_at = ports.clock.now();
-        let workload = Workload { id, name: new.name, source, selector: new.selector, volumes, created_at };
-        self.engine.add_workload(&workload).await?;
-        Ok(workload)
+        Ok(Workload { id, name: new.name, source, selector: new.selector, volumes, created_at, hooks: Vec::new() })
     }
 
     async fn existing_directory(&self, target: &str, path: &Path) -> Result<PathBuf> {
@@ -160,10 +170,11 @@ impl Volsnap {
     }
 
     /// Forgets a workload, and deletes its snapshots if told to; gives how many. Its directories and containers stay.
-    pub fn remove_workload(&self, workload: Workload, delete_snapshots: bool) -> Operation<usize> {
-        self.start(|engine, watch| async move {
+    /// [`Code::Refused`] if one of them is pinned and pins are heeded: nothing is deleted then.
+    pub fn remove_workload(&self, workload: Workload, delete_snapshots: bool, pins: Pins) -> Operation<usize> {
+        self.start(move |engine, watch| async move {
             recover_first(&engine, &workload, &watch).await?;
-            engine.remove_workload(&workload, delete_snapshots).await
+            engine.remove_workload(&workload, delete_snapshots, pins).await
         })
     }
 
@@ -215,18 +226,9 @@ impl Volsnap {
         self.start(|engine, watch| async move { engine.verify(&snapshot, &watch).await })
     }
 
-    /// Deletes a snapshot.
-    pub fn delete(&self, snapshot: Snapshot) -> Operation<()> {
-        self.start(|engine, watch| async move {
-            let workload = owner(&engine, &snapshot).await?;
-            engine.delete(&workload, &snapshot, &watch).await
-        })
-    }
-
-    /// Deletes the workload's snapshots that no rule keeps; with `dry_run` only says which. A policy without rules
-    /// keeps everything.
-    pub fn prune(&self, workload: Workload, policy: Policy, dry_run: bool) -> Operation<Pruned> {
-        self.start(move |engine, watch| async move { engine.prune(&workload, &policy, dry_run, &watch).await })
+    /// Reads a snapshot's archive to the last byte, and sees without unpacking it whether it is the file that was written.
+    pub fn verify_stored(&self, snapshot: Snapshot) -> Operation<Verified> {
+        self.start(|engine, watch| async move { engine.verify_stored(&snapshot, &watch).await })
     }
 }
 
@@ -394,7 +396,7 @@ fn tell(item: RecoveredItem, watch: &Watch) -> Result<()> {
             return Err(needs_attention(&report));
         }
         RecoveredItem::Restore(report) => watch.recovered(&report),
-        RecoveredItem::Snapshot { workload, snapshot, complete } => watch.woken(&workload, snapshot, complete),
+        RecoveredItem::Snapshot { workload, snapshot, complete, .. } => watch.woken(&workload, snapshot, complete),
     }
     Ok(())
 }
@@ -421,6 +423,7 @@ async fn owner(engine: &Engine, snapshot: &Snapshot) -> Result<Workload> {
             selector: Selector::default(),
             volumes: Vec::new(),
             created_at: manifest.created_at,
+            hooks: Vec::new(),
         }
     }))
 }

@@ -83,7 +83,11 @@ fn a_snapshot_is_shown_as_the_contract_says() {
 
     let verified = world.json(&["verify", id]);
     assert_eq!((&verified["verified"][0]["snapshot"], &verified["verified"][0]["ok"]), (&taken["id"], &json!(true)));
-    assert!(world.json(&["show", id])["verified_at"].is_string());
+    let first = world.json(&["show", id])["verified_at"].clone();
+    assert!(first.is_string());
+    let quick = world.json(&["verify", "--quick", id]);
+    assert_eq!((&quick["verified"][0]["snapshot"], &quick["verified"][0]["ok"]), (&taken["id"], &json!(true)));
+    assert_ne!(world.json(&["show", id])["verified_at"], first);
 }
 
 #[test]

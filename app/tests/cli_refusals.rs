@@ -13,6 +13,13 @@ use serde_json::json;
 use support::{Ran, World};
 
 #[test]
+fn a_name_alone_needs_an_engine_that_knows_it() {
+    let world = World::new();
+    world.fails("usage", 2, &["workload", "add", "app"]);
+    world.fails("engine", 1, &["workload", "discover"]);
+}
+
+#[test]
 fn an_undo_never_reaches_past_the_last_restore() {
     let (world, id) = World::damaged();
     world.json(&["restore", "app", &id, "--yes"]);
@@ -157,6 +164,7 @@ fn an_altered_byte_is_found_before_anything_is_touched() {
     archive.write_all(&bytes).unwrap();
 
     world.fails("corrupt", 9, &["verify", &id]);
+    world.fails("corrupt", 9, &["verify", "--quick", &id]);
     let message = world.fails("corrupt", 9, &["restore", "app", &id, "--yes"]);
     assert!(message.contains("nothing of it was touched"), "{message}");
     assert_eq!(world.json(&["status"])["open"], json!([]));

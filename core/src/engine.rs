@@ -2,11 +2,19 @@
 
 mod act;
 mod catalog;
+mod clone;
+mod copies;
+mod destination;
+mod diff;
+mod drill;
 mod drive;
+mod extract;
 mod forecast;
 mod gather;
+mod hooks;
 mod inside;
 mod kept;
+mod rebuild;
 mod recover;
 mod restore;
 mod retain;
@@ -14,19 +22,29 @@ mod snapshot;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
+pub use clone::CloneRequest;
+pub use copies::{Copied, CopiedVolume, LeftCopy};
+pub use diff::{Against, ChangeSink, DiffRequest};
+pub use drill::{DrillRequest, Drilled, DrilledVolume};
+pub use extract::ExtractRequest;
 pub use kept::Kept;
+pub use rebuild::{Damaged, Rebuilt, Unregistered};
 pub use recover::{Outlook, Recovered, RecoveredItem};
 pub use restore::RestoreRequest;
-pub use retain::Pruned;
+pub use retain::{Pins, Pruned};
 pub use snapshot::{SnapshotRequest, Snapshotted};
+pub use transfer::{ImportOutcome, ImportRequest};
 
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
-    model::{Workload, WorkloadId},
-    ports::{Clock, Containers, Event, EventKind, Filesystem, Lease, Store},
+    model::{Registration, Workload, WorkloadId},
+    ports::{Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{
         Facts, Move, State, Step,
         judge::{Failure, Verdict, judge, judge_survey},
@@ -43,6 +61,8 @@ pub struct Ports {
     pub containers: Option<Arc<dyn Containers>>,
     /// The disks.
     pub filesystem: Arc<dyn Filesystem>,
+    /// Commands of the host, for hooks.
+    pub commands: Arc<dyn Commands>,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
 }
@@ -62,6 +82,7 @@ pub struct Engine {
     decide: fn(&State, &Facts) -> Move,
     judge: fn(&State, &Step, &Failure, u32) -> Verdict,
     judge_survey: fn(&State, &Failure, u32) -> Verdict,
+    hooks: bool,
 }
 
 /// A workload's lock and the host's deploy lock, held together.
@@ -74,7 +95,7 @@ impl Engine {
     /// An engine over these ports.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        Engine { ports, decide: next, judge, judge_survey }
+        Engine { ports, decide: next, judge, judge_survey, hooks: true }
     }
 
     /// The same engine with another decision function. For tests that break the rules on purpose.
@@ -143,6 +164,11 @@ impl Engine {
         let failed = self.ports.store.record(event).await.err()?;
         tracing::warn!(event = ?event.kind, error = %failed, "the audit event was not recorded");
         Some(format!("the audit event was not recorded: {failed}"))
+    }
+
+    /// A workload's registration, for the manifest of a snapshot that is put among its archives.
+    fn registration(&self, workload: &Workload, as_of: Timestamp) -> Registration {
+        Registration::of(workload, self.ports.filesystem.host(), as_of)
     }
 
     fn event(&self, workload: &Workload, kind: EventKind, outcome: &str, detail: serde_json::Value) -> Event {

@@ -4,18 +4,31 @@ pub mod ids;
 pub mod place;
 
 pub mod container;
+pub mod database;
+pub mod group;
+pub mod hook;
 pub mod member;
+pub mod owners;
 pub mod snapshot;
 pub mod workload;
+
+pub mod difference;
+pub mod registration;
 
 pub mod retention;
 
 pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RunState};
+pub use database::Database;
+pub use difference::{Aspect, Change, VolumeDifference};
+pub use group::{Bond, Group};
+pub use hook::{HOOK_TIMEOUT, Hook, HookEvent};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use member::{Member, MemberKind};
+pub use owners::{IdMap, IdRange, Owners};
 pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};
+pub use registration::{Imported, RegisteredVolume, Registration};
 pub use retention::{Period, Policy, Rule, Verdict};
 pub use snapshot::{
-    ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mode, Origin, Snapshot, VolumeTotals,
+    ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin, Snapshot, VolumeTotals,
 };
 pub use workload::{DeclaredVolume, Resolved, Selector, Source, VolumePath, Workload};

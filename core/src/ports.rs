@@ -1,17 +1,21 @@
-//! The four doors to the world: traits only. Each method says what is durable when it returns.
+//! The five doors to the world: traits only. Each method says what is durable when it returns.
 
 pub mod clock;
+pub mod commands;
 pub mod containers;
+pub mod copies;
 pub mod filesystem;
 pub mod observer;
 pub mod store;
 
 pub use crate::error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp};
 pub use clock::Clock;
+pub use commands::{Command, Commands, Exit, NoCommands, Ran, TOLD_MAX};
 pub use containers::{Containers, EngineInfo, Health, HealthState};
+pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
 pub use filesystem::{
-    ArchiveSource, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Output, Place, Precopy,
-    StageJob, Staged, Verified,
+    ArchiveSource, DraftArchive, Filesystem, Found, ImportJob, Lease, Limits, LookInto, MemberSink, Members, MembersOf,
+    Output, Place, Precopy, StageJob, Staged, Tree, Verified,
 };
 pub use observer::{Observer, Phase, Progress, Quiet, Retold, Watch};
 pub use store::{Event, EventKind, Store, StoreError, StoreErrorKind};

@@ -27,6 +27,7 @@ fn sample_plan() -> Plan {
             selector: Selector { compose_project: Some("shop".into()), ..Selector::default() },
             volumes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
+            hooks: vec![],
         },
         host: "0123456789abcdef".into(),
         created_at: Timestamp::UNIX_EPOCH,

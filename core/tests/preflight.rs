@@ -58,6 +58,7 @@ fn container(name: &str, run: RunState) -> Container {
     Container {
         id: ContainerId(format!("id-{name}")),
         name: name.into(),
+        project: None,
         service: None,
         image: "i:1".into(),
         image_id: "sha256:1".into(),
@@ -79,6 +80,7 @@ fn situation() -> Situation {
         selector: Selector { containers: vec!["shop".into()], ..Selector::default() },
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
+        hooks: vec![],
     };
     let volume = |target: &str| ManifestVolume { target: target.into(), absent: false };
     let totals = VolumeTotals { bytes: 100, bytes_allocated: 4096, entries: 3, ..VolumeTotals::default() };
@@ -94,6 +96,8 @@ fn situation() -> Situation {
         note: None,
         images: vec![],
         volumes: vec![volume("/db"), volume("/www")],
+        registration: None,
+        imported: None,
     };
     let archive = ArchiveSummary {
         manifest,
@@ -116,7 +120,7 @@ fn situation() -> Situation {
         members: vec![container("shop", RunState::Running)],
         consumers: vec![container("shop", RunState::Running)],
         workload,
-        snapshot: Snapshot { archive, verified_at: None },
+        snapshot: Snapshot::from(archive),
         targets: vec![],
         options: Options::default(),
         candidates: BTreeMap::from([

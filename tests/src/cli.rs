@@ -78,6 +78,7 @@ impl Cli {
         command
             .env("DOCKER_HOST", &self.docker_host)
             .env_remove("VOLSNAP_STATE_DIR")
+            .env_remove("VOLSNAP_CONFIG")
             .arg("--state-dir")
             .arg(&self.state)
             .args(["--json", "--progress", "none"])

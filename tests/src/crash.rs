@@ -3,6 +3,7 @@
 //! A tier is a test named `tier_<name>` in `tests/crash_<name>.rs`. Its mutants, faults put into the engine or under it on
 //! purpose, are the test `mutants_<name>`: a harness that misses one proves nothing.
 
+pub mod app;
 pub mod disk;
 pub mod docker;
 pub mod sim;

@@ -61,4 +61,6 @@ pub enum Trial {
     Together(usize),
     /// What is to be refused.
     Refusals,
+    /// Every crash of a snapshot, by its index among those, with an app that works at every instant.
+    Snapshots(usize),
 }

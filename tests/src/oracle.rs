@@ -286,7 +286,7 @@ fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past)
         if now.image_id != found.image_id {
             wrongs.push(format!("{} runs {}", now.name, now.image_id));
         }
-        if !excused && !fine(found.run, now.run, &found.restart_policy.name, past) {
+        if !excused && !as_found(found.run, now.run, &found.restart_policy.name, past) {
             wrongs.push(format!("{} is {:?} and was {:?}", now.name, now.run, found.run));
         }
     }
@@ -302,7 +302,8 @@ fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past)
 }
 
 /// Whether a container may be in that state: as found, or as a restart of the machine leaves it by its policy.
-fn fine(found: RunState, now: RunState, policy: &str, past: Past) -> bool {
+#[must_use]
+pub fn as_found(found: RunState, now: RunState, policy: &str, past: Past) -> bool {
     let by_policy = match (policy, found) {
         ("always", _) => now == RunState::Running,
         ("no", _) => now == RunState::Stopped,

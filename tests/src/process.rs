@@ -47,6 +47,7 @@ pub fn engine(machine: &Machine, scene: &Scene) -> Engine {
         store: Arc::new(machine.store()),
         containers,
         filesystem: Arc::new(machine.filesystem()),
+        commands: Arc::new(machine.commands()),
         clock: Arc::new(machine.clock()),
     };
     let Rules { decide, judge, judge_survey } = scene.rules;
@@ -71,7 +72,7 @@ pub async fn restoring(engine: &Engine, scene: &Scene) -> Ended {
         options: scene.options,
         shown: None,
     };
-    let watch: Watch = Arc::new(Quiet);
+    let watch = quiet();
     match engine.restore(&request, &watch).await {
         Ok(report) => Ended::Reported(Box::new(report)),
         Err(error) => Ended::Failed(error),
@@ -89,7 +90,7 @@ pub fn recover(scene: &Scene, world: World) -> Left {
 
 /// A recovery, by that engine.
 pub async fn recovering(engine: &Engine) -> Ended {
-    let watch: Watch = Arc::new(Quiet);
+    let watch = quiet();
     match engine.recover(None, &watch).await {
         Ok(mut recovered) => match recovered.pop().map(|recovered| recovered.result) {
             None => Ended::Nothing,
@@ -99,6 +100,12 @@ pub async fn recovering(engine: &Engine) -> Ended {
         },
         Err(error) => Ended::Failed(error),
     }
+}
+
+/// Nobody watches.
+#[must_use]
+pub fn quiet() -> Watch {
+    Arc::new(Quiet)
 }
 
 fn ran(run: Run<Ended>) -> Ended {

@@ -230,7 +230,7 @@ impl SceneSpec {
             spec: self.clone(),
             world,
             workload: self.workload(),
-            snapshot: Snapshot { archive, verified_at: None },
+            snapshot: Snapshot::from(archive),
             options: Options {
                 health_timeout: self.sick.then(|| std::time::Duration::from_secs(5)),
                 redeploy: self.redeploy,
@@ -271,6 +271,8 @@ impl SceneSpec {
             note: None,
             images: Vec::new(),
             volumes: self.volumes.iter().enumerate().map(volume).collect(),
+            registration: None,
+            imported: None,
         }
     }
 
@@ -288,6 +290,7 @@ impl SceneSpec {
             selector: Selector { compose_project: members.then(|| "app".into()), ..Selector::default() },
             volumes: if members { Vec::new() } else { (0..self.volumes.len()).map(declared).collect() },
             created_at: Timestamp::UNIX_EPOCH,
+            hooks: vec![],
         }
     }
 }

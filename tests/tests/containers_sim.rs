@@ -134,6 +134,11 @@ impl Harness for Simulated {
         container.spec["health"] = json!("fails to start");
     }
 
+    fn saying(&self, word: &str, status: i64) -> Vec<String> {
+        let program = if status == 0 { "say" } else { "fail" };
+        vec![program.into(), word.into()]
+    }
+
     async fn reboot(&mut self) -> bool {
         // Everything that was not made durable is lost.
         self.machine.world().reboot(&mut Chooser::scripted(Vec::new()), &Boot::default());

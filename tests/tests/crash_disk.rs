@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 
 use volsnap_tests::crash::{
     Budget,
-    disk::{self, killed, litmus, mutants},
+    disk::{self, freeze::Figures, killed, litmus, mutants},
     report, report_mutants,
 };
 
@@ -63,6 +63,24 @@ fn tier_disk() {
     if budget.time.is_none() && std::env::var("CI").as_deref() == Ok("true") {
         assert!(all.total() >= disk::STATES_MIN, "only {} states in time", all.total());
     }
+}
+
+#[test]
+fn every_crash_image_of_a_snapshot_has_only_whole_archives_of_the_freeze() {
+    if !ready("every_crash_image_of_a_snapshot_has_only_whole_archives_of_the_freeze") {
+        return;
+    }
+    let budget = Budget::from_env();
+    let figures = disk::freeze::snapshots_everywhere(120, budget.seed).unwrap();
+    for (kind, figures) in figures {
+        let Figures { states, named, frozen, violations } = figures;
+        println!("{kind}: {states} different states, {named} with an archive, {frozen} with a frozen app");
+        assert!(violations.is_empty(), "{kind}: {violations:#?}");
+        assert!(states > 40 && named > 0 && frozen > 0, "too few on {kind}");
+    }
+    // A harness that never fails proves nothing.
+    let lied = disk::freeze::snapshots(disk::Kind::Ext4, 120, Some(disk::Lie::ArchiveNotSynced), budget.seed).unwrap();
+    assert!(!lied.violations.is_empty(), "an archive that is not synced is not noticed in {} states", lied.states);
 }
 
 #[test]

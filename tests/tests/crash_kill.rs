@@ -36,6 +36,14 @@ fn tier_kill() {
 }
 
 #[test]
+fn a_snapshot_that_is_killed_or_failed_anywhere_wakes_its_app_and_leaves_only_archives_of_the_freeze() {
+    let Some(figures) = kill::freeze::snapshots(Path::new(LAUNCHER), Budget::from_env().seed) else { return };
+    println!("{figures}");
+    assert!(figures.violations.is_empty(), "{}", figures.violations.join("\n"));
+    assert!(figures.left_frozen > 0 && figures.named > 0 && figures.kills > 20, "it has met too little: {figures}");
+}
+
+#[test]
 fn mutants_kill() {
     if let Some(met) = kill::mutants(Path::new(LAUNCHER)) {
         report_mutants("kill", &met);

@@ -4,8 +4,10 @@
 
 use std::{
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -58,6 +60,20 @@ impl Harness for Scratch {
 
     fn put_file(&self, path: &Path, bytes: &[u8]) {
         fs::write(path, bytes).unwrap();
+    }
+
+    fn overwrite_file(&self, path: &Path, bytes: &[u8]) {
+        let file = fs::File::options().write(true).truncate(true).open(path).unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+    }
+
+    fn remove_file(&self, path: &Path) {
+        fs::remove_file(path).unwrap();
+    }
+
+    /// Beyond what a filesystem that counts whole seconds cannot tell apart.
+    fn age(&self) {
+        std::thread::sleep(Duration::from_millis(3_100));
     }
 
     fn remove_dir(&self, dir: &Path) {

@@ -54,6 +54,16 @@ impl Harness for Simulated {
         self.machine.world().put_file(path, bytes);
     }
 
+    fn overwrite_file(&self, path: &Path, bytes: &[u8]) {
+        self.machine.world().overwrite_file(path, bytes);
+    }
+
+    fn remove_file(&self, path: &Path) {
+        self.machine.world().remove_file(path);
+    }
+
+    fn age(&self) {}
+
     fn remove_dir(&self, dir: &Path) {
         let removed = self.machine.run(self.machine.filesystem().remove_empty(dir));
         removed.done().unwrap().unwrap();

@@ -73,6 +73,8 @@ fn manifest(round: u64) -> Manifest {
         note: None,
         images: Vec::new(),
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        registration: None,
+        imported: None,
     }
 }
 

@@ -13,19 +13,19 @@ use volsnap_core::{
         Writer,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, Found, FsError, FsOp, Lease, LookInto, MemberSink, Output, Place,
-        Precopy, StageJob, Staged, Verified, Watch,
+        ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob, Lease,
+        LookInto, MemberSink, Members, MembersOf, Output, Place, Precopy, ReadBack, StageJob, Staged, Verified, Watch,
     },
 };
 
 use crate::{
     archive::{self, Precopied},
     blocking::{blocking, ended, impatient, watched},
-    entries, host,
+    copies, entries, host,
     journal::Journals,
     locate,
     lock::{Held, Locks},
-    names,
+    members, names,
     state::State,
     tree, writers,
 };
@@ -232,6 +232,17 @@ impl Filesystem for Disk {
         self.run_watched(FsOp::Archive, &path, watch, move |path, watch| archive::verify(path, jobs, watch)).await
     }
 
+    async fn verify_stored(
+        &self,
+        workload: WorkloadId,
+        snapshot: SnapshotId,
+        watch: Watch,
+    ) -> Result<Verified, FsError> {
+        let (path, jobs) = (self.state.archive(workload, snapshot), self.jobs);
+        self.run_watched(FsOp::Archive, &path, watch, move |path, watch| archive::verify_stored(path, jobs, watch))
+            .await
+    }
+
     async fn list_members(
         &self,
         archive: &LookInto,
@@ -258,8 +269,81 @@ impl Filesystem for Disk {
         self.run_watched(FsOp::Archive, &path, watch, dump).await
     }
 
+    async fn copy_out(&self, job: &CopyJob, watch: Watch) -> Result<CopyMade, FsError> {
+        let path = self.state.archive(job.archive.workload, job.archive.snapshot);
+        let (job, jobs) = (job.clone(), self.jobs);
+        self.run_watched(FsOp::Stage, &path, watch, move |path, watch| archive::copy_out(path, &job, jobs, watch)).await
+    }
+
+    async fn read_back(
+        &self,
+        archive: &LookInto,
+        index: usize,
+        root: &Path,
+        watch: Watch,
+    ) -> Result<ReadBack, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let (archive, root) = (archive.clone(), root.to_path_buf());
+        let read = move |path: &Path, watch: &Watch| archive::read_back(path, &archive, index, &root, watch);
+        self.run_watched(FsOp::Archive, &path, watch, read).await
+    }
+
+    async fn begin_copy(&self, note: &CopyNote) -> Result<Box<dyn Lease>, FsError> {
+        let (state, note) = (self.state.clone(), note.clone());
+        self.run(FsOp::Journal, &self.state.copies(), move |_| copies::begin(&state.make_copies()?, &note)).await
+    }
+
+    async fn abandoned_copies(&self) -> Result<Vec<CopyNote>, FsError> {
+        self.run(FsOp::Journal, &self.state.copies(), copies::abandoned).await
+    }
+
+    async fn end_copy(&self, id: RestoreId) -> Result<(), FsError> {
+        self.run(FsOp::Journal, &self.state.copies(), move |dir| copies::end(dir, id)).await
+    }
+
+    async fn scratch_dir(&self) -> Result<PathBuf, FsError> {
+        let state = self.state.clone();
+        self.run(FsOp::Stage, self.state.root(), move |_| state.make_scratch()).await
+    }
+
+    async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
+        Ok(members::members(&self.state, of, self.jobs, watch))
+    }
+
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
         self.state.archive(workload, snapshot)
+    }
+
+    async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+        let state = self.state.clone();
+        self.run(FsOp::Look, self.state.root(), move |_| state.list_archives()).await
+    }
+
+    async fn export_archive(&self, archive: &LookInto, to: &Path, replace: bool, watch: Watch) -> Result<u64, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let (archive, to) = (archive.clone(), to.to_path_buf());
+        let export = move |path: &Path, watch: &Watch| archive::export(path, &archive, &to, replace, watch);
+        self.run_watched(FsOp::Archive, &path, watch, export).await
+    }
+
+    async fn write_archive(&self, archive: &LookInto, mut out: Box<dyn Output>, watch: Watch) -> Result<u64, FsError> {
+        let path = self.state.archive(archive.workload, archive.snapshot);
+        let archive = archive.clone();
+        let write = move |path: &Path, watch: &Watch| archive::write_out(path, &archive, &mut *out, watch);
+        self.run_watched(FsOp::Archive, &path, watch, write).await
+    }
+
+    async fn read_foreign(&self, file: &Path) -> Result<ArchiveSummary, FsError> {
+        self.run(FsOp::Archive, file, archive::summary_of_foreign).await
+    }
+
+    async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
+        let path = self.state.archive(job.manifest.workload, job.manifest.snapshot);
+        let (state, jobs, job) = (self.state.clone(), self.jobs, job.clone());
+        let import = move |_: &Path, watch: &Watch| {
+            archive::import(&state.make_archives(job.manifest.workload)?, &job, jobs, watch)
+        };
+        self.run_watched(FsOp::Archive, &path, watch, import).await
     }
 
     async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {

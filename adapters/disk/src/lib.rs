@@ -9,12 +9,16 @@ mod archive;
 mod tree;
 
 mod attributes;
+mod copies;
 mod entries;
 mod journal;
 mod locate;
 mod lock;
+mod members;
 mod mounts;
 mod names;
+mod passing;
+mod probe;
 mod state;
 mod writers;
 
@@ -29,6 +33,7 @@ mod host;
 pub use clock::SystemClock;
 pub use disk::Disk;
 pub use errno::{fs_error, sync_error};
+pub use probe::{Probed, probe, probes_left};
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

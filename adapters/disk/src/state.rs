@@ -73,6 +73,38 @@ impl State {
         Ok(dir)
     }
 
+    /// Where the notes of copies lie.
+    pub(crate) fn copies(&self) -> PathBuf {
+        self.root.join("copies")
+    }
+
+    /// Makes the place of the notes of copies, durably.
+    pub(crate) fn make_copies(&self) -> Result<PathBuf, FsError> {
+        let dir = self.copies();
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
+    /// Makes the place of trees that are only made to be looked at, durably.
+    pub(crate) fn make_scratch(&self) -> Result<PathBuf, FsError> {
+        let dir = self.root.join("scratch");
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
+    /// The archives that have a name, ordered. Files that no archive is named like are not looked at.
+    pub(crate) fn list_archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+        let all = self.root.join("snapshots");
+        let mut archives = Vec::new();
+        for workload in names_in(&all)?.iter().filter_map(|name| uuid_of(name)).map(WorkloadId) {
+            let named = names_in(&self.archives(workload))?;
+            let ids = named.iter().filter_map(|name| uuid_of(name.strip_suffix(".tar.zst")?));
+            archives.extend(ids.map(|id| (workload, SnapshotId(id))));
+        }
+        archives.sort();
+        Ok(archives)
+    }
+
     /// Removes an archive durably; absent is success.
     pub(crate) fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {
         let dir = self.archives(workload);
@@ -114,7 +146,26 @@ impl State {
 /// `.<uuid>.partial`, exactly as drafts are named: nothing else is removed.
 fn is_draft(name: &str) -> bool {
     let id = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
-    id.is_some_and(|id| Uuid::parse_str(id).is_ok_and(|uuid| uuid.hyphenated().to_string() == id))
+    id.is_some_and(|id| uuid_of(id).is_some())
+}
+
+/// An id as it is written in names, and in no other way.
+fn uuid_of(name: &str) -> Option<Uuid> {
+    Uuid::parse_str(name).ok().filter(|uuid| uuid.hyphenated().to_string() == name)
+}
+
+/// The names in a directory that are UTF-8, as all of ours are; none if it is not there or is no directory.
+fn names_in(dir: &Path) -> Result<Vec<String>, FsError> {
+    let names = match fs::read_dir(dir) {
+        Ok(names) => names,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(io_error(FsOp::Look, dir, &error)),
+    };
+    let name = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().into_string().ok());
+    let names: io::Result<Vec<Option<String>>> = names.map(name).collect();
+    Ok(names.map_err(|error| io_error(FsOp::Look, dir, &error))?.into_iter().flatten().collect())
 }
 
 /// Makes a directory with what is missing above it, mode 0700, and makes its name durable, also if it stood already:

@@ -5,9 +5,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error,
+    exec::{CreateExecOptions, StartExecResults},
     models::{
         ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, EndpointSettings,
-        NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicyNameEnum, SystemInfo,
+        ExecInspectResponse, NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicyNameEnum, SystemInfo,
     },
     query_parameters::{
         CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListVolumesOptions, LogsOptions,
@@ -196,6 +197,24 @@ impl Api {
         }
         words.truncate(WORDS_BYTES);
         String::from_utf8_lossy(&words).into_owned()
+    }
+
+    /// Starts a command in a running container, and gives its id and its output. It may say nothing for long.
+    pub(crate) async fn start_exec(
+        &self,
+        container: &str,
+        options: CreateExecOptions<String>,
+    ) -> Result<(String, StartExecResults)> {
+        let doing = format!("run a command in container {container}");
+        let made = self.docker.create_exec(container, options).await;
+        let id = made.map_err(|error| engine_error(&doing, &error))?.id;
+        let started = self.docker.start_exec(&id, None).await;
+        Ok((id, started.map_err(|error| engine_error(&doing, &error))?))
+    }
+
+    pub(crate) async fn inspect_exec(&self, container: &str, id: &str) -> Result<ExecInspectResponse> {
+        let seen = self.docker.inspect_exec(id).await;
+        seen.map_err(|error| engine_error(format_args!("look at a command in container {container}"), &error))
     }
 
     /// Makes what the engine wrote durable, where its directory is on this host: it does not sync its records itself.

@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use volsnap_core::{
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
-    ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease},
+    ports::{Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease, Ran, Watch},
 };
 
-use crate::{api::Api, look, quiesce, replace};
+use crate::{api::Api, exec, look, quiesce, replace};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -52,7 +52,11 @@ impl DockerEngine {
         &self.socket
     }
 
-    fn at_host(host: &str) -> Result<Self, EngineError> {
+    /// The engine that a value of `DOCKER_HOST` names; an empty one is the default socket.
+    ///
+    /// # Errors
+    /// [`EngineErrorKind::Failed`] if it is anything but a Unix socket.
+    pub fn at_host(host: &str) -> Result<Self, EngineError> {
         match (host, host.strip_prefix("unix://")) {
             ("", _) => Ok(Self::at_socket(DEFAULT_SOCKET)),
             (_, Some(path)) if path.starts_with('/') => Ok(Self::at_socket(path)),
@@ -81,8 +85,13 @@ impl Lease for NoLease {}
 impl Containers for DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let api = self.api().await?;
-        let version = api.info().await?.server_version.unwrap_or_else(|| "of an unknown version".into());
-        Ok(EngineInfo { version: format!("Docker Engine {version}"), root: api.root().cloned() })
+        let info = api.info().await?;
+        let version = info.server_version.unwrap_or_else(|| "of an unknown version".into());
+        Ok(EngineInfo {
+            version: format!("Docker Engine {version}"),
+            root: api.root().cloned(),
+            live_restore: info.live_restore_enabled,
+        })
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {
@@ -93,12 +102,20 @@ impl Containers for DockerEngine {
         look::find(self.api().await?, selector).await
     }
 
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        look::all(self.api().await?).await
+    }
+
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
         look::mounting(self.api().await?, paths).await
     }
 
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
         look::of_restore(self.api().await?, restore).await
+    }
+
+    async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
+        exec::exec(self.api().await?, container, command, watch).await
     }
 
     async fn settle(&self) -> Result<(), EngineError> {

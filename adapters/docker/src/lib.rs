@@ -7,6 +7,7 @@ mod look;
 mod mounts;
 mod order;
 
+mod exec;
 mod quiesce;
 mod record;
 mod replace;

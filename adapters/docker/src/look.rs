@@ -9,7 +9,7 @@ use std::{
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary};
 use futures_util::future::join_all;
 use volsnap_core::{
-    model::{Container, ContainerId, RestartPolicy, RestoreId, RunState, Selector, container::is_ours},
+    model::{Container, ContainerId, RestartPolicy, RestoreId, RunState, Selector, container},
     ports::{EngineError, EngineErrorKind},
 };
 
@@ -31,10 +31,20 @@ pub(crate) async fn find(api: &Api, selector: &Selector) -> Result<Vec<Container
     if let Some(missing) = selector.containers.iter().find(|name| !all.by_name.contains_key(*name)) {
         return Err(EngineError::new(EngineErrorKind::NotFound, format!("there is no container {missing}")));
     }
-    let wanted: Vec<&Line> =
-        all.by_name.values().filter(|line| !is_passing(&line.name) && matches(selector, line)).collect();
+    let wanted: Vec<&Line> = all
+        .by_name
+        .values()
+        .filter(|line| container::restore_of(&line.name).is_none() && matches(selector, line))
+        .collect();
     let containers = all.inspect(api, &wanted).await?;
     Ok(in_order(containers))
+}
+
+/// Every container under any name.
+pub(crate) async fn all(api: &Api) -> Result<Vec<Container>> {
+    let all = Overview::of(api).await?;
+    let lines: Vec<&Line> = all.by_name.values().collect();
+    Ok(in_order(all.inspect(api, &lines).await?))
 }
 
 /// The containers under any name that mount one of the paths, or something above or below one.
@@ -51,7 +61,7 @@ pub(crate) async fn mounting(api: &Api, paths: &[PathBuf]) -> Result<Vec<Contain
 /// The containers that carry a name of the restore.
 pub(crate) async fn of_restore(api: &Api, restore: RestoreId) -> Result<Vec<Container>> {
     let all = Overview::of(api).await?;
-    let ours: Vec<&Line> = all.by_name.values().filter(|line| is_ours(&line.name, restore)).collect();
+    let ours: Vec<&Line> = all.by_name.values().filter(|line| container::is_ours(&line.name, restore)).collect();
     all.inspect(api, &ours).await
 }
 
@@ -106,15 +116,6 @@ pub(crate) fn stop_timeout(seen: &ContainerInspectResponse) -> Option<Duration> 
     }
 }
 
-/// Whether a name is one that some restore gave to a container.
-pub(crate) fn is_passing(name: &str) -> bool {
-    [".volsnap-new-", ".volsnap-old-"].iter().any(|mark| {
-        name.rsplit_once(mark).is_some_and(|(own, id)| {
-            !own.is_empty() && id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        })
-    })
-}
-
 /// What the engine's list tells of a container.
 struct Line {
     id: String,
@@ -153,11 +154,12 @@ impl Overview {
 
     async fn container(&self, line: &Line, seen: ContainerInspectResponse) -> Result<Container> {
         let record = Record::take(&seen, |reference| self.name_of(reference));
-        let (volumes, mounted) = (self.volumes.clone(), seen.mounts.clone().unwrap_or_default());
+        let (volumes, mounted) = (self.volumes.clone(), mounts::of(&seen));
         let mounts = blocking("look at mounts", move || mounts::describe(&mounted, &volumes)).await?;
         Ok(Container {
             id: ContainerId(line.id.clone()),
             name: name_of(&seen).to_string(),
+            project: line.compose.project.clone(),
             service: line.compose.service.clone(),
             image: seen.config.as_ref().and_then(|config| config.image.clone()).unwrap_or_default(),
             image_id: seen.image.clone().unwrap_or_default(),
@@ -176,7 +178,7 @@ impl Overview {
         let services = self.by_name.values().filter(|other| line.compose.needs(&other.compose));
         let names: BTreeSet<String> =
             services.map(|other| other.name.clone()).chain(record.peers().values().cloned()).collect();
-        names.into_iter().filter(|name| *name != line.name && !is_passing(name)).collect()
+        names.into_iter().filter(|name| *name != line.name && container::restore_of(name).is_none()).collect()
     }
 
     fn name_of(&self, reference: &str) -> Option<String> {
@@ -236,17 +238,6 @@ mod tests {
         assert_eq!(run_state(Some(&state(S::PAUSED, true))), RunState::Paused);
         assert_eq!(run_state(None), RunState::Running);
         assert_eq!(run_state(Some(&ContainerState::default())), RunState::Running);
-    }
-
-    #[test]
-    fn names_of_any_restore_are_known() {
-        let id = "0123456789abcdef0123456789abcdef";
-        assert!(is_passing(&format!("web.volsnap-new-{id}")));
-        assert!(is_passing(&format!("web.volsnap-old-{id}")));
-        assert!(!is_passing("web"));
-        assert!(!is_passing("web.volsnap-new-1234"));
-        assert!(!is_passing(&format!("web.volsnap-tmp-{id}")));
-        assert!(!is_passing(&format!("web.volsnap-old-{}", id.to_uppercase())));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bollard::models::{MountPoint, Volume};
+use bollard::models::{ContainerInspectResponse, MountPoint, Volume};
 use volsnap_core::model::Mount;
 
 /// The engine's named volumes, by name.
@@ -50,6 +50,18 @@ impl Volumes {
 /// Whether the engine made up the name of the volume.
 pub(crate) fn is_anonymous(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// What a container mounts. The engine's own list lacks what was asked for by `--tmpfs`.
+pub(crate) fn of(seen: &ContainerInspectResponse) -> Vec<MountPoint> {
+    let mut mounts = seen.mounts.clone().unwrap_or_default();
+    let in_memory = seen.host_config.as_ref().and_then(|host| host.tmpfs.clone()).unwrap_or_default();
+    for target in in_memory.into_keys() {
+        if !mounts.iter().any(|mount| mount.destination.as_ref() == Some(&target)) {
+            mounts.push(MountPoint { typ: Some("tmpfs".into()), destination: Some(target), ..Default::default() });
+        }
+    }
+    mounts
 }
 
 /// The port's view of a container's mounts, by their place in the container: the engine's own order is random.
@@ -182,6 +194,20 @@ mod tests {
         assert_eq!(objection(&tmpfs, &none).unwrap(), "held in memory");
         let unknown = MountPoint { typ: None, ..bind("/tmp") };
         assert!(objection(&unknown, &none).is_some());
+    }
+
+    #[test]
+    fn a_tmpfs_is_seen_however_it_was_asked_for() {
+        use bollard::models::HostConfig;
+        let tmpfs = HashMap::from([("/scratch".into(), String::new()), ("/data".into(), String::new())]);
+        let seen = ContainerInspectResponse {
+            mounts: Some(vec![bind("/srv")]),
+            host_config: Some(HostConfig { tmpfs: Some(tmpfs), ..Default::default() }),
+            ..Default::default()
+        };
+        let described = describe(&of(&seen), &Volumes::default());
+        let targets: Vec<(&str, bool)> = described.iter().map(|m| (&*m.target, m.unsupported.is_some())).collect();
+        assert_eq!(targets, [("/data", false), ("/scratch", true)]);
     }
 
     #[test]

@@ -192,6 +192,7 @@ fn container(spec: Value) -> Container {
     Container {
         id: volsnap_core::model::ContainerId(ID.into()),
         name: "shop-web-1".into(),
+        project: None,
         service: None,
         image: "shop/web:1".into(),
         image_id: "sha256:038e".into(),

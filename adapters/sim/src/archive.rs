@@ -42,6 +42,23 @@ pub(crate) enum Entry {
     Link(PathBuf),
 }
 
+impl Entry {
+    pub fn of_file(data: &Content) -> Self {
+        match data {
+            Content::Bytes(bytes) => Entry::File(bytes.clone()),
+            Content::Archive(archive) => Entry::File(archive.summary.digest.as_bytes().into()),
+        }
+    }
+
+    /// Bytes of contents.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Entry::File(bytes) => bytes.len() as u64,
+            Entry::Dir | Entry::Link(_) => 0,
+        }
+    }
+}
+
 /// An archive that is being written.
 pub(crate) struct Draft {
     pub manifest: Manifest,
@@ -97,37 +114,40 @@ impl World {
 
     /// The tree of a directory, without what an archive leaves out.
     pub(crate) fn read_tree(&self, disk: usize, root: u64) -> Tree {
+        self.read_tree_by(disk, root, &mut |_, _| ())
+    }
+
+    /// The same; shows the path and the inode of each entry.
+    pub(crate) fn read_tree_by(&self, disk: usize, root: u64, show: &mut dyn FnMut(&str, u64)) -> Tree {
         let mut tree = Tree::new();
         for (name, ino) in self.disk(disk).entries(root) {
             if !name.starts_with(PRIVATE_PREFIX) && &**name != "lost+found" {
-                self.read_below(disk, ino, name.to_string(), &mut tree);
+                self.read_below(disk, ino, name.to_string(), &mut tree, show);
             }
         }
         tree
     }
 
-    fn read_below(&self, disk: usize, ino: u64, path: String, tree: &mut Tree) {
+    fn read_below(&self, disk: usize, ino: u64, path: String, tree: &mut Tree, show: &mut dyn FnMut(&str, u64)) {
         let entry = match self.disk(disk).inodes.get(&ino).map(|inode| &inode.body) {
-            Some(Body::File(file)) => match &file.data {
-                Content::Bytes(bytes) => Entry::File(bytes.clone()),
-                Content::Archive(archive) => Entry::File(archive.summary.digest.as_bytes().into()),
-            },
+            Some(Body::File(file)) => Entry::of_file(&file.data),
             Some(Body::Link(to)) => Entry::Link(to.clone()),
             Some(Body::Dir) => {
                 for (name, ino) in self.disk(disk).entries(ino) {
-                    self.read_below(disk, ino, format!("{path}/{name}"), tree);
+                    self.read_below(disk, ino, format!("{path}/{name}"), tree, show);
                 }
                 Entry::Dir
             }
             None => return,
         };
+        show(&path, ino);
         tree.insert(path, entry);
     }
 
     /// Makes the unfinished file. A crash from here on leaves it, for the next sweep.
-    pub(crate) fn begin_draft(&mut self, manifest: &Manifest) -> FsResult<()> {
+    pub(crate) fn begin_draft(&mut self, call: &'static str, manifest: &Manifest) -> FsResult<()> {
         let path = self.archive_path(manifest.workload, manifest.snapshot);
-        self.call("draft_archive", || path.display().to_string()).at(OP, &path)?;
+        self.call(call, || path.display().to_string()).at(OP, &path)?;
         let (disk, dir) = self.archive_dir_made(manifest.workload)?;
         if self.disk(disk).lookup(dir, &final_name(manifest)).is_some() {
             return Err(FsErrorKind::Exists).at(OP, &path);
@@ -209,6 +229,9 @@ impl World {
     pub(crate) fn sweep_drafts(&mut self, workload: WorkloadId) -> FsResult<()> {
         let path = self.archive_dir(workload);
         self.call("sweep_drafts", || path.display().to_string()).at(OP, &path)?;
+        if self.mutant == Some(Mutant::DraftsNotSwept) {
+            return Ok(());
+        }
         let (disk, dir) = match self.directory(&path) {
             Err(FsErrorKind::NotFound) => return Ok(()),
             found => found.at(OP, &path)?,
@@ -239,7 +262,7 @@ fn final_name(manifest: &Manifest) -> String {
     format!("{}.tar.zst", manifest.snapshot)
 }
 
-fn draft_name(manifest: &Manifest) -> String {
+pub(crate) fn draft_name(manifest: &Manifest) -> String {
     format!("{}.tar.zst.draft", manifest.snapshot)
 }
 

@@ -11,7 +11,7 @@ use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, RestartPol
 use crate::{
     archive::{Draft, Entry, Tree},
     deploy::record_of,
-    disk::{Body, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
+    disk::{Body, ChangeKind, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
     engine::{EngineState, HealthBehaviour, SimContainer},
     fault::Trouble,
     ports::ClockState,
@@ -122,10 +122,12 @@ impl WorldBuilder {
             state_dir: state_dir.into().into(),
             engine: Shared::new(engine),
             catalog: Shared::default(),
+            switches: Arc::default(),
             clock: ClockState::new(),
             boot: 1,
             locks: BTreeSet::new(),
             deploy_locks: BTreeSet::new(),
+            copy_leases: BTreeSet::new(),
             reserves: BTreeMap::new(),
             mutant: None,
             dead: false,
@@ -264,6 +266,22 @@ impl World {
         }
     }
 
+    /// Another program writes over a file, which stays the same one.
+    pub fn overwrite_file(&mut self, path: &Path, bytes: &[u8]) {
+        if let Some((disk, ino)) = self.walk(path, true).ok().and_then(|spot| spot.target()) {
+            self.disk_mut(disk).write(ino, Content::Bytes(bytes.into()));
+        }
+    }
+
+    /// Another program removes a file.
+    pub fn remove_file(&mut self, path: &Path) {
+        if let Ok(spot) = self.walk(path, false)
+            && spot.node.is_some()
+        {
+            self.disk_mut(spot.disk).change(ChangeKind::Remove, vec![(spot.dir, spot.name, None)]);
+        }
+    }
+
     /// Another program makes a symbolic link in an existing directory.
     pub fn put_link(&mut self, path: &Path, to: impl Into<PathBuf>) {
         let parent = self.directory(path.parent().unwrap_or(Path::new("/")));
@@ -283,6 +301,7 @@ impl World {
         let seen = Container {
             id: id.clone(),
             name: spec.name.clone(),
+            project: None, // shown from what the engine knows
             service: spec.service,
             image: format!("{}:latest", spec.name),
             image_id,

@@ -66,6 +66,11 @@ impl World {
         Ok(ordered(found.map(|c| self.shown(c)).collect()))
     }
 
+    pub(crate) fn all_containers(&mut self) -> EngineResult<Vec<Container>> {
+        self.engine_call("all", String::new)?;
+        Ok(ordered(self.engine.containers.values().map(|c| self.shown(c)).collect()))
+    }
+
     pub(crate) fn mounting(&mut self, paths: &[PathBuf]) -> EngineResult<Vec<Container>> {
         self.engine_call("mounting", || format!("{paths:?}"))?;
         let real = |path: &PathBuf| self.walk(path, true).map_or_else(|_| path.clone(), |spot| spot.real);
@@ -108,6 +113,9 @@ impl World {
 
     pub(crate) fn unpause(&mut self, ids: &[ContainerId]) -> EngineResult<()> {
         self.engine_call("unpause", || format!("{ids:?}"))?;
+        if self.mutant == Some(Mutant::NotThawed) {
+            return Ok(());
+        }
         for id in ids {
             if self.engine.containers.get(id).is_some_and(|c| c.seen.run == RunState::Paused) {
                 self.set_run(id, RunState::Running)?;
@@ -400,7 +408,7 @@ impl World {
             self.engine.containers.values().find(is_service).map_or_else(|| on.clone(), |c| c.seen.name.clone())
         };
         let depends_on = container.seen.depends_on.iter().map(named).collect();
-        Container { depends_on, ..container.seen.clone() }
+        Container { depends_on, project: container.project.clone(), ..container.seen.clone() }
     }
 }
 

@@ -8,12 +8,7 @@ use std::{
 
 use volsnap_core::model::{Container, ContainerId, Mount, RestartPolicy, RunState};
 
-use crate::{
-    chooser::Chooser,
-    disk::{Body, Content, File},
-    shared::Shared,
-    world::World,
-};
+use crate::{chooser::Chooser, disk::Body, shared::Shared, world::World};
 
 /// The engine with what it knows, in memory and on its disk.
 #[derive(Clone, Debug, Hash)]
@@ -256,28 +251,6 @@ impl World {
             }
         }
         self.directory(path).ok()
-    }
-
-    /// Every running app writes a fresh marked file into each directory that it holds, wherever that is by now.
-    pub fn tick(&mut self) {
-        let writers: Vec<(String, Vec<Bound>)> = (self.engine.containers.values())
-            .filter(|c| c.seen.run == RunState::Running)
-            .map(|c| (c.seen.name.clone(), c.bound.clone()))
-            .collect();
-        for (name, bound) in writers {
-            for (disk, ino, path) in bound {
-                if self.directory(&path) != Ok((disk, ino)) {
-                    self.violation(format!("{name} writes into a directory that is not at {}", path.display()));
-                }
-                if self.disk(disk).is_dir(ino) && !self.disk(disk).read_only {
-                    let (now, mark) = (self.clock.wall_ns(), self.clock.next_mark());
-                    let data = Content::Bytes(name.as_bytes().into());
-                    let file = Body::File(File { data, stable: None, dirty: true });
-                    self.note(format_args!("--- {name} writes {mark} into {}", path.display()));
-                    self.disk_mut(disk).create(ino, &mark, file, now);
-                }
-            }
-        }
     }
 
     /// Notes it if an active container holds one of these inodes that are about to be moved or removed.

@@ -125,6 +125,8 @@ pub enum Event {
     Replace(PathBuf),
     /// Every running app writes a fresh file into each of its writable directories.
     Tick,
+    /// Every running app works in each of its writable directories (see [`World::work`]).
+    Work,
     /// The wall clock jumps by that many seconds.
     ClockJump(i64),
     /// That bit of a file turns, counted from the first byte's lowest; of an archive, counted through all its members.

@@ -19,6 +19,7 @@ pub mod disk;
 mod loss;
 mod paths;
 
+mod apps;
 mod cuts;
 mod events;
 mod micro;
@@ -26,9 +27,12 @@ mod power;
 pub mod world;
 
 mod archive;
+mod copies;
 mod entries;
 mod journal;
+mod outside;
 mod places;
+mod precopy;
 mod stage;
 
 mod deploy;
@@ -36,6 +40,7 @@ pub mod engine;
 
 pub mod builder;
 pub mod machine;
+mod members;
 mod ports;
 
 pub use builder::{ContainerSpec, DiskSpec, WorldBuilder};
@@ -47,7 +52,7 @@ pub use fault::{Event, Failure, Fault, Reach};
 pub use machine::{Machine, Run};
 pub use micro::{MicroKind, Moment};
 pub use mutant::Mutant;
-pub use ports::{SimClock, SimContainers, SimFilesystem, SimStore};
+pub use ports::{SimClock, SimCommands, SimContainers, SimFilesystem, SimStore};
 pub use power::Boot;
 pub use shared::fingerprint;
 pub use world::{CrashPoint, World};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    ports::{SimClock, SimContainers, SimFilesystem, SimStore},
+    ports::{SimClock, SimCommands, SimContainers, SimFilesystem, SimStore},
     world::World,
 };
 
@@ -102,6 +102,12 @@ impl Machine {
     #[must_use]
     pub fn store(&self) -> SimStore {
         SimStore { machine: self.clone() }
+    }
+
+    /// Its programs.
+    #[must_use]
+    pub fn commands(&self) -> SimCommands {
+        SimCommands { machine: self.clone() }
     }
 
     /// Its clock.

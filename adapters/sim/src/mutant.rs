@@ -62,6 +62,14 @@ pub enum Mutant {
     /// The directories above a volume are not looked at.
     AncestorsNotSeen,
 
+    // Archives in two passes.
+    /// What changed after the first pass is not captured.
+    FirstPassSealed,
+    /// A file that is as long as it was is taken for unchanged.
+    ChangesBySizeOnly,
+    /// Unfinished archives are not swept.
+    DraftsNotSwept,
+
     // Journal.
     /// A journal is overwritten where it stands.
     JournalInPlace,
@@ -79,6 +87,8 @@ pub enum Mutant {
     // Container engine and catalog.
     /// What the engine has recorded is looked at without being made durable first.
     EngineNotSettled,
+    /// What is frozen stays so.
+    NotThawed,
     /// Only the workload's own containers are seen on its volumes.
     OtherUsersNotSeen,
     /// A container that is brought back keeps the policy that the fence gave it.

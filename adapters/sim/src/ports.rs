@@ -1,11 +1,13 @@
-//! The four ports, as handles on one world.
+//! The five ports, as handles on one world.
 
 mod clock;
+mod commands;
 mod containers;
 mod filesystem;
 mod store;
 
 pub use clock::SimClock;
+pub use commands::SimCommands;
 pub use containers::SimContainers;
 pub use filesystem::SimFilesystem;
 pub use store::SimStore;

@@ -52,7 +52,14 @@ impl World {
             return Ok(Begun::Already(Staged { identity: self.seen(disk, staged, &job.private.join("staged")), size }));
         }
         let tree = self.archived_tree(job)?;
-        let place = || parent_path.display().to_string();
+        self.begin_with(job, disk, parent, tree).map(Begun::Now)
+    }
+
+    /// Makes the private directory in its parent, with an empty `partial` in it for that tree.
+    pub(crate) fn begin_with(&mut self, job: &StageJob, disk: usize, parent: u64, tree: Tree) -> FsResult<Staging> {
+        let private = &job.private;
+        let name = private.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let place = || private.parent().unwrap_or(Path::new("/")).display().to_string();
         let private = match self.disk(disk).lookup(parent, &name) {
             Some(private) => private,
             None => self.make_dir(disk, parent, &name, &place).at(FsOp::Stage, private)?,
@@ -63,7 +70,7 @@ impl World {
         };
         let inside = || job.private.display().to_string();
         let partial = self.make_dir(disk, private, "partial", &inside).at(FsOp::Stage, &job.private)?;
-        Ok(Begun::Now(Staging { disk, parent, private, partial, earlier, tree }))
+        Ok(Staging { disk, parent, private, partial, earlier, tree })
     }
 
     /// Sets aside what an earlier attempt was filling, and syncs the filesystem, so that what is adopted can be read from
@@ -178,7 +185,7 @@ impl World {
         Ok(Staged { identity: self.seen(disk, partial, &path.join("staged")), size: size_of(&staging.tree) })
     }
 
-    fn archived_tree(&mut self, job: &StageJob) -> FsResult<Tree> {
+    pub(crate) fn archived_tree(&mut self, job: &StageJob) -> FsResult<Tree> {
         let path = self.archive_path(job.workload, job.snapshot);
         let archive = self.open_archive(&path)?;
         if archive.summary.digest != job.archive_digest {

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use volsnap_core::model::{Identity, WorkloadId};
+use volsnap_core::model::{Identity, RestoreId, WorkloadId};
 
 use crate::{
     disk::{Body, Content, Disk},
@@ -26,11 +26,15 @@ pub struct World {
     pub(crate) state_dir: Arc<Path>,
     pub(crate) engine: Shared<EngineState>,
     pub(crate) catalog: Shared<Catalog>,
+    /// What programs switched on.
+    pub(crate) switches: Arc<BTreeSet<String>>,
     pub(crate) clock: ClockState,
     /// Grows at each reboot; device numbers change with it.
     pub(crate) boot: u64,
     pub(crate) locks: BTreeSet<WorkloadId>,
     pub(crate) deploy_locks: BTreeSet<WorkloadId>,
+    /// Copies whose process lives.
+    pub(crate) copy_leases: BTreeSet<RestoreId>,
     /// Bytes kept for the next replacement of each journal.
     pub(crate) reserves: BTreeMap<WorkloadId, u64>,
     pub(crate) mutant: Option<Mutant>,
@@ -200,7 +204,7 @@ impl World {
     /// what is durable, containers, catalog; not the clock, the plan or the story.
     #[must_use]
     pub fn key(&self) -> u64 {
-        fingerprint(&(&self.disks, &self.engine, &self.catalog, &self.reserves))
+        fingerprint(&(&self.disks, &self.engine, &self.catalog, &self.reserves, &self.switches))
     }
 
     pub(crate) fn all_disks(&mut self, mut act: impl FnMut(&mut Disk)) {

@@ -49,6 +49,8 @@ fn world(ordered: bool) -> (World, String) {
         note: None,
         images: vec![],
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        registration: None,
+        imported: None,
     };
     let app = ContainerSpec { policy: policy("always"), ..ContainerSpec::named("app").bind("/data", live()) };
     let (builder, summary) = WorldBuilder::new(DiskSpec::at("/"), "/var/lib/volsnap")

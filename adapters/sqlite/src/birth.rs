@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::{fault::Fault, open, schema};
 
 /// Names that SQLite uses beside a database.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+pub(crate) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Makes a catalog at `path` if nothing has that name. Whatever has it, a damaged catalog too, stays untouched.
 pub(crate) async fn ensure_exists(path: &Path, patience: Duration) -> Result<(), Fault> {
@@ -36,7 +36,7 @@ pub(crate) async fn ensure_exists(path: &Path, patience: Duration) -> Result<(),
 }
 
 /// Only "not found" is absence. A link that leads nowhere is there: what it leads to may not be mounted yet.
-fn is_there(path: &Path) -> Result<bool, Fault> {
+pub(crate) fn is_there(path: &Path) -> Result<bool, Fault> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -46,7 +46,7 @@ fn is_there(path: &Path) -> Result<bool, Fault> {
 
 /// One process at a time makes a catalog in a directory: the directory's advisory lock, given back when the handle
 /// goes, also by a crash.
-async fn take_turn(directory: &Path, patience: Duration) -> Result<File, Fault> {
+pub(crate) async fn take_turn(directory: &Path, patience: Duration) -> Result<File, Fault> {
     let disk = |error| Fault::Disk(format!("locking the directory {}", directory.display()), error);
     let handle = File::open(directory).map_err(disk)?;
     let deadline = Instant::now() + patience;
@@ -108,21 +108,21 @@ fn clear(draft: &Path) -> io::Result<()> {
     ignore_absent(fs::remove_file(draft))
 }
 
-fn ignore_absent(result: io::Result<()>) -> io::Result<()> {
+pub(crate) fn ignore_absent(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-fn directory_of(path: &Path) -> &Path {
+pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

@@ -1,5 +1,6 @@
 //! The catalog: the Store port on SQLite.
 
+mod aside;
 mod birth;
 mod fault;
 mod open;

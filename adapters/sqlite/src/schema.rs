@@ -18,7 +18,11 @@ const NOTES: &str = "_sqlx_migrations";
 /// All migrations, oldest first. Each is frozen once released: its checksum stands in every catalog.
 fn known() -> Vec<Migration> {
     let first = include_str!("../migrations/0001_catalog.sql").into_sql_str();
-    vec![Migration::new(1, Cow::Borrowed("catalog"), MigrationType::Simple, first, false)]
+    let hooks = include_str!("../migrations/0002_hooks.sql").into_sql_str();
+    vec![
+        Migration::new(1, Cow::Borrowed("catalog"), MigrationType::Simple, first, false),
+        Migration::new(2, Cow::Borrowed("hooks"), MigrationType::Simple, hooks, false),
+    ]
 }
 
 /// Brings the schema up to date. The whole of it is one transaction: a crash leaves the old version or the new.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use volsnap_core::{
-    model::{Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, Store, StoreError},
 };
 
 use crate::{
+    aside,
     fault::{At, Fault},
     open::{self, PATIENCE},
     rows::{events, settings, snapshots, workloads},
@@ -35,6 +36,13 @@ impl SqliteStore {
     /// [`StoreErrorKind::Newer`](volsnap_core::ports::StoreErrorKind::Newer).
     pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         open::open(path, PATIENCE).await
+    }
+
+    /// Moves the catalog at `path` aside if it is damaged, together with its logs, to a name that says so, and gives that
+    /// name; nothing is deleted. `None` if there is no catalog, or a sound one. Whoever has the damaged one open goes on
+    /// with it under its new name, so nobody else should be at work.
+    pub async fn set_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+        aside::set_aside(path).await
     }
 
     /// Closes every connection and folds the write-ahead log into the file.
@@ -67,6 +75,15 @@ impl Store for SqliteStore {
         write.await.at("registering a workload", &self.path)
     }
 
+    async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            workloads::set_hooks(&mut tx, id, hooks).await?;
+            Ok(tx.commit().await?)
+        };
+        write.await.at("changing hooks", &self.path)
+    }
+
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {
         let write = async {
             let mut tx = self.begin().await?;
@@ -88,6 +105,16 @@ impl Store for SqliteStore {
             Ok(tx.commit().await?)
         };
         write.await.at("recording a snapshot", &self.path)
+    }
+
+    async fn mark_snapshot(&self, id: SnapshotId, mark: &Mark) -> Result<bool, StoreError> {
+        let write = async {
+            let mut tx = self.begin().await?;
+            let is_there = snapshots::mark(&mut tx, id, mark).await?;
+            tx.commit().await?;
+            Ok(is_there)
+        };
+        write.await.at("marking a snapshot", &self.path)
     }
 
     async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError> {

@@ -131,3 +131,19 @@ async fn the_sqlite_that_is_linked_has_no_wal_reset_bug() {
     let numbers: Vec<u32> = version.split('.').map(|part| part.parse().unwrap()).collect();
     assert!(numbers >= vec![3, 51, 3], "SQLite {version} is older than 3.51.3");
 }
+
+#[tokio::test]
+async fn a_catalog_from_before_hooks_is_brought_up_to_date_with_all_that_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.add_workload(&common::workload(1)).await.unwrap();
+    store.close().await;
+    // As the first version made it: a released migration is never edited.
+    common::run_raw(&path, "ALTER TABLE workloads DROP COLUMN hooks; DELETE FROM _sqlx_migrations WHERE version = 2")
+        .await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(store.workloads().await.unwrap(), [common::workload(1)]);
+    store.add_workload(&common::workload(2)).await.unwrap();
+    store.close().await;
+}

@@ -1,12 +1,27 @@
 //! What can be typed.
 
+mod archives;
+mod config;
+mod copies;
+mod diff;
+mod hook;
+mod retention;
+
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use jiff::SignedDuration;
 use volsnap::model::DeclaredVolume;
 
-use super::parse::{duration, label, volume};
+use super::{
+    config::{Origins, Timeout},
+    parse::{label, volume},
+};
+pub use archives::{Export, Import, Rebuild};
+pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man};
+pub use copies::{Clone, Drill, Extract, OwnerOptions};
+pub use diff::Diff;
+pub use hook::{HookAdd, HookCommand};
+pub use retention::{Delete, Pin, Prune};
 
 mod restore;
 
@@ -17,13 +32,16 @@ pub use restore::Restore;
 /// After a crash at any instant every volume of a workload is wholly as it was or wholly restored, and the app is
 /// brought back.
 #[derive(Debug, Parser)]
-#[command(name = "volsnap", version, propagate_version = true, after_help = STATUS)]
+#[command(name = "volsnap", version = VERSION, propagate_version = true, after_help = STATUS)]
 pub struct Args {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: AnyCommand,
 }
+
+/// With the commit that it was built from, where that is known.
+const VERSION: &str = env!("VOLSNAP_VERSION");
 
 const STATUS: &str = "\
 Exit status: 0 done · 1 failed · 2 usage · 3 refused, nothing touched · 4 rolled back · 5 done with warnings ·
@@ -31,16 +49,20 @@ Exit status: 0 done · 1 failed · 2 usage · 3 refused, nothing touched · 4 ro
 130 or 143 interrupted while nothing was under way that changes something";
 
 #[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
+    /// What is usual on this host, in TOML [default: /etc/volsnap/config.toml if it is there]
+    #[arg(long, global = true, env = "VOLSNAP_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where archives, journals and the catalog lie [default: /var/lib/volsnap as root, else in $XDG_STATE_HOME]
     #[arg(long, global = true, env = "VOLSNAP_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Print one JSON document, for results and for errors
     #[arg(long, global = true)]
     pub json: bool,
-    /// How progress is shown on standard error
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
-    pub progress: ProgressMode,
+    /// How progress is shown on standard error [default: auto]
+    #[arg(long, global = true, value_enum, value_name = "HOW")]
+    pub progress: Option<ProgressMode>,
     /// Threads that compress or decompress, and as many that make files [default: the processors, at most 4]
     #[arg(long, global = true, env = "VOLSNAP_JOBS", value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -50,6 +72,9 @@ pub struct Global {
     /// Say nothing but the result and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Which of these come from the environment.
+    #[arg(skip)]
+    pub origins: Origins,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -104,6 +129,27 @@ pub enum Command {
         /// Path of the file below the volume
         path: PathBuf,
     },
+    /// Extract a snapshot, or parts of it, into a directory of your own
+    ///
+    /// DIR appears whole and durable, or not at all. Everything comes out as a restore would bring it back; users other than
+    /// root get it as their own.
+    Extract(Extract),
+    /// Clone volumes of a snapshot to other places, for another workload
+    ///
+    /// Each place gets its volume whole and durable, and all of them or none. After a crash each one is as it was, absent if
+    /// an empty directory was there, or whole.
+    Clone(Clone),
+    /// Show what was added, removed and changed since a snapshot
+    ///
+    /// Each member that differs is a line: `A` for what was added, `D` for what was removed, `M` for what is another, and
+    /// what about it is. Files count as changed if their size or their time of modification is another. Sockets,
+    /// `lost+found`, volsnap's own names and filesystems that are mounted inside are left out, as in archives. The status
+    /// is 0 whether anything differs or not, unless --exit-code is given.
+    Diff(Diff),
+    /// Prove that a snapshot can be restored: extract it aside, read it back from the disk, compare
+    ///
+    /// The app and its live directories are not touched. `show` and `list` say when a snapshot was last proved.
+    Drill(Drill),
     /// Read and check every byte of snapshots
     Verify(Verify),
     /// Show what a restore would do; touches nothing
@@ -127,19 +173,51 @@ pub enum Command {
         /// Only say what would be done
         #[arg(long)]
         dry_run: bool,
+        /// Leave out the hooks that are due
+        #[arg(long)]
+        no_hooks: bool,
     },
     /// Show what is open, what recovery would do, and which originals are kept
     Status {
         /// Only this workload (name or id)
         workload: Option<String>,
     },
-    /// Delete a snapshot
-    Delete {
+    /// Pin a snapshot: no prune takes it away, and no deletion without --force
+    Pin(Pin),
+    /// Take a snapshot's pin away
+    Unpin {
         /// Id or unique prefix of it
         snapshot: String,
     },
+    /// Delete a snapshot
+    Delete(Delete),
     /// Delete the snapshots that no rule keeps
+    ///
+    /// Without a rule here, those of the configuration hold: the workload's own, else those for all. Pinned snapshots, the
+    /// last verified one and that of an open restore are kept in any case. Hours, days, weeks (from Monday), months and
+    /// years are those of UTC, and only those count that have a snapshot.
     Prune(Prune),
+    /// Copy a snapshot's archive to a file, every byte checked
+    ///
+    /// The file is whole and durable when it has its name. Where the filesystem can, it shares its blocks with the archive.
+    Export(Export),
+    /// Take an archive from elsewhere among a workload's snapshots
+    ///
+    /// It is copied, read back and checked to its last byte before it counts. With --workload it becomes a snapshot of
+    /// that workload, with an id of its own; its volumes stay as they are.
+    Import(Import),
+    /// Make the catalog again from the archives alone
+    ///
+    /// Adds what is missing: snapshots, and workloads as their archives remember them. A damaged catalog.db is moved aside
+    /// first. Archives that cannot be read are named and left where they are (status 5).
+    Rebuild(Rebuild),
+    /// Look at what snapshots and restores depend on here: engine, rights, disks, catalog, archives, leftovers, boot
+    Doctor {
+        /// Put right what safely can be: end what crashes left, remove unfinished archives, catalogue archives that no
+        /// row knows, close the state directory to others
+        #[arg(long)]
+        fix: bool,
+    },
     /// Show the audit trail, newest first
     Events {
         /// Only this workload (name or id, also a removed one)
@@ -156,6 +234,11 @@ pub enum WorkloadCommand {
     Add(WorkloadAdd),
     /// List the workloads
     List,
+    /// Show compose projects and containers with volumes that no workload has yet
+    Discover,
+    /// Commands that are run before and after snapshots and restores
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Show a workload with its volumes and containers as they are now
     Show {
         /// Name or id
@@ -168,12 +251,15 @@ pub enum WorkloadCommand {
         /// Delete its snapshots too
         #[arg(long)]
         delete_snapshots: bool,
+        /// The pinned ones also
+        #[arg(long, requires = "delete_snapshots")]
+        force: bool,
     },
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct WorkloadAdd {
-    /// Its name
+    /// Its name; with nothing else, that of the compose project or container which it is
     pub name: String,
     /// Containers of this compose project
     #[arg(long, value_name = "PROJECT")]
@@ -187,18 +273,25 @@ pub struct WorkloadAdd {
     /// A directory of this host and its name within the workload
     #[arg(long = "volume", value_name = "TARGET=HOSTPATH", value_parser = volume)]
     pub volumes: Vec<DeclaredVolume>,
+    /// Only show what would be registered: volumes with their sizes, what is left out and why, containers, hooks to
+    /// think about
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct Create {
     /// Name or id
     pub workload: String,
-    /// What the app does meanwhile
-    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
-    pub mode: ModeArg,
+    /// What the app does meanwhile [default: pause]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub mode: Option<ModeArg>,
     /// Something to remember it by
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// Run none of the workload's hooks
+    #[arg(long)]
+    pub no_hooks: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -220,6 +313,12 @@ pub struct Verify {
     /// All snapshots
     #[arg(long, conflicts_with = "snapshots")]
     pub all: bool,
+    /// Unpack nothing: see whether each archive is, byte for byte, the file that was written
+    ///
+    /// Takes a third of the processors' time or less. Without it the contents are compared with their own digests too, and every
+    /// member is held to the rules by which it would be extracted.
+    #[arg(long)]
+    pub quick: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -243,27 +342,30 @@ pub struct Plan {
 
 #[derive(Debug, ClapArgs)]
 pub struct RestoreOptions {
-    /// Wait so long for the app to become healthy, such as `2m`
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub health_timeout: Option<SignedDuration>,
-    /// What to do when it does not
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
-    pub on_unhealthy: Unhealthy,
+    /// Wait so long for the app to become healthy, such as `2m`; `none`: do not wait [default: none]
+    #[arg(long, value_name = "DURATION")]
+    pub health_timeout: Option<Timeout>,
+    /// What to do when it does not [default: revert]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub on_unhealthy: Option<Unhealthy>,
     /// Do not keep what is replaced
-    #[arg(long)]
-    pub no_safety_snapshot: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub no_safety_snapshot: Option<bool>,
     /// Make device nodes that are in the archive
-    #[arg(long)]
-    pub allow_devices: bool,
-    /// How containers come back
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub redeploy: RedeployArg,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub allow_devices: Option<bool>,
+    /// How containers come back [default: recreate]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub redeploy: Option<RedeployArg>,
     /// After a crash while the data are staged, let `recover` (or the same command again) go on instead of rolling back
     ///
     /// What was staged is read back from the disk and compared with the archive; only what differs is written again.
     /// Recovery then takes as long as the rest of the staging and stops the app for the switch, also at boot.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub resume: Option<bool>,
+    /// Run none of the workload's hooks
     #[arg(long)]
-    pub resume: bool,
+    pub no_hooks: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -282,37 +384,4 @@ pub enum RedeployArg {
     Recreate,
     /// Started again
     Restart,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Prune {
-    /// Only this workload (name or id); else all
-    pub workload: Option<String>,
-    /// Keep the newest N
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_last: u32,
-    /// Keep the newest of each of N hours
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_hourly: u32,
-    /// Keep the newest of each of N days
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_daily: u32,
-    /// Keep the newest of each of N weeks
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_weekly: u32,
-    /// Keep the newest of each of N months
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_monthly: u32,
-    /// Keep the newest of each of N years
-    #[arg(long, default_value_t, value_name = "N")]
-    pub keep_yearly: u32,
-    /// Keep all that are younger, such as `7d`
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub keep_within: Option<SignedDuration>,
-    /// Keep the newest N that restores took of what they replaced [default: 3]
-    #[arg(long, value_name = "N")]
-    pub keep_prerestore: Option<u32>,
-    /// Only say what would be deleted, and which rule keeps what
-    #[arg(long)]
-    pub dry_run: bool,
 }

@@ -1,5 +1,13 @@
 //! The commands: each turns its arguments into one answer.
 
+mod archives;
+mod config;
+mod copies;
+mod diff;
+mod doctor;
+mod documents;
+mod drill;
+mod hook;
 mod inside;
 mod recovery;
 mod restore;
@@ -18,7 +26,8 @@ use volsnap::Result;
 
 use super::{
     answer::{Answer, Printer},
-    args::{Args, Command},
+    args::{AnyCommand, ApartCommand, Args, Command, ConfigCommand, Global},
+    config::{Configuration, Settings},
     progress::Reporter,
     render,
     session::Session,
@@ -26,11 +35,48 @@ use super::{
 
 /// Does one command and prints what it came to.
 pub async fn run(args: Args, printer: &Printer) -> ExitCode {
+    match args.command {
+        AnyCommand::Apart(command) => printer.finish(answer_apart(&args.global, command, printer), &[]),
+        AnyCommand::Working(command) => match in_force(&args.global, &command) {
+            Ok(settings) => run_with(settings, &args.global, command, printer).await,
+            Err(error) => printer.fail(&error, &[]),
+        },
+    }
+}
+
+/// The settings for a command. What is wrong with the configuration ends every command but those that a crash has
+/// somebody wait for.
+fn in_force(global: &Global, command: &Command) -> Result<Settings> {
+    let configuration = Configuration::load(global.config.as_deref())?;
+    match matches!(command, Command::Recover { .. } | Command::Status { .. }) {
+        true => configuration.check_for_recovery()?,
+        false => configuration.check()?,
+    }
+    Ok(Settings::new(configuration, global))
+}
+
+fn answer_apart(global: &Global, command: ApartCommand, printer: &Printer) -> Result<Answer> {
+    match command {
+        ApartCommand::Completions(args) => documents::completions(&args, printer.json),
+        ApartCommand::Man(args) => documents::man(&args),
+        ApartCommand::Config(ConfigCommand::Show { workload }) => {
+            let configuration = Configuration::load(global.config.as_deref())?;
+            config::show(&Settings::new(configuration, global), workload)
+        }
+        ApartCommand::Config(ConfigCommand::Check { file }) => {
+            config::check(&Configuration::load(file.as_deref().or(global.config.as_deref()))?)
+        }
+    }
+}
+
+async fn run_with(settings: Settings, global: &Global, command: Command, printer: &Printer) -> ExitCode {
     // What is written to a terminal as it comes does not go together with a bar.
-    let streams = matches!(args.command, Command::Ls { .. } | Command::Dump { .. }) && io::stdout().is_terminal();
-    let reporter = Arc::new(Reporter::start(args.global.progress, args.global.quiet || streams));
-    let result = match Session::open(&args.global, *printer, reporter.clone()).await {
-        Ok(session) => answer(&session, args.command).await,
+    let streams = matches!(command, Command::Ls { .. } | Command::Dump { .. } | Command::Diff(_));
+    let quiet = global.quiet || (streams && io::stdout().is_terminal());
+    let reporter = Arc::new(Reporter::start(settings.general.progress.value, quiet));
+    let rebuild = matches!(command, Command::Rebuild(_));
+    let result = match Session::open(settings, *printer, reporter.clone(), rebuild).await {
+        Ok(session) => answer(&session, command).await,
         Err(error) => Err(error),
     };
     let recovered = reporter.finish();
@@ -48,16 +94,28 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Show { snapshot } => snapshot::show(session, &snapshot).await,
         Command::Ls { snapshot, path } => inside::ls(session, &snapshot, path).await,
         Command::Dump { snapshot, target, path } => inside::dump(session, &snapshot, &target, path).await,
+        Command::Extract(args) => copies::extract(session, args).await,
+        Command::Clone(args) => copies::clone(session, args).await,
+        Command::Diff(args) => diff::diff(session, args).await,
+        Command::Drill(args) => drill::drill(session, args).await,
         Command::Verify(args) => snapshot::verify(session, args).await,
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,
         Command::Undo { workload, options, yes } => restore::undo(session, &workload, &options, yes).await,
-        Command::Recover { workload, dry_run: false } => recovery::recover(session, workload.as_deref()).await,
-        Command::Recover { workload, dry_run: true } | Command::Status { workload } => {
+        Command::Recover { workload, dry_run: false, no_hooks } => {
+            recovery::recover(session, workload.as_deref(), no_hooks).await
+        }
+        Command::Recover { workload, dry_run: true, no_hooks: _ } | Command::Status { workload } => {
             recovery::status(session, workload.as_deref()).await
         }
-        Command::Delete { snapshot } => retention::delete(session, &snapshot).await,
+        Command::Pin(args) => retention::pin(session, args).await,
+        Command::Unpin { snapshot } => retention::unpin(session, &snapshot).await,
+        Command::Delete(args) => retention::delete(session, args).await,
         Command::Prune(args) => retention::prune(session, args).await,
+        Command::Export(args) => archives::export(session, args).await,
+        Command::Import(args) => archives::import(session, args).await,
+        Command::Rebuild(args) => archives::rebuild(session, args).await,
+        Command::Doctor { fix } => doctor::doctor(session, fix).await,
         Command::Events { workload, limit } => trail::events(session, workload.as_deref(), limit).await,
     }
 }

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo};
-use volsnap::{Code, Error, Result, model::DeclaredVolume};
+use volsnap::{
+    Code, Error, Result,
+    model::{DeclaredVolume, IdRange},
+};
 
 /// `2m`, `90s`, `1h 30m`, `7d`, `2w`; a day has 24 hours.
 pub fn duration(text: &str) -> Result<SignedDuration, String> {
@@ -32,6 +35,20 @@ pub fn volume(text: &str) -> Result<DeclaredVolume, String> {
             Ok(DeclaredVolume { target: target.into(), path: path.into() })
         }
         Some(_) | None => Err("must be TARGET=HOSTPATH".into()),
+    }
+}
+
+/// `from:to` or `from:to:count`.
+pub fn id_range(text: &str) -> Result<IdRange, String> {
+    let numbers: Vec<u32> = text
+        .split(':')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|error: std::num::ParseIntError| error.to_string())?;
+    match *numbers.as_slice() {
+        [from, to] => Ok(IdRange { from, to, count: 1 }),
+        [from, to, count] => Ok(IdRange { from, to, count }),
+        _ => Err("must be FROM:TO or FROM:TO:COUNT".into()),
     }
 }
 
@@ -71,6 +88,15 @@ mod tests {
         assert_eq!((parsed.target.as_str(), parsed.path.to_str()), ("/data", Some("/srv/a=b")));
         for text in ["/data", "=/srv", "/data=", ""] {
             assert!(volume(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_ids_has_one_if_it_does_not_say_how_many() {
+        assert_eq!(id_range("1000:2000").unwrap(), IdRange { from: 1000, to: 2000, count: 1 });
+        assert_eq!(id_range("0:100000:65536").unwrap(), IdRange { from: 0, to: 100_000, count: 65_536 });
+        for text in ["", "1", "1:2:3:4", "1:x", "-1:2", "1:4294967296"] {
+            assert!(id_range(text).is_err(), "{text}");
         }
     }
 

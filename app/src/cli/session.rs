@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use volsnap::{Operation, Result, Volsnap};
 
-use super::{answer::Printer, args::Global, parse::default_state_dir, progress::Reporter, signals::Running};
+use super::{answer::Printer, config::Settings, progress::Reporter, signals::Running};
 
 /// An opened state directory and the way to the user.
 pub struct Session {
@@ -12,23 +12,32 @@ pub struct Session {
     pub volsnap: Volsnap,
     /// Where answers go.
     pub printer: Printer,
+    /// What is in force.
+    pub settings: Settings,
     running: Running,
     reporter: Arc<Reporter>,
 }
 
 impl Session {
     /// Opens the state directory. Recovers nothing: the commands that only look must touch nothing.
-    pub async fn open(global: &Global, printer: Printer, reporter: Arc<Reporter>) -> Result<Session> {
-        let state_dir = match &global.state_dir {
-            Some(dir) => dir.clone(),
-            None => default_state_dir()?,
-        };
+    /// With `rebuild`, a damaged catalog makes way for a new one.
+    pub async fn open(settings: Settings, printer: Printer, reporter: Arc<Reporter>, rebuild: bool) -> Result<Session> {
+        let state_dir = settings.state_dir()?;
         let mut builder = Volsnap::builder().state_dir(state_dir).recover_on_open(false).observer(reporter.clone());
-        if let Some(jobs) = global.jobs {
+        builder = builder.replace_damaged_catalog(rebuild);
+        if let Some(jobs) = settings.general.jobs.value {
             builder = builder.jobs(jobs);
         }
+        if let Some(host) = &settings.general.docker_host.value {
+            builder = builder.docker_at(&host.0);
+        }
         let running = Running::heed_signals(&reporter);
-        Ok(Session { volsnap: builder.open().await?, printer, running, reporter })
+        Ok(Session { volsnap: builder.open().await?, printer, settings, running, reporter })
+    }
+
+    /// The library, running hooks or none.
+    pub fn with_hooks(&self, run: bool) -> Volsnap {
+        if run { self.volsnap.clone() } else { self.volsnap.without_hooks() }
     }
 
     /// Waits for an operation that changes something. A signal asks it to end, and it is waited for all the same: it

@@ -137,6 +137,7 @@ fn first_word(stand: Stand) -> &'static str {
         (Some(Phase::Recover), false) => {
             "ending where it is safe: what recovery finds goes back to the original data, or on to the restored data"
         }
+        (Some(Phase::Copy), false) => "giving the copy up: nothing of it stays",
         (None | Some(Phase::Plan | Phase::Verify | Phase::Read | Phase::Switch | Phase::Health), false) => {
             "ending where it is safe"
         }
@@ -155,6 +156,7 @@ fn further_word(stand: Stand) -> &'static str {
         (Some(Phase::Archive | Phase::CatchUp), false) => {
             "still ending; if that were cut off, the app could stay frozen until `volsnap recover` has woken it"
         }
+        (Some(Phase::Copy), false) => "still removing what was copied",
         (_, false) => {
             "still going back; if that were cut off, the app could be down until `volsnap recover` has brought it back"
         }

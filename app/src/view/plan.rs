@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::{
-    model::SnapshotId,
+    model::{HookEvent, SnapshotId},
     restore::{Forecast, Plan, plan::Method},
 };
 
+use super::HookView;
 use crate::SavedPlan;
 
 /// The document of `plan`.
@@ -32,6 +33,8 @@ pub struct PlanView {
     pub safety_snapshot: bool,
     /// Whether recovery goes on with it after a crash while it stages.
     pub resume: bool,
+    /// The hooks that would run.
+    pub hooks: Vec<HookView>,
     /// Why the restore would not begin; empty if it would.
     pub refusals: Vec<RefusalView>,
     /// What to know beforehand.
@@ -195,6 +198,10 @@ impl PlanView {
                 .collect(),
             safety_snapshot: plan.options.safety_snapshot,
             resume: plan.options.resume,
+            hooks: HookView::some(&plan.workload, |hook| match hook.at {
+                HookEvent::PreRestore | HookEvent::PostRestore => true,
+                HookEvent::PreCreate | HookEvent::PostCreate => false,
+            }),
             refusals: plan
                 .refusals
                 .iter()

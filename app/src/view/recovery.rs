@@ -9,7 +9,7 @@ use volsnap_core::{
     restore::Report,
 };
 
-use super::{ErrorView, ReportView, ReportedVolumeView};
+use super::{ErrorView, LeftCopyView, ReportView, ReportedVolumeView};
 
 /// The document of `recover`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -22,6 +22,9 @@ pub struct RecoveryView {
     /// The worst of the errors, where every other command has its error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorView>,
+    /// What copies left that were interrupted (`extract`, `clone`, `drill`), and what became of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<LeftCopyView>,
     /// What else needs a look.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -55,7 +58,7 @@ pub enum RecoveredView {
         stage_ms: u64,
         /// Not known.
         total_ms: u64,
-        /// None.
+        /// What its hooks complained of.
         warnings: Vec<String>,
     },
 }
@@ -90,8 +93,12 @@ impl RecoveredView {
     pub fn of(item: &RecoveredItem) -> Self {
         match item {
             RecoveredItem::Restore(report) => RecoveredView::restore(report),
-            RecoveredItem::Snapshot { workload, snapshot, complete } => {
-                RecoveredView::snapshot(workload, *snapshot, *complete)
+            RecoveredItem::Snapshot { workload, snapshot, complete, warnings: told } => {
+                let mut view = RecoveredView::snapshot(workload, *snapshot, *complete);
+                if let RecoveredView::Snapshot { warnings, .. } = &mut view {
+                    warnings.clone_from(told);
+                }
+                view
             }
         }
     }
@@ -136,7 +143,7 @@ pub fn worst(recovered: &[Recovered]) -> Option<Code> {
                 (!report.warnings.is_empty()).then_some(Code::Warnings)
             }
         },
-        Ok(RecoveredItem::Snapshot { .. }) => None,
+        Ok(RecoveredItem::Snapshot { warnings, .. }) => (!warnings.is_empty()).then_some(Code::Warnings),
         Err(error) => Some(error.code),
     };
     recovered.iter().filter_map(code).max_by_key(|code| severity(*code))
@@ -168,6 +175,8 @@ pub struct StatusView {
     pub open: Vec<OpenView>,
     /// Directories that restores left beside the volumes and that no journal speaks of any more.
     pub kept: Vec<KeptView>,
+    /// What copies left that were interrupted (`extract`, `clone`, `drill`).
+    pub copies: Vec<LeftCopyView>,
     /// Why the catalog cannot be used; `null` if it can.
     pub catalog: Option<ErrorView>,
 }
@@ -241,6 +250,6 @@ impl StatusView {
                 hint: k.remedy(),
             })
             .collect();
-        StatusView { open, kept, catalog: catalog_problem.map(ErrorView::of) }
+        StatusView { open, kept, copies: Vec::new(), catalog: catalog_problem.map(ErrorView::of) }
     }
 }

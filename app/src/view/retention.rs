@@ -7,6 +7,8 @@ use volsnap_core::{
     model::{SnapshotId, WorkloadId},
 };
 
+use super::{ErrorView, FailureView, severity};
+
 /// The document of `prune`.
 #[derive(Clone, Debug, Serialize)]
 pub struct PruneView {
@@ -14,6 +16,14 @@ pub struct PruneView {
     pub dry_run: bool,
     /// The snapshots that are (or would be) deleted.
     pub deleted: Vec<SnapshotId>,
+    /// The workloads of which nothing was judged, because nobody said what to keep.
+    pub left_alone: Vec<String>,
+    /// The workloads of which nothing, or not all that was to be, was deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FailureView>,
+    /// The worst of the errors, where every other command has its error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorView>,
     /// All that were judged, workload by workload, newest first.
     pub snapshots: Vec<VerdictView>,
 }
@@ -50,6 +60,12 @@ impl PruneView {
             }
         }
         let deleted = snapshots.iter().filter(|v| v.kept_by.is_empty()).map(|v| v.id).collect();
-        PruneView { dry_run, deleted, snapshots }
+        PruneView { dry_run, deleted, left_alone: Vec::new(), errors: Vec::new(), error: None, snapshots }
+    }
+    /// The same with workloads that were left alone, and with those that failed.
+    #[must_use]
+    pub fn besides(self, left_alone: Vec<String>, errors: Vec<FailureView>) -> Self {
+        let error = errors.iter().map(|f| &f.error).max_by_key(|e| severity(e.code)).cloned();
+        PruneView { left_alone, errors, error, ..self }
     }
 }

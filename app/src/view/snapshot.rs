@@ -47,9 +47,31 @@ pub struct SnapshotView {
     pub quiesced_ms: u64,
     /// When every byte was last read and found good.
     pub verified_at: Option<Timestamp>,
+    /// When it was last extracted, read back from the disk and found to be the same (`drill`).
+    pub proved_at: Option<Timestamp>,
+    /// Whether somebody pinned it: no prune takes it away.
+    pub pinned: bool,
+    /// Since when.
+    pub pinned_at: Option<Timestamp>,
+    /// What for.
+    pub pin_note: Option<String>,
+    /// What it was before an import made it this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedView>,
     /// What was noticed when it was taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// Where an imported snapshot came from.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImportedView {
+    /// The workload that it was taken of, by its name at the time.
+    pub workload: String,
+    /// That workload.
+    pub workload_id: WorkloadId,
+    /// The snapshot that it was.
+    pub snapshot: SnapshotId,
 }
 
 /// An image of a snapshot.
@@ -137,6 +159,15 @@ impl SnapshotView {
             digest: snapshot.archive.digest.clone(),
             quiesced_ms: snapshot.archive.quiesced_ms,
             verified_at: snapshot.verified_at,
+            proved_at: snapshot.proved_at,
+            pinned: snapshot.pin.is_some(),
+            pinned_at: snapshot.pin.as_ref().map(|pin| pin.at),
+            pin_note: snapshot.pin.as_ref().and_then(|pin| pin.note.clone()),
+            imported: manifest.imported.as_ref().map(|imported| ImportedView {
+                workload: imported.workload_name.clone(),
+                workload_id: imported.workload,
+                snapshot: imported.snapshot,
+            }),
             warnings: Vec::new(),
         }
     }

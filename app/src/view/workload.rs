@@ -1,12 +1,13 @@
 //! `workload add`, `list` and `show`: workloads.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use volsnap_core::model::{RunState, Source, Workload, WorkloadId};
+use volsnap_core::model::{Container, RunState, Selector, Source, Workload, WorkloadId};
 
-use crate::Inspection;
+use super::{HookView, discover::SuggestionView};
+use crate::{Advice, Inspection};
 
 /// The document of `workload add` and `workload show`, and an item of `workload list`.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +22,9 @@ pub struct WorkloadView {
     pub selector: SelectorView,
     /// Directories that were declared by hand.
     pub declared: Vec<VolumeView>,
+    /// What runs before and after its snapshots and restores.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookView>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// Its volumes and containers as they are now; only where it was looked.
@@ -48,6 +52,9 @@ pub struct NowView {
     pub containers: Vec<RunningView>,
     /// Mounts that are no volumes, each with its reason.
     pub left_out: Vec<String>,
+    /// Hooks to think about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<SuggestionView>,
 }
 
 /// A volume of a workload.
@@ -81,14 +88,56 @@ pub struct WorkloadsView {
     pub workloads: Vec<WorkloadView>,
 }
 
+impl SelectorView {
+    /// The view of a selector.
+    #[must_use]
+    pub fn of(selector: &Selector) -> Self {
+        SelectorView {
+            compose_project: selector.compose_project.clone(),
+            containers: selector.containers.clone(),
+            labels: selector.labels.iter().cloned().collect(),
+        }
+    }
+}
+
+impl VolumeView {
+    pub(super) fn of(target: &str, path: &Path) -> Self {
+        VolumeView { target: target.into(), path: path.display().to_string() }
+    }
+}
+
+impl RunningView {
+    /// The view of a container.
+    #[must_use]
+    pub fn of(container: &Container) -> Self {
+        RunningView {
+            name: container.name.clone(),
+            image: container.image.clone(),
+            image_id: container.image_id.clone(),
+            state: container.run,
+            restart_policy: container.restart_policy.name.clone(),
+        }
+    }
+}
+
+impl NowView {
+    fn of(workload: &Workload, seen: &Inspection) -> Self {
+        let has_hook = |a: &&Advice| workload.hooks.iter().any(|hook| hook.container.as_ref() == Some(&a.container));
+        let all = Advice::on(&seen.containers);
+        let advice = all.iter().filter(|a| !has_hook(a));
+        NowView {
+            volumes: seen.resolved.volumes.iter().map(|v| VolumeView::of(&v.target, &v.path)).collect(),
+            containers: seen.containers.iter().map(RunningView::of).collect(),
+            left_out: seen.resolved.left_out.clone(),
+            suggestions: advice.map(|a| SuggestionView::of(a, &workload.name)).collect(),
+        }
+    }
+}
+
 impl WorkloadView {
     /// The view of a workload, with a look at it if there was one.
     #[must_use]
     pub fn of(workload: &Workload, inspection: Option<&Inspection>) -> Self {
-        let volume = |target: &str, path: &std::path::Path| VolumeView {
-            target: target.into(),
-            path: path.display().to_string(),
-        };
         WorkloadView {
             id: workload.id,
             name: workload.name.clone(),
@@ -97,28 +146,11 @@ impl WorkloadView {
                 Source::Directories => "directories".into(),
                 Source::Other(other) => other.clone(),
             },
-            selector: SelectorView {
-                compose_project: workload.selector.compose_project.clone(),
-                containers: workload.selector.containers.clone(),
-                labels: workload.selector.labels.iter().cloned().collect(),
-            },
-            declared: workload.volumes.iter().map(|v| volume(&v.target, &v.path)).collect(),
+            selector: SelectorView::of(&workload.selector),
+            declared: workload.volumes.iter().map(|v| VolumeView::of(&v.target, &v.path)).collect(),
+            hooks: HookView::some(workload, |_| true),
             created_at: workload.created_at,
-            now: inspection.map(|seen| NowView {
-                volumes: seen.resolved.volumes.iter().map(|v| volume(&v.target, &v.path)).collect(),
-                containers: seen
-                    .containers
-                    .iter()
-                    .map(|c| RunningView {
-                        name: c.name.clone(),
-                        image: c.image.clone(),
-                        image_id: c.image_id.clone(),
-                        state: c.run,
-                        restart_policy: c.restart_policy.name.clone(),
-                    })
-                    .collect(),
-                left_out: seen.resolved.left_out.clone(),
-            }),
+            now: inspection.map(|seen| NowView::of(workload, seen)),
         }
     }
 }

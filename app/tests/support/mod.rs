@@ -24,6 +24,8 @@ pub type Tree = BTreeMap<PathBuf, String>;
 /// A scratch world. The workload is called `app` and has the volumes `/data` and `/config`.
 pub struct World {
     dir: TempDir,
+    /// Where its configuration lies: elsewhere, as on a host.
+    etc: TempDir,
 }
 
 /// What a command said and how it ended.
@@ -58,7 +60,10 @@ pub fn has(document: &Value, fields: &[&str]) {
 impl World {
     /// Two volumes with contents; nothing registered.
     pub fn new() -> Self {
-        let world = World { dir: tempfile::tempdir().unwrap() };
+        let world = World { dir: tempfile::tempdir().unwrap(), etc: tempfile::tempdir().unwrap() };
+        // Whoever else runs a command here reads it too.
+        fs::set_permissions(world.etc.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        world.configure("");
         for volume in ["data", "config"] {
             let live = world.live(volume);
             fs::create_dir_all(live.join("below/deeper")).unwrap();
@@ -99,6 +104,17 @@ impl World {
 
     pub fn state(&self) -> PathBuf {
         self.path("state")
+    }
+
+    /// The configuration that every command of this world reads.
+    pub fn config_file(&self) -> PathBuf {
+        self.etc.path().join("config.toml")
+    }
+
+    /// Writes the configuration that every command of this world reads; without it, there is an empty one.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.config_file(), text).unwrap();
+        fs::set_permissions(self.config_file(), fs::Permissions::from_mode(0o644)).unwrap();
     }
 
     pub fn declare(&self, target: &str, volume: &str) -> String {
@@ -154,6 +170,7 @@ impl World {
             .args(args)
             .env_clear()
             .env("VOLSNAP_STATE_DIR", self.state())
+            .env("VOLSNAP_CONFIG", self.config_file())
             .env("DOCKER_HOST", format!("unix://{}", self.path("no-engine.sock").display()))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
@@ -180,7 +197,7 @@ impl World {
 
     /// The document of a command that has to end with that status.
     pub fn json_with(&self, status: i32, args: &[&str]) -> Value {
-        let ran = self.run(&[args, &["--json"]].concat());
+        let ran = self.run(&[&["--json"], args].concat());
         assert_eq!(ran.status, status, "{args:?}: {ran:?}");
         ran.json()
     }
@@ -227,6 +244,21 @@ impl World {
         child
     }
 
+    /// A command that copies out of a snapshot, killed when it has written some data.
+    pub fn kill_while_it_copies(&self, args: &[&str]) {
+        let mut child = self.command(&[args, &["--progress", "json"]].concat()).stdout(Stdio::null()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while stderr.read_line(&mut line).unwrap() > 0 {
+            if line.contains(r#""phase":"stage""#) && !line.contains(r#""bytes":0,"#) {
+                break;
+            }
+            line.clear();
+        }
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success(), "it ended before it was killed");
+    }
+
     /// A restore that is killed while it stages.
     pub fn kill_a_restore(&self, snapshot: &str) {
         let mut child = self.restore_until_staging(snapshot);
@@ -251,7 +283,8 @@ impl Ran {
     }
 }
 
-fn tree(root: &Path) -> Tree {
+/// A tree as it is.
+pub fn tree(root: &Path) -> Tree {
     let mut tree = Tree::new();
     let mut open = vec![root.to_path_buf()];
     while let Some(dir) = open.pop() {

@@ -223,6 +223,8 @@ impl Engine {
             note: Some(format!("before the restore of {}", plan.snapshot)),
             images: images(state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container)),
             volumes,
+            registration: Some(self.registration(&plan.workload, plan.created_at)),
+            imported: None,
         };
         // An attempt that a crash cut off left an unfinished file.
         self.ports.filesystem.sweep_drafts(plan.workload.id).await?;

@@ -2,11 +2,15 @@
 
 use serde_json::json;
 
-use super::{Engine, drive::word};
+use super::{
+    Engine,
+    drive::word,
+    retain::{Pins, refuse_pinned},
+};
 use crate::{
     error::{Code, Error, Result},
-    model::{Origin, Snapshot, SnapshotId, Workload, WorkloadId},
-    ports::{Event, EventKind},
+    model::{Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId},
+    ports::{Event, EventKind, StoreError, StoreErrorKind},
     restore::Outcome,
 };
 
@@ -35,8 +39,8 @@ impl Engine {
         })
     }
 
-    /// Registers a workload after a look at its name, containers and directories.
-    pub async fn add_workload(&self, workload: &Workload) -> Result<()> {
+    /// Looks at a workload that is to be registered: its name, containers and directories. Touches nothing.
+    pub async fn check_workload(&self, workload: &Workload) -> Result<Resolved> {
         check_name(&workload.name)?;
         if workload.selector.is_empty() && workload.volumes.is_empty() {
             return Err(Error::new(
@@ -44,6 +48,10 @@ impl Engine {
                 format!("workload {} has neither containers nor directories", workload.name),
             )
             .hint("give --compose-project, --container, --label or --volume"));
+        }
+        if let Some(other) = self.workloads().await?.iter().find(|other| other.name == workload.name) {
+            let taken = format!("the name {:?} is taken by workload {}", workload.name, other.id);
+            return Err(StoreError::new(StoreErrorKind::Exists, taken).into());
         }
         let resolved = self.resolve(workload).await?;
         if resolved.volumes.is_empty() {
@@ -65,14 +73,21 @@ impl Engine {
                 .await
                 .map_err(|e| Error::from(e).context(format_args!("volume {}", volume.target)))?;
         }
+        Ok(resolved)
+    }
+
+    /// Registers a workload, if [`Engine::check_workload`] has nothing against it.
+    pub async fn add_workload(&self, workload: &Workload) -> Result<()> {
+        let resolved = self.check_workload(workload).await?;
         self.ports.store.add_workload(workload).await?;
         self.tell(&self.event(workload, EventKind::WorkloadAdded, "added", json!({ "volumes": resolved.volumes })))
             .await;
         Ok(())
     }
 
-    /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone.
-    pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool) -> Result<usize> {
+    /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone. While a
+    /// pin is heeded, nothing is deleted at all.
+    pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool, pins: Pins) -> Result<usize> {
         let _held = self.hold(workload).await?;
         self.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
         let snapshots = self.snapshots(Some(workload.id)).await?;
@@ -83,8 +98,9 @@ impl Engine {
             )
             .hint("give --delete-snapshots to delete them with it"));
         }
+        refuse_pinned(snapshots.iter(), pins)?;
         for snapshot in &snapshots {
-            self.forget(workload, snapshot).await?;
+            self.forget(workload, snapshot, "remove workload").await?;
         }
         self.ports.store.remove_workload(workload.id).await?;
         let detail = json!({ "snapshots_deleted": snapshots.len() });
@@ -160,16 +176,20 @@ fn is_restored(event: &Event) -> bool {
     let restore = match event.kind {
         EventKind::RestoreEnded | EventKind::Recovered => true,
         EventKind::WorkloadAdded
+        | EventKind::WorkloadChanged
         | EventKind::WorkloadRemoved
         | EventKind::SnapshotCreated
         | EventKind::SnapshotFailed
         | EventKind::SnapshotDeleted
-        | EventKind::SnapshotVerified => false,
+        | EventKind::SnapshotVerified
+        | EventKind::SnapshotPinned
+        | EventKind::SnapshotUnpinned
+        | EventKind::Unknown => false,
     };
     restore && event.outcome == word(Outcome::Restored)
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 128 || !name.chars().all(fine) || name.starts_with(['-', '.']) {
         return Err(Error::new(Code::Usage, format!("{name:?} cannot be the name of a workload"))

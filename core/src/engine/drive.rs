@@ -7,10 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{Engine, survey::EngineView};
+use super::{Engine, hooks::Around, survey::EngineView};
 use crate::{
     error::{Code, Error, Result},
-    model::Snapshot,
+    model::{HookEvent, Snapshot},
     ports::{EventKind, Observer, Phase, Progress, Watch},
     restore::{
         Anomaly, Entry, Facts, Move, Outcome, Record, Report, State, Step,
@@ -213,6 +213,9 @@ impl Engine {
             self.catalogue_safety(state, &mut notes.warnings).await;
         }
         let mut report = Report::of(state, None, &notes);
+        // While the closed journal stands: a crash here, or an engine that is away, has them run by the next recovery.
+        let around = Around::restore(state);
+        report.warnings.extend(self.run_after(HookEvent::PostRestore, &around, word(report.outcome)).await?);
         let mut event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
         event.id = state.plan.restore.0; // one event for one restore, also if it is recorded twice
         report.warnings.extend(self.tell(&event).await);
@@ -232,7 +235,7 @@ impl Engine {
             Ok(archive) => archive,
             Err(error) => return warnings.push(format!("the safety snapshot is not in the catalog: {error}")),
         };
-        let snapshot = Snapshot { archive, verified_at: None };
+        let snapshot = Snapshot::from(archive);
         // Somebody held on to the originals when they were set aside: what they wrote since may be in no copy.
         for (_, volume, totals) in snapshot.volumes() {
             let changed = |path| format!("safety snapshot, volume {}: {path} changed while it was read", volume.target);

@@ -99,7 +99,7 @@ impl Engine {
             safety: SnapshotId(self.ports.clock.fresh_id()),
             now: self.ports.clock.now(),
             host: filesystem.host(),
-            workload: workload.clone(),
+            workload: self.hooked(workload),
             snapshot: snapshot.clone(),
             targets: targets.clone(),
             options: *options,

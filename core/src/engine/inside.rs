@@ -48,12 +48,12 @@ impl Engine {
     }
 }
 
-fn look_into(snapshot: &Snapshot) -> LookInto {
+pub(super) fn look_into(snapshot: &Snapshot) -> LookInto {
     LookInto { workload: snapshot.workload(), snapshot: snapshot.id(), archive_digest: snapshot.archive.digest.clone() }
 }
 
 /// The volume of that target.
-fn volume(snapshot: &Snapshot, target: &str) -> Result<usize> {
+pub(super) fn volume(snapshot: &Snapshot, target: &str) -> Result<usize> {
     let found = snapshot.volumes().find(|(_, volume, _)| volume.target == target);
     match found.ok_or_else(|| no_volume(snapshot, target.as_bytes()))? {
         (_, volume, _) if volume.absent => Err(absent(snapshot, &volume.target)),
@@ -63,7 +63,7 @@ fn volume(snapshot: &Snapshot, target: &str) -> Result<usize> {
 
 /// What a path among the targets stands for: each volume whose target it is or that lies below it, and the place in the
 /// innermost volume that it lies in.
-fn places(snapshot: &Snapshot, path: &[u8]) -> Result<Vec<Place>> {
+pub(super) fn places(snapshot: &Snapshot, path: &[u8]) -> Result<Vec<Place>> {
     let path = trimmed(path);
     let mut places = Vec::new();
     let mut inner: Option<(&str, usize, &[u8], bool)> = None;
@@ -91,7 +91,7 @@ fn places(snapshot: &Snapshot, path: &[u8]) -> Result<Vec<Place>> {
 }
 
 /// What of `path` lies below `dir`: nothing for the directory itself.
-fn is_below<'a>(dir: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn is_below<'a>(dir: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     match path.strip_prefix(dir)? {
         [] => Some(&[]),
         [b'/', rest @ ..] => Some(rest),
@@ -101,13 +101,13 @@ fn is_below<'a>(dir: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     }
 }
 
-fn trimmed(path: &[u8]) -> &[u8] {
+pub(super) fn trimmed(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
     &path[..end]
 }
 
 /// A path below a volume's root as an archive has it.
-fn below(path: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn below(path: &[u8]) -> Result<Vec<u8>> {
     let components = path.split(|&byte| byte == b'/').filter(|component| !matches!(*component, b"" | b"."));
     let components: Vec<&[u8]> = components.collect();
     match components.contains(&&b".."[..]) {
@@ -123,13 +123,13 @@ fn no_volume(snapshot: &Snapshot, path: &[u8]) -> Error {
         .hint(format!("its volumes are: {}", targets.join(", ")))
 }
 
-fn absent(snapshot: &Snapshot, target: &str) -> Error {
+pub(super) fn absent(snapshot: &Snapshot, target: &str) -> Error {
     Error::new(Code::NotFound, format!("volume {target} did not exist when snapshot {} was taken", snapshot.id()))
         .hint("choose another snapshot; `volsnap list` shows them")
 }
 
 /// The path ends where nothing is; `nearest` is the last member on the way.
-fn nothing(snapshot: &Snapshot, path: &[u8], place: Option<&Place>, nearest: &Member) -> Error {
+pub(super) fn nothing(snapshot: &Snapshot, path: &[u8], place: Option<&Place>, nearest: &Member) -> Error {
     let target = place.and_then(|place| snapshot.volumes().nth(place.index)).map_or("", |(_, v, _)| v.target.as_str());
     let path = place.map_or(path, |place| &place.path);
     let error = Error::new(
@@ -192,10 +192,12 @@ mod tests {
             note: None,
             images: Vec::new(),
             volumes: targets.iter().map(volume).collect(),
+            registration: None,
+            imported: None,
         };
         let totals = targets.iter().map(|_| Default::default()).collect();
         let archive = ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 0, digest: String::new() };
-        Snapshot { archive, verified_at: None }
+        Snapshot::from(archive)
     }
 
     fn found(snapshot: &Snapshot, path: &str) -> Result<Vec<(usize, String)>, Code> {
@@ -238,6 +240,8 @@ mod tests {
             gid: 0,
             mtime_seconds: 0,
             mtime_nanoseconds: 0,
+            xattrs: Vec::new(),
+            contents: None,
         };
         let place = |path: &str| Place { index: 0, path: path.into() };
         let hint = |path: &str, nearest| nothing(&snapshot, b"", Some(&place(path)), &nearest).hint.unwrap();

@@ -5,10 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Engine, RestoreRequest};
+use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of};
 use crate::{
     error::{Code, Error, Result},
-    model::{Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
+    model::{HookEvent, Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
     ports::{EventKind, Phase, Progress, Quiet, Watch},
     restore::{
         Anomaly, Body, Entry, Journal, Report, State,
@@ -42,6 +42,9 @@ pub enum RecoveredItem {
         snapshot: SnapshotId,
         /// Whether the archive was complete.
         complete: bool,
+        /// What its hooks complained of.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
 }
 
@@ -161,7 +164,7 @@ impl Engine {
                 }
                 Ok(Some((*report, is_own)))
             }
-            Some(Followed { item: RecoveredItem::Snapshot { workload, snapshot, complete }, .. }) => {
+            Some(Followed { item: RecoveredItem::Snapshot { workload, snapshot, complete, .. }, .. }) => {
                 watch.woken(&workload, snapshot, complete);
                 Ok(None)
             }
@@ -213,6 +216,10 @@ impl Engine {
                 if state.resumes() && state.plan.has_containers() {
                     self.containers()?.discard(state.plan.restore).await?;
                 }
+                if state.resumes() {
+                    // Those that ran before the crash may have been undone by it.
+                    self.prelude(&mut state, watch).await?;
+                }
                 let report = self.drive(&mut state, watch, notes).await?;
                 Ok(Some(Followed { item: RecoveredItem::Restore(Box::new(report)), is_own }))
             }
@@ -228,23 +235,27 @@ impl Engine {
         if let Some(anomaly) = self.other_host(&quiesced.host) {
             return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
         }
-        self.resume(quiesced).await?;
+        // With nothing to wake, it was written for the hooks that are due.
+        if !quiesced.containers.is_empty() {
+            self.resume(quiesced).await?;
+        }
         self.ports.filesystem.sweep_drafts(workload.id).await?;
         let archive = self.ports.filesystem.read_archive(workload.id, *snapshot).await.ok();
         let complete = archive.is_some();
         if let Some(archive) = archive {
-            self.ports.store.put_snapshot(&Snapshot { archive, verified_at: None }).await?;
+            self.ports.store.put_snapshot(&Snapshot::from(archive)).await?;
         }
-        let mut event = self.event(
-            workload,
-            EventKind::Recovered,
-            "snapshot",
-            json!({ "snapshot": snapshot, "complete": complete }),
-        );
+        let around = Around { workload, snapshot: *snapshot, restore: None };
+        let warnings = self.run_after(HookEvent::PostCreate, &around, outcome_of(complete)).await?;
+        let detail = match warnings.is_empty() {
+            true => json!({ "snapshot": snapshot, "complete": complete }),
+            false => json!({ "snapshot": snapshot, "complete": complete, "warnings": warnings }),
+        };
+        let mut event = self.event(workload, EventKind::Recovered, "snapshot", detail);
         event.id = snapshot.0;
         self.tell(&event).await;
         self.ports.filesystem.remove_journal(workload.id).await?;
-        Ok(RecoveredItem::Snapshot { workload: workload.name.clone(), snapshot: *snapshot, complete })
+        Ok(RecoveredItem::Snapshot { workload: workload.name.clone(), snapshot: *snapshot, complete, warnings })
     }
 
     /// What was frozen is thawed, what was stopped is started.
@@ -317,7 +328,10 @@ impl Engine {
                 outlook.workload = Some(quiesced.workload.name.clone());
                 outlook.snapshot = Some(quiesced.snapshot);
                 outlook.phase = "snapshot".into();
-                outlook.would = "wake the app and remove the unfinished archive".into();
+                outlook.would = match quiesced.workload.has_hooks(HookEvent::PostCreate) {
+                    true => "wake the app, remove the unfinished archive, run its post-create hooks".into(),
+                    false => "wake the app and remove the unfinished archive".into(),
+                };
             }
             Ok(Ok(state)) => {
                 outlook.workload = Some(state.plan.workload.name.clone());
@@ -325,6 +339,9 @@ impl Engine {
                 outlook.snapshot = Some(state.plan.snapshot);
                 outlook.phase = state.phase().into();
                 outlook.would = would(&state).into();
+                if state.plan.workload.has_hooks(HookEvent::PostRestore) {
+                    outlook.would.push_str("; then run its post-restore hooks");
+                }
                 for volume in 0..state.plan.volumes.len() {
                     let private = state.plan.private(volume);
                     match self.ports.filesystem.look(&private).await {

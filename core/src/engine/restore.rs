@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Engine, drive::word, recover::Sake};
+use super::{Engine, drive::word, hooks::Around, recover::Sake};
 use crate::{
     error::{Code, Error, Result},
-    model::{Snapshot, Workload},
+    model::{HookEvent, Snapshot, Workload},
     ports::{EventKind, Phase, Progress, Watch},
-    restore::{Options, Outcome, Plan, Report, State, report::Notes},
+    restore::{Options, Outcome, Plan, Record, Report, State, next::abort, report::Notes},
 };
 
 /// What to restore, and how.
@@ -91,8 +91,22 @@ impl Engine {
         let mut state = State::opened(plan, self.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
         self.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;
-        let report = self.drive(&mut state, watch, Notes::default()).await?;
+        let refused = self.prelude(&mut state, watch).await?;
+        let mut report = self.drive(&mut state, watch, Notes::default()).await?;
+        if let (Some(refused), Some(cause)) = (refused, &mut report.cause) {
+            cause.hint = refused.hint;
+        }
         tracing::info!(workload = %report.workload, outcome = word(report.outcome), downtime_ms = report.downtime_ms, "restore ended");
         Ok(report)
+    }
+
+    /// Runs the hooks before a restore, after its journal was opened and before anything is made. One that fails is
+    /// written down as the end of the restore, and given back.
+    pub(super) async fn prelude(&self, state: &mut State, watch: &Watch) -> Result<Option<Error>> {
+        let ran = self.run_before(HookEvent::PreRestore, &Around::restore(state), watch).await;
+        let Err(refused) = ran else { return Ok(None) };
+        state.append(Record { at: self.ports.clock.now(), entry: abort(refused.code, refused.message.clone()) })?;
+        self.ports.filesystem.write_journal(state.plan.workload.id, &state.journal().encode()?).await?;
+        Ok(Some(refused))
     }
 }

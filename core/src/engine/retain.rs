@@ -1,4 +1,4 @@
-//! Verifying, deleting and pruning snapshots.
+//! Verifying, pinning, deleting and pruning snapshots.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,22 @@ use serde_json::json;
 
 use super::Engine;
 use crate::{
-    error::Result,
+    error::{Code, Error, Result},
     model::{
-        Snapshot, SnapshotId, Workload,
+        Mark, Pin, Snapshot, SnapshotId, Workload,
         retention::{self, Policy, Verdict},
     },
     ports::{EventKind, Verified, Watch},
 };
+
+/// What a deletion does about pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pins {
+    /// A pinned snapshot is not deleted: [`Code::Refused`], and nothing else is deleted either.
+    Heed,
+    /// Pinned or not, it is deleted.
+    Override,
+}
 
 /// What a prune did or would do, newest first.
 #[derive(Clone, Debug)]
@@ -27,24 +36,34 @@ impl Engine {
     /// Reads a snapshot's archive to the last byte and compares it with itself and with the catalog.
     pub async fn verify(&self, snapshot: &Snapshot, watch: &Watch) -> Result<Verified> {
         let verified = self.ports.filesystem.verify_archive(snapshot.workload(), snapshot.id(), watch.clone()).await?;
+        self.is_good(snapshot, verified).await
+    }
+
+    /// Reads a snapshot's archive to the last byte and compares what is stored with its digests and with the catalog. The
+    /// catalog has the digest of the index, and the index that of each frame: what agrees is the file that was written,
+    /// and nothing need be unpacked to see it.
+    pub async fn verify_stored(&self, snapshot: &Snapshot, watch: &Watch) -> Result<Verified> {
+        let verified = self.ports.filesystem.verify_stored(snapshot.workload(), snapshot.id(), watch.clone()).await?;
+        self.is_good(snapshot, verified).await
+    }
+
+    /// Records that an archive was found good, if it is the one that the catalog lists.
+    async fn is_good(&self, snapshot: &Snapshot, verified: Verified) -> Result<Verified> {
         if verified.summary.digest != snapshot.archive.digest {
-            return Err(crate::Error::new(
-                crate::Code::Corrupt,
+            return Err(Error::new(
+                Code::Corrupt,
                 format!("snapshot {} is another archive than the catalog lists", snapshot.id()),
             )
             .hint("somebody replaced it; choose another snapshot"));
         }
-        // Reading takes long, and deleting does not wait for it: a row of what is gone must not come back.
-        let listed = self.snapshots(Some(snapshot.workload())).await?;
-        if !listed.iter().any(|s| s.id() == snapshot.id()) {
-            return Err(crate::Error::new(
-                crate::Code::NotFound,
+        // Reading takes long, and neither a deletion nor a pin waits for it: what was read before is not written back.
+        if !self.ports.store.mark_snapshot(snapshot.id(), &Mark::Verified(self.ports.clock.now())).await? {
+            return Err(Error::new(
+                Code::NotFound,
                 format!("snapshot {} was deleted while it was verified", snapshot.id()),
             )
             .hint("`volsnap list` shows the snapshots"));
         }
-        let now = self.ports.clock.now();
-        self.ports.store.put_snapshot(&Snapshot { verified_at: Some(now), ..snapshot.clone() }).await?;
         if let Some(workload) = self.ports.store.workloads().await?.iter().find(|w| w.id == snapshot.workload()) {
             let detail = json!({ "snapshot": snapshot.id(), "bytes_read": verified.bytes_read });
             self.tell(&self.event(workload, EventKind::SnapshotVerified, "verified", detail)).await;
@@ -52,46 +71,94 @@ impl Engine {
         Ok(verified)
     }
 
-    /// Deletes a snapshot.
-    pub async fn delete(&self, workload: &Workload, snapshot: &Snapshot, watch: &Watch) -> Result<()> {
+    /// Pins a snapshot, or takes its pin away with `None`; gives it as it is then. A pin takes the place of an earlier one.
+    ///
+    /// It holds the workload's lock, as whatever deletes does: what was pinned before a deletion looks is not deleted.
+    pub async fn pin(
+        &self,
+        workload: &Workload,
+        snapshot: &Snapshot,
+        pin: Option<Pin>,
+        watch: &Watch,
+    ) -> Result<Snapshot> {
         let _held = self.hold(workload).await?;
         self.recover_or_refuse(workload.id, watch).await?;
-        self.forget(workload, snapshot).await
+        let (kind, outcome) = match &pin {
+            Some(_) => (EventKind::SnapshotPinned, "pinned"),
+            None => (EventKind::SnapshotUnpinned, "unpinned"),
+        };
+        let detail = json!({ "snapshot": snapshot.id(), "note": pin.as_ref().and_then(|pin| pin.note.as_ref()) });
+        let mark = pin.map_or(Mark::Unpinned, Mark::Pinned);
+        if !self.ports.store.mark_snapshot(snapshot.id(), &mark).await? {
+            return Err(Error::new(Code::NotFound, format!("there is no snapshot {} any more", snapshot.id()))
+                .hint("`volsnap list` shows the snapshots"));
+        }
+        self.tell(&self.event(workload, kind, outcome, detail)).await;
+        let mut marked = snapshot.clone();
+        marked.mark(&mark);
+        Ok(marked)
+    }
+
+    /// Deletes a snapshot.
+    pub async fn delete(&self, workload: &Workload, snapshot: &Snapshot, pins: Pins, watch: &Watch) -> Result<()> {
+        let _held = self.hold(workload).await?;
+        self.recover_or_refuse(workload.id, watch).await?;
+        let listed = self.snapshots(Some(snapshot.workload())).await?;
+        // As it is now: somebody may have pinned it since it was looked up.
+        let now = listed.iter().find(|s| s.id() == snapshot.id()).unwrap_or(snapshot);
+        refuse_pinned([now].into_iter(), pins)?;
+        self.forget(workload, now, "delete").await
     }
 
     /// Deletes what no rule keeps.
     ///
-    /// It holds the workload's lock and no journal is open, so no restore reads what is deleted: the lock is the pin.
+    /// It holds the workload's lock and no journal is open, so no restore reads what is deleted, and nobody pins it now.
     pub async fn prune(&self, workload: &Workload, policy: &Policy, dry_run: bool, watch: &Watch) -> Result<Pruned> {
         let _held = match dry_run {
             true => None,
             false => Some(self.hold(workload).await?),
         };
-        let mut pins: BTreeMap<SnapshotId, String> = BTreeMap::new();
+        let mut needed: BTreeMap<SnapshotId, String> = BTreeMap::new();
         if dry_run {
             for open in self.outlook(Some(workload.id)).await? {
-                pins.extend(open.snapshot.map(|s| (s, "an open restore".to_string())));
+                needed.extend(open.snapshot.map(|s| (s, "open restore".to_string())));
             }
         } else {
             self.recover_or_refuse(workload.id, watch).await?;
         }
         let snapshots = self.snapshots(Some(workload.id)).await?;
-        let verdicts = retention::verdicts(&snapshots, &pins, policy, self.ports.clock.now());
+        let verdicts = retention::verdicts(&snapshots, &needed, policy, self.ports.clock.now());
         for verdict in verdicts.iter().filter(|v| !dry_run && v.kept_by.is_empty()) {
             if let Some(snapshot) = snapshots.iter().find(|s| s.id() == verdict.snapshot) {
-                self.forget(workload, snapshot).await?;
+                self.forget(workload, snapshot, "prune").await?;
             }
         }
         Ok(Pruned { verdicts, dry_run })
     }
 
     /// The row goes first: a crash in between leaves an archive that nobody lists, never a listed snapshot that is
-    /// not there.
-    pub(super) async fn forget(&self, workload: &Workload, snapshot: &Snapshot) -> Result<()> {
+    /// not there. The audit event says which command did it, and what pin it overrode.
+    pub(super) async fn forget(&self, workload: &Workload, snapshot: &Snapshot, by: &str) -> Result<()> {
         self.ports.store.remove_snapshot(snapshot.id()).await?;
         self.ports.filesystem.remove_archive(snapshot.workload(), snapshot.id()).await?;
-        let detail = json!({ "snapshot": snapshot.id() });
+        let detail = json!({ "snapshot": snapshot.id(), "by": by, "pin": snapshot.pin });
         self.tell(&self.event(workload, EventKind::SnapshotDeleted, "deleted", detail)).await;
         Ok(())
     }
+}
+
+/// Says no if one of them is pinned and pins are heeded.
+pub(super) fn refuse_pinned<'a>(snapshots: impl Iterator<Item = &'a Snapshot>, pins: Pins) -> Result<()> {
+    let pinned: Vec<&Snapshot> = match pins {
+        Pins::Heed => snapshots.filter(|snapshot| snapshot.pin.is_some()).collect(),
+        Pins::Override => Vec::new(),
+    };
+    let Some(first) = pinned.first() else { return Ok(()) };
+    let note = first.pin.iter().find_map(|pin| pin.note.as_ref()).map_or(String::new(), |note| format!(" ({note})"));
+    let more = match pinned.len() {
+        1 => String::new(),
+        count => format!(", and {} more", count - 1),
+    };
+    Err(Error::new(Code::Refused, format!("snapshot {} is pinned{note}{more}", first.id()))
+        .hint(format!("`volsnap unpin {}` takes the pin away; --force deletes it all the same", first.id())))
 }

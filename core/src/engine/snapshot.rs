@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use serde_json::json;
 
-use super::{Engine, act::images};
+use super::{Engine, act::images, hooks::Around};
 use crate::{
     error::{Code, Error, Result},
     model::{
-        ARCHIVE_FORMAT, Container, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved, RestartPolicy,
-        RunState, Snapshot, SnapshotId, Workload,
+        ARCHIVE_FORMAT, Container, HookEvent, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved,
+        RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId,
     },
     ports::{ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
     restore::{Body, Journal, journal::Quiesced},
@@ -42,6 +42,8 @@ pub struct Snapshotted {
     pub snapshot: Snapshot,
     /// What needs a look.
     pub warnings: Vec<String>,
+    /// What the hooks after it complained of.
+    pub complaints: Vec<String>,
 }
 
 impl Engine {
@@ -49,6 +51,7 @@ impl Engine {
     pub async fn create(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
         let _held = self.hold(&request.workload).await?;
         self.recover_or_refuse(request.workload.id, watch).await?;
+        let request = &SnapshotRequest { workload: self.hooked(&request.workload), ..request.clone() };
         let mut created = self.create_held(request, watch).await;
         if let Err(error) = &mut created
             && error.code == Code::Aborted
@@ -66,9 +69,66 @@ impl Engine {
     }
 
     async fn create_held(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
+        self.ports.filesystem.sweep_drafts(request.workload.id).await?;
+        let seen = self.see_volumes(&request.workload).await?;
+        let snapshot = SnapshotId(self.ports.clock.fresh_id());
+        match request.workload.hooks.is_empty() {
+            true => self.take(request, snapshot, seen, watch).await,
+            false => self.take_between_hooks(request, snapshot, watch).await,
+        }
+    }
+
+    /// Between the hooks before and after it. The app is not touched before the first of them have succeeded.
+    async fn take_between_hooks(
+        &self,
+        request: &SnapshotRequest,
+        snapshot: SnapshotId,
+        watch: &Watch,
+    ) -> Result<Snapshotted> {
         let workload = &request.workload;
-        let filesystem = &self.ports.filesystem;
-        filesystem.sweep_drafts(workload.id).await?;
+        let around = Around { workload, snapshot, restore: None };
+        let is_due = workload.has_hooks(HookEvent::PostCreate);
+        if is_due {
+            // Written before the first of them runs: whoever finds the journal runs those that come after.
+            self.write_quiesced(&self.quiesced(request, snapshot, Vec::new())).await?;
+        }
+        let taken = match self.run_before(HookEvent::PreCreate, &around, watch).await {
+            // They may have changed what there is to see.
+            Ok(()) => match self.see_volumes(workload).await {
+                Ok(seen) => self.take(request, snapshot, seen, watch).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        // An app that could not be woken comes first, in the recovery that follows the journal.
+        if !is_due || self.is_quiesced(workload.id).await {
+            return taken;
+        }
+        let name = &workload.name;
+        let complaints = match self.run_after(HookEvent::PostCreate, &around, outcome_of(taken.is_ok())).await {
+            Ok(complaints) => {
+                self.ports.filesystem.remove_journal(workload.id).await?;
+                complaints
+            }
+            Err(error) => {
+                vec![format!("its post-create hooks have not run ({error}); `volsnap recover {name}` runs them")]
+            }
+        };
+        match taken {
+            Ok(mut taken) => {
+                taken.complaints = complaints;
+                Ok(taken)
+            }
+            Err(error) if complaints.is_empty() => Err(error),
+            Err(error) => {
+                let hint = error.hint.clone().map_or_else(String::new, |hint| format!("{hint}; "));
+                Err(error.hint(format!("{hint}besides, {}", complaints.join("; "))))
+            }
+        }
+    }
+
+    /// What is to be read, if nothing speaks against it.
+    async fn see_volumes(&self, workload: &Workload) -> Result<Seen> {
         let members = self.members(workload).await?;
         let resolved = workload.resolve(&members);
         let (volumes, sources) = self.sources(workload, &resolved).await?;
@@ -79,19 +139,34 @@ impl Engine {
             )
             .hint(format!("`volsnap recover {name}` finishes it or rolls it back")));
         }
-        let snapshot = SnapshotId(self.ports.clock.fresh_id());
+        Ok(Seen { members, resolved, volumes, sources })
+    }
+
+    async fn take(
+        &self,
+        request: &SnapshotRequest,
+        snapshot: SnapshotId,
+        seen: Seen,
+        watch: &Watch,
+    ) -> Result<Snapshotted> {
+        let workload = &request.workload;
+        let filesystem = &self.ports.filesystem;
+        let Seen { members, resolved, volumes, sources } = seen;
+        let created_at = self.ports.clock.now();
         let manifest = Manifest {
             format: ARCHIVE_FORMAT,
             snapshot,
             workload: workload.id,
             workload_name: workload.name.clone(),
             source: workload.source.clone(),
-            created_at: self.ports.clock.now(),
+            created_at,
             mode: request.mode,
             origin: Origin::Manual,
             note: request.note.clone(),
             images: images(members.iter()),
             volumes,
+            registration: Some(self.registration(workload, created_at)),
+            imported: None,
         };
         watch.progress(&Progress::begin(Phase::Archive));
         let (members, precopy) = match members.iter().any(|c| disturbs(request.mode, c)) {
@@ -103,28 +178,45 @@ impl Engine {
             false => (members, None),
         };
         let outsiders = self.outsiders(request, &members, &sources).await?;
-        let quiesced = Quiesced {
-            workload: workload.clone(),
-            host: filesystem.host(),
-            snapshot,
-            mode: request.mode,
-            containers: members
-                .into_iter()
-                .filter(|c| disturbs(request.mode, c))
-                .map(|container| Pinned { container, member: true })
-                .collect(),
-            at: self.ports.clock.now(),
-        };
+        let disturbed = members.into_iter().filter(|c| disturbs(request.mode, c));
+        let pinned = disturbed.map(|container| Pinned { container, member: true }).collect();
+        let quiesced = self.quiesced(request, snapshot, pinned);
         let reading = Reading { manifest: &manifest, sources: &sources, precopy };
         let (draft, quiesced_ms) = self.read_quietly(&quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
-        let snapshot = Snapshot { archive, verified_at: None };
+        let snapshot = Snapshot::from(archive);
         self.ports.store.put_snapshot(&snapshot).await?;
         let mut warnings = warnings(&snapshot, &resolved);
         warnings.extend(outsiders);
         let detail = json!({ "snapshot": snapshot.id(), "mode": request.mode, "warnings": warnings });
         self.tell(&self.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
-        Ok(Snapshotted { snapshot, warnings })
+        Ok(Snapshotted { snapshot, warnings, complaints: Vec::new() })
+    }
+
+    fn quiesced(&self, request: &SnapshotRequest, snapshot: SnapshotId, containers: Vec<Pinned>) -> Quiesced {
+        Quiesced {
+            workload: request.workload.clone(),
+            host: self.ports.filesystem.host(),
+            snapshot,
+            mode: request.mode,
+            containers,
+            at: self.ports.clock.now(),
+        }
+    }
+
+    async fn write_quiesced(&self, quiesced: &Quiesced) -> Result<()> {
+        let journal = Journal { body: Body::Snapshot(Box::new(quiesced.clone())) };
+        Ok(self.ports.filesystem.write_journal(quiesced.workload.id, &journal.encode()?).await?)
+    }
+
+    /// Whether the journal says that there is an app to be woken; one that cannot be read may.
+    async fn is_quiesced(&self, id: WorkloadId) -> bool {
+        let Ok(bytes) = self.ports.filesystem.read_journal(id).await else { return true };
+        match bytes.map(|bytes| Journal::decode(&bytes)) {
+            Some(Ok(Journal { body: Body::Snapshot(quiesced) })) => !quiesced.containers.is_empty(),
+            Some(Ok(Journal { body: Body::Restore(_) }) | Err(_)) => true,
+            None => false,
+        }
     }
 
     async fn sources(
@@ -232,8 +324,7 @@ impl Engine {
             return Ok((self.read(reading, watch).await?, 0));
         }
         // Written before the app is touched: whoever finds the journal wakes the app.
-        let journal = Journal { body: Body::Snapshot(Box::new(quiesced.clone())) };
-        filesystem.write_journal(quiesced.workload.id, &journal.encode()?).await?;
+        self.write_quiesced(quiesced).await?;
         let began = self.ports.clock.monotonic();
         let drafted = self.read_stilled(quiesced, reading, watch).await;
         let woken = self.resume(quiesced).await;
@@ -243,7 +334,10 @@ impl Engine {
             e.context(format_args!("{name} was not woken after its snapshot"))
                 .hint(format!("run `volsnap recover {name}`"))
         })?;
-        filesystem.remove_journal(quiesced.workload.id).await?;
+        match quiesced.workload.has_hooks(HookEvent::PostCreate) {
+            true => self.write_quiesced(&Quiesced { containers: Vec::new(), ..quiesced.clone() }).await?,
+            false => filesystem.remove_journal(quiesced.workload.id).await?,
+        }
         Ok((drafted?, u64::try_from(quiesced_ms).unwrap_or(u64::MAX)))
     }
 
@@ -287,7 +381,7 @@ impl Engine {
     }
 
     /// Whether nobody woke the app while its volumes were read: an engine that restarts ends what is frozen, and may
-    /// start it; a person may start it too.
+    /// start it; a person may start it too, or a member that did not run before.
     async fn still_quiet(&self, quiesced: &Quiesced) -> Result<()> {
         let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
         let disturbed = |c: &&Container| match quiesced.mode {
@@ -295,8 +389,9 @@ impl Engine {
             Mode::Stop => c.run.is_active(),
             Mode::Live => false,
         };
-        let pinned = |c: &&Container| quiesced.containers.iter().any(|p| p.container.id == c.id);
-        match seen.iter().filter(pinned).find(disturbed) {
+        let pinned = |c: &Container| quiesced.containers.iter().any(|p| p.container.id == c.id);
+        let is_loud = |c: &&Container| if pinned(c) { disturbed(c) } else { disturbs(quiesced.mode, c) };
+        match seen.iter().find(is_loud) {
             None => Ok(()),
             Some(container) => Err(Error::new(
                 Code::Aborted,
@@ -305,6 +400,19 @@ impl Engine {
             .hint("the copy would be of no one point in time; take the snapshot again")),
         }
     }
+}
+
+/// What a workload has, as seen just now.
+struct Seen {
+    members: Vec<Container>,
+    resolved: Resolved,
+    volumes: Vec<ManifestVolume>,
+    sources: Vec<ArchiveSource>,
+}
+
+/// How a snapshot ended, as its hooks are told.
+pub(super) fn outcome_of(complete: bool) -> &'static str {
+    if complete { "created" } else { "failed" }
 }
 
 /// What is to be read, and what of it was copied before.

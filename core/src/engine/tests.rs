@@ -1,6 +1,9 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
+mod copies;
+mod plans;
 mod precopy;
+mod transfer;
 mod writers;
 
 use std::{
@@ -23,7 +26,7 @@ use crate::{
         Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
-        EngineInfo, Lease, Verified, Watch,
+        EngineInfo, Lease, NoCommands, Verified, Watch,
         clock::MockClock,
         containers::MockContainers,
         filesystem::{DraftArchive, MockDraftArchive, MockFilesystem},
@@ -44,6 +47,7 @@ fn workload() -> Workload {
         selector: Selector { compose_project: Some("shop".into()), ..Selector::default() },
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
+        hooks: vec![],
     }
 }
 
@@ -51,6 +55,7 @@ fn container() -> Container {
     Container {
         id: ContainerId("c1".into()),
         name: "shop".into(),
+        project: None,
         service: None,
         image: "shop:1".into(),
         image_id: "sha256:1".into(),
@@ -177,18 +182,25 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
 
 #[tokio::test]
 async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fenced_while_it_is_read() {
-    for (mode, after, fine) in [
-        (Mode::Pause, RunState::Paused, true),
-        (Mode::Pause, RunState::Running, false),
-        (Mode::Pause, RunState::Stopped, false),
-        (Mode::Stop, RunState::Stopped, true),
-        (Mode::Stop, RunState::Running, false),
+    for (mode, after, other, fine) in [
+        (Mode::Pause, RunState::Paused, RunState::Stopped, true),
+        (Mode::Pause, RunState::Paused, RunState::Running, false),
+        (Mode::Pause, RunState::Running, RunState::Stopped, false),
+        (Mode::Pause, RunState::Stopped, RunState::Stopped, false),
+        (Mode::Stop, RunState::Stopped, RunState::Stopped, true),
+        (Mode::Stop, RunState::Stopped, RunState::Running, false),
+        (Mode::Stop, RunState::Running, RunState::Stopped, false),
     ] {
         let mut order = Sequence::new();
         let mut filesystem = unreadable(&mut order);
         let mut containers = MockContainers::new();
         containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-        found_then(&mut containers, after);
+        let members = |app: RunState, other: RunState| {
+            let (id, name) = (ContainerId("cron".into()), "cron".into());
+            vec![Container { run: app, ..container() }, Container { id, name, run: other, ..container() }]
+        };
+        containers.expect_find().times(1).returning(move |_| Ok(members(RunState::Running, RunState::Stopped)));
+        containers.expect_find().returning(move |_| Ok(members(after, other)));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
         if mode == Mode::Stop {
             let off = |_: &ContainerId, policy: &RestartPolicy| policy.is_never();
@@ -210,7 +222,7 @@ async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fen
         store.expect_record().returning(|_| Ok(()));
         let request = SnapshotRequest { workload: workload(), mode, note: None };
         let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await;
-        assert_eq!(created.err().map(|e| e.code), (!fine).then_some(Code::Aborted), "{mode:?} {after:?}");
+        assert_eq!(created.err().map(|e| e.code), (!fine).then_some(Code::Aborted), "{mode:?} {after:?} {other:?}");
     }
 }
 
@@ -284,6 +296,8 @@ fn archive(unsteady: Vec<String>) -> ArchiveSummary {
         note: None,
         images: vec![],
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        registration: None,
+        imported: None,
     };
     let totals = vec![VolumeTotals { unsteady, ..VolumeTotals::default() }];
     ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 1, digest: "d".into() }
@@ -305,6 +319,7 @@ fn engine(filesystem: MockFilesystem, store: MockStore, containers: Option<MockC
         store: Arc::new(store),
         containers: containers.map(|c| Arc::new(c) as _),
         filesystem: Arc::new(filesystem),
+        commands: Arc::new(NoCommands),
         clock: Arc::new(clock()),
     })
 }
@@ -387,9 +402,9 @@ async fn a_snapshot_that_is_deleted_while_it_is_verified_does_not_come_back_to_t
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_verify_archive().returning(|_, _, _| Ok(Verified { summary: archive(vec![]), bytes_read: 1 }));
     let mut store = MockStore::new();
-    store.expect_snapshots().returning(|_| Ok(vec![]));
+    store.expect_mark_snapshot().returning(|_, _| Ok(false));
     store.expect_put_snapshot().never();
-    let snapshot = Snapshot { archive: archive(vec![]), verified_at: None };
+    let snapshot = Snapshot::from(archive(vec![]));
     let error = engine(filesystem, store, None).verify(&snapshot, &quiet()).await.expect_err("it is gone");
     assert_eq!(error.code, Code::NotFound);
 }
@@ -465,30 +480,4 @@ async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_wh
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
     let error = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect_err("no volumes");
     assert_eq!((error.code, error.message.as_str()), (Code::Refused, "workload shop has no volumes at present"));
-}
-
-#[tokio::test]
-async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
-    for (kind, refused) in [(FsErrorKind::Denied, true), (FsErrorKind::NotFound, false)] {
-        let mut filesystem = MockFilesystem::new();
-        filesystem.expect_read_archive().returning(|_, _| Ok(archive(vec![])));
-        filesystem.expect_locate().returning(move |path| match path.starts_with("/engine") {
-            true => Err(FsError::new(kind, FsOp::Look, path, "a test")),
-            false => Ok(location("/srv/data")),
-        });
-        filesystem.expect_mounted_within().returning(|_| Ok(vec![]));
-        filesystem.expect_measure().returning(|_| Ok(TreeSize::default()));
-        filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
-        filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
-        filesystem.expect_journals().returning(|| Ok(vec![]));
-        filesystem.expect_host().return_const("host");
-        let mut containers = MockContainers::new();
-        containers.expect_find().returning(|_| Ok(vec![container()]));
-        containers.expect_mounting().returning(|_| Ok(vec![container()]));
-        containers.expect_info().returning(|| Ok(EngineInfo { version: "1".into(), root: Some("/engine".into()) }));
-        let snapshot = Snapshot { archive: archive(vec![]), verified_at: None };
-        let engine = engine(filesystem, MockStore::new(), Some(containers));
-        let planned = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await;
-        assert_eq!(planned.as_ref().is_err_and(|e| e.code == Code::Io), refused, "{planned:?}");
-    }
 }

@@ -85,7 +85,10 @@ pub struct Container {
     pub id: ContainerId,
     /// Its name without a leading slash.
     pub name: String,
-    /// Its service in a compose project, if it is part of one.
+    /// The compose project that it is part of. Left out of journals where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Its service in that project.
     pub service: Option<String>,
     /// The image as it was asked for, mostly a tag.
     pub image: String,
@@ -152,9 +155,37 @@ pub fn retired_name(name: &str, restore: RestoreId) -> String {
     format!("{name}.volsnap-old-{}", restore.0.simple())
 }
 
+/// The restore that gave a container its name, as a replacement or as a retired one; `None` for any other name.
+#[must_use]
+pub fn restore_of(name: &str) -> Option<RestoreId> {
+    [".volsnap-new-", ".volsnap-old-"].iter().find_map(|mark| {
+        let (own, id) = name.rsplit_once(mark)?;
+        let restore = RestoreId(id.parse().ok()?);
+        (!own.is_empty() && restore.0.simple().to_string() == id).then_some(restore)
+    })
+}
+
 /// Whether `name` is one that `restore` gave to a container.
 #[must_use]
 pub fn is_ours(name: &str, restore: RestoreId) -> bool {
     let suffix = restore.0.simple().to_string();
     name.ends_with(&format!(".volsnap-new-{suffix}")) || name.ends_with(&format!(".volsnap-old-{suffix}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_restore_are_known() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let restore = RestoreId(id.parse().unwrap());
+        assert_eq!(restore_of(&passing_name("web", restore)), Some(restore));
+        assert_eq!(restore_of(&retired_name("web", restore)), Some(restore));
+        let others = ["web".into(), "web.volsnap-new-1234".into(), format!("web.volsnap-tmp-{id}")];
+        let bare = [format!(".volsnap-old-{id}"), format!("web.volsnap-old-{}", id.to_uppercase())];
+        for other in others.iter().chain(&bare) {
+            assert_eq!(restore_of(other), None, "{other}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Members: what an archive says of the entries of its volumes.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 
 /// An entry of a volume in an archive, apart from its contents.
@@ -19,6 +21,11 @@ pub struct Member {
     pub mtime_seconds: i64,
     /// And nanoseconds, which count forward also before the epoch.
     pub mtime_nanoseconds: u32,
+    /// Extended attributes as the kernel knows them, ACLs among them, by name. Of a file with several names only the
+    /// first one has them.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// BLAKE3 of a file's contents, where they were asked for.
+    pub contents: Option<[u8; 32]>,
 }
 
 /// What kind of entry.
@@ -61,6 +68,13 @@ impl Member {
         let nanoseconds = i32::try_from(self.mtime_nanoseconds).ok()?;
         Timestamp::new(self.mtime_seconds, nanoseconds).ok()
     }
+}
+
+/// The order of members: a directory before what it holds, the entries of a directory by their bytes. Put otherwise,
+/// paths are compared component by component.
+#[must_use]
+pub fn order(a: &[u8], b: &[u8]) -> Ordering {
+    a.split(|&byte| byte == b'/').cmp(b.split(|&byte| byte == b'/'))
 }
 
 /// Raw bytes as text: `%` and every byte that is not part of UTF-8 become `%XX`.
@@ -141,6 +155,8 @@ mod tests {
             gid: 0,
             mtime_seconds,
             mtime_nanoseconds,
+            xattrs: Vec::new(),
+            contents: None,
         };
         assert_eq!(member(-5, 250_000_000).mtime(), "1969-12-31T23:59:55.25Z".parse().ok());
         assert_eq!(member(i64::MAX, 0).mtime(), None);

@@ -1,14 +1,16 @@
 //! Which snapshots are kept, and by which rule.
 //!
-//! [`verdicts`] is a pure function: the same snapshots, pins, policy and instant give the same answer, in whatever
+//! [`verdicts`] is a pure function: the same snapshots, needs, policy and instant give the same answer, in whatever
 //! order the snapshots come. It only says what may go; deleting is done elsewhere.
 //!
 //! - Each workload is judged by itself.
 //! - The calendar rules keep the newest snapshot of each hour, day, ISO week, month or year in UTC that has one, for
 //!   the given number of such periods. Periods without a snapshot do not count: a machine that was off for a month
-//!   loses nothing by it.
-//! - Pinned snapshots are kept, whatever else holds. So is the newest verified snapshot of a workload; while no ordinary
-//!   one is verified, the newest ordinary one.
+//!   loses nothing by it. UTC, and not the host's zone: no day has 23 or 25 hours, and the same snapshots are judged
+//!   alike on every host, also after one moved.
+//! - A pinned snapshot ([`Snapshot::pin`]) and one that something needs are kept, whatever else holds. The rules judge
+//!   them besides like any other: to pin one, or to unpin it, changes nothing for the others.
+//! - The newest verified snapshot of a workload is kept; while no ordinary one is verified, the newest ordinary one.
 //! - Pre-restore snapshots have a quota of their own, and take no place in the other rules.
 //! - A snapshot from the future (the clock was wrong when it was taken, or is now) is kept and takes no place either:
 //!   neither is it deleted, nor does it push out good ones. Once its time has come it is judged like any other.
@@ -98,11 +100,11 @@ impl Verdict {
 
 /// Judges each snapshot, newest first (by creation, then id).
 ///
-/// `pins` are snapshots that something needs now, with the reason; those that are not among `snapshots` do nothing.
+/// `needed` are snapshots that something needs now, with what it is; those that are not among `snapshots` do nothing.
 #[must_use]
 pub fn verdicts(
     snapshots: &[Snapshot],
-    pins: &BTreeMap<SnapshotId, String>,
+    needed: &BTreeMap<SnapshotId, String>,
     policy: &Policy,
     now: Timestamp,
 ) -> Vec<Verdict> {
@@ -111,8 +113,11 @@ pub fn verdicts(
 
     let mut rules = Rules::default();
     for snapshot in &newest_first {
-        if let Some(reason) = pins.get(&snapshot.id()) {
-            rules.keep(snapshot, Rule::Pinned { reason: reason.clone() });
+        if let Some(by) = needed.get(&snapshot.id()) {
+            rules.keep(snapshot, Rule::Needed { by: by.clone() });
+        }
+        if let Some(pin) = &snapshot.pin {
+            rules.keep(snapshot, Rule::Pinned { note: pin.note.clone() });
         }
         if snapshot.created_at() > now {
             rules.keep(snapshot, Rule::Future);
@@ -159,7 +164,7 @@ fn judge_workload(settled: &[&Snapshot], policy: &Policy, now: Timestamp, rules:
         });
     keep_a_good_one(&ordinary, &prerestore, rules);
     for (snapshot, rank) in prerestore.iter().zip(1..=policy.prerestore_last) {
-        rules.keep(snapshot, Rule::PreRestoreQuota { rank });
+        rules.keep(snapshot, Rule::PreRestoreQuota { rank, quota: policy.prerestore_last });
     }
     for (snapshot, rank) in ordinary.iter().zip(1..=policy.last) {
         rules.keep(snapshot, Rule::Last { rank });

@@ -8,7 +8,7 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-use super::{RestoreId, SnapshotId, Source, WorkloadId};
+use super::{Imported, Registration, RestoreId, SnapshotId, Source, WorkloadId};
 
 /// What the app did while its volumes were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,12 @@ pub struct Manifest {
     pub images: Vec<ImageRef>,
     /// The volumes.
     pub volumes: Vec<ManifestVolume>,
+    /// The workload as it was registered. Archives of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Registration>,
+    /// What the snapshot was before it was imported, if it was made another one by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
 }
 
 /// The version of the archive format that this code writes.
@@ -161,9 +167,55 @@ pub struct Snapshot {
     pub archive: ArchiveSummary,
     /// When every byte of it was last read and found good.
     pub verified_at: Option<Timestamp>,
+    /// Somebody's wish that it be kept. Left out where there is none, so that a row without it reads and is written as
+    /// before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
+    /// When it was last restored somewhere, read back from the disk and found to be what the archive says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved_at: Option<Timestamp>,
+}
+
+/// Somebody's wish that a snapshot be kept: neither retention nor a deletion that does not insist takes it away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Since when.
+    pub at: Timestamp,
+    /// What for.
+    pub note: Option<String>,
+}
+
+/// A change to what the catalog knows of a snapshot besides its archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Every byte was read and found good, then.
+    Verified(Timestamp),
+    /// It was restored aside, read back and found to be what its archive says, then.
+    Proved(Timestamp),
+    /// It is to be kept; the pin takes the place of an earlier one.
+    Pinned(Pin),
+    /// It need not be kept any more.
+    Unpinned,
+}
+
+/// What has just been archived: nobody has read it back, proved or pinned it.
+impl From<ArchiveSummary> for Snapshot {
+    fn from(archive: ArchiveSummary) -> Self {
+        Snapshot { archive, verified_at: None, pin: None, proved_at: None }
+    }
 }
 
 impl Snapshot {
+    /// Changes what is known of it besides its archive.
+    pub fn mark(&mut self, mark: &Mark) {
+        match mark {
+            Mark::Verified(at) => self.verified_at = Some(*at),
+            Mark::Proved(at) => self.proved_at = Some(*at),
+            Mark::Pinned(pin) => self.pin = Some(pin.clone()),
+            Mark::Unpinned => self.pin = None,
+        }
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> SnapshotId {
@@ -191,5 +243,47 @@ impl Snapshot {
     /// Volumes with what reading them showed, in the order of the archive.
     pub fn volumes(&self) -> impl Iterator<Item = (usize, &ManifestVolume, &VolumeTotals)> {
         self.archive.manifest.volumes.iter().zip(&self.archive.totals).enumerate().map(|(i, (v, t))| (i, v, t))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row as it was written before there were pins.
+    const OLD: &str = r#"{"archive":{"manifest":{"format":1,"snapshot":"00000000-0000-0000-0000-000000000001",
+        "workload":"00000000-0000-0000-0000-000000000002","workload_name":"shop","source":"directories",
+        "created_at":"2026-11-20T10:00:00Z","mode":"pause","origin":"manual","note":null,"images":[],"volumes":[]},
+        "totals":[],"quiesced_ms":0,"archive_bytes":1,"digest":"aa"},"verified_at":null}"#;
+
+    #[test]
+    fn a_row_from_before_there_were_pins_is_read_and_written_as_it_was() {
+        let mut snapshot: Snapshot = serde_json::from_str(OLD).unwrap();
+        assert_eq!(snapshot.pin, None);
+        let as_written: serde_json::Value = serde_json::from_str(OLD).unwrap();
+        assert_eq!(serde_json::to_value(&snapshot).unwrap(), as_written);
+
+        let pin = Pin { at: snapshot.created_at(), note: Some("audit".into()) };
+        snapshot.mark(&Mark::Pinned(pin));
+        let pinned = serde_json::to_value(&snapshot).unwrap();
+        assert_eq!(pinned["pin"], serde_json::json!({ "at": "2026-11-20T10:00:00Z", "note": "audit" }));
+        assert_eq!(serde_json::from_value::<Snapshot>(pinned).unwrap(), snapshot);
+        snapshot.mark(&Mark::Unpinned);
+        assert_eq!(serde_json::to_value(&snapshot).unwrap(), as_written);
+    }
+
+    #[test]
+    fn rows_of_snapshots_that_were_never_proved_are_as_they_always_were() {
+        let row = r#"{"archive":{"manifest":{"format":1,"snapshot":"00000000-0000-0000-0000-000000000001",
+            "workload":"00000000-0000-0000-0000-000000000002","workload_name":"app","source":"directories",
+            "created_at":"2026-05-01T12:00:00Z","mode":"live","origin":"manual","note":null,"images":[],"volumes":[]},
+            "totals":[],"quiesced_ms":7,"archive_bytes":9,"digest":"00"},"verified_at":null}"#;
+        let snapshot: Snapshot = serde_json::from_str(row).unwrap();
+        assert_eq!(snapshot.proved_at, None);
+        let value: serde_json::Value = serde_json::from_str(row).unwrap();
+        assert_eq!(serde_json::to_value(&snapshot).unwrap(), value);
+        let proved = Snapshot { proved_at: Some(Timestamp::UNIX_EPOCH), ..snapshot };
+        let text = serde_json::to_string(&proved).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), proved);
     }
 }

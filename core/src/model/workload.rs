@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Container, WorkloadId};
+use super::{Container, Hook, HookEvent, WorkloadId};
 
 /// Where the software of a workload comes from, as the host declares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct Workload {
     pub volumes: Vec<DeclaredVolume>,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// What is run before and after, in this order. Left out of journals where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 /// A volume of a workload as it resolves now.
@@ -85,14 +88,28 @@ pub struct Resolved {
 
 impl Workload {
     /// The volumes of the workload, from its declaration and its containers as they are now.
+    #[must_use]
+    pub fn resolve(&self, containers: &[Container]) -> Resolved {
+        Resolved::of(&self.volumes, containers)
+    }
+
+    /// Whether something is run then.
+    #[must_use]
+    pub fn has_hooks(&self, at: HookEvent) -> bool {
+        self.hooks.iter().any(|hook| hook.at == at)
+    }
+}
+
+impl Resolved {
+    /// The volumes that were declared and that the containers mount.
     ///
     /// One host directory is one volume, whatever number of containers mount it. Read-only mounts and mounts that
     /// the adapter marks as unsupported are left out with the reason, unless their directory is a volume by way of
     /// another mount: nothing is left out then.
     #[must_use]
-    pub fn resolve(&self, containers: &[Container]) -> Resolved {
+    pub fn of(declared: &[DeclaredVolume], containers: &[Container]) -> Resolved {
         let mut resolved = Resolved::default();
-        for declared in &self.volumes {
+        for declared in declared {
             resolved.volumes.push(VolumePath { target: declared.target.clone(), path: declared.path.clone() });
         }
         let mut found: Vec<(&Container, &str, &Path)> = Vec::new();
@@ -140,6 +157,7 @@ mod tests {
         Container {
             id: ContainerId(name.into()),
             name: name.into(),
+            project: None,
             service: None,
             image: "shop:1".into(),
             image_id: "sha256:1".into(),
@@ -167,6 +185,7 @@ mod tests {
             selector: Selector::default(),
             volumes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
+            hooks: vec![],
         };
         // The reader comes first: the order of the containers must not matter.
         let containers = [

@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Lease;
+use super::{Command, Lease, Ran, Watch};
 use crate::{
-    error::EngineError,
+    error::{EngineError, EngineErrorKind},
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
 };
 
@@ -19,6 +19,8 @@ pub struct EngineInfo {
     /// Where it keeps its own data, if that is on this host: no live path may be that directory or contain it.
     /// (Named volumes lie below it, which is fine.)
     pub root: Option<PathBuf>,
+    /// Whether containers run on while it restarts; `None` if it does not say.
+    pub live_restore: Option<bool>,
 }
 
 /// How a container is.
@@ -68,6 +70,12 @@ pub trait Containers: Send + Sync {
     /// [`EngineErrorKind::NotFound`](crate::error::EngineErrorKind). Names that a restore gave (see [`passing_name`](crate::model::container::passing_name)) are left out.
     async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError>;
 
+    /// Every container, in any state and under any name, in the order of [`Containers::find`]: to look around, and for
+    /// what a restore left. A deployer that does not know of others than its own gives those.
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        Err(EngineError::new(EngineErrorKind::Failed, "this deployer does not list its containers"))
+    }
+
     /// Every container, in any state and under any name, that mounts one of the paths, something below or something
     /// above one of them. Paths are compared as they are after resolving links on the host.
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError>;
@@ -116,6 +124,15 @@ pub trait Containers: Send + Sync {
 
     /// How the containers of those names are.
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError>;
+
+    /// Runs a command in the running container of that name, with its own user and directory, and comes back when it
+    /// has ended, or when its time-out or the observer ends the waiting. An engine that cannot end the command itself
+    /// leaves it to the container.
+    async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
+        let (_, _) = (command, watch);
+        let why = format!("this deployer runs no commands in containers, so none in {container}");
+        Err(EngineError::new(EngineErrorKind::Failed, why))
+    }
 
     /// How often [`Containers::health`] is worth asking.
     fn health_interval(&self) -> Duration {

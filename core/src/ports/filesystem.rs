@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Watch;
+use super::{CopyJob, CopyMade, CopyNote, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
@@ -113,8 +113,47 @@ pub enum Found {
     Nothing(Member),
 }
 
+/// A file that is to be taken among the archives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportJob {
+    /// The file, by its absolute path; links are followed.
+    pub file: PathBuf,
+    /// BLAKE3 of its index as [`Filesystem::read_foreign`] gave it: another file under the same name is refused.
+    pub archive_digest: String,
+    /// What the archive is to say of itself. It names the file's volumes in their order.
+    pub manifest: Manifest,
+}
+
 /// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
 pub type MemberSink = Box<dyn FnMut(usize, Member) -> Result<(), String> + Send>;
+
+/// A tree whose members are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// The volume of that index in an archive. It is not absent.
+    Archived(LookInto, usize),
+    /// The live directory, by its path without links.
+    Live(PathBuf),
+}
+
+/// Members of a tree: at and below a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersOf {
+    /// The tree.
+    pub tree: Tree,
+    /// Path below its root, as in [`Place`]; empty for all of it.
+    pub path: Vec<u8>,
+    /// Whether files' contents are read for [`Member::contents`].
+    pub contents: bool,
+}
+
+/// Members in the order of an archive, some at a time: a million of them take no more memory than a few. Dropping it
+/// ends the reading.
+#[async_trait]
+pub trait Members: Send {
+    /// The next ones; none at the end.
+    async fn next(&mut self) -> Result<Vec<Member>, FsError>;
+}
 
 /// Takes the contents of a file piece by piece. An error is in words, and ends the reading.
 pub trait Output: Send {
@@ -280,6 +319,17 @@ pub trait Filesystem: Send + Sync {
         watch: Watch,
     ) -> Result<Verified, FsError>;
 
+    /// Reads an archive to its last byte and compares what is stored with the digests in its index, without unpacking it:
+    /// it is then, byte for byte, the file that was written. An adapter that has no quicker way verifies it.
+    async fn verify_stored(
+        &self,
+        workload: WorkloadId,
+        snapshot: SnapshotId,
+        watch: Watch,
+    ) -> Result<Verified, FsError> {
+        self.verify_archive(workload, snapshot, watch).await
+    }
+
     // Looking into archives. What is read of them is checked like everything else; the rest is not read.
 
     /// Hands on the members at and below each place, in their order, and how many there were. A place that has nothing
@@ -307,6 +357,103 @@ pub trait Filesystem: Send + Sync {
     ) -> Result<Found, FsError> {
         let (_, _, _) = (place, out, watch);
         Err(cannot_look_into(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
+    // Copies elsewhere than at the live directories. No journal speaks of them: a note does, which is durable before the
+    // first directory is made and goes after the last one.
+
+    /// Copies volumes or parts of them, reading only the frames that it needs. On success `<private>/staged` is the whole
+    /// copy: checked, complete and durable as what [`Filesystem::stage`] leaves, with its names and the private directory's
+    /// own. On failure what this call made is removed as far as that goes; after a crash it is found by the private
+    /// directory's name.
+    async fn copy_out(&self, job: &CopyJob, watch: Watch) -> Result<CopyMade, FsError> {
+        let _ = watch;
+        Err(cannot_look_into(self.archive_path(job.archive.workload, job.archive.snapshot)))
+    }
+
+    /// Reads a tree that was copied out as a whole volume, from the disk and not from memory as far as the system can be
+    /// told so, and compares it with the archive. It must be durable. A difference is no error.
+    async fn read_back(
+        &self,
+        archive: &LookInto,
+        index: usize,
+        root: &Path,
+        watch: Watch,
+    ) -> Result<ReadBack, FsError> {
+        let (_, _, _) = (index, root, watch);
+        Err(cannot_look_into(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
+    /// Writes down durably which private directories are going to be made. The lease tells others that somebody is at it;
+    /// it ends with the process, the note does not.
+    async fn begin_copy(&self, note: &CopyNote) -> Result<Box<dyn Lease>, FsError> {
+        let path = note.private.first().map_or_else(PathBuf::new, |private| private.path.clone());
+        Err(cannot_look_into(path))
+    }
+
+    /// The notes whose lease has ended, by id: their processes died, or could not remove what they had made.
+    async fn abandoned_copies(&self) -> Result<Vec<CopyNote>, FsError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes a note durably, when all of its private directories are gone, and durably so; absent is success.
+    async fn end_copy(&self, id: RestoreId) -> Result<(), FsError> {
+        let _ = id;
+        Ok(())
+    }
+
+    /// Makes an empty directory of volsnap's own within the state directory, mode 0700, durably, if it is not there.
+    async fn scratch_dir(&self) -> Result<PathBuf, FsError> {
+        Err(cannot_look_into(self.state_dir()))
+    }
+
+    /// The members of a tree at and below a path; nothing there has none. Those of a live directory are what an archive
+    /// of it would have just now, without what archives leave out, and what vanishes meanwhile is left out.
+    async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
+        let _ = watch;
+        let path = match &of.tree {
+            Tree::Archived(archive, _) => self.archive_path(archive.workload, archive.snapshot),
+            Tree::Live(root) => root.clone(),
+        };
+        Err(cannot_look_into(path))
+    }
+
+    // Archives out and in.
+
+    /// The archives that have a name, ordered, whether they are sound or not; drafts are none.
+    async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+        Err(cannot_move(self.state_dir()))
+    }
+
+    /// Copies an archive to a file outside, at an absolute path, and gives its length. Every byte is checked on its way.
+    /// The file is whole and durable when it has its name; before, it stands beside it under a passing name, which the
+    /// next export to the same file clears away if a kill leaves it. [`FsErrorKind::Exists`](crate::error::FsErrorKind)
+    /// if something stands there, unless it is a regular file and `replace` was given.
+    async fn export_archive(&self, archive: &LookInto, to: &Path, replace: bool, watch: Watch) -> Result<u64, FsError> {
+        let (_, _, _) = (to, replace, watch);
+        Err(cannot_move(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
+    /// Writes all bytes of an archive, each frame when it has been checked, and gives how many.
+    async fn write_archive(&self, archive: &LookInto, out: Box<dyn Output>, watch: Watch) -> Result<u64, FsError> {
+        let (_, _) = (out, watch);
+        Err(cannot_move(self.archive_path(archive.workload, archive.snapshot)))
+    }
+
+    /// What a file from elsewhere, by its absolute path, says of itself: its end and its manifest are checked, and
+    /// nothing of it is believed.
+    async fn read_foreign(&self, file: &Path) -> Result<ArchiveSummary, FsError> {
+        Err(cannot_move(file.to_path_buf()))
+    }
+
+    /// Takes a file from elsewhere among the archives, durably, under the identity that the job's manifest gives it. As
+    /// it is if that is its own manifest; otherwise its volumes as they are, with their digests, and another manifest.
+    /// Every byte was checked as by [`Filesystem::verify_archive`] before it has its name; until then it is a draft,
+    /// which [`Filesystem::sweep_drafts`] removes (the caller holds the workload's lock).
+    /// [`FsErrorKind::Exists`](crate::error::FsErrorKind) if an archive stands there.
+    async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
+        let _ = watch;
+        Err(cannot_move(job.file.clone()))
     }
 
     /// Where an archive lies.
@@ -341,4 +488,8 @@ pub trait Filesystem: Send + Sync {
 
 fn cannot_look_into(path: PathBuf) -> FsError {
     FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "these archives can only be restored as a whole")
+}
+
+fn cannot_move(path: PathBuf) -> FsError {
+    FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "archives cannot be taken in or out here")
 }

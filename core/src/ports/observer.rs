@@ -34,8 +34,10 @@ pub enum Phase {
     Discard,
     /// Reading and checking an archive.
     Verify,
-    /// Reading a part of an archive.
+    /// Reading a part of an archive, or looking through trees.
     Read,
+    /// Copying an archive in or out.
+    Copy,
 }
 
 /// How far a phase has come.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Code, Error},
-    model::{Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
 };
 
 /// What kind of failure a store met.
@@ -47,7 +47,7 @@ impl From<StoreError> for Error {
         let message = error.to_string();
         match error.kind {
             StoreErrorKind::Corrupt => Error::new(Code::Corrupt, message).hint(
-                "move catalog.db away and register the workloads again; archives and journals do not depend on it, and `volsnap recover` works without it",
+                "`volsnap rebuild` moves it aside and makes it again from the archives; journals do not depend on it, and `volsnap recover` works without it",
             ),
             StoreErrorKind::Busy => Error::new(Code::Busy, message).hint("try again in a moment"),
             StoreErrorKind::Exists => Error::new(Code::Usage, message).hint("choose another name"),
@@ -65,6 +65,8 @@ impl From<StoreError> for Error {
 pub enum EventKind {
     /// A workload was registered.
     WorkloadAdded,
+    /// A workload's hooks were changed.
+    WorkloadChanged,
     /// A workload was removed.
     WorkloadRemoved,
     /// A snapshot was taken.
@@ -75,10 +77,17 @@ pub enum EventKind {
     SnapshotDeleted,
     /// A snapshot was read and checked.
     SnapshotVerified,
+    /// A snapshot was pinned.
+    SnapshotPinned,
+    /// A snapshot's pin was taken away.
+    SnapshotUnpinned,
     /// A restore ended, whichever way; the detail is its report.
     RestoreEnded,
     /// What a crash left was finished or rolled back; the detail is the report.
     Recovered,
+    /// Something that a later version knows and this one does not.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One line of the audit trail.
@@ -112,6 +121,9 @@ pub trait Store: Send + Sync {
     /// Registers a workload; [`StoreErrorKind::Exists`] if its id or name is taken.
     async fn add_workload(&self, workload: &Workload) -> Result<(), StoreError>;
 
+    /// Replaces the hooks of a workload. Nothing happens if it is not there.
+    async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError>;
+
     /// Forgets a workload with its snapshots' rows; its events stay. Nothing happens if it is not there.
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError>;
 
@@ -120,6 +132,10 @@ pub trait Store: Send + Sync {
 
     /// Records a snapshot; one with the same id is replaced. The workload need not be registered any more.
     async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError>;
+
+    /// Changes what is known of a snapshot besides its archive, in one step: nothing that another process changes at
+    /// the same time is lost, and a row that is gone does not come back. Whether it is there; may be called twice.
+    async fn mark_snapshot(&self, id: SnapshotId, mark: &Mark) -> Result<bool, StoreError>;
 
     /// Forgets a snapshot. Nothing happens if it is not there.
     async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError>;
@@ -135,4 +151,15 @@ pub trait Store: Send + Sync {
 
     /// Sets a setting.
     async fn set_setting(&self, key: &str, value: &str) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_later_version_does_not_hide_the_others() {
+        let kinds: Vec<EventKind> = serde_json::from_str(r#"["snapshot-pinned","of-next-year"]"#).unwrap();
+        assert_eq!(kinds, [EventKind::SnapshotPinned, EventKind::Unknown]);
+    }
 }

@@ -107,6 +107,12 @@ const SYSTEM: &[&str] = &[
     "/var/tmp",
 ];
 
+/// Whether it is `/` or one of the directories of the system, which belong to nobody's data.
+#[must_use]
+pub fn is_system(path: &Path) -> bool {
+    path == Path::new("/") || SYSTEM.iter().any(|dir| path == Path::new(dir))
+}
+
 /// Makes the plan. It is returned also when it has refusals, so that all of them can be shown at once.
 #[must_use]
 pub fn plan(situation: &Situation) -> Plan {
@@ -259,7 +265,7 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
     let mut refusals = Vec::new();
     let live = location.real.display();
     let mut refuse = |message: String, hint: &str| refusals.push(Refusal::new(message, hint));
-    if location.real == Path::new("/") || SYSTEM.iter().any(|dir| location.real == Path::new(dir)) {
+    if is_system(&location.real) {
         refuse(
             format!("volume {target} is the system directory {live}"),
             "keep an app's data in a directory of its own",

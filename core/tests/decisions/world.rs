@@ -56,6 +56,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
             selector: Selector { containers, ..Selector::default() },
             volumes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
+            hooks: vec![],
         },
         host: "host".into(),
         created_at: Timestamp::UNIX_EPOCH,
@@ -223,6 +224,7 @@ impl World {
             container: Container {
                 id: ContainerId(name.clone()),
                 name,
+                project: None,
                 service: None,
                 image: "i".into(),
                 image_id: "sha256:1".into(),

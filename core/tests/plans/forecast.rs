@@ -13,6 +13,7 @@ fn member(run: RunState) -> Container {
     Container {
         id: ContainerId("1".into()),
         name: "web".into(),
+        project: None,
         service: None,
         image: "shop:7".into(),
         image_id: "sha256:1".into(),

@@ -153,6 +153,8 @@ pub trait Harness: Send + Sync {
     async fn read(&self, name: &str, path: &str) -> String;
     /// Changes a record so that a container can be made from it, but not started.
     fn spoil(&self, container: &mut Container);
+    /// A command of the container that says a word and ends with that status, 0 or 1.
+    fn saying(&self, word: &str, status: i64) -> Vec<String>;
     /// Cuts the engine's power and starts it again; `false` if this engine must not be restarted.
     async fn reboot(&mut self) -> bool;
 }
@@ -168,6 +170,7 @@ macro_rules! containers_contract {
             a_named_container_that_is_missing_is_not_found
             names_that_a_restore_gave_are_left_out_of_a_workload
             what_a_restore_named_is_found_whatever_it_mounts
+            all_are_listed_under_any_name_with_their_projects
             consumers_are_found_above_at_and_below_a_path_in_any_state
             a_fenced_container_is_not_revived_by_a_reboot
             calls_on_what_is_gone_are_no_errors
@@ -185,6 +188,7 @@ macro_rules! containers_contract {
             a_stranger_gets_its_policy_back_and_is_never_made_anew
             discarding_removes_what_is_ours_and_gives_names_back
             health_tells_running_from_down
+            a_command_runs_in_a_running_container_and_its_end_is_told
         );
     };
     (@cases $harness:expr; $($case:ident)*) => {

@@ -4,8 +4,12 @@
 //! test of each promise below.
 
 mod archives;
+mod copies;
 mod entries;
+mod members;
 mod names;
+mod outside;
+mod passes;
 mod state;
 
 use std::{
@@ -25,14 +29,18 @@ use volsnap_core::{
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Progress, Quiet, StageJob,
-        Watch,
+        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Precopy, Progress, Quiet,
+        StageJob, Watch,
     },
 };
 
 pub use archives::*;
+pub use copies::*;
 pub use entries::*;
+pub use members::*;
 pub use names::*;
+pub use outside::*;
+pub use passes::*;
 pub use state::*;
 
 /// Contents of files by their path below a directory; directories are there where a file needs them.
@@ -54,6 +62,15 @@ pub trait Harness {
 
     /// Makes a file in an existing directory.
     fn put_file(&self, path: &Path, bytes: &[u8]);
+
+    /// Writes over an existing file, which stays the same one.
+    fn overwrite_file(&self, path: &Path, bytes: &[u8]);
+
+    /// Removes a file, as another program would.
+    fn remove_file(&self, path: &Path);
+
+    /// Waits until what was written before can be told from what is written afterwards.
+    fn age(&self);
 
     /// Removes an empty directory, as another program would.
     fn remove_dir(&self, dir: &Path);
@@ -97,6 +114,28 @@ macro_rules! filesystem_contract {
             a_draft_that_is_dropped_leaves_nothing
             a_draft_that_a_kill_left_is_swept
             an_archive_is_removed_and_absent_is_success
+            an_archive_in_two_passes_has_the_state_of_its_capture
+            an_archive_in_two_passes_of_what_did_not_change_is_the_plain_one
+            a_first_pass_reads_what_an_app_writes_all_the_time
+            an_absent_volume_is_absent_in_two_passes_too
+            a_first_pass_that_is_dropped_leaves_nothing
+            a_first_pass_that_a_kill_left_is_swept
+            a_first_pass_and_a_capture_that_are_cancelled_leave_nothing
+            a_live_tree_has_the_members_that_its_archive_has
+            members_below_a_path_are_those_and_no_others
+            members_of_another_archive_are_refused
+            a_reading_of_members_may_be_given_up
+            an_exported_archive_is_the_archive_and_replaces_nothing
+            an_export_of_another_archive_or_one_that_is_cancelled_leaves_nothing
+            an_imported_archive_is_the_one_that_was_exported
+            an_import_under_another_identity_has_the_same_volumes
+            a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_nothing
+            archives_are_listed_and_drafts_are_none
+            a_copy_holds_volumes_by_their_names_whole_and_beside_nothing_else
+            a_part_is_copied_with_the_directories_above_it_and_no_more
+            a_copy_that_cannot_be_made_has_no_staged_tree
+            a_tree_that_is_read_back_is_the_volume_or_is_told_from_it
+            a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_lock_is_exclusive_until_it_is_dropped
@@ -161,7 +200,15 @@ fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
         note: None,
         images: Vec::new(),
         volumes: absent.iter().enumerate().map(volume).collect(),
+        registration: None,
+        imported: None,
     }
+}
+
+fn sources(roots: &[PathBuf]) -> Vec<ArchiveSource> {
+    let source =
+        |(index, root): (usize, &PathBuf)| ArchiveSource { target: format!("/v{index}"), root: Some(root.clone()) };
+    roots.iter().enumerate().map(source).collect()
 }
 
 async fn draft(
@@ -169,10 +216,7 @@ async fn draft(
     snapshot: SnapshotId,
     roots: &[PathBuf],
 ) -> Result<Box<dyn DraftArchive>, FsError> {
-    let source =
-        |(index, root): (usize, &PathBuf)| ArchiveSource { target: format!("/v{index}"), root: Some(root.clone()) };
-    let sources: Vec<_> = roots.iter().enumerate().map(source).collect();
-    fs.draft_archive(&manifest(snapshot, &vec![false; roots.len()]), &sources, quiet()).await
+    fs.draft_archive(&manifest(snapshot, &vec![false; roots.len()]), &sources(roots), quiet()).await
 }
 
 async fn archive(fs: &Arc<dyn Filesystem>, snapshot: SnapshotId, roots: &[PathBuf]) -> ArchiveSummary {

@@ -1,14 +1,15 @@
 //! What every [`Store`] promises, as small checks that each get a fresh one.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        ArchiveSummary, DeclaredVolume, ImageRef, Manifest, ManifestVolume, Mode, Origin, RestoreId, Selector,
-        Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
+        ArchiveSummary, DeclaredVolume, Hook, HookEvent, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin,
+        RestoreId, Selector, Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId,
+        snapshot::ARCHIVE_FORMAT,
     },
     ports::{Event, EventKind, Store, StoreErrorKind},
 };
@@ -26,6 +27,7 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
     run![
         a_fresh_store_has_nothing,
         a_workload_comes_back_as_it_was_registered,
+        hooks_are_what_they_were_set_to_last,
         workloads_are_listed_by_name,
         a_name_or_an_id_is_taken_once,
         a_refused_workload_leaves_no_trace,
@@ -36,6 +38,9 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
         a_snapshot_needs_no_registered_workload,
         a_snapshot_with_the_same_id_is_replaced,
         snapshots_are_listed_newest_first,
+        a_mark_changes_one_thing_about_one_snapshot,
+        a_mark_brings_no_removed_snapshot_back,
+        marks_at_once_lose_nothing,
         a_removed_snapshot_is_gone_alone,
         an_event_comes_back_as_it_was_recorded,
         an_event_that_is_recorded_twice_stands_once,
@@ -67,6 +72,7 @@ fn workload(number: u128, name: &str) -> Workload {
         selector: Selector { containers: vec![name.into()], ..Selector::default() },
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: instant("2026-11-20T10:00:00Z"),
+        hooks: vec![],
     }
 }
 
@@ -83,10 +89,12 @@ fn snapshot(number: u128, workload: u128, created_at: &str) -> Snapshot {
         note: None,
         images: Vec::new(),
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        registration: None,
+        imported: None,
     };
     let totals = vec![VolumeTotals { bytes: 5, entries: 2, digest: "aa".into(), ..VolumeTotals::default() }];
     let archive = ArchiveSummary { manifest, totals, quiesced_ms: 12, archive_bytes: 345, digest: "bb".into() };
-    Snapshot { archive, verified_at: None }
+    Snapshot::from(archive)
 }
 
 fn event(number: u128, workload: u128, at: &str) -> Event {
@@ -119,6 +127,25 @@ async fn a_fresh_store_has_nothing(store: &dyn Store) {
     assert_eq!(store.setting("key").await.unwrap(), None);
 }
 
+fn hook(at: HookEvent, container: Option<&str>) -> Hook {
+    let command = vec!["sh".into(), "-c".into(), "it's 100% \"quoted\"".into(), String::new()];
+    Hook { at, container: container.map(Into::into), command, timeout: Duration::from_millis(1500) }
+}
+
+async fn hooks_are_what_they_were_set_to_last(store: &dyn Store) {
+    store.add_workload(&workload(1, "blog")).await.unwrap();
+    store.add_workload(&workload(2, "shop")).await.unwrap();
+    let two = vec![hook(HookEvent::PreCreate, None), hook(HookEvent::PreCreate, Some("db"))];
+    for hooks in [two.clone(), vec![two[1].clone()], vec![], two] {
+        store.set_hooks(workload_id(1), &hooks).await.unwrap();
+        let rows = store.workloads().await.unwrap();
+        assert_eq!((&rows[0].hooks, &rows[1]), (&hooks, &workload(2, "shop")));
+        assert_eq!(rows[0].volumes, workload(1, "blog").volumes);
+    }
+    store.set_hooks(workload_id(9), &[hook(HookEvent::PreCreate, None)]).await.unwrap();
+    assert_eq!(store.workloads().await.unwrap().len(), 2, "nothing happens to what is not there");
+}
+
 async fn a_workload_comes_back_as_it_was_registered(store: &dyn Store) {
     let volume = |target: &str, path: &str| DeclaredVolume { target: target.into(), path: path.into() };
     let rich = Workload {
@@ -130,6 +157,7 @@ async fn a_workload_comes_back_as_it_was_registered(store: &dyn Store) {
         },
         // In the order of the declaration, which is no order of target or path.
         volumes: vec![volume("/z", "/srv/1"), volume("/a", "/srv/3"), volume("/m", "/srv/2")],
+        hooks: vec![hook(HookEvent::PostRestore, None), hook(HookEvent::PreCreate, Some("db"))],
         ..workload(1, "rich")
     };
     let bare = Workload {
@@ -212,6 +240,7 @@ async fn removing_what_is_not_there_is_no_failure(store: &dyn Store) {
 async fn a_snapshot_comes_back_as_it_was_recorded(store: &dyn Store) {
     let mut rich = snapshot(1, 1, "2026-11-20T10:00:00.123456789Z");
     rich.verified_at = Some(instant("2026-11-21T00:00:00.000000001Z"));
+    rich.proved_at = Some(instant("2026-11-21T00:00:00.000000002Z"));
     let manifest = &mut rich.archive.manifest;
     manifest.origin = Origin::PreRestore(RestoreId(Uuid::from_u128(77)));
     manifest.mode = Mode::Stop;
@@ -274,6 +303,49 @@ async fn snapshots_are_listed_newest_first(store: &dyn Store) {
     assert_eq!(snapshot_numbers(store, Some(3)).await, []);
 }
 
+fn pin(note: &str) -> Pin {
+    Pin { at: instant("2026-11-22T00:00:00.000000001Z"), note: Some(note.into()) }
+}
+
+async fn a_mark_changes_one_thing_about_one_snapshot(store: &dyn Store) {
+    let (plain, other) = (snapshot(1, 1, "2026-11-20T10:00:00Z"), snapshot(2, 1, "2026-11-20T11:00:00Z"));
+    store.put_snapshot(&plain).await.unwrap();
+    store.put_snapshot(&other).await.unwrap();
+    let verified = instant("2026-11-21T00:00:00Z");
+    let (first, second) = (pin("audit"), pin("release"));
+    for (mark, verified_at, pin) in [
+        (Mark::Pinned(first.clone()), None, Some(first.clone())),
+        (Mark::Verified(verified), Some(verified), Some(first)),
+        (Mark::Pinned(second.clone()), Some(verified), Some(second)),
+        (Mark::Unpinned, Some(verified), None),
+    ] {
+        for _ in 0..2 {
+            assert!(store.mark_snapshot(snapshot_id(1), &mark).await.unwrap());
+            let marked = Snapshot { verified_at, pin: pin.clone(), ..plain.clone() };
+            assert_eq!(store.snapshots(None).await.unwrap(), [other.clone(), marked], "{mark:?}");
+        }
+    }
+}
+
+async fn a_mark_brings_no_removed_snapshot_back(store: &dyn Store) {
+    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    store.remove_snapshot(snapshot_id(1)).await.unwrap();
+    for mark in [Mark::Verified(instant("2026-11-21T00:00:00Z")), Mark::Pinned(pin("audit")), Mark::Unpinned] {
+        assert!(!store.mark_snapshot(snapshot_id(1), &mark).await.unwrap(), "{mark:?}");
+    }
+    assert_eq!(store.snapshots(None).await.unwrap(), []);
+}
+
+async fn marks_at_once_lose_nothing(store: &dyn Store) {
+    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    let (verified, pin) = (instant("2026-11-21T00:00:00Z"), pin("audit"));
+    let (verify, keep) = (Mark::Verified(verified), Mark::Pinned(pin.clone()));
+    let marked = tokio::join!(store.mark_snapshot(snapshot_id(1), &verify), store.mark_snapshot(snapshot_id(1), &keep));
+    assert!(marked.0.unwrap() && marked.1.unwrap());
+    let kept = &store.snapshots(None).await.unwrap()[0];
+    assert_eq!((kept.verified_at, kept.pin.as_ref()), (Some(verified), Some(&pin)));
+}
+
 async fn a_removed_snapshot_is_gone_alone(store: &dyn Store) {
     store.add_workload(&workload(1, "blog")).await.unwrap();
     store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
@@ -286,11 +358,14 @@ async fn a_removed_snapshot_is_gone_alone(store: &dyn Store) {
 async fn an_event_comes_back_as_it_was_recorded(store: &dyn Store) {
     let kinds = [
         EventKind::WorkloadAdded,
+        EventKind::WorkloadChanged,
         EventKind::WorkloadRemoved,
         EventKind::SnapshotCreated,
         EventKind::SnapshotFailed,
         EventKind::SnapshotDeleted,
         EventKind::SnapshotVerified,
+        EventKind::SnapshotPinned,
+        EventKind::SnapshotUnpinned,
         EventKind::RestoreEnded,
         EventKind::Recovered,
     ];

@@ -8,6 +8,7 @@
 //! A filesystem is never told less than what a disk would keep: a write is torn only between blocks of 4096 bytes,
 //! which is the sector size of these disks, and a flush of one disk orders nothing on another.
 
+pub mod freeze;
 pub mod guard;
 pub mod killed;
 pub mod litmus;
@@ -34,6 +35,7 @@ use std::{
 };
 
 pub use namespace::entered;
+pub use ports::Lie;
 pub use rig::Kind;
 pub use scene::End;
 

@@ -5,10 +5,12 @@
 //! which a process may die and from which the next one finds no way, and an answer that is not true after an error.
 
 pub mod calls;
+pub mod freeze;
 pub mod judge;
 pub mod scene;
 pub mod tracer;
 
+mod engine;
 mod jobs;
 mod mutants;
 

@@ -17,6 +17,7 @@ mod mutants;
 mod random;
 mod seeded;
 mod shrink;
+pub mod snapshots;
 mod story;
 mod tier;
 
@@ -87,6 +88,8 @@ pub enum Happening {
     WritebackOf(usize),
     /// Every running app writes a file into each of its directories.
     AppsWrite,
+    /// Every running app works in each of its directories: it writes over files, replaces, removes and makes some.
+    AppsWork,
 }
 
 /// What is not ready when a machine comes up.

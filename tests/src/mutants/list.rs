@@ -5,7 +5,7 @@ use volsnap_sim::Mutant as Lie;
 use super::{
     How::{self, Both, Decision, Judgement, Port, SurveyJudgement},
     Mutant,
-    Trial::{self, Crashes, Disturbances, Errors, Flips, Refusals, SlowBoots, Together},
+    Trial::{self, Crashes, Disturbances, Errors, Flips, Refusals, SlowBoots, Snapshots, Together},
     decisions as d,
 };
 
@@ -20,10 +20,14 @@ const SICK_MOUNT_POINT: usize = 17;
 const SICK_TWO_RENAMES: usize = 19;
 const RESUMED: usize = 20;
 
+// The snapshots in which mutants show, by their place among those.
+const PAUSED: usize = 0;
+const STOPPED: usize = 1;
+
 /// All mutants of the simulator.
 #[must_use]
 pub fn all() -> Vec<Mutant> {
-    [barriers(), flow(), disks(), by_entry(), journal(), judgements(), covered()].concat()
+    [barriers(), flow(), disks(), by_entry(), journal(), judgements(), snapshots(), covered()].concat()
 }
 
 /// What only the other tiers break, by name: a simulator has no modes, and sees all of its own containers.
@@ -55,6 +59,38 @@ fn mutant(name: &'static str, breaks: &'static str, how: How, trial: Trial) -> M
 
 fn entry(pattern: &str) -> How {
     Port(Lie::JournalNotDurable { pattern: format!("\"{pattern}\"") })
+}
+
+fn snapshots() -> Vec<Mutant> {
+    let frozen = "freeze: the archive has its state";
+    vec![
+        mutant(
+            "what changed after the first pass is not captured",
+            frozen,
+            Port(Lie::FirstPassSealed),
+            Snapshots(PAUSED),
+        ),
+        mutant("changes are told by size only", frozen, Port(Lie::ChangesBySizeOnly), Snapshots(PAUSED)),
+        mutant("the app is left frozen", "freeze: the app is woken", Port(Lie::NotThawed), Snapshots(PAUSED)),
+        mutant(
+            "the freeze is not written down durably",
+            "freeze: written down before the app is touched",
+            Port(Lie::JournalNotDurable { pattern: "\"snapshot\":{".into() }),
+            Snapshots(STOPPED),
+        ),
+        mutant(
+            "a snapshot is listed before it is durable",
+            "freeze: durable, then named, then listed",
+            Port(Lie::ArchiveNotDurable),
+            Snapshots(PAUSED),
+        ),
+        mutant(
+            "drafts are not swept",
+            "freeze: nothing unfinished stays",
+            Port(Lie::DraftsNotSwept),
+            Snapshots(PAUSED),
+        ),
+    ]
 }
 
 fn barriers() -> Vec<Mutant> {

@@ -156,6 +156,10 @@ impl Harness for DockerHarness {
         container.spec["config"]["Entrypoint"] = json!(["/no/such/program"]);
     }
 
+    fn saying(&self, word: &str, status: i64) -> Vec<String> {
+        vec!["sh".into(), "-c".into(), format!("echo {word}; exit {status}")]
+    }
+
     async fn reboot(&mut self) -> bool {
         if self.engine.is_private() {
             self.engine.kill();

@@ -7,7 +7,9 @@ mod faults;
 mod lives;
 mod mutants;
 mod resumed;
+mod snapshots;
 mod stories;
+mod transfers;
 
 /// Half of the time of a crashed world would be that of malloc.
 #[global_allocator]

@@ -12,7 +12,9 @@ const CORE_USES: [&str; 8] = ["async-trait", "blake3", "jiff", "serde", "serde_j
 fn may_use(package: &str, dependency: &str) -> bool {
     match package {
         "volsnap-core" | "xtask" => false,
-        "volsnap-sqlite" | "volsnap-docker" | "volsnap-disk" | "volsnap-sim" => dependency == "volsnap-core",
+        "volsnap-sqlite" | "volsnap-docker" | "volsnap-disk" | "volsnap-host" | "volsnap-sim" => {
+            dependency == "volsnap-core"
+        }
         "volsnap" => !matches!(dependency, "volsnap-sim" | "volsnap-tests" | "xtask"),
         "volsnap-tests" => dependency != "xtask",
         _ => false,

@@ -17,11 +17,15 @@ const ENTRY_BYTES: usize = 8;
 /// The id of entries that have none.
 const NO_ID: u32 = u32::MAX;
 
+/// Tags of the entries that have an id.
+const NAMED_USER: u16 = 0x02;
+const NAMED_GROUP: u16 = 0x08;
+
 const TAGS: [(u16, &str, bool); 6] = [
     (0x01, "user", false),
-    (0x02, "user", true),
+    (NAMED_USER, "user", true),
     (0x04, "group", false),
-    (0x08, "group", true),
+    (NAMED_GROUP, "group", true),
     (0x10, "mask", false),
     (0x20, "other", false),
 ];
@@ -72,6 +76,25 @@ pub(super) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     Some(binary)
 }
 
+/// The same binary ACL with other users and groups in it; what is no such ACL stays as it is.
+pub(super) fn map(binary: &[u8], user: impl Fn(u32) -> u32, group: impl Fn(u32) -> u32) -> Vec<u8> {
+    let mut mapped = binary.to_vec();
+    if !binary.starts_with(&VERSION) {
+        return mapped;
+    }
+    for entry in mapped[VERSION.len()..].chunks_exact_mut(ENTRY_BYTES) {
+        let &mut [t0, t1, _, _, i0, i1, i2, i3] = entry else { continue };
+        let id = u32::from_le_bytes([i0, i1, i2, i3]);
+        let id = match u16::from_le_bytes([t0, t1]) {
+            NAMED_USER => user(id),
+            NAMED_GROUP => group(id),
+            _ => continue,
+        };
+        entry[4..].copy_from_slice(&id.to_le_bytes());
+    }
+    mapped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +119,16 @@ mod tests {
         assert_eq!(text, "user::rwx,user:1000:r-x,group::r-x,group:7:-w-,mask::rwx,other::---");
         assert_eq!(from_text(text.as_bytes()), Some(binary));
         assert_eq!(from_text(to_text(&VERSION).unwrap().as_bytes()), Some(VERSION.to_vec()), "an empty one");
+    }
+
+    #[test]
+    fn only_the_ids_of_named_users_and_groups_are_mapped() {
+        let text = "user::rwx,user:1000:r-x,group::r-x,group:7:-w-,mask::rwx,other::---";
+        let mapped = map(&from_text(text.as_bytes()).unwrap(), |id| id + 1, |id| id + 100);
+        assert_eq!(to_text(&mapped).unwrap(), text.replace("1000", "1001").replace(":7:", ":107:"));
+        for odd in [vec![], vec![3, 0, 0, 0, 2, 0], [&VERSION[..], &[2, 0, 7]].concat()] {
+            assert_eq!(map(&odd, |_| 0, |_| 0), odd);
+        }
     }
 
     #[test]

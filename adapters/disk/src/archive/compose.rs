@@ -14,7 +14,7 @@ use volsnap_core::{
 
 use super::{
     compress::{Closed, Cutter, io_error},
-    decompress::Unpacker,
+    decompress::{Stored, Unpacker},
     draft::{Draft, Partial, sealing, write_end, write_stream, write_volume},
     format::{FRAME_MAX, Frame, Volume},
     log::Log,
@@ -120,10 +120,8 @@ impl<'a> Earlier<'a> {
 
     /// The content of a frame, which must be what was written.
     fn content(&self, number: usize, unpacker: &mut Unpacker) -> Result<Vec<u8>, FsError> {
-        let frame = &self.frames[number];
-        let mut stored = vec![0; frame.stored_bytes as usize];
-        read_at(&self.file, &mut stored, self.offsets[number], self.trouble)?;
-        unpacker.unpack(number, &stored, frame, self.trouble)
+        let (frame, offset) = (&self.frames[number], self.offsets[number]);
+        unpacker.read(&Stored { number, frame, file: &self.file, offset, trouble: self.trouble })
     }
 
     /// Copies a frame as it is stored. The kernel does it, and where both files have it at the same place within a

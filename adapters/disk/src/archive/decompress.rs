@@ -1,19 +1,21 @@
 //! The reading half of frames: read in order, checked and decompressed ahead in parallel, handed out in order.
 
-use std::thread::Scope;
+use std::{fs::File, num::NonZeroU64, thread::Scope};
 
+use rustix::fs::Advice;
 use volsnap_core::ports::{FsError, FsErrorKind};
 use zstd::bulk::Decompressor;
 
 use super::{
+    buffer::{Buffer, Pool},
     format::{Digest, First, Frame},
     open::{Archive, read_at},
-    pipeline::{Drain, pipeline},
+    pipeline::{Drain, Feed, pipeline},
 };
 use crate::tree::Trouble;
 
 /// The content of a frame, or why there is none.
-pub(super) type Content = Result<Vec<u8>, FsError>;
+pub(super) type Content = Result<Buffer, FsError>;
 
 /// Starts to read frames, by ascending numbers. When the drain is dropped, it ends.
 pub(super) fn start<'scope>(
@@ -21,25 +23,78 @@ pub(super) fn start<'scope>(
     archive: &'scope Archive,
     numbers: impl IntoIterator<Item = usize, IntoIter: Send + 'scope>,
 ) -> Drain<Content> {
-    let (feed, drain) = pipeline(scope, archive.jobs, Unpacker::new, |unpacker, (number, stored): (usize, Content)| {
-        let content = unpacker.unpack(number, &stored?, &archive.index.frames[number], &archive.trouble);
-        content.map_err(|error| naming(archive, number, error))
+    let pool = Pool::default();
+    let context = move || (Unpacker::new(), pool.clone());
+    let (feed, drain) = pipeline(scope, archive.jobs, context, |(unpacker, pool), (number, offset): (usize, u64)| {
+        let mut content = pool.take();
+        let read = unpacker.read_into(&mut content, &archive.stored(number, offset));
+        let content = pool.lend(content);
+        read.map(|()| content).map_err(|error| naming(archive, number, error))
     });
+    feed_frames(scope, archive, numbers, feed);
+    drain
+}
+
+/// Hands frames to whoever reads them, with where they lie. The disk is told of them before, so that it does not wait for
+/// the processors.
+fn feed_frames<'scope, O: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    archive: &'scope Archive,
+    numbers: impl IntoIterator<Item = usize, IntoIter: Send + 'scope>,
+    feed: Feed<(usize, u64), O>,
+) {
     let numbers = numbers.into_iter();
     scope.spawn(move || {
         let frames = &archive.index.frames;
         let (mut next, mut offset) = (0, 0);
         for number in numbers {
             offset += frames[next..number].iter().map(|frame| u64::from(frame.stored_bytes)).sum::<u64>();
-            let mut stored = vec![0; frames[number].stored_bytes as usize];
-            let read = read_at(&archive.file, &mut stored, offset, &archive.trouble);
-            (next, offset) = (number + 1, offset + stored.len() as u64);
-            if !feed.push((number, read.map(|()| stored))) {
+            let stored_bytes = u64::from(frames[number].stored_bytes);
+            // Without it everything is read all the same.
+            let _ = rustix::fs::fadvise(&archive.file, offset, NonZeroU64::new(stored_bytes), Advice::WillNeed);
+            if !feed.push((number, offset)) {
                 return;
             }
+            (next, offset) = (number + 1, offset + stored_bytes);
         }
     });
+}
+
+/// Starts to compare all frames, in their order, as they are stored with their digests.
+pub(super) fn compare<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    archive: &'scope Archive,
+) -> Drain<Result<(), FsError>> {
+    let (feed, drain) = pipeline(scope, archive.jobs, Vec::new, |bytes, (number, offset): (usize, u64)| {
+        archive.stored(number, offset).read(bytes).map_err(|error| naming(archive, number, error))
+    });
+    feed_frames(scope, archive, 0..archive.index.frames.len(), feed);
     drain
+}
+
+/// A frame as it lies in a file.
+pub(super) struct Stored<'a> {
+    pub(super) number: usize,
+    pub(super) frame: &'a Frame,
+    pub(super) file: &'a File,
+    pub(super) offset: u64,
+    pub(super) trouble: &'a Trouble,
+}
+
+impl Stored<'_> {
+    /// Reads it as it is stored, which must be what the index says.
+    pub(super) fn read(&self, bytes: &mut Vec<u8>) -> Result<(), FsError> {
+        bytes.resize(self.frame.stored_bytes as usize, 0);
+        read_at(self.file, bytes, self.offset, self.trouble)?;
+        match Digest::of(bytes) == self.frame.stored_digest {
+            true => Ok(()),
+            false => Err(self.damaged("does not have its digest")),
+        }
+    }
+
+    fn damaged(&self, what: &str) -> FsError {
+        self.trouble.corrupt(format!("frame {} {what}", self.number))
+    }
 }
 
 /// Says which member a damaged frame holds at least a part of.
@@ -55,26 +110,37 @@ fn naming(archive: &Archive, number: usize, error: FsError) -> FsError {
 }
 
 /// Decompresses frames that are what the index says.
-pub(super) struct Unpacker(std::io::Result<Decompressor<'static>>);
+pub(super) struct Unpacker {
+    decompressor: std::io::Result<Decompressor<'static>>,
+    stored: Vec<u8>,
+}
 
 impl Unpacker {
     pub(super) fn new() -> Self {
-        Unpacker(Decompressor::new())
+        Unpacker { decompressor: Decompressor::new(), stored: Vec::new() }
     }
 
-    /// The content of frame `number`. Nothing of it is looked at before both digests are seen to be right.
-    pub(super) fn unpack(&mut self, number: usize, stored: &[u8], frame: &Frame, trouble: &Trouble) -> Content {
-        let damaged = |what: &str| trouble.corrupt(format!("frame {number} {what}"));
-        if Digest::of(stored) != frame.stored_digest {
-            return Err(damaged("does not have its digest"));
-        }
-        let unpacker = self.0.as_mut().map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot decompress: {e}")))?;
-        let mut content = Vec::with_capacity(frame.bytes as usize);
-        // The buffer's capacity bounds what comes out, whatever the frame claims.
-        unpacker.decompress_to_buffer(stored, &mut content).map_err(|e| damaged(&format!("cannot be read: {e}")))?;
-        if content.len() != frame.bytes as usize || Digest::of(&content) != frame.digest {
-            return Err(damaged("has other content than the index says"));
-        }
+    /// The content of a frame.
+    pub(super) fn read(&mut self, from: &Stored<'_>) -> Result<Vec<u8>, FsError> {
+        let mut content = Vec::new();
+        self.read_into(&mut content, from)?;
         Ok(content)
+    }
+
+    /// Puts a frame's content in the place of what was there. Nothing of it is looked at before both digests are seen to
+    /// be right.
+    fn read_into(&mut self, content: &mut Vec<u8>, from: &Stored<'_>) -> Result<(), FsError> {
+        from.read(&mut self.stored)?;
+        let cannot = |e: &mut std::io::Error| from.trouble.of(FsErrorKind::Io, format!("cannot decompress: {e}"));
+        let decompressor = self.decompressor.as_mut().map_err(cannot)?;
+        content.clear();
+        content.reserve_exact(from.frame.bytes as usize);
+        // The buffer's capacity bounds what comes out, whatever the frame claims.
+        let unpacked = decompressor.decompress_to_buffer(&self.stored, content);
+        unpacked.map_err(|e| from.damaged(&format!("cannot be read: {e}")))?;
+        match content.len() == from.frame.bytes as usize && Digest::of(content) == from.frame.digest {
+            true => Ok(()),
+            false => Err(from.damaged("has other content than the index says")),
+        }
     }
 }

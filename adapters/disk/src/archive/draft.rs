@@ -102,23 +102,29 @@ impl Draft {
         let index = Index { format: ARCHIVE_FORMAT, quiesced_ms, volumes, frames };
         let (digest, end_bytes) = format::write_end(&index, &mut partial.file, &trouble)?;
         rustix::fs::fsync(&partial.file).map_err(|e| trouble.sync("the archive", e))?;
-        // A crash before the rename leaves a draft, which is swept; after it, the whole archive or, until the
-        // directory is durable, the draft again.
-        rustix::fs::rename(&partial.path, &target).map_err(|e| trouble.errno("name the archive", e))?;
-        partial.named = true;
-        // The directory itself and the one above it may be as new as the file.
-        let mut dirs = target.ancestors().skip(1).take(3).filter(|dir| !dir.as_os_str().is_empty());
-        if let Err(error) = dirs.try_for_each(|dir| sync_dir(dir, &trouble)) {
-            // Reported as not taken, so it must not stand there as if it were. What a power cut brings back is whole.
-            if let Err(error) = std::fs::remove_file(&target) {
-                tracing::warn!(archive = %target.display(), %error, "an archive whose name is not durable is left");
-            }
-            return Err(error);
-        }
+        publish(partial, &target, &trouble)?;
         let archive_bytes = index.stored_bytes() + end_bytes;
         let totals = index.volumes.into_iter().map(|volume| volume.totals).collect();
         Ok(ArchiveSummary { manifest, totals, quiesced_ms, archive_bytes, digest: digest.hex() })
     }
+}
+
+/// Gives a file that is durable its name, and makes the name durable.
+pub(super) fn publish(mut partial: Partial, target: &Path, trouble: &Trouble) -> Result<(), FsError> {
+    // A crash before the rename leaves a draft, which is swept; after it, the whole archive or, until the directory is
+    // durable, the draft again.
+    rustix::fs::rename(&partial.path, target).map_err(|e| trouble.errno("name the archive", e))?;
+    partial.named = true;
+    // The directory itself and the one above it may be as new as the file.
+    let mut dirs = target.ancestors().skip(1).take(3).filter(|dir| !dir.as_os_str().is_empty());
+    let synced = dirs.try_for_each(|dir| sync_dir(dir, trouble));
+    // Reported as not taken, so it must not stand there as if it were. What a power cut brings back is whole.
+    if synced.is_err()
+        && let Err(error) = std::fs::remove_file(target)
+    {
+        tracing::warn!(archive = %target.display(), %error, "an archive whose name is not durable is left");
+    }
+    synced
 }
 
 /// Makes the names in a directory durable.
@@ -150,6 +156,11 @@ impl Partial {
             _ => {}
         }
         Ok(Partial { file: open_new(&path, trouble)?, path, jobs, named: false })
+    }
+
+    /// Where it stands for now.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Begins anew under the same name; gives the file so far, which is without a name from now on.
@@ -274,7 +285,7 @@ pub(super) fn write_end(cutter: &mut Cutter, trouble: &Trouble) -> Result<(), Fs
 }
 
 /// `volsnap.json` with header and padding; it fills one frame, so that it is read alone.
-fn manifest_member(manifest: &Manifest, trouble: &Trouble) -> Result<Vec<u8>, FsError> {
+pub(super) fn manifest_member(manifest: &Manifest, trouble: &Trouble) -> Result<Vec<u8>, FsError> {
     let json = serde_json::to_vec_pretty(manifest);
     let json = json.map_err(|e| trouble.of(FsErrorKind::Io, format!("manifest: {e}")))?;
     let seconds = u64::try_from(manifest.created_at.as_second()).unwrap_or(0);

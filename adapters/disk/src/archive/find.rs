@@ -12,7 +12,7 @@ use std::{
 
 use volsnap_core::{
     model,
-    ports::{Found, FsError, FsErrorKind, LookInto, MemberSink, Output, Phase, Place, Watch},
+    ports::{Found, FsError, FsErrorKind, FsOp, LookInto, MemberSink, Output, Phase, Place, Watch},
 };
 
 use super::{
@@ -40,6 +40,22 @@ pub fn list(
     sink: &mut MemberSink,
     watch: &Watch,
 ) -> Result<Found, FsError> {
+    let trouble = Trouble::new(FsOp::Archive, path);
+    let mut hand_on = |index, member| {
+        let handed = sink(index, member);
+        handed.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot hand on its members: {e}")))
+    };
+    list_each(path, wanted, places, &mut hand_on, watch)
+}
+
+/// The same for a sink that knows its errors.
+pub fn list_each(
+    path: &Path,
+    wanted: &LookInto,
+    places: &[Place],
+    sink: &mut dyn FnMut(usize, model::Member) -> Result<(), FsError>,
+    watch: &Watch,
+) -> Result<Found, FsError> {
     // One frame after another is looked at here and there.
     let archive = open(path, wanted, 1)?;
     let mut meter = Meter::new(watch, &archive.trouble, Phase::Read);
@@ -52,8 +68,7 @@ pub fn list(
             walk.list(&place.path, &mut |member| {
                 count += 1;
                 meter.add(0, 1)?;
-                let handed = sink(place.index, told(member));
-                handed.map_err(|e| archive.trouble.of(FsErrorKind::Io, format!("cannot hand on its members: {e}")))
+                sink(place.index, told(member))
             })
         })?;
         if !listed {
@@ -116,7 +131,7 @@ pub fn dump(
     }
 }
 
-fn open(path: &Path, wanted: &LookInto, jobs: usize) -> Result<Archive, FsError> {
+pub(super) fn open(path: &Path, wanted: &LookInto, jobs: usize) -> Result<Archive, FsError> {
     let archive = Archive::open(path, jobs)?;
     let manifest = &archive.manifest;
     if archive.digest.hex() != wanted.archive_digest {
@@ -129,7 +144,7 @@ fn open(path: &Path, wanted: &LookInto, jobs: usize) -> Result<Archive, FsError>
 }
 
 impl Archive {
-    fn volume(&self, place: &Place) -> Result<&model::ManifestVolume, FsError> {
+    pub(super) fn volume(&self, place: &Place) -> Result<&model::ManifestVolume, FsError> {
         let volume = self.manifest.volumes.get(place.index).filter(|volume| !volume.absent);
         volume.ok_or_else(|| self.trouble.of(FsErrorKind::NotFound, "it has no such volume"))
     }
@@ -151,8 +166,8 @@ fn nearest(archive: &Archive, place: &Place) -> Result<Found, FsError> {
 }
 
 /// Reads the members of a volume from some frame on, in their order.
-struct Walk<'scope, 'env> {
-    stream: Stream<'scope, Picked<'scope, 'env>>,
+pub(super) struct Walk<'scope, 'env> {
+    pub(super) stream: Stream<'scope, Picked<'scope, 'env>>,
     /// The frames of the stream.
     frames: &'scope [Frame],
     root: Vec<u8>,
@@ -163,7 +178,11 @@ struct Walk<'scope, 'env> {
 
 impl<'scope, 'env> Walk<'scope, 'env> {
     /// Begins at the last frame whose first member, by the index, does not come after the place.
-    fn to(scope: &'scope Scope<'scope, 'env>, archive: &'scope Archive, place: &Place) -> Result<Self, FsError> {
+    pub(super) fn to(
+        scope: &'scope Scope<'scope, 'env>,
+        archive: &'scope Archive,
+        place: &Place,
+    ) -> Result<Self, FsError> {
         let trouble = &archive.trouble;
         let root = name::volume_root(place.index);
         let volume = &archive.index.volumes[place.index];
@@ -202,8 +221,17 @@ impl<'scope, 'env> Walk<'scope, 'env> {
         self.stream.source().expect(numbers.into_iter());
     }
 
+    /// All contents at and below this path will be asked for, from here on: their frames are read ahead. Called when the
+    /// first member of them has come.
+    pub(super) fn expect_contents_below(&mut self, path: &[u8]) {
+        let below = |first: Vec<u8>| is_below(&first, path) || name::order(&first, path).is_lt();
+        let holds = |at: &usize| first_path(&self.frames[*at], &self.root).is_none_or(below);
+        let numbers: Vec<usize> = self.stream.holding(u64::MAX).take_while(holds).collect();
+        self.stream.source().expect(numbers.into_iter());
+    }
+
     /// The next member; a file's contents come next in the stream. `None` at the end of the volume.
-    fn next(&mut self) -> Result<Option<Member>, FsError> {
+    pub(super) fn next(&mut self) -> Result<Option<Member>, FsError> {
         if self.stream.at_end()? {
             return self.stream.finish().map(|()| None);
         }
@@ -214,12 +242,12 @@ impl<'scope, 'env> Walk<'scope, 'env> {
         Ok(Some(member))
     }
 
-    fn skip_contents(&mut self, member: &Member) -> Result<(), FsError> {
+    pub(super) fn skip_contents(&mut self, member: &Member) -> Result<(), FsError> {
         self.stream.skip(member.content_bytes().next_multiple_of(BLOCK as u64))
     }
 
     /// The member of that path.
-    fn find(&mut self, path: &[u8]) -> Result<Option<Member>, FsError> {
+    pub(super) fn find(&mut self, path: &[u8]) -> Result<Option<Member>, FsError> {
         while let Some(member) = self.next()? {
             match name::order(&member.path, path) {
                 Ordering::Less => self.skip_contents(&member)?,
@@ -250,11 +278,11 @@ fn first_path(frame: &Frame, root: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether it is that path or below it.
-fn is_below(path: &[u8], dir: &[u8]) -> bool {
+pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
-fn told(member: Member) -> model::Member {
+pub(super) fn told(member: Member) -> model::Member {
     model::Member {
         path: member.path,
         kind: match member.kind {
@@ -270,6 +298,8 @@ fn told(member: Member) -> model::Member {
         gid: member.gid,
         mtime_seconds: member.mtime.seconds,
         mtime_nanoseconds: member.mtime.nanoseconds,
+        xattrs: member.xattrs,
+        contents: None,
     }
 }
 

@@ -1,8 +1,6 @@
 //! Names of members: how they are checked, ordered and written where only text can stand.
 
-use std::cmp::Ordering;
-
-pub(super) use volsnap_core::model::member::{escape, unescape};
+pub(super) use volsnap_core::model::member::{escape, order, unescape};
 
 /// Bytes of a member's name at the most.
 pub(super) const NAME_MAX: usize = 64 * 1024;
@@ -48,13 +46,10 @@ pub(super) fn below<'a>(root: &[u8], name: &'a [u8]) -> Result<&'a [u8], &'stati
     Ok(path)
 }
 
-/// The order of members: a directory before what it holds, the entries of a directory by their bytes.
-pub(super) fn order(a: &[u8], b: &[u8]) -> Ordering {
-    a.split(|&byte| byte == b'/').cmp(b.split(|&byte| byte == b'/'))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
+
     use super::*;
 
     #[test]

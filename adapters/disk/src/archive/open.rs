@@ -15,7 +15,7 @@ use volsnap_core::{
 
 use super::{
     compress::io_error,
-    decompress::Unpacker,
+    decompress::{Stored, Unpacker},
     format::{
         self, Digest, INDEX_MAX, Index, PIECE_BYTES, SEEK_FOOTER_BYTES, SKIPPABLE_HEADER_BYTES, TRAILER_BYTES,
         seek_table_bytes,
@@ -50,6 +50,18 @@ impl Archive {
         let (index, digest) = read_index(&file, metadata.len(), &trouble)?;
         let manifest = read_manifest(&file, &index, &trouble)?;
         Ok(Archive { file, index, manifest, digest, bytes: metadata.len(), jobs, trouble })
+    }
+
+    /// A frame, which begins at `offset`.
+    pub(super) fn stored(&self, number: usize, offset: u64) -> Stored<'_> {
+        Stored { number, frame: &self.index.frames[number], file: &self.file, offset, trouble: &self.trouble }
+    }
+
+    /// The same of a file that lies elsewhere: links to it are followed.
+    pub(super) fn open_foreign(file: &Path, jobs: usize) -> Result<Self, FsError> {
+        let trouble = Trouble::new(FsOp::Archive, file);
+        let real = std::fs::canonicalize(file).map_err(|e| io_error(&trouble, "find", &e))?;
+        Archive::open(&real, jobs)
     }
 
     pub(super) fn summary(&self) -> ArchiveSummary {
@@ -190,9 +202,7 @@ struct Version {
 /// Reads the frame with `volsnap.json`, which holds nothing else.
 fn read_manifest(file: &File, index: &Index, trouble: &Trouble) -> Result<Manifest, FsError> {
     let frame = index.frames.first().ok_or_else(|| trouble.corrupt("the archive has no frames"))?;
-    let mut stored = vec![0; frame.stored_bytes as usize];
-    read_at(file, &mut stored, 0, trouble)?;
-    let content = Unpacker::new().unpack(0, &stored, frame, trouble)?;
+    let content = Unpacker::new().read(&Stored { number: 0, frame, file, offset: 0, trouble })?;
     let bad = |why: &str| trouble.corrupt(format!("manifest: {why}"));
     let (block, rest) = content.split_first_chunk::<BLOCK>().ok_or_else(|| bad("it is too short"))?;
     let head = header::decode(block).map_err(bad)?;

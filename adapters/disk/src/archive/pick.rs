@@ -4,7 +4,7 @@ use std::thread::Scope;
 
 use super::{
     decompress::{self, Content, Unpacker},
-    open::{Archive, read_at},
+    open::Archive,
     pipeline::Drain,
     stream::Frames,
 };
@@ -40,14 +40,11 @@ impl<'scope, 'env> Picked<'scope, 'env> {
     }
 
     fn read(&mut self, number: usize) -> Content {
-        let Archive { file, index, trouble, .. } = self.archive;
         let (from, offset) = self.known;
-        let passed = index.frames[from..number].iter().map(|frame| u64::from(frame.stored_bytes)).sum::<u64>();
-        self.known = (number, offset + passed);
-        let frame = &index.frames[number];
-        let mut stored = vec![0; frame.stored_bytes as usize];
-        read_at(file, &mut stored, offset + passed, trouble)?;
-        self.unpacker.unpack(number, &stored, frame, trouble)
+        let passed = &self.archive.index.frames[from..number];
+        let offset = offset + passed.iter().map(|frame| u64::from(frame.stored_bytes)).sum::<u64>();
+        self.known = (number, offset);
+        self.unpacker.read(&self.archive.stored(number, offset)).map(Into::into)
     }
 }
 

@@ -53,7 +53,7 @@ impl<O> Drain<O> {
 pub(super) fn pipeline<'scope, C, I, O>(
     scope: &'scope Scope<'scope, '_>,
     count: usize,
-    context: impl Fn() -> C + Send + Copy + 'scope,
+    context: impl Fn() -> C + Send + Clone + 'scope,
     work: impl Fn(&mut C, I) -> O + Send + Copy + 'scope,
 ) -> (Feed<I, O>, Drain<O>)
 where
@@ -64,7 +64,7 @@ where
     let (order, results) = sync_channel(count + 1);
     let queue = Arc::new(Mutex::new(queue));
     for _ in 0..count {
-        let queue = Arc::clone(&queue);
+        let (queue, context) = (Arc::clone(&queue), context.clone());
         scope.spawn(move || {
             let mut context = context();
             while let Some((item, reply)) = take(&queue) {

@@ -27,6 +27,12 @@ impl<'a> Meter<'a> {
         self.tell()
     }
 
+    /// Begins with what goes by no volume.
+    pub(super) fn whole(&mut self, bytes_total: u64) -> Result<(), FsError> {
+        self.done = Progress { bytes_total, ..Progress::begin(self.done.phase) };
+        self.tell()
+    }
+
     /// So much more is done.
     ///
     /// # Errors

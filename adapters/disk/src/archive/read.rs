@@ -48,35 +48,64 @@ pub(super) fn read_volume(
     meter: &mut Meter<'_>,
     trouble: &Trouble,
 ) -> Result<(), FsError> {
-    let mut order = Order::default();
-    let mut seen = VolumeTotals::default();
+    let mut members = Members::new(root, limits, trouble);
     while !stream.at_end()? {
         let member = next_member(&mut stream, root, trouble)?;
-        let hostile = |what: &str| trouble.hostile(&name::in_volume(root, &member.path), what);
-        let depth = order.place(&member).map_err(hostile)?;
-        seen.entries += 1;
-        seen.bytes = seen.bytes.saturating_add(member.content_bytes());
-        seen.bytes_allocated = seen.bytes_allocated.saturating_add(member.allocated_bytes());
-        if seen.entries > limits.entries_max || seen.bytes > limits.bytes_max {
-            return Err(hostile("goes beyond the limits for this volume"));
-        }
-        if matches!(member.kind, Kind::Device { .. }) && !limits.devices {
-            return Err(hostile("is a device node, which is not allowed here"));
-        }
-        meter.add(0, 1)?;
-        let (name, kind) = (name::in_volume(root, &member.path), member.kind.clone());
-        sink.member(depth, member)?;
-        if let Kind::File { size, holes } = kind {
-            contents(&mut stream, size, &holes, sink, meter, &|what| trouble.hostile(&name, what))?;
-            sink.complete()?;
-        }
+        members.take(&mut stream, member, sink, meter)?;
     }
     stream.finish()?;
     sink.end()?;
     let claims = |totals: &VolumeTotals| (totals.entries, totals.bytes, totals.bytes_allocated);
-    match claims(&seen) == claims(totals) {
+    match claims(&members.seen) == claims(totals) {
         true => Ok(()),
         false => Err(trouble.corrupt(format!("{} holds something else than the index says", Trouble::show(root)))),
+    }
+}
+
+/// Holds members to their order and to the limits of their volume before it hands them on.
+pub(super) struct Members<'a> {
+    root: &'a [u8],
+    limits: Limits,
+    order: Order,
+    /// How many entries and bytes there were so far.
+    pub(super) seen: VolumeTotals,
+    trouble: &'a Trouble,
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn new(root: &'a [u8], limits: Limits, trouble: &'a Trouble) -> Self {
+        Members { root, limits, order: Order::default(), seen: VolumeTotals::default(), trouble }
+    }
+
+    /// Hands on a member, with its contents from the stream if it is a file.
+    pub(super) fn take(
+        &mut self,
+        stream: &mut Stream<'_, impl Frames>,
+        member: Member,
+        sink: &mut dyn Sink,
+        meter: &mut Meter<'_>,
+    ) -> Result<(), FsError> {
+        let name = name::in_volume(self.root, &member.path);
+        let hostile = |what: &str| self.trouble.hostile(&name, what);
+        let depth = self.order.place(&member).map_err(hostile)?;
+        let seen = &mut self.seen;
+        seen.entries += 1;
+        seen.bytes = seen.bytes.saturating_add(member.content_bytes());
+        seen.bytes_allocated = seen.bytes_allocated.saturating_add(member.allocated_bytes());
+        if seen.entries > self.limits.entries_max || seen.bytes > self.limits.bytes_max {
+            return Err(hostile("goes beyond the limits for this volume"));
+        }
+        if matches!(member.kind, Kind::Device { .. }) && !self.limits.devices {
+            return Err(hostile("is a device node, which is not allowed here"));
+        }
+        meter.add(0, 1)?;
+        let kind = member.kind.clone();
+        sink.member(depth, member)?;
+        if let Kind::File { size, holes } = kind {
+            contents(stream, size, &holes, sink, meter, &hostile)?;
+            sink.complete()?;
+        }
+        Ok(())
     }
 }
 

@@ -31,6 +31,11 @@ pub(super) trait Taker {
     /// again: its size is returned.
     fn keep(&mut self, seen: &Seen<'_>) -> Result<Option<Size>, FsError>;
 
+    /// The holes that a file of that size is to have, of which those were found.
+    fn holes(&mut self, _from: &Source<'_>, _size: u64, found: Vec<Hole>) -> Result<Vec<Hole>, FsError> {
+        Ok(found)
+    }
+
     /// A member begins: its header.
     fn begin(&mut self, seen: &Seen<'_>, name: &[u8], header: &[u8], size: Size) -> Result<(), FsError>;
 
@@ -207,6 +212,8 @@ impl Reader<'_, '_> {
         let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
         let holes = if may_have_holes(&before, &xattrs) { find_holes(&file, size) } else { Ok(Vec::new()) };
         let holes = holes.map_err(|e| self.trouble.entry(entry.path, "find the holes of", e))?;
+        let source = Source { path: entry.path, file: &file, trouble: self.trouble };
+        let holes = self.taker.holes(&source, size, holes)?;
         let seen = Seen { path: entry.path, stat: &before, first_name: b"" };
         let kind = Kind::File { size, holes: holes.clone() };
         self.begin(&seen, &Member { xattrs, ..member(entry.path, &before, kind) })?;
@@ -302,7 +309,7 @@ fn list(names: &mut Vec<String>, path: &[u8], what: &str) {
 
 /// A regular file and what it is, opened without following a link or waiting for a FIFO's writer; `None` if something
 /// else or nothing is there by now.
-fn open_file(entry: &Entry<'_>) -> Result<Option<(OwnedFd, Statx)>, Errno> {
+pub(super) fn open_file(entry: &Entry<'_>) -> Result<Option<(OwnedFd, Statx)>, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = match rustix::fs::openat(entry.dir, entry.name, flags | OFlags::NOATIME, Mode::empty()) {
         // Only the owner may leave the time of access alone.
@@ -318,9 +325,9 @@ fn open_file(entry: &Entry<'_>) -> Result<Option<(OwnedFd, Statx)>, Errno> {
 }
 
 /// Tells a file from a later one that was given the number of one that was removed meanwhile: device, number, birth.
-type Inode = (u64, u64, i64, u32);
+pub(super) type Inode = (u64, u64, i64, u32);
 
-fn inode(stat: &Statx) -> Inode {
+pub(super) fn inode(stat: &Statx) -> Inode {
     (device(stat), stat.stx_ino, stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)
 }
 

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The tree while it is extracted, within the private directory.
-const PARTIAL: &str = "partial";
+pub(super) const PARTIAL: &str = "partial";
 /// What earlier processes were filling, within the private directory, with a number at the end.
 const EARLIER: &str = "earlier-";
 /// Crashes in a row after which what was staged is given up: each leaves a tree that is kept open.
@@ -57,11 +57,7 @@ pub fn stage(archive_path: &Path, job: &StageJob, jobs: usize, watch: &Watch) ->
         Err(error) => Err(trouble.errno("look for the staged tree in", error)),
     };
     // Whether it was just made or stands from before: a killed process may have left names that are not durable yet.
-    let named = staged.and_then(|staged| {
-        rustix::fs::fsync(&private.dir).map_err(|e| trouble.sync("the staged tree's name", e))?;
-        rustix::fs::fsync(&private.parent).map_err(|e| trouble.sync("the private directory's name", e))?;
-        Ok(staged)
-    });
+    let named = staged.and_then(|staged| private.sync_names(&trouble).map(|()| staged));
     named.inspect_err(|_| match &job.entries_of {
         Some(live) => keeping_time(live, || private.clean_up()),
         None => private.clean_up(),
@@ -108,21 +104,10 @@ fn stage_new(
     if job.resume {
         private.remove_earlier()?;
     }
-    // A crash before this is over leaves `partial`, which is thrown away or set aside. A failure is final: the pages that could not
-    // be written are marked clean by now, and a second sync would say that all is well.
     if let Some(live) = &job.entries_of {
         lay_out(&private.dir, &job.private, live, &root)?;
     }
-    rustix::fs::syncfs(&root).map_err(|e| trouble.sync("the staged tree", e))?;
-    rustix::fs::renameat(&private.dir, PARTIAL, &private.dir, STAGED)
-        .map_err(|e| trouble.errno("name the tree in", e))?;
-    // A crash here leaves `partial` or a `staged` that is whole.
-    private.made_staged.set(true);
-    let found = stat(&root, c"").map_err(|e| trouble.errno("look at the staged tree in", e))?;
-    let named = stat(&private.dir, c"staged").map_err(|e| trouble.errno("look at the staged tree in", e))?;
-    if (device(&named), named.stx_ino) != (device(&found), found.stx_ino) {
-        return Err(trouble.of(FsErrorKind::Io, "somebody put something else in place of the tree that was staged"));
-    }
+    let found = private.name_tree(&root, trouble)?;
     wait_for_birth(&found);
     Ok(Staged { identity: identity(&found), size })
 }
@@ -180,16 +165,16 @@ fn wait_for_birth(found: &Statx) {
 
 /// The private directory, held open, and what this call made of it. Everything in it is reached by the descriptor: where
 /// it lies within a volume, an app may give its name to something else.
-struct Private {
+pub(super) struct Private {
     path: PathBuf,
     parent: OwnedFd,
-    dir: OwnedFd,
+    pub(super) dir: OwnedFd,
     made_dir: bool,
     made_staged: std::cell::Cell<bool>,
 }
 
 impl Private {
-    fn open(path: &Path, trouble: &Trouble) -> Result<Self, FsError> {
+    pub(super) fn open(path: &Path, trouble: &Trouble) -> Result<Self, FsError> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(trouble.of(FsErrorKind::Unsupported, "this is no name within a directory"));
         };
@@ -209,12 +194,38 @@ impl Private {
     }
 
     /// Opens a tree in it.
-    fn open_tree(&self, name: &str, trouble: &Trouble) -> Result<OwnedFd, FsError> {
+    pub(super) fn open_tree(&self, name: &str, trouble: &Trouble) -> Result<OwnedFd, FsError> {
         open_dir(self.dir.as_fd(), name).map_err(|e| trouble.errno(&format!("open `{name}` in"), e))
     }
 
+    /// Makes the tree that was filled durable, and then gives it its name.
+    ///
+    /// A crash before the sync is over leaves `partial`, which is thrown away or set aside. A failure is final: the pages
+    /// that could not be written are marked clean by now, and a second sync would say that all is well.
+    pub(super) fn name_tree(&self, root: &OwnedFd, trouble: &Trouble) -> Result<Statx, FsError> {
+        rustix::fs::syncfs(root).map_err(|e| trouble.sync("the staged tree", e))?;
+        rustix::fs::renameat(&self.dir, PARTIAL, &self.dir, STAGED)
+            .map_err(|e| trouble.errno("name the tree in", e))?;
+        // A crash here leaves `partial` or a `staged` that is whole.
+        self.made_staged.set(true);
+        let found = stat(root, c"").map_err(|e| trouble.errno("look at the staged tree in", e))?;
+        let named = stat(&self.dir, c"staged").map_err(|e| trouble.errno("look at the staged tree in", e))?;
+        match (device(&named), named.stx_ino) == (device(&found), found.stx_ino) {
+            true => Ok(found),
+            false => {
+                Err(trouble.of(FsErrorKind::Io, "somebody put something else in place of the tree that was staged"))
+            }
+        }
+    }
+
+    /// Makes the names of the staged tree and of the private directory durable.
+    pub(super) fn sync_names(&self, trouble: &Trouble) -> Result<(), FsError> {
+        rustix::fs::fsync(&self.dir).map_err(|e| trouble.sync("the staged tree's name", e))?;
+        rustix::fs::fsync(&self.parent).map_err(|e| trouble.sync("the private directory's name", e))
+    }
+
     /// Removes a tree in it. Absent is success.
-    fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), FsError> {
+    pub(super) fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), FsError> {
         let trouble = Trouble::new(FsOp::Remove, &self.path.join(name.as_ref()));
         tree::remove_in(self.dir.as_fd(), name.as_ref(), &trouble)
     }
@@ -270,7 +281,7 @@ impl Private {
     }
 
     /// Removes what this call made, as far as that goes; what stays is found again by its name.
-    fn clean_up(&self) {
+    pub(super) fn clean_up(&self) {
         let path = &self.path;
         let mut removed = self.remove(PARTIAL).and(self.remove_earlier());
         if self.made_dir {

@@ -8,6 +8,7 @@ use std::{
 use volsnap_core::ports::FsError;
 
 use super::{
+    buffer::Buffer,
     decompress::Content,
     format::{FRAME_MAX, First, Frame},
     header::BLOCK,
@@ -36,7 +37,7 @@ pub(super) struct Stream<'a, F = Drain<Content>> {
     /// Frames taken so far.
     taken: usize,
     /// Content of the frame taken last, and how far it was read.
-    content: Arc<Vec<u8>>,
+    content: Arc<Buffer>,
     at: usize,
     /// Frames whose first member has been compared with the index.
     compared: usize,
@@ -47,7 +48,7 @@ pub(super) struct Stream<'a, F = Drain<Content>> {
 
 /// Some bytes of a frame's content, which stays in memory as long as somebody holds any of it.
 pub(super) struct Piece {
-    content: Arc<Vec<u8>>,
+    content: Arc<Buffer>,
     range: Range<usize>,
 }
 

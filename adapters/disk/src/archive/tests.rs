@@ -2,6 +2,7 @@
 
 mod changes;
 mod churn;
+mod copy;
 mod find;
 mod forge;
 mod freeze;
@@ -13,6 +14,7 @@ mod interop;
 mod mounted;
 mod race;
 mod random;
+mod reread;
 mod resume;
 mod roundtrip;
 mod scene;

@@ -4,11 +4,12 @@ use std::{path::Path, thread};
 
 use volsnap_core::{
     model::ArchiveSummary,
-    ports::{FsError, Limits, Phase, Verified, Watch},
+    ports::{FsError, FsErrorKind, Limits, Phase, Verified, Watch},
 };
 
 use super::{
     decompress,
+    format::Frame,
     header::BLOCK,
     member::Member,
     name,
@@ -24,6 +25,14 @@ use super::{
 /// `NotFound` if there is none, `Corrupt` if it is damaged, `Unsupported` if a newer version wrote it.
 pub fn summary(path: &Path) -> Result<ArchiveSummary, FsError> {
     Archive::open(path, 1).map(|archive| archive.summary())
+}
+
+/// The same of a file that is no archive of the state directory; links to it are followed.
+///
+/// # Errors
+/// As for [`summary`].
+pub fn summary_of_foreign(file: &Path) -> Result<ArchiveSummary, FsError> {
+    Archive::open_foreign(file, 1).map(|archive| archive.summary())
 }
 
 /// Reads an archive to its last byte: each frame against its digests, each member against the rules by which it would
@@ -45,6 +54,36 @@ pub fn verify(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsErr
         meter.tell()?;
     }
     check_end(&archive)?;
+    Ok(Verified { summary: archive.summary(), bytes_read: archive.bytes })
+}
+
+/// Reads an archive to its last byte and compares each frame as it is stored with its digest. It is then the file that was
+/// written, if its index is.
+///
+/// # Errors
+/// As for [`summary`]; `Cancelled` if the observer asks for the end.
+pub fn verify_stored(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsError> {
+    let archive = Archive::open(path, jobs)?;
+    let mut meter = Meter::new(watch, &archive.trouble, Phase::Verify);
+    thread::scope(|scope| {
+        let compared = decompress::compare(scope, &archive);
+        let compare = |frames: &[Frame], meter: &mut Meter<'_>| {
+            frames.iter().try_for_each(|frame| match compared.next() {
+                Some(compared) => compared.and_then(|()| meter.add(frame.stored_bytes.into(), 0)),
+                None => Err(archive.trouble.of(FsErrorKind::Io, "a thread that compares frames died")),
+            })
+        };
+        let frames = &archive.index.frames;
+        // The manifest's frame comes first, and behind the volumes the one that ends the stream.
+        compare(&frames[..1], &mut meter)?;
+        for (volume, named) in archive.index.volumes.iter().zip(&archive.manifest.volumes) {
+            let own = &frames[volume.first_frame..volume.first_frame + volume.frame_count];
+            meter.volume(&named.target, own.iter().map(|frame| u64::from(frame.stored_bytes)).sum())?;
+            compare(own, &mut meter)?;
+            meter.tell()?;
+        }
+        compare(&frames[frames.len() - 1..], &mut meter)
+    })?;
     Ok(Verified { summary: archive.summary(), bytes_read: archive.bytes })
 }
 
@@ -71,7 +110,7 @@ fn check_end(archive: &Archive) -> Result<(), FsError> {
     let last = archive.index.frames.len() - 1;
     let content = thread::scope(|scope| decompress::start(scope, archive, last..last + 1).next());
     match content.transpose()? {
-        Some(content) if content == [0; 2 * BLOCK] => Ok(()),
+        Some(content) if *content == [0; 2 * BLOCK] => Ok(()),
         _ => Err(archive.trouble.corrupt("the tar stream does not end as it should")),
     }
 }

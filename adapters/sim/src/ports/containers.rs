@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use async_trait::async_trait;
 use volsnap_core::{
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
-    ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, Lease},
+    ports::{Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, Lease, Ran, Watch},
 };
 
 use crate::{
@@ -50,7 +50,11 @@ impl Containers for SimContainers {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let info = |w: &mut World| {
             w.engine_call("info", String::new)?;
-            Ok(EngineInfo { version: "simulated engine 1".into(), root: Some(PathBuf::from("/var/lib/engine")) })
+            Ok(EngineInfo {
+                version: "simulated engine 1".into(),
+                root: Some(PathBuf::from("/var/lib/engine")),
+                live_restore: Some(false),
+            })
         };
         self.machine.ask(info).await
     }
@@ -71,12 +75,20 @@ impl Containers for SimContainers {
         self.machine.ask(|w| w.find(selector)).await
     }
 
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        self.machine.ask(World::all_containers).await
+    }
+
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
         self.machine.ask(|w| w.mounting(paths)).await
     }
 
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
         self.machine.ask(|w| w.of_restore(restore)).await
+    }
+
+    async fn exec(&self, container: &str, command: &Command, _: &Watch) -> Result<Ran, EngineError> {
+        self.machine.ask(|w| w.exec(container, command)).await
     }
 
     async fn settle(&self) -> Result<(), EngineError> {

@@ -8,14 +8,15 @@ use volsnap_core::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Phase, Progress, StageJob, Staged,
-        Verified, Watch,
+        ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, ImportJob,
+        Lease, LookInto, Members, MembersOf, Phase, Precopy, Progress, ReadBack, StageJob, Staged, Verified, Watch,
     },
 };
 
 use crate::{
     archive::{Draft, Entry},
     machine::Machine,
+    precopy::Copied,
     stage::Begun,
     world::World,
 };
@@ -40,6 +41,20 @@ impl Drop for Lock {
     }
 }
 
+/// The lease of a copy.
+struct CopyLease {
+    machine: Machine,
+    id: RestoreId,
+}
+
+impl Lease for CopyLease {}
+
+impl Drop for CopyLease {
+    fn drop(&mut self) {
+        self.machine.world().copy_leases.remove(&self.id);
+    }
+}
+
 /// An archive whose volumes have been read; the unfinished file goes with it.
 struct SimDraft {
     machine: Machine,
@@ -56,6 +71,30 @@ impl Drop for SimDraft {
 impl DraftArchive for SimDraft {
     async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
         self.machine.ask(|w| w.seal(&self.draft, quiesced_ms)).await
+    }
+}
+
+/// Volumes that were read while they may have changed; the unfinished file goes with it.
+struct SimPrecopy {
+    draft: SimDraft,
+    sources: Vec<ArchiveSource>,
+    volumes: Vec<Copied>,
+}
+
+#[async_trait]
+impl Precopy for SimPrecopy {
+    async fn capture(self: Box<Self>, watch: Watch) -> Result<Box<dyn DraftArchive>, FsError> {
+        let SimPrecopy { mut draft, sources, volumes } = *self;
+        let machine = draft.machine.clone();
+        let mut bytes_read = 0;
+        for (source, copied) in sources.iter().zip(&volumes) {
+            go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
+            let (tree, bytes) = machine.ask(|w| w.capture(source, copied)).await?;
+            draft.draft.volumes.push(tree);
+            bytes_read += bytes;
+        }
+        machine.ask(|w| w.end_capture(&draft.draft.manifest, bytes_read)).await?;
+        Ok(Box::new(draft))
     }
 }
 
@@ -160,7 +199,7 @@ impl Filesystem for SimFilesystem {
         let draft = Draft { manifest: manifest.clone(), volumes: Vec::new() };
         // From here on a failure or a drop removes the file.
         let owned = |()| SimDraft { machine: self.machine.clone(), draft };
-        let mut draft = self.machine.ask_for(|w| w.begin_draft(manifest), owned).await?;
+        let mut draft = self.machine.ask_for(|w| w.begin_draft("draft_archive", manifest), owned).await?;
         for source in sources {
             go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
             let tree = self.machine.ask(|w| w.read_source(source)).await?;
@@ -168,6 +207,30 @@ impl Filesystem for SimFilesystem {
             watch.progress(&Progress { volume: Some(source.target.clone()), ..Progress::begin(Phase::Archive) });
         }
         Ok(Box::new(draft))
+    }
+
+    async fn precopy(
+        &self,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: Watch,
+    ) -> Result<Option<Box<dyn Precopy>>, FsError> {
+        let draft = Draft { manifest: manifest.clone(), volumes: Vec::new() };
+        let owned = |()| SimDraft { machine: self.machine.clone(), draft };
+        let draft = self.machine.ask_for(|w| w.begin_draft("precopy", manifest), owned).await?;
+        let mut volumes = Vec::new();
+        for source in sources {
+            let Some(mut walk) = self.machine.ask(|w| w.begin_pass(source)).await? else {
+                volumes.push(Copied::default());
+                continue;
+            };
+            go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
+            while self.machine.ask(|w| w.copy_next(source, &mut walk)).await? {}
+            volumes.push(walk.copied);
+            watch.progress(&Progress { volume: Some(source.target.clone()), ..Progress::begin(Phase::Archive) });
+        }
+        self.machine.ask(|w| w.end_pass(manifest, &volumes)).await?;
+        Ok(Some(Box::new(SimPrecopy { draft, sources: sources.to_vec(), volumes })))
     }
 
     async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError> {
@@ -186,8 +249,82 @@ impl Filesystem for SimFilesystem {
         Ok(Verified { summary: archive.summary.clone(), bytes_read: archive.summary.archive_bytes })
     }
 
+    async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
+        go_on(&watch, FsOp::Look, Path::new(""))?;
+        Ok(Box::new(self.machine.ask(|w| w.members(of)).await?))
+    }
+
+    async fn copy_out(&self, job: &CopyJob, watch: Watch) -> Result<CopyMade, FsError> {
+        go_on(&watch, FsOp::Stage, &job.private)?;
+        let copying = self.machine.ask(|w| w.begin_copy_out(job)).await?;
+        let mut progress = Progress::begin(Phase::Stage);
+        for (path, entry) in &copying.staging.tree {
+            go_on(&watch, FsOp::Stage, &job.private)?;
+            self.machine.ask(|w| w.stage_entry(&copying.job, &copying.staging, path, entry)).await?;
+            progress.entries += 1;
+            watch.progress(&progress);
+        }
+        self.machine.ask(|w| w.finish_stage(&copying.job, &copying.staging)).await?;
+        Ok(copying.made)
+    }
+
+    async fn read_back(
+        &self,
+        archive: &LookInto,
+        index: usize,
+        root: &Path,
+        watch: Watch,
+    ) -> Result<ReadBack, FsError> {
+        go_on(&watch, FsOp::Archive, root)?;
+        self.machine.ask(|w| w.read_back(archive, index, root)).await
+    }
+
+    async fn begin_copy(&self, note: &CopyNote) -> Result<Box<dyn Lease>, FsError> {
+        let lease = |()| CopyLease { machine: self.machine.clone(), id: note.id };
+        Ok(Box::new(self.machine.ask_for(|w| w.begin_copy(note), lease).await?))
+    }
+
+    async fn abandoned_copies(&self) -> Result<Vec<CopyNote>, FsError> {
+        self.machine.ask(World::abandoned_copies).await
+    }
+
+    async fn end_copy(&self, id: RestoreId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.end_copy(id)).await
+    }
+
+    async fn scratch_dir(&self) -> Result<PathBuf, FsError> {
+        self.machine.ask(World::scratch_dir).await
+    }
+
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
         self.machine.world().archive_path(workload, snapshot)
+    }
+
+    async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+        self.machine.ask(World::archives).await
+    }
+
+    async fn export_archive(&self, archive: &LookInto, to: &Path, replace: bool, watch: Watch) -> Result<u64, FsError> {
+        go_on(&watch, FsOp::Archive, to)?;
+        self.machine.ask(|w| w.export_archive(archive, to, replace)).await
+    }
+
+    async fn read_foreign(&self, file: &Path) -> Result<ArchiveSummary, FsError> {
+        Ok(self.machine.ask(|w| w.read_foreign(file)).await?.summary.clone())
+    }
+
+    async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
+        go_on(&watch, FsOp::Archive, &job.file)?;
+        let archive = self.machine.ask(|w| w.read_foreign(&job.file)).await?;
+        if archive.summary.digest != job.archive_digest {
+            return Err(FsError::new(FsErrorKind::Corrupt, FsOp::Archive, &job.file, "it was changed meanwhile"));
+        }
+        let draft = Draft { manifest: job.manifest.clone(), volumes: archive.volumes.clone() };
+        // From here on a failure or a drop removes the file.
+        let owned = |()| SimDraft { machine: self.machine.clone(), draft };
+        let draft = self.machine.ask_for(|w| w.begin_draft("import_archive", &job.manifest), owned).await?;
+        go_on(&watch, FsOp::Archive, &job.file)?;
+        Box::new(draft).seal(archive.summary.quiesced_ms).await
     }
 
     async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use uuid::Uuid;
 use volsnap_core::{
-    model::{Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, FsErrorKind, Store, StoreError, StoreErrorKind},
 };
 
@@ -58,6 +58,11 @@ impl World {
     /// Makes every call of the catalog fail that way, or work again.
     pub fn break_store(&mut self, how: Option<StoreErrorKind>) {
         self.catalog_mut().broken = how;
+    }
+
+    /// Makes the catalog an empty one, as if its file had been lost.
+    pub fn lose_catalog(&mut self) {
+        *self.catalog_mut() = Catalog::default();
     }
 
     /// The snapshots that the catalog knows, by id.
@@ -116,6 +121,15 @@ impl Store for SimStore {
         self.machine.ask(add).await
     }
 
+    async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError> {
+        let set = |catalog: &mut Catalog| {
+            if let Some(row) = catalog.workloads.get_mut(&id) {
+                Arc::make_mut(row).hooks = hooks.to_vec();
+            }
+        };
+        self.machine.ask(|w| w.store_write("set_hooks", set)).await
+    }
+
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {
         let remove = |catalog: &mut Catalog| {
             catalog.workloads.remove(&id);
@@ -142,6 +156,19 @@ impl Store for SimStore {
             catalog.snapshots.insert(snapshot.id(), Arc::new(snapshot.clone()));
         };
         self.machine.ask(|w| w.store_write("put_snapshot", put)).await
+    }
+
+    async fn mark_snapshot(&self, id: SnapshotId, mark: &Mark) -> Result<bool, StoreError> {
+        let change = |w: &mut World| {
+            let is_there = w.catalog.snapshots.contains_key(&id);
+            w.store_write("mark_snapshot", |catalog| {
+                if let Some(row) = catalog.snapshots.get_mut(&id) {
+                    Arc::make_mut(row).mark(mark);
+                }
+            })?;
+            Ok(is_there)
+        };
+        self.machine.ask(change).await
     }
 
     async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError> {

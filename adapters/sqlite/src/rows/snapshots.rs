@@ -1,7 +1,7 @@
 //! Snapshots: the whole as JSON, and beside it the columns that are searched and sorted by.
 
 use sqlx::{SqliteConnection, SqlitePool, types::Json};
-use volsnap_core::model::{Snapshot, SnapshotId, WorkloadId};
+use volsnap_core::model::{Mark, Snapshot, SnapshotId, WorkloadId};
 
 use super::columns_of;
 use crate::fault::Fault;
@@ -33,6 +33,18 @@ pub(crate) async fn put(tx: &mut SqliteConnection, snapshot: &Snapshot) -> Resul
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Within one immediate transaction, so nobody else writes between the look and the change.
+pub(crate) async fn mark(tx: &mut SqliteConnection, id: SnapshotId, mark: &Mark) -> Result<bool, Fault> {
+    let body: Option<Json<Snapshot>> = sqlx::query_scalar("SELECT body FROM snapshots WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(Json(mut snapshot)) = body else { return Ok(false) };
+    snapshot.mark(mark);
+    put(tx, &snapshot).await?;
+    Ok(true)
 }
 
 pub(crate) async fn remove(tx: &mut SqliteConnection, id: SnapshotId) -> Result<(), Fault> {

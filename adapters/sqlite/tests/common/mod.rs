@@ -36,6 +36,7 @@ pub fn workload(id: u128) -> Workload {
         selector: Selector::default(),
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: Timestamp::from_second(1_700_000_000).unwrap(),
+        hooks: vec![],
     }
 }
 

@@ -122,31 +122,31 @@ fn lock(listing: &Mutex<Listing>) -> MutexGuard<'_, Listing> {
     listing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unwritten(error: &io::Error) -> Error {
+pub(super) fn unwritten(error: &io::Error) -> Error {
     Error::new(Code::Io, format!("cannot write the list: {error}")).hint("look where standard output leads to")
 }
 
 /// Standard output without a buffer, and how it is.
 #[derive(Clone)]
-struct Outlet {
+pub(super) struct Outlet {
     file: Arc<File>,
     begun: Arc<AtomicBool>,
     gone: Arc<AtomicBool>,
 }
 
 impl Outlet {
-    fn open() -> Result<Outlet> {
+    pub(super) fn open() -> Result<Outlet> {
         let file = io::stdout().as_fd().try_clone_to_owned().map_err(|error| unwritten(&error))?;
         Ok(Outlet { file: Arc::new(file.into()), begun: Arc::default(), gone: Arc::default() })
     }
 
     /// Whether something has been written.
-    fn is_begun(&self) -> bool {
+    pub(super) fn is_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
     }
 
     /// Whether the reader has gone away (`| head`): it has heard enough, and that is no failure of the command.
-    fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
     }
 }

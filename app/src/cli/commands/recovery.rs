@@ -1,19 +1,25 @@
 //! `recover` and `status`.
 
 use volsnap::{
-    Result,
+    Code, Result,
     model::WorkloadId,
-    view::{RecoveryView, StatusView, worst},
+    view::{LeftCopyView, RecoveryView, StatusView, severity, worst},
 };
 
 use crate::cli::{answer::Answer, render, session::Session};
 
 /// Works without the catalog: a workload that only its journal names is found all the same.
-pub async fn recover(session: &Session, workload: Option<&str>) -> Result<Answer> {
+pub async fn recover(session: &Session, workload: Option<&str>, no_hooks: bool) -> Result<Answer> {
     let id = chosen(session, workload).await?;
-    let recovered = session.finish(session.volsnap.recover(id)).await?;
-    let view = RecoveryView::of(&recovered, session.volsnap.catalog_problem());
-    Ok(Answer::new(&view, render::recovery(&view))?.code(worst(&recovered)))
+    let recovered = session.finish(session.with_hooks(!no_hooks).recover(id)).await?;
+    let mut view = RecoveryView::of(&recovered, session.volsnap.catalog_problem());
+    match session.finish(session.volsnap.sweep_copies()).await {
+        Ok(swept) => view.copies = LeftCopyView::all(&swept),
+        Err(error) => view.warnings.push(format!("what interrupted copies left is not known: {}", error.message)),
+    }
+    let left = view.copies.iter().any(|copy| copy.problem.is_some()).then_some(Code::Warnings);
+    let code = worst(&recovered).into_iter().chain(left).max_by_key(|code| severity(*code));
+    Ok(Answer::new(&view, render::recovery(&view))?.code(code))
 }
 
 /// Also `recover --dry-run`: what is open is exactly what would be recovered.
@@ -21,7 +27,8 @@ pub async fn status(session: &Session, workload: Option<&str>) -> Result<Answer>
     let id = chosen(session, workload).await?;
     let open = session.volsnap.status(id).await?;
     let kept = session.volsnap.kept(id).await?;
-    let view = StatusView::of(&open, &kept, session.volsnap.catalog_problem());
+    let mut view = StatusView::of(&open, &kept, session.volsnap.catalog_problem());
+    view.copies = LeftCopyView::all(&session.volsnap.left_copies().await?);
     Answer::new(&view, render::status(&view))
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use volsnap::{
-    Code, Error, RestoreRequest, Result, SavedPlan,
+    Code, Error, RestoreRequest, Result, SavedPlan, Volsnap,
     model::{Redeploy, Workload},
     restore::{Options, Outcome, Plan, Report, plan::OnUnhealthy},
     view::{PlanView, ReportView},
@@ -15,7 +15,9 @@ use volsnap::{
 use crate::cli::{
     answer::{Answer, tell},
     args::{self, RedeployArg, RestoreOptions, Unhealthy, What},
-    ask, render,
+    ask,
+    config::Timeout,
+    render,
     session::Session,
     width::Width,
 };
@@ -23,7 +25,7 @@ use crate::cli::{
 /// A plan with refusals is an answer too: it shows all of them.
 pub async fn plan(session: &Session, args: args::Plan) -> Result<Answer> {
     let request = request(session, args.what, &args.options).await?;
-    let plan = session.volsnap.plan(&request).await?;
+    let plan = session.with_hooks(!args.options.no_hooks).plan(&request).await?;
     let mut view = view(session, &plan).await?;
     view.saved = Some(session.volsnap.save_plan(&request, plan)?);
     let refused = (!view.refusals.is_empty()).then_some(Code::Refused);
@@ -36,31 +38,33 @@ pub async fn restore(session: &Session, args: args::Restore) -> Result<Answer> {
         return Err(Error::new(Code::Usage, "there is no terminal to ask whether the restore should begin")
             .hint("look at `volsnap plan`, then give --yes"));
     }
+    let volsnap = session.with_hooks(!args.options.no_hooks);
     let wish = Wish::of(session, args).await?;
     let workload = wish.workload(session).await?;
     // Looked up before anything is recovered: it may be the very restore that a crash interrupted. Then the plan has been
     // shown and agreed to.
     let resumes = match wish.request(session).await {
-        Ok(request) => session.volsnap.resumes(&request).await?,
+        Ok(request) => volsnap.resumes(&request).await?,
         Err(_) => false,
     };
     if !resumes {
-        settle(session, workload).await?;
+        settle(session, &volsnap, workload).await?;
     }
     let mut request = wish.request(session).await?;
     if asks && !resumes {
-        agree(session, &mut request).await?;
+        agree(session, &volsnap, &mut request).await?;
     }
-    let report = session.finish(session.volsnap.restore(request)).await?;
+    let report = session.finish(volsnap.restore(request)).await?;
     answer(session, &report)
 }
 
 /// Asks only where there is somebody to ask, so that scripts may go back as they always could.
 pub async fn undo(session: &Session, workload: &str, options: &RestoreOptions, yes: bool) -> Result<Answer> {
     let workload = session.volsnap.workload(workload).await?;
-    let options = chosen(options)?;
+    let volsnap = session.with_hooks(!options.no_hooks);
+    let options = chosen(session, &workload.name, options)?;
     if yes || !ask::is_possible() {
-        let report = session.finish(session.volsnap.undo(workload, options)).await?;
+        let report = session.finish(volsnap.undo(workload, options)).await?;
         return answer(session, &report);
     }
     let resumes = match session.volsnap.undo_request(&workload, options).await {
@@ -68,13 +72,13 @@ pub async fn undo(session: &Session, workload: &str, options: &RestoreOptions, y
         Err(_) => false,
     };
     if !resumes {
-        settle(session, workload.clone()).await?;
+        settle(session, &volsnap, workload.clone()).await?;
     }
     let mut request = session.volsnap.undo_request(&workload, options).await?;
     if !resumes {
-        agree(session, &mut request).await?;
+        agree(session, &volsnap, &mut request).await?;
     }
-    let report = session.finish(session.volsnap.restore(request)).await?;
+    let report = session.finish(volsnap.restore(request)).await?;
     answer(session, &report)
 }
 
@@ -157,8 +161,8 @@ async fn agrees(session: &Session, plan: &Plan, workload: Option<&str>, snapshot
 }
 
 /// Ends what a crash left. The question comes next: from then on a signal ends the process again.
-async fn settle(session: &Session, workload: Workload) -> Result<()> {
-    let settled = session.finish(session.volsnap.settle(workload)).await;
+async fn settle(session: &Session, volsnap: &Volsnap, workload: Workload) -> Result<()> {
+    let settled = session.finish(volsnap.settle(workload)).await;
     let interrupted = session.was_interrupted();
     session.heed();
     settled?;
@@ -170,8 +174,8 @@ async fn settle(session: &Session, workload: Workload) -> Result<()> {
 }
 
 /// Shows the plan and asks. What is agreed to is what is done, or nothing is.
-async fn agree(session: &Session, request: &mut RestoreRequest) -> Result<()> {
-    let plan = session.volsnap.plan(request).await?;
+async fn agree(session: &Session, volsnap: &Volsnap, request: &mut RestoreRequest) -> Result<()> {
+    let plan = volsnap.plan(request).await?;
     let view = view(session, &plan).await?;
     let width = Width::of(&io::stderr());
     tell(&width.wrapped(&render::plan(&view, width), 2));
@@ -202,26 +206,29 @@ async fn request(session: &Session, what: What, options: &RestoreOptions) -> Res
     // By a whole id or a prefix, another workload's snapshot is found too: the plan then says that it is not this one's.
     let within = (what.snapshot == "latest").then_some(workload.id);
     let snapshot = session.volsnap.snapshot(within, &what.snapshot).await?;
-    let options = chosen(options)?;
+    let options = chosen(session, &workload.name, options)?;
     Ok(RestoreRequest { targets: what.volumes, options, ..RestoreRequest::of(workload, snapshot) })
 }
 
-fn chosen(options: &RestoreOptions) -> Result<Options> {
+/// What was asked for, over what is usual for the workload.
+fn chosen(session: &Session, workload: &str, options: &RestoreOptions) -> Result<Options> {
+    let usual = &session.settings.section_of(workload).restore;
     let too_long =
         |error| Error::new(Code::Usage, format!("--health-timeout: {error}")).hint("give a shorter one, such as `2m`");
+    let Timeout(timeout) = options.health_timeout.unwrap_or(usual.health_timeout.value);
     Ok(Options {
-        health_timeout: options.health_timeout.map(|d| d.try_into().map_err(too_long)).transpose()?,
-        on_unhealthy: match options.on_unhealthy {
+        health_timeout: timeout.map(|d| d.try_into().map_err(too_long)).transpose()?,
+        on_unhealthy: match options.on_unhealthy.unwrap_or(usual.on_unhealthy.value) {
             Unhealthy::Revert => OnUnhealthy::Revert,
             Unhealthy::Keep => OnUnhealthy::Keep,
         },
-        safety_snapshot: !options.no_safety_snapshot,
-        redeploy: match options.redeploy {
+        safety_snapshot: options.no_safety_snapshot.map_or(usual.safety_snapshot.value, |no| !no),
+        redeploy: match options.redeploy.unwrap_or(usual.redeploy.value) {
             RedeployArg::Recreate => Redeploy::Recreate,
             RedeployArg::Restart => Redeploy::Restart,
         },
-        devices: options.allow_devices,
-        resume: options.resume,
+        devices: options.allow_devices.unwrap_or(usual.allow_devices.value),
+        resume: options.resume.unwrap_or(usual.resume.value),
     })
 }
 

@@ -18,13 +18,17 @@ use crate::cli::{
 
 pub async fn create(session: &Session, args: Create) -> Result<Answer> {
     let workload = session.volsnap.workload(&args.workload).await?;
-    let mode = match args.mode {
+    let usual = session.settings.section_of(&workload.name).create.mode.value;
+    let mode = match args.mode.unwrap_or(usual) {
         ModeArg::Pause => Mode::Pause,
         ModeArg::Stop => Mode::Stop,
         ModeArg::Live => Mode::Live,
     };
-    let taken = session.finish(session.volsnap.create(SnapshotRequest { workload, mode, note: args.note })).await?;
-    let view = SnapshotView { warnings: taken.warnings, ..view(session, &taken.snapshot) };
+    let volsnap = session.with_hooks(!args.no_hooks);
+    let taken = session.finish(volsnap.create(SnapshotRequest { workload, mode, note: args.note })).await?;
+    let code = (!taken.complaints.is_empty()).then_some(Code::Warnings);
+    let warnings = taken.warnings.into_iter().chain(taken.complaints).collect();
+    let view = SnapshotView { warnings, ..view(session, &taken.snapshot) };
     for warning in &view.warnings {
         session.printer.note(&format!("warning: {warning}"));
     }
@@ -32,7 +36,7 @@ pub async fn create(session: &Session, args: Create) -> Result<Answer> {
     if io::stderr().is_terminal() {
         session.printer.note(&render::created(&view));
     }
-    Answer::new(&view, view.id.to_string())
+    Ok(Answer::new(&view, view.id.to_string())?.code(code))
 }
 
 pub async fn list(session: &Session, workload: Option<&str>) -> Result<Answer> {
@@ -62,7 +66,11 @@ pub async fn verify(session: &Session, args: Verify) -> Result<Answer> {
     let mut views = Vec::new();
     let mut worst: Option<Code> = None;
     for snapshot in &snapshots {
-        let result = session.look(session.volsnap.verify(snapshot.clone())).await;
+        let result = session.look(match args.quick {
+            true => session.volsnap.verify_stored(snapshot.clone()),
+            false => session.volsnap.verify(snapshot.clone()),
+        });
+        let result = result.await;
         views.push(VerifiedView::of(snapshot, &result));
         match result {
             Ok(_) => {}

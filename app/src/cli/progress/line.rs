@@ -122,6 +122,7 @@ pub fn doing(phase: Phase) -> &'static str {
         Phase::Discard => "cleaning up",
         Phase::Verify => "verifying",
         Phase::Read => "reading",
+        Phase::Copy => "copying",
     }
 }
 

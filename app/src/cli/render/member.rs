@@ -21,7 +21,7 @@ pub fn member(target: &str, member: &Member) -> String {
 }
 
 /// Path and target in one, as `ls` takes it.
-fn place(target: &str, path: &[u8]) -> String {
+pub fn place(target: &str, path: &[u8]) -> String {
     let target = printable(target.as_bytes());
     match path {
         [] => target,
@@ -52,7 +52,9 @@ mod tests {
 
     fn line(target: &str, path: &str, kind: MemberKind, mode: u32) -> String {
         let (uid, gid, mtime_seconds, mtime_nanoseconds) = (1000, 7, 1_700_000_000, 0);
-        member(target, &Member { path: path.into(), kind, mode, uid, gid, mtime_seconds, mtime_nanoseconds })
+        let (xattrs, contents, path) = (Vec::new(), None, path.into());
+        let all = Member { path, kind, mode, uid, gid, mtime_seconds, mtime_nanoseconds, xattrs, contents };
+        member(target, &all)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use volsnap::view::{KeptView, OpenView, RecoveredView, RecoveryView, StatusView};
 
 use super::{
+    left_copy,
     restore::{headline, report},
     table::{join, labelled},
 };
@@ -26,11 +27,12 @@ pub fn recovery(view: &RecoveryView) -> String {
         let hint = failure.error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
         format!("not recovered: {}{hint}", failure.error.message)
     });
-    let nothing = match view.recovered.is_empty() && view.errors.is_empty() {
+    let nothing = match view.recovered.is_empty() && view.errors.is_empty() && view.copies.is_empty() {
         true => "nothing to recover".to_string(),
         false => String::new(),
     };
-    join(recovered.chain(errors).chain([nothing, labelled("warning", &view.warnings)]))
+    let copies = view.copies.iter().map(|copy| left_copy(copy, true));
+    join(recovered.chain(errors).chain(copies).chain([nothing, labelled("warning", &view.warnings)]))
 }
 
 /// The answer of `status`.
@@ -40,7 +42,8 @@ pub fn status(view: &StatusView) -> String {
         false => String::new(),
     };
     let catalog = view.catalog.as_ref().map_or_else(String::new, |error| format!("warning: {}", error.message));
-    join(view.open.iter().map(open).chain([nothing]).chain(view.kept.iter().map(kept)).chain([catalog]))
+    let copies = view.copies.iter().map(|copy| left_copy(copy, false));
+    join(view.open.iter().map(open).chain([nothing]).chain(view.kept.iter().map(kept)).chain(copies).chain([catalog]))
 }
 
 fn kept(kept: &KeptView) -> String {

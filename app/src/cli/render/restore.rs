@@ -7,9 +7,12 @@ use volsnap::{
     view::{ChangesView, DowntimeView, PlanView, PlannedVolumeView, ReportView},
 };
 
-use super::table::{
-    Column::{Number, Text},
-    age, bytes, join, labelled, milliseconds, number, seconds, table, table_in, time,
+use super::{
+    hook::hook_table,
+    table::{
+        Column::{Number, Text},
+        age, bytes, join, labelled, milliseconds, number, seconds, table, table_in, time,
+    },
 };
 use crate::cli::width::Width;
 
@@ -23,6 +26,7 @@ pub fn plan(plan: &PlanView, width: Width) -> String {
         volumes(plan, width),
         filesystems(plan, width),
         containers(plan, width),
+        hook_table(&plan.hooks),
         plan.downtime.as_ref().map_or_else(String::new, |known| downtime(plan, known)),
         match plan.safety_snapshot {
             true => format!("what is replaced is kept as a snapshot; `volsnap undo {}` brings it back", plan.workload),

@@ -19,31 +19,36 @@ pub fn snapshots(view: &SnapshotsView) -> String {
     let (now, width) = (Timestamp::now(), Width::of(&io::stdout()));
     let row = |s: &SnapshotView| {
         let old = age(now.duration_since(s.created_at).as_secs());
-        let data = bytes(s.volumes.iter().map(|v| v.bytes).sum());
-        [s.workload.clone(), old, kind(s), data, bytes(s.archive_bytes), s.note.clone().unwrap_or_default()]
+        let proved = s.proved_at.map_or_else(|| "-".into(), |at| age(now.duration_since(at).as_secs()));
+        let pin = if s.pinned { "pinned" } else { "" }.to_string();
+        let (data, archive) = (bytes(s.volumes.iter().map(|v| v.bytes).sum()), bytes(s.archive_bytes));
+        [old, proved, kind(s), data, archive, pin, s.note.clone().unwrap_or_default()]
     };
-    let columns = || [Text("WORKLOAD"), Text("AGE"), Text("MODE"), Number("DATA"), Number("ARCHIVE"), Text("NOTE")];
-    let [workload, old, mode, data, archive, note] = columns();
+    let columns =
+        || [Text("AGE"), Text("PROVED"), Text("MODE"), Number("DATA"), Number("ARCHIVE"), Text("PIN"), Text("NOTE")];
+    let [old, proved, mode, data, archive, pin, note] = columns();
+    let (id, workload, created) = (Text("SNAPSHOT"), Text("WORKLOAD"), Text("CREATED"));
     let all = table_in(
         Width::ANY,
-        [Text("SNAPSHOT"), workload, Text("CREATED"), old, mode, data, archive, note],
+        [id, workload, created, old, proved, mode, data, archive, pin, note],
         view.snapshots.iter().map(|s| {
-            let [workload, old, mode, data, archive, note] = row(s);
-            [s.id.to_string(), workload, time(s.created_at), old, mode, data, archive, note]
+            let [old, proved, mode, data, archive, pin, note] = row(s);
+            let (id, workload, created) = (s.id.to_string(), s.workload.clone(), time(s.created_at));
+            [id, workload, created, old, proved, mode, data, archive, pin, note]
         }),
     );
     if width.holds(&all) {
         return or(all, "no snapshots yet; take one with `volsnap create`");
     }
-    let [workload, old, mode, data, archive, note] = columns();
+    let [old, proved, mode, data, archive, pin, note] = columns();
     table_in(
         width,
-        [Text("SNAPSHOT"), workload, old, mode, data, archive, note],
+        [Text("SNAPSHOT"), Text("WORKLOAD"), old, proved, mode, data, archive, pin, note],
         view.snapshots.iter().map(|s| {
-            let [workload, old, mode, data, archive, note] = row(s);
+            let [old, proved, mode, data, archive, pin, note] = row(s);
             // Two snapshots of one millisecond do not happen to people.
             let beginning: String = s.id.to_string().chars().take(13).collect();
-            [beginning, workload, old, mode, data, archive, note]
+            [beginning, s.workload.clone(), old, proved, mode, data, archive, pin, note]
         }),
     )
 }
@@ -104,6 +109,9 @@ pub fn snapshot(s: &SnapshotView) -> String {
         ),
         format!("mode      {}, app quiet for {}", mode(s), milliseconds(s.quiesced_ms)),
         s.restore_id.map_or_else(String::new, |restore| format!("origin    {} of restore {restore}", s.origin)),
+        s.imported.as_ref().map_or_else(String::new, |was| {
+            format!("imported  it was {} of {} ({})", was.snapshot, was.workload, was.workload_id)
+        }),
         s.note.as_ref().map_or_else(String::new, |note| format!("note      {note}")),
         s.images
             .iter()
@@ -113,10 +121,24 @@ pub fn snapshot(s: &SnapshotView) -> String {
         format!("archive   {} ({})", s.archive, bytes(s.archive_bytes)),
         format!("digest    {}", s.digest),
         format!("verified  {}", s.verified_at.map_or("never".into(), time)),
+        format!("proved    {}", s.proved_at.map_or("never".into(), time)),
+        s.pinned_at.map_or_else(String::new, |at| format!("pinned    {}{}", time(at), in_brackets(&s.pin_note))),
         volumes,
         labelled("changed while it was read", &all(|v| &v.unsteady)),
         labelled("restored without this flag", &all(|v| &v.immutable_names)),
     ])
+}
+
+/// The answer of `pin` and `unpin`.
+pub fn pinned(s: &SnapshotView) -> String {
+    match s.pinned {
+        true => format!("pinned {} of {}{}", s.id, s.workload, in_brackets(&s.pin_note)),
+        false => format!("{} of {} is not pinned any more", s.id, s.workload),
+    }
+}
+
+fn in_brackets(note: &Option<String>) -> String {
+    note.as_ref().map_or_else(String::new, |note| format!(" ({note})"))
 }
 
 /// The answer of `verify`.
@@ -136,13 +158,15 @@ pub fn pruned(view: &PruneView) -> String {
     };
     let rows = view.snapshots.iter().map(|s| {
         let verdict = match s.kept_by.is_empty() {
-            true => gone.to_string(),
+            true => format!("{gone}: no rule keeps it"),
             false => format!("kept: {}", s.kept_by.join(", ")),
         };
         [s.id.to_string(), s.workload.clone(), time(s.created_at), verdict]
     });
     let columns = [Text("SNAPSHOT"), Text("WORKLOAD"), Text("CREATED"), Text("VERDICT")];
-    or(table(columns, rows), "no snapshots to prune")
+    let left_alone = view.left_alone.iter().map(|name| format!("{name}: left alone, no rule says what to keep"));
+    let failed = view.errors.iter().map(|f| format!("not pruned: {}: {}", f.error.code, f.error.message));
+    or(join([table(columns, rows)].into_iter().chain(left_alone).chain(failed)), "no snapshots to prune")
 }
 
 /// The answer of `events`.

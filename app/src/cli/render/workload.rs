@@ -1,8 +1,14 @@
 //! Workloads.
 
-use volsnap::view::{WorkloadView, WorkloadsView};
+use volsnap::{
+    model::RunState,
+    view::{RunningView, WorkloadView, WorkloadsView},
+};
 
-use super::table::{Column::Text, join, labelled, table, time};
+use super::{
+    hook::hook_table,
+    table::{Column::Text, join, labelled, table, time},
+};
 
 /// The answer of `workload list`.
 pub fn workloads(view: &WorkloadsView) -> String {
@@ -24,10 +30,16 @@ pub fn workload(view: &WorkloadView) -> String {
     let Some(now) = &view.now else { return join(head) };
     let volumes =
         table([Text("VOLUME"), Text("DIRECTORY")], now.volumes.iter().map(|v| [v.target.clone(), v.path.clone()]));
-    let containers = table(
+    let left_out = labelled("left out", &now.left_out);
+    let hooks = hook_table(&view.hooks);
+    join(head.into_iter().chain([volumes, containers(&now.containers), left_out, hooks]))
+}
+
+/// Containers, one below the other.
+pub fn containers(containers: &[RunningView]) -> String {
+    table(
         [Text("CONTAINER"), Text("IMAGE"), Text("STATE"), Text("RESTART POLICY")],
-        now.containers.iter().map(|c| {
-            use volsnap::model::RunState;
+        containers.iter().map(|c| {
             let state = match c.state {
                 RunState::Running => "running",
                 RunState::Paused => "paused",
@@ -35,6 +47,5 @@ pub fn workload(view: &WorkloadView) -> String {
             };
             [c.name.clone(), c.image.clone(), state.into(), c.restart_policy.clone()]
         }),
-    );
-    join(head.into_iter().chain([volumes, containers, labelled("left out", &now.left_out)]))
+    )
 }

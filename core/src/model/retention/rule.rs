@@ -59,10 +59,15 @@ impl fmt::Display for Period {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum Rule {
-    /// Something needs it.
+    /// Something needs it now.
+    Needed {
+        /// What, for people: `open restore`.
+        by: String,
+    },
+    /// Somebody pinned it.
     Pinned {
-        /// What, for people: `open restore …`.
-        reason: String,
+        /// What for.
+        note: Option<String>,
     },
     /// It is the newest verified snapshot of its workload.
     LastVerified,
@@ -76,6 +81,8 @@ pub enum Rule {
     PreRestoreQuota {
         /// The newest is 1.
         rank: u32,
+        /// How many are kept.
+        quota: u32,
     },
     /// It is among the newest.
     Last {
@@ -99,12 +106,14 @@ pub enum Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rule::Pinned { reason } => write!(f, "pinned: {reason}"),
+            Rule::Needed { by } => f.write_str(by),
+            Rule::Pinned { note: None } => f.write_str("pinned"),
+            Rule::Pinned { note: Some(note) } => write!(f, "pinned: {note}"),
             Rule::LastVerified => f.write_str("last verified"),
             Rule::NewestUnverified => f.write_str("newest, none verified"),
             Rule::Future => f.write_str("from the future"),
             Rule::NoRules => f.write_str("no rules"),
-            Rule::PreRestoreQuota { rank } => write!(f, "pre-restore quota {rank}"),
+            Rule::PreRestoreQuota { rank, quota } => write!(f, "pre-restore {rank} of {quota}"),
             Rule::Last { rank } => write!(f, "last {rank}"),
             Rule::Calendar { period, bucket } => write!(f, "{period} {bucket}"),
             Rule::Within { within } => write!(f, "within {}", in_days(*within)),

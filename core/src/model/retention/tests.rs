@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{ArchiveSummary, Manifest, Mode, RestoreId, Source, snapshot::ARCHIVE_FORMAT};
+use crate::model::{ArchiveSummary, Manifest, Mode, Pin, RestoreId, Source, snapshot::ARCHIVE_FORMAT};
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 
@@ -32,10 +32,12 @@ fn snapshot(number: u128, created_at: Timestamp) -> Snapshot {
         note: None,
         images: Vec::new(),
         volumes: Vec::new(),
+        registration: None,
+        imported: None,
     };
     let archive =
         ArchiveSummary { manifest, totals: Vec::new(), quiesced_ms: 0, archive_bytes: 0, digest: String::new() };
-    Snapshot { archive, verified_at: None }
+    Snapshot::from(archive)
 }
 
 fn verified(mut snapshot: Snapshot) -> Snapshot {
@@ -45,6 +47,11 @@ fn verified(mut snapshot: Snapshot) -> Snapshot {
 
 fn prerestore(mut snapshot: Snapshot) -> Snapshot {
     snapshot.archive.manifest.origin = Origin::PreRestore(RestoreId(Uuid::from_u128(9)));
+    snapshot
+}
+
+fn pinned(mut snapshot: Snapshot, note: Option<&str>) -> Snapshot {
+    snapshot.pin = Some(Pin { at: snapshot.created_at(), note: note.map(Into::into) });
     snapshot
 }
 
@@ -59,8 +66,8 @@ fn taken(times: &[&str]) -> Vec<Snapshot> {
 }
 
 /// Verdicts as `number: rule, rule`, newest first.
-fn lines(snapshots: &[Snapshot], pins: &BTreeMap<SnapshotId, String>, policy: &Policy) -> Vec<String> {
-    let verdicts = verdicts(snapshots, pins, policy, at(NOW));
+fn lines(snapshots: &[Snapshot], needed: &BTreeMap<SnapshotId, String>, policy: &Policy) -> Vec<String> {
+    let verdicts = verdicts(snapshots, needed, policy, at(NOW));
     let line = |verdict: &Verdict| {
         let rules: Vec<String> = verdict.kept_by.iter().map(ToString::to_string).collect();
         format!("{}: {}", verdict.snapshot.0.as_u128(), rules.join(", "))
@@ -161,11 +168,31 @@ fn the_last_verified_one_survives_any_policy() {
 }
 
 #[test]
-fn an_open_restore_pins_its_snapshot() {
+fn an_open_restore_keeps_its_snapshot() {
     let all = taken(&["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"]);
-    let pins = BTreeMap::from([(snapshot_id(1), "open restore 5".to_string()), (snapshot_id(77), "nothing".into())]);
-    let expected = ["3: newest, none verified, last 1", "2: ", "1: pinned: open restore 5"];
-    assert_eq!(lines(&all, &pins, &keep_last(1)), expected);
+    let needed = BTreeMap::from([(snapshot_id(1), "open restore".to_string()), (snapshot_id(77), "nothing".into())]);
+    let expected = ["3: newest, none verified, last 1", "2: ", "1: open restore"];
+    assert_eq!(lines(&all, &needed, &keep_last(1)), expected);
+}
+
+#[test]
+fn a_pinned_snapshot_is_kept_and_judged_like_any_other_besides() {
+    let mut all =
+        taken(&["2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"]);
+    all[0] = pinned(all[0].clone(), None);
+    all[1] = pinned(prerestore(all[1].clone()), Some("the night of the migration"));
+    all[3] = pinned(all[3].clone(), None);
+    let policy = Policy { prerestore_last: 0, ..keep_last(2) };
+    let newest = "4: pinned, newest, none verified, last 1";
+    check(&all, &policy, &[newest, "3: last 2", "2: pinned: the night of the migration", "1: pinned"]);
+}
+
+#[test]
+fn the_day_of_a_snapshot_is_that_of_utc() {
+    // Half past eleven in the evening and half past midnight in Berlin, on one day of UTC; then the other way round.
+    let all = taken(&["2026-11-20T22:30:00Z", "2026-11-20T23:30:00Z", "2026-11-21T00:30:00Z"]);
+    let policy = Policy { daily: 9, ..Policy::default() };
+    check(&all, &policy, &["3: newest, none verified, daily 2026-11-21", "2: daily 2026-11-20", "1: "]);
 }
 
 #[test]
@@ -177,7 +204,7 @@ fn prerestore_snapshots_have_their_own_quota_and_take_no_place() {
     all[3] = prerestore(all[3].clone());
     let policy = Policy { last: 2, daily: 9, prerestore_last: 2, ..Policy::default() };
     let ordinary = "1: newest, none verified, last 1, daily 2026-11-18";
-    check(&all, &policy, &["4: pre-restore quota 1", "3: pre-restore quota 2", "2: ", ordinary]);
+    check(&all, &policy, &["4: pre-restore 1 of 2", "3: pre-restore 2 of 2", "2: ", ordinary]);
     check(&all, &Policy { prerestore_last: 0, ..policy }, &["4: ", "3: ", "2: ", ordinary]);
 }
 
@@ -240,16 +267,17 @@ fn verdicts_are_read_back_from_their_json() {
 
 /// Up to forty snapshots of two workloads over three years before and a week after [`NOW`], many at the same hour.
 fn any_snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
-    let one = (-3 * 365 * 24..7 * 24_i64, 0..4_u8, 1..=2_u128);
+    let one = (-3 * 365 * 24..7 * 24_i64, 0..4_u8, 1..=2_u128, prop::bool::weighted(0.2));
     prop::collection::vec(one, 0..40).prop_map(|all| {
-        let make = |(number, (hours, kind, workload)): (u128, (i64, u8, u128))| {
+        let make = |(number, (hours, kind, workload, pin)): (u128, (i64, u8, u128, bool))| {
             let plain = of_workload(workload, snapshot(number, at(NOW).checked_add(hours.hours()).unwrap()));
-            match kind {
+            let kinded = match kind {
                 0 => prerestore(plain),
                 1 => verified(plain),
                 2 => prerestore(verified(plain)),
                 _ => plain,
-            }
+            };
+            if pin { pinned(kinded, None) } else { kinded }
         };
         (1..).zip(all).map(make).collect()
     })
@@ -264,8 +292,12 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-fn kept(snapshots: &[Snapshot], pins: &BTreeMap<SnapshotId, String>, policy: &Policy) -> BTreeSet<SnapshotId> {
-    let verdicts = verdicts(snapshots, pins, policy, at(NOW));
+fn is_ordinary(snapshot: &Snapshot) -> bool {
+    snapshot.origin() == Origin::Manual
+}
+
+fn kept(snapshots: &[Snapshot], needed: &BTreeMap<SnapshotId, String>, policy: &Policy) -> BTreeSet<SnapshotId> {
+    let verdicts = verdicts(snapshots, needed, policy, at(NOW));
     verdicts.iter().filter(|verdict| verdict.is_kept()).map(|verdict| verdict.snapshot).collect()
 }
 
@@ -290,7 +322,7 @@ proptest! {
 
     #[test]
     fn a_more_generous_policy_never_deletes_more(
-        all in any_snapshots(), policy in any_policy(), more in any_policy(), pin in 1..40_u128,
+        all in any_snapshots(), policy in any_policy(), more in any_policy(), need in 1..40_u128,
     ) {
         prop_assume!(!policy.is_empty());
         let generous = Policy {
@@ -304,10 +336,10 @@ proptest! {
             prerestore_last: policy.prerestore_last + more.prerestore_last,
         };
         let none = BTreeMap::new();
-        let pins = BTreeMap::from([(snapshot_id(pin), "open restore".to_string())]);
+        let needed = BTreeMap::from([(snapshot_id(need), "open restore".to_string())]);
         let before = kept(&all, &none, &policy);
         prop_assert!(kept(&all, &none, &generous).is_superset(&before));
-        prop_assert!(kept(&all, &pins, &policy).is_superset(&before));
+        prop_assert!(kept(&all, &needed, &policy).is_superset(&before));
     }
 
     #[test]
@@ -337,12 +369,80 @@ proptest! {
         let policy = Policy { within: None, last: policy.last.max(1), ..policy };
         let verdicts = verdicts(&all, &BTreeMap::new(), &policy, at(NOW));
         for workload in [1, 2].map(|number| WorkloadId(Uuid::from_u128(number))) {
-            let settled = |v: &&Verdict| v.workload == workload && v.is_kept() && !v.kept_by.contains(&Rule::Future);
+            let besides = [Rule::Future, Rule::Pinned { note: None }];
+            let settled =
+                |v: &&Verdict| v.workload == workload && v.is_kept() && !besides.iter().any(|r| v.kept_by.contains(r));
             let counts = [policy.last, policy.hourly, policy.daily, policy.weekly, policy.monthly, policy.yearly];
             // One more for the last verified or the newest, and one if that is a pre-restore snapshot.
             let allowed = counts.iter().sum::<u32>() + policy.prerestore_last + 2;
             let found = verdicts.iter().filter(settled).count();
             prop_assert!(found <= allowed as usize, "{} kept, {} allowed", found, allowed);
+        }
+    }
+
+    #[test]
+    fn a_pinned_snapshot_is_kept_and_changes_nothing_for_the_others(
+        all in any_snapshots(), policy in any_policy(), chosen in any::<prop::sample::Index>(),
+    ) {
+        prop_assume!(!all.is_empty());
+        let chosen = chosen.index(all.len());
+        let mut without = all.clone();
+        without[chosen].pin = None;
+        let mut with = all;
+        with[chosen] = pinned(with[chosen].clone(), None);
+        let none = BTreeMap::new();
+        let (mut without, with) = (verdicts(&without, &none, &policy, at(NOW)), verdicts(&with, &none, &policy, at(NOW)));
+        for verdict in without.iter_mut().filter(|verdict| verdict.snapshot == snapshot_id(chosen as u128 + 1)) {
+            verdict.kept_by.insert(0, Rule::Pinned { note: None });
+        }
+        prop_assert_eq!(with, without);
+    }
+
+    #[test]
+    fn the_quota_of_prerestore_snapshots_and_the_other_rules_do_not_touch_each_other(
+        all in any_snapshots(), policy in any_policy(), other in any_policy(),
+    ) {
+        prop_assume!(!policy.is_empty() && !other.is_empty());
+        let none = BTreeMap::new();
+        let of = |policy: &Policy, which: &dyn Fn(&Snapshot) -> bool| -> BTreeSet<SnapshotId> {
+            let kept = kept(&all, &none, policy);
+            all.iter().filter(|s| which(s)).map(Snapshot::id).filter(|id| kept.contains(id)).collect()
+        };
+        let quota = Policy { prerestore_last: other.prerestore_last, ..policy.clone() };
+        prop_assert_eq!(of(&policy, &is_ordinary), of(&quota, &is_ordinary));
+        let rules = Policy { prerestore_last: policy.prerestore_last, ..other };
+        prop_assert_eq!(of(&policy, &|s| !is_ordinary(s)), of(&rules, &|s| !is_ordinary(s)));
+    }
+
+    #[test]
+    fn what_is_said_to_keep_a_snapshot_is_true(all in any_snapshots(), policy in any_policy()) {
+        for verdict in verdicts(&all, &BTreeMap::new(), &policy, at(NOW)) {
+            let snapshot = all.iter().find(|s| s.id() == verdict.snapshot).unwrap();
+            for rule in &verdict.kept_by {
+                let holds = match rule {
+                    Rule::Needed { .. } => false,
+                    Rule::Pinned { .. } => snapshot.pin.is_some(),
+                    Rule::LastVerified => snapshot.verified_at.is_some(),
+                    Rule::NewestUnverified => snapshot.verified_at.is_none(),
+                    Rule::Future => snapshot.created_at() > at(NOW),
+                    Rule::NoRules => policy.is_empty(),
+                    Rule::PreRestoreQuota { rank, quota } => {
+                        !is_ordinary(snapshot) && *quota == policy.prerestore_last && (1..=*quota).contains(rank)
+                    }
+                    Rule::Last { rank } => is_ordinary(snapshot) && (1..=policy.last).contains(rank),
+                    Rule::Calendar { period, bucket } => {
+                        is_ordinary(snapshot)
+                            && policy.count_of(*period) > 0
+                            && *bucket == period.bucket(snapshot.created_at())
+                    }
+                    Rule::Within { within } => {
+                        is_ordinary(snapshot)
+                            && Some(*within) == policy.within
+                            && at(NOW).duration_since(snapshot.created_at()) <= *within
+                    }
+                };
+                prop_assert!(holds, "{} of {:?}", rule, snapshot);
+            }
         }
     }
 }

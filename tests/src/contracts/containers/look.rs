@@ -1,11 +1,13 @@
 //! Which containers are found, in which order, and how they are.
 
+use std::{sync::Arc, time::Duration};
+
 use volsnap_core::{
     model::{
         RunState, Selector,
         container::{passing_name, retired_name},
     },
-    ports::{EngineErrorKind, HealthState},
+    ports::{Command, EngineErrorKind, Exit, HealthState, Quiet, Watch},
 };
 
 use super::{Harness, Wanted, by_name, names, restore};
@@ -84,6 +86,27 @@ pub async fn what_a_restore_named_is_found_whatever_it_mounts(h: &mut dyn Harnes
     assert_eq!(names(&found), [&litter[0], &litter[1]]);
 }
 
+/// Whoever looks around sees every container, what restores left too, each after what it depends on, and its project.
+pub async fn all_are_listed_under_any_name_with_their_projects(h: &mut dyn Harness) {
+    let project = h.name("shop");
+    let [web, db, alone] = ["a-web", "m-db", "z-alone"].map(|stem| h.name(stem));
+    let litter = retired_name(&web, restore());
+    h.add(&Wanted::new(&web).service(&project, "web", "db:service_started:false")).await;
+    h.add(&Wanted::new(&db).service(&project, "db", "").run(RunState::Stopped)).await;
+    h.add(&Wanted::new(&litter).service(&project, "web", "").run(RunState::Stopped)).await;
+    h.add(&Wanted::new(&alone)).await;
+    let all = h.containers().all().await.unwrap();
+    let ours = [&web, &db, &litter, &alone];
+    let seen: Vec<_> = all.iter().filter(|c| ours.contains(&&c.name)).collect();
+    assert_eq!(seen.len(), ours.len(), "{:?}", names(&all));
+    let place = |name: &String| seen.iter().position(|c| c.name == *name).unwrap();
+    assert!(place(&db) < place(&web), "{:?}", names(&all));
+    for container in seen {
+        let expected = (container.name != alone).then_some(&project);
+        assert_eq!(container.project.as_ref(), expected, "{}", container.name);
+    }
+}
+
 /// Consumers are found whatever their state, on whole path components, and through links on either side.
 pub async fn consumers_are_found_above_at_and_below_a_path_in_any_state(h: &mut dyn Harness) {
     let live = h.directory("srv/app");
@@ -115,4 +138,25 @@ pub async fn health_tells_running_from_down(h: &mut dyn Harness) {
     let health = h.containers().health(&[gone.clone(), up.clone(), down.clone()]).await.unwrap();
     let states: Vec<(&str, HealthState)> = health.iter().map(|h| (h.name.as_str(), h.state)).collect();
     assert_eq!(states, [(&*gone, HealthState::Down), (&*up, HealthState::Running), (&*down, HealthState::Down)]);
+}
+
+/// How a command ended is told with what it said; where it cannot run, that is an error.
+pub async fn a_command_runs_in_a_running_container_and_its_end_is_told(h: &mut dyn Harness) {
+    let [up, down, gone] = ["up", "down", "gone"].map(|stem| h.name(stem));
+    h.add(&Wanted::new(&up)).await;
+    h.add(&Wanted::new(&down).run(RunState::Stopped)).await;
+    let watch: Watch = Arc::new(Quiet);
+    let command = |words| Command { words, env: vec![], timeout: Duration::from_secs(60) };
+    for status in [0, 1] {
+        let ran = h.containers().exec(&up, &command(h.saying("hello", status)), &watch).await.unwrap();
+        assert_eq!((&ran.exit, ran.told.trim()), (&Exit::Status(status), "hello"));
+    }
+    let missing = command(vec!["/no/such/program".into()]);
+    let ran = h.containers().exec(&up, &missing, &watch).await;
+    assert!(ran.as_ref().map_or(true, |ran| ran.exit != Exit::Status(0)), "{ran:?}");
+    for (name, kind) in [(&down, EngineErrorKind::Conflict), (&gone, EngineErrorKind::NotFound)] {
+        let error = h.containers().exec(name, &command(h.saying("hello", 0)), &watch).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.message.contains(name), "{error}");
+    }
 }

@@ -115,6 +115,7 @@ pub async fn a_sealed_archive_says_what_it_holds_and_verifies(h: &impl Harness) 
     let verified = reader.verify_archive(WORKLOAD, SNAPSHOT, quiet()).await.unwrap();
     assert_eq!(verified.summary, summary);
     assert!(verified.bytes_read > 0 && verified.bytes_read <= summary.archive_bytes);
+    assert_eq!(reader.verify_stored(WORKLOAD, SNAPSHOT, quiet()).await.unwrap().summary, summary);
     assert_eq!(h.drafts(WORKLOAD), 0);
 }
 

@@ -19,7 +19,8 @@ use volsnap_core::{
         place::staged_in,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, StageJob, Staged, Verified, Watch,
+        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Precopy, StageJob, Staged,
+        Verified, Watch,
     },
     restore::{Body, Journal},
 };
@@ -275,6 +276,19 @@ impl Filesystem for Watched {
         self.disk.draft_archive(manifest, sources, watch).await
     }
 
+    async fn precopy(
+        &self,
+        manifest: &Manifest,
+        sources: &[ArchiveSource],
+        watch: Watch,
+    ) -> Result<Option<Box<dyn Precopy>>, FsError> {
+        match self.lie {
+            // What is read at once is sealed elsewhere; see below.
+            Some(Lie::ArchiveNotSynced) => Ok(None),
+            _ => self.noted("precopy", self.disk.precopy(manifest, sources, watch)).await,
+        }
+    }
+
     async fn read_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<ArchiveSummary, FsError> {
         self.disk.read_archive(workload, snapshot).await
     }
@@ -351,6 +365,7 @@ struct UnsyncedDraft {
 impl DraftArchive for UnsyncedDraft {
     async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
         let summary = self.draft.seal(quiesced_ms).await?;
+        fs::create_dir_all(self.to.parent().unwrap_or(&self.to)).map_err(|error| broken(&error))?;
         fs::copy(&self.from, &self.to).map_err(|error| broken(&error))?;
         Ok(summary)
     }

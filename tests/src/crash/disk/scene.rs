@@ -15,7 +15,7 @@ use volsnap::UnavailableStore;
 use volsnap_core::{
     engine::{Engine, Ports, Recovered, RestoreRequest, SnapshotRequest},
     model::{DeclaredVolume, Selector, Snapshot, SnapshotId, Source, Workload, WorkloadId},
-    ports::{Clock, Quiet, Store, StoreError, StoreErrorKind, Watch},
+    ports::{Clock, NoCommands, Quiet, Store, StoreError, StoreErrorKind, Watch},
     restore::Outcome,
 };
 use volsnap_disk::{Disk, SystemClock};
@@ -267,13 +267,14 @@ fn engine(store: Arc<dyn Store>, filesystem: Watched) -> Engine {
         store,
         containers: None,
         filesystem: Arc::new(filesystem),
+        commands: Arc::new(NoCommands),
         clock: Arc::new(SystemClock::new()),
     })
 }
 
 /// Fills a volume: entries of each kind, one of them larger than a few blocks, one file in two directories, one at the
 /// top that only this state has, and attributes.
-fn fill(live: &Path, mark: &str) {
+pub fn fill(live: &Path, mark: &str) {
     trees::make(live, mark);
     fs::write(live.join("large"), mark.repeat(6000)).expect("a file");
     fs::write(live.join(format!("only-{mark}")), mark).expect("a file");
@@ -316,6 +317,7 @@ impl Scene {
                 .map(|(i, path)| DeclaredVolume { target: format!("/v{i}"), path: path.clone() })
                 .collect(),
             created_at: clock.now(),
+            hooks: Vec::new(),
         };
         let read = || lives.iter().map(|live| trees::read(live).expect("a tree")).collect::<Vec<Tree>>();
         let saved = read();

@@ -13,7 +13,7 @@ use tokio::{runtime::Runtime, task::JoinHandle};
 use volsnap::{Engine, RestoreRequest, Result, Volsnap};
 use volsnap_core::{
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
-    ports::{Containers, EngineError, EngineInfo, Health, Lease, Quiet, Watch},
+    ports::{Command, Containers, EngineError, EngineInfo, Health, Lease, Quiet, Ran, Watch},
     restore::{Entry, Facts, Move, Report, State, Step, next, state::Direction},
 };
 use volsnap_docker::DockerEngine;
@@ -191,12 +191,20 @@ impl Containers for Lying {
         self.gloss(self.engine.find(selector).await)
     }
 
+    async fn all(&self) -> Answer<Vec<Container>> {
+        self.gloss(self.engine.all().await)
+    }
+
     async fn mounting(&self, paths: &[PathBuf]) -> Answer<Vec<Container>> {
         self.gloss(self.engine.mounting(paths).await)
     }
 
     async fn of_restore(&self, restore: RestoreId) -> Answer<Vec<Container>> {
         self.gloss(self.engine.of_restore(restore).await)
+    }
+
+    async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Answer<Ran> {
+        self.engine.exec(container, command, watch).await
     }
 
     async fn settle(&self) -> Answer<()> {

@@ -82,7 +82,7 @@ pub struct Seen {
 
 /// A directory in memory where that keeps extended attributes, since what is synced there costs nothing and a killed
 /// process takes nothing with it; else the usual one.
-fn base() -> PathBuf {
+pub fn base() -> PathBuf {
     let memory = Path::new("/dev/shm");
     let keeps_attributes = || {
         let probe = tempfile::tempdir_in(memory).ok()?;
@@ -206,7 +206,7 @@ fn make(root: &Path, mark: &str) {
 }
 
 /// Copies a directory of directories and files, with their modes.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a directory");
     fs::set_permissions(to, fs::metadata(from).expect("a directory").permissions()).expect("a mode");
     for entry in fs::read_dir(from).expect("a directory").map(|entry| entry.expect("an entry")) {

@@ -22,6 +22,7 @@ use volsnap_sim::{Boot, Chooser, Fault, Moment, World, disk::Disk};
 pub use disturbances::disturbances;
 pub use drops::{drops, together};
 pub use errors::{ERRNOS, Numbers, errors, failure_of, recovery_errors};
+pub(in crate::crash::sim) use errors::{errors_at, harmless_at, is_repeated, rarer_at};
 pub use flips::{Bits, flips};
 pub use pairs::pairs;
 pub use refusals::{refusals, refusals_by};
@@ -86,7 +87,13 @@ impl Tally {
         *self.strikes.entry(what).or_default() += 1;
     }
 
-    fn complain(&mut self, scene: &Scene, strikes: String, wrongs: Wrongs, story: impl FnOnce() -> Vec<String>) {
+    pub(in crate::crash::sim) fn complain(
+        &mut self,
+        scene: &Scene,
+        strikes: String,
+        wrongs: Wrongs,
+        story: impl FnOnce() -> Vec<String>,
+    ) {
         if !wrongs.is_empty() && !self.is_full() {
             self.findings.push(Finding { scene: scene.spec.name.clone(), strikes, wrongs, story: story() });
         }

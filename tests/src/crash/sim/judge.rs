@@ -17,6 +17,7 @@ impl Happening {
             Happening::Writeback => Event::Writeback,
             Happening::WritebackOf(disk) => Event::WritebackOf(disk),
             Happening::AppsWrite => Event::Tick,
+            Happening::AppsWork => Event::Work,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{
     Figures, crashes,
     faults::{self, Bits, Numbers, Tally},
     slow_boots,
+    snapshots::{cases, snapshots},
 };
 use crate::{
     crash::Met,
@@ -34,6 +35,7 @@ pub fn meet(mutant: &Mutant) -> Met {
         Trial::Disturbances(scene) => of_tally(faults::disturbances(&mutated(scene))),
         Trial::Flips(scene) => of_tally(faults::flips(&mutated(scene), Bits::OneOfEachByte)),
         Trial::Together(scene) => of_tally(faults::together(&mutated(scene))),
+        Trial::Snapshots(nth) => of_figures(snapshots(&cases().swap_remove(nth), lie.as_ref(), 1)),
         Trial::Refusals => of_tally(faults::refusals_by(prepare)),
     };
     match sign {

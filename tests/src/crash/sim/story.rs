@@ -147,6 +147,7 @@ impl fmt::Display for Line<'_> {
             Crash::ByItself { op, what: Happening::Writeback } => write!(f, "writeback before {op}"),
             Crash::ByItself { op, what: Happening::WritebackOf(disk) } => write!(f, "writeback of {disk} before {op}"),
             Crash::ByItself { op, what: Happening::AppsWrite } => write!(f, "apps write before {op}"),
+            Crash::ByItself { op, what: Happening::AppsWork } => write!(f, "apps work before {op}"),
             Crash::Kill { op } => write!(f, "kill before {op}"),
             Crash::Cut { op, script } => write!(f, "power cut before {op} losing{}", choices(script)),
             Crash::SlowBoot { op, script, boot } => {
@@ -204,6 +205,7 @@ fn crash(words: &[&str]) -> Option<Crash> {
         ["writeback", "of", disk, "before", at] => {
             Some(Crash::ByItself { op: op(at)?, what: Happening::WritebackOf(disk.parse().ok()?) })
         }
+        ["apps", "work", "before", at] => Some(Crash::ByItself { op: op(at)?, what: Happening::AppsWork }),
         ["apps", "write", "before", at] => Some(Crash::ByItself { op: op(at)?, what: Happening::AppsWrite }),
         ["kill", "before", at] => Some(Crash::Kill { op: op(at)? }),
         ["power", "cut", "before", at, "losing", choices @ .., "then", boot] => {

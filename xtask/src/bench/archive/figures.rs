@@ -58,6 +58,9 @@ pub struct Row {
     pub failed: Option<String>,
 }
 
+/// What only unpacks an archive: no check that looks at its contents takes less.
+pub const UNPACK: &str = "zstd -t";
+
 /// A check of an archive.
 #[derive(Debug)]
 pub struct Verified {

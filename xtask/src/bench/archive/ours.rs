@@ -97,6 +97,13 @@ impl Ours {
         if fine { Ok(spent) } else { Err(format!("an archive does not hold: {answer}")) }
     }
 
+    /// The archive unpacked to nowhere, and nothing done with what comes out.
+    pub fn unpacked(&self, snapshot: &Snapshot) -> Outcome<Spent> {
+        let mut zstd = Command::new("zstd");
+        zstd.args(["-q", "-t"]).arg(&snapshot.archive);
+        measure::run(vec![zstd], None)
+    }
+
     /// One file of the archive, several times, and what is read for it.
     pub fn one_file(&self, snapshot: &Snapshot, path: &str, expected: &Path, rounds: usize) -> Outcome<Maybe<OneFile>> {
         if !self.offers(&[], "dump") {

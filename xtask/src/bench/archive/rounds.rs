@@ -4,21 +4,25 @@ use std::{
     fs,
     path::{Path, PathBuf},
     thread::available_parallelism,
+    time::Duration,
 };
 
 use super::{
-    contenders::{Contender, Paths},
+    contenders::{Contender, Paths, is_installed},
     corpora::{Census, Corpus, census, warm},
-    figures::{Alone, ByJobs, Compared, Maybe, Row, Series, Verified, WithProgress},
+    figures::{Alone, ByJobs, Compared, Maybe, Row, Series, UNPACK, Verified, WithProgress},
     measure,
     ours::{Ours, Snapshot, remove},
 };
 use crate::run::Outcome;
 
+/// How long nothing is done before each round. A disk that several machines share is slower for a while after much was written
+/// to it; who comes first would pay for who was last.
+const REST: Duration = Duration::from_secs(10);
 /// One in so many rounds is enough for a curve, which has the fastest.
 const CURVE_SHARE: usize = 2;
 /// Ways of checking an archive; the words after the first are known by some versions only.
-const VERIFY: [&[&str]; 2] = [&["verify"], &["verify", "--stored"]];
+const VERIFY: [&[&str]; 2] = [&["verify"], &["verify", "--quick"]];
 
 /// A directory with data to be archived, volsnap, and who it is compared with.
 pub struct Arena<'a> {
@@ -77,8 +81,13 @@ impl Arena<'_> {
         let mut last = None;
         for round in 0..self.rounds {
             eprintln!("  round {} of {}", round + 1, self.rounds);
-            last = Some(self.ours_once(&mut compared)?);
-            for (contender, row) in self.contenders.iter().zip(&mut compared.others) {
+            rustix::fs::sync();
+            std::thread::sleep(REST);
+            for turn in order(round, self.contenders.len()) {
+                let Some((contender, row)) = turn.map(|at| (self.contenders[at], &mut compared.others[at])) else {
+                    last = Some(self.ours_once(&mut compared)?);
+                    continue;
+                };
                 if round < contender.turns.of(self.rounds) && row.failed.is_none() {
                     // A program that we do not know well must not cost the figures of all others.
                     row.failed = self.other_once(contender, row, census).err();
@@ -156,6 +165,13 @@ impl Arena<'_> {
             }
             alone.verified.push(Verified { command: words.join(" "), series });
         }
+        if is_installed("zstd") {
+            let mut unpacked = Verified { command: UNPACK.to_string(), series: Series::default() };
+            for _ in 0..self.rounds {
+                unpacked.series.note(&self.ours.unpacked(snapshot)?);
+            }
+            alone.verified.push(unpacked);
+        }
         let Some(corpus) = corpus else { return Ok(alone) };
         if let Some(path) = corpus.one_file {
             let expected = self.source().join(path);
@@ -211,6 +227,13 @@ impl Arena<'_> {
     }
 }
 
+/// Who has a turn when, by number; volsnap has none. Who is first finds the disk rested: that is volsnap in every other round, and
+/// its base in the others.
+fn order(round: usize, contenders: usize) -> impl Iterator<Item = Option<usize>> {
+    let before = (round % 2).min(contenders);
+    (0..before).map(Some).chain([None]).chain((before..contenders).map(Some))
+}
+
 fn job_counts(processors: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(1), |jobs| Some(jobs * 2)).take_while(move |jobs| *jobs <= processors.max(2))
 }
@@ -239,6 +262,14 @@ fn load() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volsnap_and_its_base_are_first_in_turn() {
+        let of = |round, contenders| order(round, contenders).collect::<Vec<_>>();
+        assert_eq!(of(0, 2), [None, Some(0), Some(1)]);
+        assert_eq!(of(1, 2), [Some(0), None, Some(1)]);
+        assert_eq!(of(1, 0), [None]);
+    }
 
     #[test]
     fn jobs_are_doubled_up_to_the_processors() {

@@ -1,6 +1,6 @@
 //! What was promised, and whether it was kept.
 
-use super::figures::{Alone, Compared, Figures, Row};
+use super::figures::{Alone, Compared, Figures, Row, UNPACK, Verified};
 use crate::bench::tables::hundredths;
 
 /// Of the time of tar with zstd, in hundredths.
@@ -84,13 +84,17 @@ fn on_corpus(compared: &Compared, alone: &Alone, figures: &Figures) -> Vec<Targe
             targets.push(Target { met: own < base, ..ratio(compared, promise, own, base, 100) });
         }
     }
-    for verified in &alone.verified {
-        let rate = per_second(ours.archive_bytes, verified.series.cpu_median_us());
+    let rate = |verified: &Verified| per_second(ours.archive_bytes, verified.series.cpu_median_us());
+    let (unpacking, checks): (Vec<_>, Vec<_>) = alone.verified.iter().partition(|way| way.command == UNPACK);
+    for check in checks {
+        let met = rate(check) >= VERIFY_MIN_BYTES;
+        let alone = unpacking.first().filter(|_| !met);
+        let alone = alone.map_or(String::new(), |unpack| format!(", `{UNPACK}` alone {}", gibi(rate(unpack))));
         targets.push(Target {
             data: compared.title.clone(),
-            promise: format!("`{}` ≥ {} of archive a second on one core", verified.command, gibi(VERIFY_MIN_BYTES)),
-            measured: gibi(rate),
-            met: rate >= VERIFY_MIN_BYTES,
+            promise: format!("`{}` ≥ {} of archive a second on one core", check.command, gibi(VERIFY_MIN_BYTES)),
+            measured: format!("{}{alone}", gibi(rate(check))),
+            met,
         });
     }
     if let Some(Ok(one)) = &alone.one_file {
@@ -104,8 +108,9 @@ fn on_corpus(compared: &Compared, alone: &Alone, figures: &Figures) -> Vec<Targe
     }
     if let Some(with) = &alone.with_progress {
         for (name, [none, json]) in [("create", &with.create), ("restore", &with.restore)] {
-            let promise = format!("`{name}` with progress ≤ {} × without", hundredths(PROGRESS_MAX_PERCENT));
-            targets.push(ratio(compared, promise, json.least_us(), none.least_us(), PROGRESS_MAX_PERCENT));
+            // By the processors' time: that of the disk varies by more than so little.
+            let promise = format!("`{name}` with progress ≤ {} × the work without", hundredths(PROGRESS_MAX_PERCENT));
+            targets.push(ratio(compared, promise, json.cpu_median_us(), none.cpu_median_us(), PROGRESS_MAX_PERCENT));
         }
     }
     targets.push(memory(compared, alone));
@@ -143,7 +148,7 @@ pub fn gibi(bytes: u64) -> String {
 mod tests {
     use super::super::{
         corpora::Census,
-        figures::{OneFile, Series, Verified, WithProgress},
+        figures::{OneFile, Series, WithProgress},
     };
     use super::*;
 
@@ -215,7 +220,7 @@ mod tests {
             missed(ours(), alone(1, 1, 4_000_001, 1020)),
             ["`verify` ≥ 1.00 GiB of archive a second on one core"]
         );
-        assert_eq!(missed(ours(), alone(1, 1, 1, 1021)), ["`create` with progress ≤ 1.02 × without"]);
+        assert_eq!(missed(ours(), alone(1, 1, 1, 1021)), ["`create` with progress ≤ 1.02 × the work without"]);
     }
 
     #[test]

@@ -84,7 +84,8 @@ fn read(
         first: firsts.iter().find(|(frame, _)| *frame == number).map(|(_, first)| first.clone()),
     };
     let frames: Vec<Frame> = (0..contents.len()).map(frame).collect();
-    let stream = Stream::new(Drain::of(contents.into_iter().map(Ok).collect()), &frames, &trouble);
+    let stream =
+        Stream::new(Drain::of(contents.into_iter().map(|content| Ok(content.into())).collect()), &frames, &trouble);
     let mut meter = Meter::new(&watch, &trouble, Phase::Stage);
     read_volume(stream, &name::volume_root(0), OPEN, totals, sink, &mut meter, &trouble)
 }

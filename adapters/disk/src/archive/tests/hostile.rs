@@ -10,9 +10,9 @@ use super::{
     super::pax::Records,
     forge::{Forged, finish},
     roundtrip::furnish,
-    scene::{OPEN, Scene, look_at, quiet, verify},
+    scene::{JOBS, OPEN, Scene, look_at, quiet, verify},
 };
-use crate::archive::summary;
+use crate::archive::{summary, verify_stored};
 
 fn record(key: &str, value: &str) -> Records {
     Records(vec![(key.into(), value.into())])
@@ -32,6 +32,19 @@ fn refused_as(kind: FsErrorKind, forged: Forged, why: &str) {
     let error = scene.stage(&scene.job(&digest, Some(0))).expect_err(why);
     assert_eq!(error.kind, kind, "{why}: {error}");
     assert!(names.iter().any(|name| error.message.contains(name)), "{why}: {error} names none of {names:?}");
+    // A copy is refused for the same reason. One of a part may not come to what is wrong, and then leaves nothing outside.
+    let copied = super::copy::copy(&scene, &super::copy::job(&scene, &digest, &[])).expect_err(why);
+    assert_eq!((copied.kind, &copied.message), (error.kind, &error.message), "{why}");
+    for part in ["a", "a/b", "m", "b", "fine", "x"] {
+        let job = super::copy::job(&scene, &digest, &[part.as_bytes()]);
+        match super::copy::copy(&scene, &job) {
+            Ok(_) => fs::remove_dir_all(&job.private).unwrap(),
+            Err(error) => {
+                let expected = [FsErrorKind::Hostile, FsErrorKind::Corrupt, FsErrorKind::NotFound];
+                assert!(expected.contains(&error.kind), "{why}: {part}: {error}");
+            }
+        }
+    }
     let after = look_at(scene.path());
     let untouched = |looks: &std::collections::BTreeMap<_, super::scene::Look>| {
         let own = |(path, look): (&std::path::PathBuf, &_)| {
@@ -363,6 +376,8 @@ fn sound() -> (Scene, Vec<u8>, String) {
 }
 
 fn is_corrupt(scene: &Scene, digest: &str, what: &str) {
+    let stored = verify_stored(&scene.archive(), JOBS, &quiet()).expect_err(what);
+    assert_eq!(stored.kind, FsErrorKind::Corrupt, "{what}: {stored}");
     let verified = verify(&scene.archive(), &quiet()).expect_err(what);
     assert_eq!(verified.kind, FsErrorKind::Corrupt, "{what}: {verified}");
     let staged = scene.stage(&scene.job(digest, Some(0))).err();

@@ -79,6 +79,8 @@ impl Scene {
             note: None,
             images: Vec::new(),
             volumes: (0..volumes).map(volume).collect(),
+            registration: None,
+            imported: None,
         };
         let scene = Scene { dir: tempfile::tempdir_in(base).unwrap(), manifest };
         for i in 0..volumes {

@@ -119,7 +119,7 @@ pub fn recovery_errors(scene: &Scene) -> Tally {
 }
 
 /// Whether another number is reported in the same way: the words make no difference to a recovery.
-fn is_repeated(fault: &Fault) -> bool {
+pub(in crate::crash::sim) fn is_repeated(fault: &Fault) -> bool {
     let repeated = [Errno::DQUOT, Errno::MFILE, Errno::NOMEM, Errno::INVAL, Errno::NOSYS, Errno::BUSY, Errno::PERM];
     let repeated = |failure: &Failure| {
         let same = |errno: &Errno| failure.words == failure_of(*errno, false).words;
@@ -129,7 +129,7 @@ fn is_repeated(fault: &Fault) -> bool {
 }
 
 /// The errors that can strike there: each once, and what is done although it is reported as failed.
-pub(super) fn errors_at(moment: &Moment) -> Vec<(&'static str, Fault)> {
+pub(in crate::crash::sim) fn errors_at(moment: &Moment) -> Vec<(&'static str, Fault)> {
     let once = |failure| Fault::Error { failure, reach: Reach::Once };
     let is_engine = moment.kind == MicroKind::Engine || ENGINE_CALLS.contains(&moment.call);
     if is_engine {
@@ -157,7 +157,7 @@ pub(super) fn errors_at(moment: &Moment) -> Vec<(&'static str, Fault)> {
 }
 
 /// What strikes a restore only: a recovery is the same loop.
-fn rarer_at(moment: &Moment) -> Vec<(&'static str, Fault)> {
+pub(in crate::crash::sim) fn rarer_at(moment: &Moment) -> Vec<(&'static str, Fault)> {
     let from = |errno, reach| ("sticky", Fault::Error { failure: failure_of(errno, false), reach });
     let mut faults = vec![("drops", Fault::Drop)];
     match moment.kind {
@@ -184,7 +184,7 @@ fn rarer_at(moment: &Moment) -> Vec<(&'static str, Fault)> {
 }
 
 /// What must make no difference: a request that arrives twice, a clock that jumps.
-fn harmless_at(moment: &Moment) -> Vec<(&'static str, Fault)> {
+pub(in crate::crash::sim) fn harmless_at(moment: &Moment) -> Vec<(&'static str, Fault)> {
     let mut faults: Vec<_> = JUMPS_S.iter().map(|s| ("clock jumps", Fault::Event(Event::ClockJump(*s)))).collect();
     if moment.kind == MicroKind::Call && ENGINE_CALLS.contains(&moment.call) {
         faults.push(("engine calls twice", Fault::Twice));

@@ -1,0 +1,185 @@
+//! The members of a live tree: what an archive of it would list, without writing one.
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{FileType, Statx},
+    io::Errno,
+};
+use volsnap_core::{
+    model::{Member, MemberKind},
+    ports::{FsError, FsOp, Phase, Watch},
+};
+
+use super::{
+    find::is_below,
+    progress::Meter,
+    source::{Inode, inode, open_file},
+    xattr::{self, Place},
+};
+use crate::tree::{Entry, Trouble, Visitor, file_type, is_left_out, open_root, stat, walk};
+
+/// Bytes of a file that are read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Hands on the members at and below a path of the tree at `root`, with their contents' digests if they are asked for.
+/// All of the tree is looked at, since the first name of a file may lie anywhere in it.
+///
+/// # Errors
+/// `NotFound` if there is no tree, `Cancelled` if the observer asks for the end, what the sink gave, otherwise what
+/// looking or reading gave.
+pub fn living(
+    root: &Path,
+    path: &[u8],
+    contents: bool,
+    sink: &mut dyn FnMut(Member) -> Result<(), FsError>,
+    watch: &Watch,
+) -> Result<(), FsError> {
+    let trouble = Trouble::new(FsOp::Look, root);
+    let mut meter = Meter::new(watch, &trouble, Phase::Read);
+    meter.tell()?;
+    let opened = open_root(root, &trouble)?;
+    let found = stat(&opened, c"").map_err(|e| trouble.errno("look at", e))?;
+    let meter = &mut meter;
+    let mut teller = Teller { path, contents, sink, meter, trouble: &trouble, links: HashMap::new() };
+    teller.plain(b"", &found, MemberKind::Directory, Place::Open(opened.as_fd()))?;
+    walk(opened, &trouble, &mut teller)?;
+    teller.meter.tell()
+}
+
+struct Teller<'a, 'm> {
+    path: &'a [u8],
+    contents: bool,
+    sink: &'a mut dyn FnMut(Member) -> Result<(), FsError>,
+    meter: &'a mut Meter<'m>,
+    trouble: &'a Trouble,
+    /// Files with further names still to come: the first name, and how many names are missing.
+    links: HashMap<Inode, (Vec<u8>, u32)>,
+}
+
+impl Visitor for Teller<'_, '_> {
+    fn wants(&self, depth: usize, name: &[u8]) -> bool {
+        depth > 0 || !is_left_out(name)
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        self.meter.add(0, 1)?;
+        match file_type(entry.stat) {
+            FileType::Directory => match entry.opened {
+                Some(fd) => self.plain(entry.path, entry.stat, MemberKind::Directory, Place::Open(fd)),
+                None => self.by_handle(entry, |_| Ok(MemberKind::Directory)),
+            },
+            FileType::RegularFile => self.file(entry),
+            FileType::Symlink => self.by_handle(entry, |link| {
+                let target = rustix::fs::readlinkat(link, c"", Vec::new())?;
+                Ok(MemberKind::Symlink { target: target.into_bytes() })
+            }),
+            FileType::Fifo => self.by_handle(entry, |_| Ok(MemberKind::Fifo)),
+            kind @ (FileType::BlockDevice | FileType::CharacterDevice) => {
+                let (major, minor) = (entry.stat.stx_rdev_major, entry.stat.stx_rdev_minor);
+                let block = kind == FileType::BlockDevice;
+                self.by_handle(entry, |_| Ok(MemberKind::Device { block, major, minor }))
+            }
+            // Archives leave them out, too.
+            FileType::Socket | FileType::Unknown => Ok(()),
+        }
+    }
+
+    /// What is mounted there is left out; the directory itself is a member.
+    fn mounted(&mut self, _: &[u8]) -> Result<(), FsError> {
+        Ok(())
+    }
+}
+
+impl Teller<'_, '_> {
+    /// An entry whose attributes can be read at that place. One that has vanished is left out.
+    fn plain(&mut self, path: &[u8], stat: &Statx, kind: MemberKind, place: Place<'_>) -> Result<(), FsError> {
+        if !is_below(path, self.path) {
+            return Ok(());
+        }
+        match xattr::read(place) {
+            Ok(xattrs) => (self.sink)(Member { xattrs, ..member(path, stat, kind) }),
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.trouble.entry(path, "read the attributes of", error)),
+        }
+    }
+
+    /// An entry that is not opened.
+    fn by_handle(
+        &mut self,
+        entry: &Entry<'_>,
+        kind: impl FnOnce(BorrowedFd<'_>) -> Result<MemberKind, Errno>,
+    ) -> Result<(), FsError> {
+        let handle = xattr::handle(entry.dir, entry.name);
+        match handle.and_then(|handle| kind(handle.as_fd()).map(|kind| (handle, kind))) {
+            Ok((handle, kind)) => self.plain(entry.path, entry.stat, kind, Place::Handle(handle.as_fd())),
+            // Gone, or replaced by what is no link.
+            Err(Errno::NOENT | Errno::INVAL) => Ok(()),
+            Err(error) => Err(self.trouble.entry(entry.path, "look at", error)),
+        }
+    }
+
+    /// A regular file, or one more name of it, as an archive tells them apart.
+    fn file(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        let several = entry.stat.stx_nlink > 1;
+        if several && let Some((target, missing)) = self.links.get_mut(&inode(entry.stat)) {
+            let target = target.clone();
+            *missing -= 1;
+            if *missing == 0 {
+                self.links.remove(&inode(entry.stat));
+            }
+            return match is_below(entry.path, self.path) {
+                true => (self.sink)(member(entry.path, entry.stat, MemberKind::HardLink { target })),
+                false => Ok(()),
+            };
+        }
+        if several {
+            self.links.insert(inode(entry.stat), (entry.path.to_vec(), entry.stat.stx_nlink - 1));
+        }
+        if !self.contents || !is_below(entry.path, self.path) {
+            return self.by_handle(entry, |_| Ok(MemberKind::File { bytes: entry.stat.stx_size }));
+        }
+        let opened = open_file(entry).map_err(|e| self.trouble.entry(entry.path, "open", e))?;
+        let Some((file, found)) = opened else { return Ok(()) };
+        let contents = Some(self.digest(entry.path, file.as_fd())?);
+        let xattrs = xattr::read(Place::Open(file.as_fd()));
+        let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
+        let kind = MemberKind::File { bytes: found.stx_size };
+        (self.sink)(Member { xattrs, contents, ..member(entry.path, &found, kind) })
+    }
+
+    /// BLAKE3 of a file's contents.
+    fn digest(&mut self, path: &[u8], file: BorrowedFd<'_>) -> Result<[u8; 32], FsError> {
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            match rustix::io::read(file, &mut buffer[..]) {
+                Ok(0) => return Ok(*hasher.finalize().as_bytes()),
+                Ok(read) => {
+                    hasher.update(&buffer[..read]);
+                    self.meter.add(read as u64, 0)?;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(self.trouble.entry(path, "read", error)),
+            }
+        }
+    }
+}
+
+fn member(path: &[u8], stat: &Statx, kind: MemberKind) -> Member {
+    Member {
+        path: path.to_vec(),
+        kind,
+        mode: u32::from(stat.stx_mode) & 0o7777,
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        mtime_seconds: stat.stx_mtime.tv_sec,
+        mtime_nanoseconds: stat.stx_mtime.tv_nsec,
+        xattrs: Vec::new(),
+        contents: None,
+    }
+}

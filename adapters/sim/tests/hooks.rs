@@ -1,0 +1,176 @@
+//! What a hook switched on before an operation is off after it, whatever happened in between: at every crash point.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use volsnap_core::{
+    Code,
+    engine::{Engine, Ports, RestoreRequest, SnapshotRequest},
+    model::{
+        Hook, HookEvent, Manifest, ManifestVolume, Mode, Origin, RestartPolicy, RunState, Selector, Snapshot,
+        SnapshotId, Source, Workload, WorkloadId,
+    },
+    ports::{Filesystem, Quiet, Watch},
+    restore::Outcome,
+};
+use volsnap_sim::{Boot, Chooser, ContainerSpec, DiskSpec, Machine, World, WorldBuilder};
+
+const W: WorkloadId = WorkloadId(Uuid::from_u128(1));
+
+fn hook(at: HookEvent, container: Option<&str>, words: [&str; 2]) -> Hook {
+    let command = words.map(String::from).to_vec();
+    Hook { at, container: container.map(Into::into), command, timeout: Duration::from_secs(1) }
+}
+
+/// Maintenance is switched on before everything and off after it, in the app's container or on the host.
+fn hooks(container: Option<&str>) -> Vec<Hook> {
+    use HookEvent::{PostCreate, PostRestore, PreCreate, PreRestore};
+    let on = [PreCreate, PreRestore].map(|at| hook(at, container, ["on", "maintenance"]));
+    let off = [PostCreate, PostRestore].map(|at| hook(at, container, ["off", "maintenance"]));
+    on.into_iter().chain(off).collect()
+}
+
+/// An app that runs on a volume, registered with those hooks, and a snapshot of it.
+fn world(hooks: Vec<Hook>) -> (World, Workload, Snapshot) {
+    let workload = Workload {
+        id: W,
+        name: "shop".into(),
+        source: Source::Image,
+        selector: Selector { containers: vec!["app".into()], ..Selector::default() },
+        volumes: vec![],
+        created_at: Timestamp::UNIX_EPOCH,
+        hooks,
+    };
+    let manifest = Manifest {
+        format: 1,
+        snapshot: SnapshotId(Uuid::from_u128(2)),
+        workload: W,
+        workload_name: "shop".into(),
+        source: Source::Image,
+        created_at: Timestamp::UNIX_EPOCH,
+        mode: Mode::Stop,
+        origin: Origin::Manual,
+        note: None,
+        images: vec![],
+        imported: None,
+        registration: None,
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+    };
+    // Back after a power cut: in a container that does not run, no hook can.
+    let policy = RestartPolicy { name: "always".into(), retries_max: 0 };
+    let app =
+        ContainerSpec { run: RunState::Running, policy, ..ContainerSpec::named("app").bind("/data", "/srv/data") };
+    let (builder, archive) = WorldBuilder::new(DiskSpec::at("/"), "/state")
+        .disk(DiskSpec::at("/srv"))
+        .tree("/srv/data", &[("a", "old")])
+        .container(app)
+        .workload(workload.clone())
+        .archive(&manifest, &[vec![("a", "new")]]);
+    (builder.build(), workload, Snapshot::from(archive))
+}
+
+fn engine(machine: &Machine) -> Engine {
+    Engine::new(Ports {
+        store: Arc::new(machine.store()),
+        containers: Some(Arc::new(machine.containers())),
+        filesystem: Arc::new(machine.filesystem()),
+        commands: Arc::new(machine.commands()),
+        clock: Arc::new(machine.clock()),
+    })
+}
+
+fn quiet() -> Watch {
+    Arc::new(Quiet)
+}
+
+/// Runs an operation, and recovers from each of its crash points, by a new process and after a power cut. Gives at how
+/// many of them the switch was on.
+fn crash_everywhere(world: World, operation: &impl AsyncFn(&Engine)) -> usize {
+    let machine = Machine::start(world);
+    machine.world().record_crash_points();
+    machine.run(operation(&engine(&machine))).done().expect("nothing crashes");
+    assert!(!machine.world().is_on("maintenance"), "without a crash");
+    let points = machine.world().take_crash_points();
+    let mut on = 0;
+    for point in points {
+        on += usize::from(point.world.is_on("maintenance"));
+        for power_cut in [false, true] {
+            let mut world = point.world.clone();
+            match power_cut {
+                true => world.reboot(&mut Chooser::scripted(Vec::new()), &Boot::default()),
+                false => world.restart_process(),
+            }
+            let machine = Machine::start(world);
+            let at = format!("crash before {} of {}, power cut: {power_cut}", point.op, point.call);
+            let recovered = machine.run(async { engine(&machine).recover(None, &quiet()).await }).done();
+            for one in recovered.expect(&at).expect(&at) {
+                one.result.expect(&at);
+            }
+            assert!(!machine.world().is_on("maintenance"), "{at}");
+            let journals = machine.run(async { machine.filesystem().journals().await }).done().unwrap().unwrap();
+            assert!(journals.is_empty(), "{at}");
+        }
+    }
+    on
+}
+
+async fn create(engine: &Engine, workload: &Workload) {
+    engine.create(&SnapshotRequest::of(workload.clone()), &quiet()).await.unwrap();
+}
+
+#[test]
+fn a_crash_in_a_snapshot_leaves_nothing_switched_on_that_recovery_does_not_switch_off() {
+    for container in [None, Some("app")] {
+        let (world, workload, _) = world(hooks(container));
+        let on = crash_everywhere(world, &async |engine: &Engine| create(engine, &workload).await);
+        assert!(on > 5, "the snapshot is between the hooks: {on}");
+    }
+}
+
+#[test]
+fn a_crash_in_a_restore_leaves_nothing_switched_on_that_recovery_does_not_switch_off() {
+    for container in [None, Some("app")] {
+        let (world, workload, snapshot) = world(hooks(container));
+        let request = RestoreRequest::of(workload, snapshot);
+        let on = crash_everywhere(world, &async |engine: &Engine| {
+            let report = engine.restore(&request, &quiet()).await.unwrap();
+            assert_eq!((report.outcome, report.warnings), (Outcome::Restored, vec![]));
+        });
+        assert!(on > 20, "the restore is between the hooks: {on}");
+    }
+}
+
+#[test]
+fn a_failing_hook_before_a_restore_ends_it_on_the_original_and_what_it_switched_on_is_off() {
+    let mut hooks = hooks(None);
+    hooks.push(hook(HookEvent::PreRestore, Some("app"), ["fail", "no"]));
+    hooks.push(hook(HookEvent::PreCreate, Some("app"), ["fail", "no"]));
+    let (world, workload, snapshot) = world(hooks);
+    let request = RestoreRequest::of(workload.clone(), snapshot);
+    crash_everywhere(world.clone(), &async |engine: &Engine| {
+        let report = engine.restore(&request, &quiet()).await.unwrap();
+        assert_eq!((report.outcome, report.code()), (Outcome::Aborted, Some(Code::Refused)));
+        let cause = report.cause.unwrap();
+        assert!(cause.message.contains("hook 5") && cause.message.ends_with("status 1: no"), "{}", cause.message);
+        assert!(cause.hint.unwrap().contains("--no-hooks"));
+    });
+    crash_everywhere(world, &async |engine: &Engine| {
+        let error = engine.create(&SnapshotRequest::of(workload.clone()), &quiet()).await.unwrap_err();
+        assert_eq!(error.code, Code::Refused, "{error}");
+    });
+}
+
+#[test]
+fn an_engine_without_hooks_runs_none_and_leaves_none_to_recovery() {
+    let (world, workload, snapshot) = world(vec![hook(HookEvent::PreCreate, None, ["on", "maintenance"])]);
+    let request = RestoreRequest::of(workload.clone(), snapshot);
+    let on = crash_everywhere(world, &async |engine: &Engine| {
+        let engine = engine.clone().without_hooks();
+        create(&engine, &workload).await;
+        engine.restore(&request, &quiet()).await.unwrap();
+    });
+    assert_eq!(on, 0);
+}

@@ -1,0 +1,135 @@
+//! What is in stock: the catalog, the archives, and whether they agree; and whether the clock can be believed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use volsnap_core::model::{Snapshot, SnapshotId, WorkloadId};
+
+use super::{Finding, Severity};
+use crate::{Error, Volsnap};
+
+/// By so much clocks of one machine may differ.
+const SLACK: SignedDuration = SignedDuration::from_mins(2);
+/// When this was written: no clock that is right shows less.
+const WRITTEN: &str = "2026-01-01T00:00:00Z";
+
+pub(super) fn catalog(volsnap: &Volsnap) -> Vec<Finding> {
+    let path = volsnap.engine().ports().filesystem.state_dir().join("catalog.db").display().to_string();
+    vec![match volsnap.catalog_problem() {
+        None => Finding::new("catalog", Severity::Ok, path, "it opens, and every page of it is whole (quick_check)"),
+        Some(error) => {
+            let found = Finding::new("catalog", Severity::Problem, path, error.message.clone());
+            match &error.hint {
+                Some(hint) => found.remedy(hint.clone()),
+                None => found,
+            }
+        }
+    }]
+}
+
+/// Archives that no row knows, and rows without an archive.
+pub(super) async fn archives(volsnap: &Volsnap, fix: bool) -> Vec<Finding> {
+    let ports = volsnap.engine().ports();
+    let root = ports.filesystem.state_dir().join("snapshots");
+    let find = |severity, subject: &Path, message: String| {
+        Finding::new("archives", severity, subject.display().to_string(), message)
+    };
+    // Without a catalog there is nothing to compare with, and its own finding says so.
+    let Ok(snapshots) = volsnap.snapshots(None).await else { return Vec::new() };
+    let known: BTreeSet<(WorkloadId, SnapshotId)> = snapshots.iter().map(|s| (s.workload(), s.id())).collect();
+    let (there, problems) = list(&root);
+    let mut findings: Vec<Finding> =
+        problems.into_iter().map(|(path, error)| find(Severity::Problem, &path, error)).collect();
+    for snapshot in snapshots.iter().filter(|s| !there.contains_key(&(s.workload(), s.id()))) {
+        let path = volsnap.archive_path(snapshot);
+        let workload = &snapshot.archive.manifest.workload_name;
+        let message = format!("the catalog has snapshot {} of {workload}, and its archive is missing", snapshot.id());
+        findings.push(
+            find(Severity::Problem, &path, message)
+                .remedy(format!("bring the file back, or forget it: volsnap delete {}", snapshot.id())),
+        );
+    }
+    for ((workload, snapshot), path) in there.iter().filter(|(ids, _)| !known.contains(*ids)) {
+        let archive = match ports.filesystem.read_archive(*workload, *snapshot).await {
+            Ok(archive) if archive.manifest.workload == *workload && archive.manifest.snapshot == *snapshot => archive,
+            Ok(archive) => {
+                let message = format!("it says that it is snapshot {}", archive.manifest.snapshot);
+                findings
+                    .push(find(Severity::Problem, path, message).remedy(format!("mv {} elsewhere", path.display())));
+                continue;
+            }
+            Err(error) => {
+                let remedy = format!("if you do not need it: rm {}", path.display());
+                findings.push(find(Severity::Problem, path, format!("it is no whole archive: {error}")).remedy(remedy));
+                continue;
+            }
+        };
+        let name = archive.manifest.workload_name.clone();
+        let found = find(Severity::Warning, path, format!("a snapshot of {name} that the catalog does not know"))
+            .remedy("volsnap doctor --fix");
+        findings.push(match fix {
+            true => found.mended(ports.store.put_snapshot(&Snapshot::from(archive)).await),
+            false => found,
+        });
+    }
+    if findings.is_empty() {
+        let message = format!("{} archives, and the catalog knows each of them", there.len());
+        findings.push(find(Severity::Ok, &root, message));
+    }
+    findings
+}
+
+type Listed = BTreeMap<(WorkloadId, SnapshotId), PathBuf>;
+
+/// What lies where archives lie, and what cannot be read of it.
+fn list(root: &Path) -> (Listed, Vec<(PathBuf, String)>) {
+    let (mut found, mut problems) = (BTreeMap::new(), Vec::new());
+    let mut names = |dir: &Path| match fs::read_dir(dir) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(error) => {
+            problems.push((dir.to_path_buf(), error.to_string()));
+            Vec::new()
+        }
+    };
+    let name_of = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(String::from);
+    for dir in names(root) {
+        let Some(workload) = name_of(&dir).and_then(|name| name.parse().ok()) else { continue };
+        for path in names(&dir) {
+            let name = name_of(&path);
+            let id = name.as_deref().and_then(|name| name.strip_suffix(".tar.zst")).and_then(|id| id.parse().ok());
+            if let Some(id) = id {
+                found.insert((workload, id), path);
+            }
+        }
+    }
+    (found, problems)
+}
+
+/// Nothing is decided by the clock, but ages, retention and the order of snapshots are told by it.
+pub(super) async fn clock(volsnap: &Volsnap) -> Vec<Finding> {
+    let find = |severity, message: String| Finding::new("clock", severity, "this machine's clock", message);
+    let now = volsnap.engine().ports().clock.now();
+    // A catalog that cannot be read is a finding of its own.
+    let newest = newest(volsnap).await.unwrap_or_default();
+    let remedy = "set it, such as with timedatectl set-ntp true";
+    let too_old = WRITTEN.parse::<Timestamp>().is_ok_and(|written| now < written);
+    vec![match newest {
+        _ if too_old => find(Severity::Problem, format!("it shows {now}, which is long ago")).remedy(remedy),
+        Some((at, what)) if at.duration_since(now) > SLACK => {
+            find(Severity::Warning, format!("it shows {now}, and {what} is of {at}")).remedy(remedy)
+        }
+        Some(_) | None => find(Severity::Ok, "nothing that is recorded here is from its future".into()),
+    }]
+}
+
+async fn newest(volsnap: &Volsnap) -> Result<Option<(Timestamp, String)>, Error> {
+    let event = volsnap.events(None, 1).await?.into_iter().next();
+    let snapshot = volsnap.snapshots(None).await?.into_iter().next();
+    let snapshot = snapshot.map(|s| (s.created_at(), format!("snapshot {}", s.id())));
+    let event = event.map(|e| (e.at, "the last entry of the audit trail".to_string()));
+    Ok(snapshot.into_iter().chain(event).max_by_key(|(at, _)| *at))
+}

@@ -1,0 +1,12 @@
+//! `doctor`: findings.
+
+use serde::Serialize;
+
+use crate::Finding;
+
+/// The document of `doctor`.
+#[derive(Clone, Debug, Serialize)]
+pub struct DoctorView {
+    /// What was looked at, in the order in which it was.
+    pub findings: Vec<Finding>,
+}

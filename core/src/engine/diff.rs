@@ -1,0 +1,255 @@
+//! Comparing a snapshot with another one, or with what is live now.
+
+use std::{collections::BTreeMap, path::PathBuf, vec};
+
+use super::{
+    Engine,
+    inside::{below, is_below, look_into, trimmed},
+};
+use crate::{
+    error::{Code, Error, Result},
+    model::{
+        Change, Member, Occupant, Snapshot, VolumeDifference, Workload,
+        difference::{self, Next},
+        member::printable,
+    },
+    ports::{Filesystem, Members, MembersOf, Tree, Watch},
+};
+
+/// What to compare, and how closely.
+#[derive(Clone, Debug)]
+pub struct DiffRequest {
+    /// The earlier state, from which things were added, removed and changed.
+    pub from: Snapshot,
+    /// The later one.
+    pub to: Against,
+    /// Only these volumes; empty for all.
+    pub targets: Vec<String>,
+    /// Only what is at and below it: a volume's target with a path below it, or a path with several targets below it.
+    pub path: Option<Vec<u8>>,
+    /// Whether contents are read and compared. Without it, files with the same size and time count as the same.
+    pub contents: bool,
+    /// Whether another time of modification counts also where it says nothing about contents.
+    pub times: bool,
+}
+
+/// What a snapshot is compared with.
+#[derive(Clone, Debug)]
+pub enum Against {
+    /// Another snapshot.
+    Snapshot(Box<Snapshot>),
+    /// The workload's volumes as they are now. Whoever writes into them goes on meanwhile.
+    Live(Workload),
+}
+
+impl DiffRequest {
+    /// All of a snapshot, compared by what can be seen without reading contents.
+    #[must_use]
+    pub fn of(from: Snapshot, to: Against) -> Self {
+        DiffRequest { from, to, targets: Vec::new(), path: None, contents: false, times: false }
+    }
+}
+
+/// Takes what differs, with the volume's target, in the order of an archive. An error, in words, ends the comparison.
+pub type ChangeSink = Box<dyn FnMut(&str, &Change) -> Result<(), String> + Send>;
+
+impl Engine {
+    /// Hands on what differs, and gives the numbers of each volume, by target. Touches nothing and takes no lock.
+    pub async fn diff(
+        &self,
+        request: &DiffRequest,
+        mut sink: ChangeSink,
+        watch: &Watch,
+    ) -> Result<Vec<VolumeDifference>> {
+        let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
+        for (target, tree) in archived(&request.from) {
+            pairs.entry(target).or_default().before = tree;
+        }
+        for (target, tree) in self.later(&request.to).await? {
+            pairs.entry(target).or_default().after = tree;
+        }
+        let mut numbers = Vec::new();
+        let mut found = request.path.is_none();
+        for (target, path) in selected(request, &pairs.keys().map(String::as_str).collect::<Vec<_>>())? {
+            let pair = &pairs[&target];
+            let mut volume = VolumeDifference::of(&target);
+            if !(path.is_empty() && pair.is_equal()) {
+                found |= self.compare(request, pair, &path, &mut volume, &mut sink, watch).await?;
+            }
+            numbers.push(volume);
+        }
+        match (found, &request.path) {
+            (false, Some(path)) => Err(Error::new(Code::NotFound, format!("neither has `{}`", printable(path)))
+                .hint("give a volume's target, or its target with a path below it; `volsnap ls` shows what there is")),
+            (true, _) | (false, None) => Ok(numbers),
+        }
+    }
+
+    /// Compares one volume; whether there was anything to compare.
+    async fn compare(
+        &self,
+        request: &DiffRequest,
+        pair: &Pair,
+        path: &[u8],
+        volume: &mut VolumeDifference,
+        sink: &mut ChangeSink,
+        watch: &Watch,
+    ) -> Result<bool> {
+        let filesystem = self.ports.filesystem.as_ref();
+        let of = |side: &Side| MembersOf { tree: side.tree.clone(), path: path.to_vec(), contents: request.contents };
+        let before = Head::open(filesystem, pair.before.as_ref().map(of), watch);
+        let mut before = before.await.map_err(|e| e.context(format_args!("volume {}", volume.target)))?;
+        let after = Head::open(filesystem, pair.after.as_ref().map(of), watch);
+        let mut after = after.await.map_err(|e| e.context(format_args!("volume {}", volume.target)))?;
+        let found = before.next.is_some() || after.next.is_some();
+        loop {
+            match difference::next(&mut before.next, &mut after.next, request.times) {
+                Next::End => return Ok(found),
+                Next::Same => {}
+                Next::Differs(change) => {
+                    volume.count(&change);
+                    sink(&volume.target, &change).map_err(|words| unwritten(&words))?;
+                }
+            }
+            before.fill().await?;
+            after.fill().await?;
+        }
+    }
+
+    /// The volumes of the later state, by target. One that does not exist has no tree.
+    async fn later(&self, to: &Against) -> Result<Vec<(String, Option<Side>)>> {
+        let workload = match to {
+            Against::Snapshot(snapshot) => return Ok(archived(snapshot)),
+            Against::Live(workload) => workload,
+        };
+        let mut volumes = Vec::new();
+        for volume in self.resolve(workload).await?.volumes {
+            let located = self.ports.filesystem.locate(&volume.path).await;
+            let located = located.map_err(|e| Error::from(e).context(format_args!("volume {}", volume.target)))?;
+            let side = match located.occupant {
+                Occupant::Absent => None,
+                Occupant::NotADirectory => {
+                    let path = located.real.display();
+                    return Err(Error::new(
+                        Code::Refused,
+                        format!("volume {} at {path} is not a directory", volume.target),
+                    )
+                    .hint("only directories can be volumes"));
+                }
+                Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) | Occupant::Immutable(_) => {
+                    Some(Side::live(located.real))
+                }
+            };
+            volumes.push((volume.target, side));
+        }
+        Ok(volumes)
+    }
+}
+
+/// A volume in both states.
+#[derive(Default)]
+struct Pair {
+    before: Option<Side>,
+    after: Option<Side>,
+}
+
+/// A volume in one of them.
+struct Side {
+    tree: Tree,
+    /// Of an archived one.
+    digest: Option<String>,
+}
+
+impl Side {
+    fn live(root: PathBuf) -> Self {
+        Side { tree: Tree::Live(root), digest: None }
+    }
+}
+
+impl Pair {
+    /// Whether both are known to be the same without reading them. A volume's digest covers every byte of its members:
+    /// names, contents, owners, modes, times, attributes. (It also covers the volume's index, which stands in each
+    /// name, so what is the same at another index is read and compared.)
+    fn is_equal(&self) -> bool {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => before.digest.is_some() && before.digest == after.digest,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+/// A list of members and the next one.
+struct Head {
+    members: Option<Box<dyn Members>>,
+    ready: vec::IntoIter<Member>,
+    next: Option<Member>,
+}
+
+impl Head {
+    async fn open(filesystem: &dyn Filesystem, of: Option<MembersOf>, watch: &Watch) -> Result<Self> {
+        let members = match of {
+            Some(of) => Some(filesystem.members(&of, watch.clone()).await?),
+            None => None,
+        };
+        let mut head = Head { members, ready: Vec::new().into_iter(), next: None };
+        head.fill().await?;
+        Ok(head)
+    }
+
+    /// Sees to it that the next one is there, unless there is none.
+    async fn fill(&mut self) -> Result<()> {
+        if self.next.is_some() {
+            return Ok(());
+        }
+        self.next = self.ready.next();
+        if let (None, Some(members)) = (&self.next, &mut self.members) {
+            self.ready = members.next().await?.into_iter();
+            self.next = self.ready.next();
+            if self.next.is_none() {
+                self.members = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn archived(snapshot: &Snapshot) -> Vec<(String, Option<Side>)> {
+    let side = |index, digest: &str| Side {
+        tree: Tree::Archived(look_into(snapshot), index),
+        digest: Some(digest.to_string()),
+    };
+    let volumes = snapshot.volumes();
+    volumes.map(|(i, v, totals)| (v.target.clone(), (!v.absent).then(|| side(i, &totals.digest)))).collect()
+}
+
+/// The volumes that are asked for, each with the path below its root.
+fn selected(request: &DiffRequest, targets: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    let unknown = |what: String| {
+        Err(Error::new(Code::NotFound, format!("there is no volume {what}"))
+            .hint(format!("the volumes are: {}", targets.join(", "))))
+    };
+    if let Some(target) = request.targets.iter().find(|target| !targets.contains(&target.as_str())) {
+        return unknown(target.clone());
+    }
+    let wanted = |target: &&&str| request.targets.is_empty() || request.targets.iter().any(|t| t == **target);
+    let wanted: Vec<&str> = targets.iter().filter(wanted).copied().collect();
+    let Some(path) = &request.path else {
+        return Ok(wanted.into_iter().map(|target| (target.to_string(), Vec::new())).collect());
+    };
+    let path = trimmed(path);
+    let beneath = |target: &&&str| is_below(path, trimmed(target.as_bytes())).is_some();
+    let whole: Vec<&str> = wanted.iter().filter(beneath).copied().collect();
+    if !whole.is_empty() {
+        return Ok(whole.into_iter().map(|target| (target.to_string(), Vec::new())).collect());
+    }
+    let rest = |target: &&str| is_below(trimmed(target.as_bytes()), path).map(|rest| (target.to_string(), rest));
+    match wanted.iter().filter_map(rest).min_by_key(|(_, rest)| rest.len()) {
+        Some((target, rest)) => Ok(vec![(target, below(rest)?)]),
+        None => unknown(printable(path)),
+    }
+}
+
+fn unwritten(words: &str) -> Error {
+    Error::new(Code::Io, format!("cannot hand on what differs: {words}")).hint("look where the output leads to")
+}

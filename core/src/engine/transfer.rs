@@ -1,0 +1,281 @@
+//! Archives out of the state directory and into it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{Engine, inside::look_into};
+use crate::{
+    error::{Code, Error, FsErrorKind, Result},
+    model::{ArchiveSummary, Imported, Manifest, Origin, Snapshot, SnapshotId, Workload, member::printable},
+    ports::{EventKind, FsError, ImportJob, Output, Watch},
+};
+
+/// Bytes that an import leaves free besides the archive: for the catalog and the journals.
+const RESERVE_BYTES: u64 = 16 << 20;
+
+/// A file to be taken among the archives.
+#[derive(Clone, Debug)]
+pub struct ImportRequest {
+    /// The file, by its absolute path.
+    pub file: PathBuf,
+    /// The workload that it is to be a snapshot of; `None` for the one that it was taken of.
+    pub workload: Option<Workload>,
+}
+
+/// What an import came to.
+#[derive(Clone, Debug)]
+pub struct ImportOutcome {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// Whether it was here already: then nothing was done.
+    pub already: bool,
+    /// What needs a look.
+    pub warnings: Vec<String>,
+}
+
+impl Engine {
+    /// Copies a snapshot's archive to a file, whole and durable, and gives its length. Every byte is checked on its way:
+    /// of a damaged archive nothing is left there.
+    pub async fn export(&self, snapshot: &Snapshot, to: &Path, replace: bool, watch: &Watch) -> Result<u64> {
+        let exported = self.ports.filesystem.export_archive(&look_into(snapshot), to, replace, watch.clone()).await;
+        exported.map_err(|error| match error.kind == FsErrorKind::Exists {
+            true => Error::new(Code::Refused, error.to_string())
+                .hint("choose another name, or give --force to replace a file"),
+            false => error.into(),
+        })
+    }
+
+    /// Writes a snapshot's archive, each part when it has been checked, and gives its length. Whoever takes it has to
+    /// look whether this succeeded: what was written before an error is good, and no whole archive.
+    pub async fn write_out(&self, snapshot: &Snapshot, out: Box<dyn Output>, watch: &Watch) -> Result<u64> {
+        Ok(self.ports.filesystem.write_archive(&look_into(snapshot), out, watch.clone()).await?)
+    }
+
+    /// Takes a file among the archives of a workload.
+    ///
+    /// Nothing in the file is believed: every byte is checked before it counts as an archive, and what could make later
+    /// work do something else than people expect is made anew. See `Engine::identity`.
+    pub async fn import(&self, request: &ImportRequest, watch: &Watch) -> Result<ImportOutcome> {
+        let file = self.ports.filesystem.read_foreign(&request.file).await.map_err(of_file)?;
+        refuse_unprintable(&file)?;
+        let workload = self.owner_of_file(request, &file.manifest).await?;
+        let _held = self.hold(&workload).await?;
+        self.recover_or_refuse(workload.id, watch).await?;
+        self.ports.filesystem.sweep_drafts(workload.id).await?;
+        if let Some(outcome) = self.is_here(&workload, &file).await? {
+            return Ok(outcome);
+        }
+        let manifest = self.identity(&workload, &file.manifest);
+        let free = self.ports.filesystem.space(&self.ports.filesystem.state_dir()).await?.1.bytes_free;
+        let needed = file.archive_bytes.saturating_add(RESERVE_BYTES);
+        if free < needed {
+            return Err(Error::new(
+                Code::Refused,
+                format!("the state directory's filesystem has {free} bytes free where {needed} are needed"),
+            )
+            .hint("free some space there, for instance with `volsnap prune`"));
+        }
+        let job = ImportJob { file: request.file.clone(), archive_digest: file.digest.clone(), manifest };
+        let archive = self.ports.filesystem.import_archive(&job, watch.clone()).await.map_err(of_file)?;
+        let snapshot = Snapshot { verified_at: Some(self.ports.clock.now()), ..archive.into() };
+        self.ports.store.put_snapshot(&snapshot).await?;
+        let warnings = self.doubts(&workload, &snapshot).await;
+        // A kind of its own could not be read by earlier versions.
+        let detail = json!({
+            "snapshot": snapshot.id(), "file": request.file.display().to_string(), "imported": snapshot.archive.manifest.imported,
+            "warnings": warnings,
+        });
+        self.tell(&self.event(&workload, EventKind::SnapshotCreated, "imported", detail)).await;
+        Ok(ImportOutcome { snapshot, already: false, warnings })
+    }
+
+    /// The workload that a file becomes a snapshot of.
+    async fn owner_of_file(&self, request: &ImportRequest, manifest: &Manifest) -> Result<Workload> {
+        if let Some(workload) = &request.workload {
+            return Ok(workload.clone());
+        }
+        let registered = self.workloads().await?.into_iter().find(|w| w.id == manifest.workload);
+        registered.ok_or_else(|| {
+            let (name, id) = (&manifest.workload_name, manifest.workload);
+            Error::new(
+                Code::Refused,
+                format!("{} is a snapshot of {name} ({id}), which is not registered here", request.file.display()),
+            )
+            .hint("give --workload to make it a snapshot of another workload")
+        })
+    }
+
+    /// The snapshot of the workload that has the file's contents already, if there is one; an error if its id stands for
+    /// others.
+    async fn is_here(&self, workload: &Workload, file: &ArchiveSummary) -> Result<Option<ImportOutcome>> {
+        let id = file.manifest.snapshot;
+        let is_own = file.manifest.workload == workload.id;
+        let rows = self.snapshots(None).await?;
+        let of_workload = |s: &&Snapshot| s.workload() == workload.id && same(&s.archive, file);
+        let row = match is_own {
+            true => rows.iter().find(|s| s.id() == id),
+            // Imported before, under another id.
+            false => rows.iter().find(of_workload),
+        };
+        let stands = match row {
+            Some(row) if row.workload() != workload.id || !same(&row.archive, file) => return Err(taken(id)),
+            Some(row) => row.id(),
+            None if is_own => id,
+            None => match self.uncatalogued(workload, file, &rows).await? {
+                Some(stands) => stands,
+                None => return Ok(None),
+            },
+        };
+        let already = |archive: ArchiveSummary, verified_at| {
+            let snapshot = Snapshot { verified_at, ..archive.into() };
+            Some(ImportOutcome { snapshot, already: true, warnings: Vec::new() })
+        };
+        match self.ports.filesystem.read_archive(workload.id, stands).await {
+            Ok(archive) if same(&archive, file) => {
+                let verified_at = row.filter(|row| row.archive.digest == archive.digest).and_then(|r| r.verified_at);
+                let outcome = already(archive, verified_at);
+                if let (None, Some(outcome)) = (row, &outcome) {
+                    self.ports.store.put_snapshot(&outcome.snapshot).await?;
+                }
+                Ok(outcome)
+            }
+            Ok(_) => Err(taken(stands)),
+            // A row whose archive is lost: the file brings it back.
+            Err(error) if error.kind == FsErrorKind::NotFound => match is_own {
+                true => Ok(None),
+                false => self.ports.store.remove_snapshot(stands).await.map(|()| None).map_err(Error::from),
+            },
+            Err(error) => Err(Error::from(error).hint(format!(
+                "the archive of {stands} that is here is damaged: `volsnap delete {stands}`, then import again"
+            ))),
+        }
+    }
+
+    /// An archive of the workload with the file's contents that the catalog does not know: an earlier import of it was cut
+    /// off at its very end.
+    async fn uncatalogued(
+        &self,
+        workload: &Workload,
+        file: &ArchiveSummary,
+        rows: &[Snapshot],
+    ) -> Result<Option<SnapshotId>> {
+        for (owner, id) in self.ports.filesystem.archives().await? {
+            if owner == workload.id && rows.iter().all(|row| row.id() != id) {
+                // One that cannot be read is for a rebuild to tell of.
+                let archive = self.ports.filesystem.read_archive(owner, id).await;
+                if archive.is_ok_and(|archive| same(&archive, file)) {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the archive is to say of itself. The file's own manifest is kept only where it can mislead nobody.
+    ///
+    /// * A registration, from which a lost catalog would be made again, is replaced by this catalog's own, so that none of
+    ///   another machine is ever followed, nor one that somebody forged.
+    /// * What was taken by a restore becomes a snapshot that somebody asked for: `undo` goes by the former.
+    /// * A snapshot of another workload gets the workload's name and an id of its own.
+    ///
+    /// Whichever of these is done, `imported` says what it was before.
+    fn identity(&self, workload: &Workload, manifest: &Manifest) -> Manifest {
+        let own = self.registration(workload, self.ports.clock.now());
+        let is_own = manifest.workload == workload.id;
+        let honest = match &manifest.registration {
+            None => true,
+            Some(registration) => registration.is_same_as(&own),
+        };
+        if is_own && honest && manifest.origin == Origin::Manual {
+            return manifest.clone();
+        }
+        Manifest {
+            snapshot: if is_own { manifest.snapshot } else { SnapshotId(self.ports.clock.fresh_id()) },
+            workload: workload.id,
+            workload_name: workload.name.clone(),
+            source: workload.source.clone(),
+            origin: Origin::Manual,
+            registration: Some(own),
+            imported: Some(Imported {
+                workload: manifest.workload,
+                workload_name: manifest.workload_name.clone(),
+                snapshot: manifest.snapshot,
+                origin: manifest.origin,
+            }),
+            ..manifest.clone()
+        }
+    }
+
+    /// What whoever restores the snapshot later would rather know now.
+    async fn doubts(&self, workload: &Workload, snapshot: &Snapshot) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if snapshot.created_at() > self.ports.clock.now() {
+            doubts.push(format!(
+                "it was taken at {}, which is yet to come by this machine's clock: `latest` will mean it until then",
+                snapshot.created_at()
+            ));
+        }
+        let volumes = match self.resolve(workload).await {
+            Ok(resolved) => resolved.volumes,
+            Err(error) => {
+                doubts.push(format!("its volumes could not be compared with those of {}: {error}", workload.name));
+                return doubts;
+            }
+        };
+        for (_, volume, _) in snapshot.volumes() {
+            if volumes.iter().all(|own| own.target != volume.target) {
+                let (name, target) = (&workload.name, &volume.target);
+                doubts.push(format!("{name} has no volume {target} at present: a restore would refuse it"));
+            }
+        }
+        doubts
+    }
+}
+
+/// Names and notes are shown to people as they are, and a file could use that to write over their terminal.
+fn refuse_unprintable(file: &ArchiveSummary) -> Result<()> {
+    let manifest = &file.manifest;
+    let images = manifest.images.iter().flat_map(|image| [&image.container, &image.image, &image.image_id]);
+    let targets = manifest.volumes.iter().map(|volume| &volume.target);
+    let named = file.totals.iter().flat_map(|totals| totals.unsteady.iter().chain(&totals.immutable_names));
+    let mut texts = images.chain(targets).chain(named).chain([&manifest.workload_name]).chain(&manifest.note);
+    let odd = |text: &&String| text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+    match texts.find(odd) {
+        None => Ok(()),
+        Some(text) => Err(Error::new(
+            Code::Hostile,
+            format!("the file's manifest has control characters in `{}`", printable(text.as_bytes())),
+        )
+        .hint("do not trust this archive; find out where it came from")),
+    }
+}
+
+/// Whether two archives are of the same snapshot with the same contents, whatever their manifests say besides. The
+/// digests of the volumes cover all of their members.
+fn same(a: &ArchiveSummary, b: &ArchiveSummary) -> bool {
+    let was = |archive: &ArchiveSummary| {
+        let manifest = &archive.manifest;
+        manifest.imported.as_ref().map_or(manifest.snapshot, |imported| imported.snapshot)
+    };
+    let digests = |archive: &ArchiveSummary| archive.totals.iter().map(|t| t.digest.clone()).collect::<Vec<_>>();
+    was(a) == was(b)
+        && a.manifest.created_at == b.manifest.created_at
+        && a.manifest.volumes == b.manifest.volumes
+        && digests(a) == digests(b)
+}
+
+fn taken(id: SnapshotId) -> Error {
+    Error::new(Code::Refused, format!("snapshot {id} is here already, with other contents"))
+        .hint(format!("`volsnap show {id}` shows it; give --workload to make the file a snapshot of another workload"))
+}
+
+/// The hint is for a file, and not for a snapshot that is here.
+fn of_file(error: FsError) -> Error {
+    let corrupt = error.kind == FsErrorKind::Corrupt;
+    let error = Error::from(error);
+    match corrupt {
+        true => error.hint("the file is no sound archive; copy it again from where it came from"),
+        false => error,
+    }
+}
