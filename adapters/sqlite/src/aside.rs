@@ -24,19 +24,48 @@ pub(crate) async fn set_aside(path: &Path) -> Result<Option<PathBuf>, StoreError
     if !is_there(path).at("moving the catalog aside", path)? {
         return Ok(None);
     }
+    // Whoever closes what it cannot read may remove the log, which is a part of what is kept.
+    hold_companions(path).at("moving the catalog aside", path)?;
     let moved = match open::open(path, PATIENCE).await {
         Ok(store) => {
             store.close().await;
-            Ok(None)
+            release_companions(path).map(|()| None).at("moving the catalog aside", path)
         }
         Err(error) if error.kind == StoreErrorKind::Corrupt => {
             let moved = rename(path).map_err(|e| Fault::Disk("renaming it".into(), e));
             moved.map(Some).at("moving the catalog aside", path)
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            release_companions(path).at("moving the catalog aside", path)?;
+            Err(error)
+        }
     };
     drop(turn);
     moved
+}
+
+/// A second name of each companion, under which it stays.
+fn held(path: &Path, companion: &str) -> PathBuf {
+    with_suffix(path, &format!("{companion}.held"))
+}
+
+/// What a crash left held stays so if it is the only one by now.
+fn hold_companions(path: &Path) -> Result<(), Fault> {
+    let hold = |companion: &&str| {
+        let own = with_suffix(path, companion);
+        match is_there(&own)? {
+            true => ignore_absent(fs::remove_file(held(path, companion)))
+                .and_then(|()| fs::hard_link(own, held(path, companion)))
+                .map_err(|e| Fault::Disk("keeping its log".into(), e)),
+            false => Ok(()),
+        }
+    };
+    COMPANIONS.iter().try_for_each(hold)
+}
+
+fn release_companions(path: &Path) -> Result<(), Fault> {
+    let release = |companion: &&str| ignore_absent(fs::remove_file(held(path, companion)));
+    COMPANIONS.iter().try_for_each(release).map_err(|e| Fault::Disk("releasing its log".into(), e))
 }
 
 /// The companions go first: a log that stays behind would be replayed into whatever comes to stand there. A crash in
@@ -44,7 +73,9 @@ pub(crate) async fn set_aside(path: &Path) -> Result<Option<PathBuf>, StoreError
 fn rename(path: &Path) -> io::Result<PathBuf> {
     let aside = free_name(path)?;
     for companion in COMPANIONS {
-        ignore_absent(fs::rename(with_suffix(path, companion), with_suffix(&aside, companion)))?;
+        // Of two names of one file a rename would leave both.
+        ignore_absent(fs::remove_file(with_suffix(path, companion)))?;
+        ignore_absent(fs::rename(held(path, companion), with_suffix(&aside, companion)))?;
     }
     fs::rename(path, &aside)?;
     File::open(directory_of(path))?.sync_all()?;

@@ -40,15 +40,16 @@ pub fn snapshots(view: &SnapshotsView) -> String {
     if width.holds(&all) {
         return or(all, "no snapshots yet; take one with `volsnap create`");
     }
-    let [old, proved, mode, data, archive, pin, note] = columns();
+    // What is left out here is in `show`.
+    let [old, _, mode, data, archive, _, note] = columns();
     table_in(
         width,
-        [Text("SNAPSHOT"), Text("WORKLOAD"), old, proved, mode, data, archive, pin, note],
+        [Text("SNAPSHOT"), Text("WORKLOAD"), old, mode, data, archive, note],
         view.snapshots.iter().map(|s| {
-            let [old, proved, mode, data, archive, pin, note] = row(s);
+            let [old, _, mode, data, archive, _, note] = row(s);
             // Two snapshots of one millisecond do not happen to people.
             let beginning: String = s.id.to_string().chars().take(13).collect();
-            [beginning, s.workload.clone(), old, proved, mode, data, archive, pin, note]
+            [beginning, s.workload.clone(), old, mode, data, archive, note]
         }),
     )
 }
