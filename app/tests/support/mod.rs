@@ -57,6 +57,12 @@ pub fn has(document: &Value, fields: &[&str]) {
     }
 }
 
+/// Tries until something was in time: a signal finds a command in the middle of its work, or just after it. An attempt
+/// says whether it was in time, and checks what has to hold in either case.
+pub fn in_time(mut attempt: impl FnMut() -> bool) {
+    assert!((0..20).any(|_| attempt()), "twenty times too late");
+}
+
 impl World {
     /// Two volumes with contents; nothing registered.
     pub fn new() -> Self {
