@@ -3,7 +3,12 @@
 //! The list is one of calls that do *not*: everything else stops the process and is looked at, so that a kind of call
 //! that the binary has never made before is seen, and fails the tier until somebody has said here what it does.
 
-use std::{collections::BTreeMap, fs::File, os::unix::fs::FileExt, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
 use nix::{
     libc::{self, c_long, user_regs_struct},
@@ -278,11 +283,19 @@ pub(super) fn read(pid: Pid, registers: &user_regs_struct) -> Stopped {
 fn beneath(pid: Pid, dir: Option<u64>, pointer: u64) -> PathBuf {
     let name = if pointer == 0 { PathBuf::new() } else { text(pid, pointer) };
     match dir {
-        _ if name.is_absolute() => name,
+        _ if name.is_absolute() => by_descriptor(pid, &name).unwrap_or(name),
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "descriptors are 32 bits wide")]
         Some(dir) if dir as u32 != libc::AT_FDCWD as u32 => open_path(pid, dir).join(name),
         Some(_) | None => std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default().join(name),
     }
+}
+
+/// What a path means that goes through one of the process's descriptors: the way to what is held by a handle (`O_PATH`).
+fn by_descriptor(pid: Pid, name: &Path) -> Option<PathBuf> {
+    let rest = name.strip_prefix("/proc/self/fd").ok()?;
+    let mut parts = rest.iter();
+    let fd = parts.next()?.to_str()?.parse().ok()?;
+    Some(parts.fold(open_path(pid, fd), |path, part| path.join(part)))
 }
 
 fn open_path(pid: Pid, fd: u64) -> PathBuf {
