@@ -190,7 +190,9 @@ fn a_clone_that_is_interrupted_at_any_instant_leaves_every_place_as_it_was_or_wh
                 sweep(&machine);
                 let world = machine.snapshot();
                 assert_eq!(litter(&world), Vec::<String>::new());
-                assert_eq!(seen(&world), before);
+                // What a killed clone had named, and nobody was told of, a power cut may still take back.
+                let fits = |(now, before): (Is, &Is)| now == *before || allowed(&now) && now != Is::Whole;
+                assert!(seen(&world).into_iter().zip(&before).all(fits), "{:?} was {before:?}", seen(&world));
             }
             kinds.insert(before);
         }
