@@ -306,7 +306,7 @@ fn files_that_change_while_they_are_read_keep_the_archive_sound_and_are_named() 
         fs::write(root.join(format!("f{i:02}")), vec![b'x'; 600_000]).unwrap();
     }
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let sealed = std::thread::scope(|scope| {
+    let named = std::thread::scope(|scope| {
         scope.spawn(|| {
             let begun = Instant::now();
             let mut turn = 0_u64;
@@ -318,13 +318,18 @@ fn files_that_change_while_they_are_read_keep_the_archive_sound_and_are_named() 
                 turn += 1;
             }
         });
-        let sealed = scene.pack();
+        // On a busy machine a whole archive may be made between two changes.
+        let named = (0..20).any(|_| {
+            let sealed = scene.pack();
+            verify(&scene.archive(), &quiet()).unwrap();
+            fs::remove_file(scene.archive()).unwrap();
+            assert_eq!(sealed.totals[0].entries, 41);
+            !sealed.totals[0].unsteady.is_empty()
+        });
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        sealed
+        named
     });
-    verify(&scene.archive(), &quiet()).unwrap();
-    assert_eq!(sealed.totals[0].entries, 41);
-    assert!(!sealed.totals[0].unsteady.is_empty());
+    assert!(named, "no change was seen in twenty archives");
 }
 
 #[test]
