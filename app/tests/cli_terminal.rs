@@ -172,7 +172,7 @@ fn a_bar_fits_the_terminal_and_leaves_nothing_but_what_happened() {
     for width in WIDTHS {
         for (args, phases, last) in [
             (&["create", "app", "--progress", "bar"][..], &["archiving /data"][..], ""),
-            (&["verify", &id, "--progress", "bar"], &["verifying /data"], "good, "),
+            (&["verify", &id, "--progress", "bar"], &["verifying"], "good, "),
             (
                 &["restore", "app", &id, "--yes", "--progress", "bar"],
                 &["staging /data", "keeping the original"],
@@ -189,12 +189,11 @@ fn a_bar_fits_the_terminal_and_leaves_nothing_but_what_happened() {
                 for bar in &bars {
                     assert!(bar.chars().count() < usize::from(width), "{width}: {bar:?}");
                 }
-                assert!(bars.iter().any(|bar| bar.contains('%')), "{bars:?}");
-                assert!(width < 200 || bars.iter().any(|bar| bar.contains('[')), "{bars:?}");
                 let said = left.screen.split_whitespace().collect::<Vec<_>>().join(" ");
                 assert!(said.contains(last), "{left:?}");
                 // What is over between two looks at the clock is never drawn.
-                phases.iter().all(|phase| bars.iter().any(|bar| bar.starts_with(phase)))
+                let drawn = |part: &str| bars.iter().any(|bar| bar.contains(part));
+                phases.iter().all(|phase| drawn(phase)) && drawn("%") && (width < 200 || drawn("["))
             });
         }
     }
