@@ -63,7 +63,8 @@ impl Bar {
             return;
         }
         let rate = self.speed.rate(began.elapsed(), progress.bytes);
-        let width = Width::of(&io::stderr()).or(80);
+        // Room for what the terminal echoes of a few more Ctrl-C: a line that wraps is not cleared as a whole.
+        let width = Width::of(&io::stderr()).or(80).saturating_sub(6);
         let line = line::line(width, progress, rate, since.elapsed());
         draw(&line);
         self.drawn = Some(Instant::now());
