@@ -12,6 +12,7 @@ use std::{
 
 use nix::{
     libc::{self, c_long, user_regs_struct},
+    sys::ptrace,
     unistd::Pid,
 };
 use seccompiler::{
@@ -248,6 +249,8 @@ pub(super) enum Stopped {
     Passes,
     /// Nobody has said what it does.
     Unknown(c_long),
+    /// The process ended while its call was looked at: the call is not done.
+    Gone,
 }
 
 /// Reads what a stopped thread is about to do.
@@ -269,25 +272,26 @@ pub(super) fn read(pid: Pid, registers: &user_regs_struct) -> Stopped {
         return Stopped::Passes;
     }
     let path = match *on {
-        On::Open(fd) => open_path(pid, argument(fd)),
+        On::Open(fd) => Some(open_path(pid, argument(fd))),
         On::Path(path) => beneath(pid, None, argument(path)),
         On::Beneath(dir, path) => beneath(pid, Some(argument(dir)), argument(path)),
     };
-    match path.is_absolute() {
-        true => Stopped::Changes { call, path },
-        false => Stopped::Passes, // `pipe:[7]`, `anon_inode:[eventfd]`
+    match path {
+        Some(path) if path.is_absolute() => Stopped::Changes { call, path },
+        Some(_) => Stopped::Passes, // `pipe:[7]`, `anon_inode:[eventfd]`
+        None => Stopped::Gone,
     }
 }
 
-/// A null pointer for a path means the open file itself.
-fn beneath(pid: Pid, dir: Option<u64>, pointer: u64) -> PathBuf {
-    let name = if pointer == 0 { PathBuf::new() } else { text(pid, pointer) };
-    match dir {
+/// A null pointer for a path means the open file itself. `None` if the process is gone.
+fn beneath(pid: Pid, dir: Option<u64>, pointer: u64) -> Option<PathBuf> {
+    let name = if pointer == 0 { PathBuf::new() } else { text(pid, pointer)? };
+    Some(match dir {
         _ if name.is_absolute() => by_descriptor(pid, &name).unwrap_or(name),
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "descriptors are 32 bits wide")]
         Some(dir) if dir as u32 != libc::AT_FDCWD as u32 => open_path(pid, dir).join(name),
         Some(_) | None => std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default().join(name),
-    }
+    })
 }
 
 /// What a path means that goes through one of the process's descriptors: the way to what is held by a handle (`O_PATH`).
@@ -302,16 +306,24 @@ fn open_path(pid: Pid, fd: u64) -> PathBuf {
     std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap_or_default()
 }
 
-fn text(pid: Pid, pointer: u64) -> PathBuf {
+/// The text at an address, up to its zero byte; `None` if the process is gone. A thread that is stopped in the kernel still
+/// dies with its process: SQLite tidies up in a thread that nobody waits for when the command ends.
+fn text(pid: Pid, pointer: u64) -> Option<PathBuf> {
     use std::{ffi::OsString, os::unix::ffi::OsStringExt};
     let mut bytes = vec![0; 4096];
     let mut once = || File::open(format!("/proc/{pid}/mem")).and_then(|file| file.read_at(&mut bytes, pointer));
-    // Now and then a read on a busy machine gives nothing, although the thread stands still.
-    let read = (0..5).find_map(|_| once().ok().filter(|read| *read > 0)).unwrap_or(0);
+    let read = loop {
+        match once() {
+            Ok(read) if read > 0 => break read,
+            // Now and then a read on a busy machine gives nothing, although the thread stands still.
+            Ok(_) | Err(_) if ptrace::getregs(pid).is_ok() => std::thread::yield_now(),
+            Ok(_) | Err(_) => return None,
+        }
+    };
     bytes.truncate(read);
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     bytes.truncate(end);
-    PathBuf::from(OsString::from_vec(bytes))
+    Some(PathBuf::from(OsString::from_vec(bytes)))
 }
 
 fn memory<const N: usize>(pid: Pid, pointer: u64) -> [u8; N] {

@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{cli::Cli, loop_disk::LoopDisk, trees};
 
-/// So many uses are met with each fault, evenly spread over those of a snapshot. It is killed, besides, at each one at which
-/// there is a journal, since the app is frozen then.
+/// So many uses are met with each fault, evenly spread over those of a snapshot. Each fault strikes, besides, each use at which
+/// the app is frozen, and a kill each one from the first that has to do with the journal to the last.
 const USES_MAX: usize = 40;
 
 /// What was tried and found.
@@ -65,6 +65,14 @@ struct Place {
     // Dropped in this order.
     _disk: LoopDisk,
     _scratch: tempfile::TempDir,
+}
+
+/// Where a fault strikes: at the use with a number, counted from 1, of all uses or of those at which the app is frozen. The
+/// latter are few, and their numbers among all uses are not the same in each run.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Any(usize),
+    Frozen(usize),
 }
 
 /// What lies among the archives.
@@ -136,9 +144,27 @@ impl Place {
         if same { Ok(()) } else { Err(format!("archive {id} has not the state of the freeze")) }
     }
 
-    /// One fault, the recovery from it, and the next snapshot.
-    fn run(&self, nth: usize, fault: Fault, figures: &mut Figures) -> (Traced, Wrongs) {
-        let traced = self.create(|use_, _| (use_ == nth).then_some(fault));
+    /// How many of the uses of an undisturbed snapshot come while the app is frozen.
+    fn uses_frozen(&self) -> usize {
+        let mut frozen = 0;
+        self.create(|_, _| {
+            frozen += usize::from(self.engine.app().frozen);
+            None
+        });
+        frozen
+    }
+
+    /// One fault, the recovery from it, and the next snapshot; also the use that it struck.
+    fn run(&self, at: At, fault: Fault, figures: &mut Figures) -> (Traced, Option<Use>, Wrongs) {
+        let (mut frozen, mut struck) = (0, None);
+        let traced = self.create(|number, one| {
+            frozen += usize::from(self.engine.app().frozen);
+            let is_met = match at {
+                At::Any(nth) => number == nth,
+                At::Frozen(nth) => frozen == nth && struck.is_none(),
+            };
+            is_met.then(|| struck = Some(one.clone())).map(|()| fault)
+        });
         let seen = self.see();
         let app = self.engine.app().clone();
         let mut wrongs = odd(&traced);
@@ -176,7 +202,7 @@ impl Place {
         }
         let digests = self.engine.app().digests.clone();
         wrongs.extend(last.named.difference(&after.named).filter_map(|id| self.check(*id, digests.as_ref()).err()));
-        (traced, wrongs)
+        (traced, struck, wrongs)
     }
 }
 
@@ -195,6 +221,7 @@ pub fn snapshots(launcher: &Path, seed: u64) -> Option<Figures> {
         figures.violations.push(format!("undisturbed: {wrongs:?} {undisturbed:?}"));
         return Some(figures);
     }
+    let uses_frozen = place.uses_frozen();
     let step = figures.uses.div_ceil(USES_MAX);
     let of_journal = |one: &Use| one.what.contains("journal/");
     let (uses, first) = (&undisturbed.uses, undisturbed.uses.iter().position(of_journal).unwrap_or(0));
@@ -202,21 +229,21 @@ pub fn snapshots(launcher: &Path, seed: u64) -> Option<Figures> {
     let faults = [(Fault::Kill, step), (Fault::Fail(Errno::EIO), 2 * step), (Fault::Fail(Errno::ENOSPC), 2 * step)];
     for (fault, step) in faults {
         let is_met = |nth: &usize| {
-            let is_frozen = fault == Fault::Kill && (first..=last + 1).contains(nth);
-            is_frozen || (nth + seed as usize).is_multiple_of(step)
+            let has_journal = fault == Fault::Kill && (first..=last + 1).contains(nth);
+            has_journal || (nth + seed as usize).is_multiple_of(step)
         };
-        for nth in (1..=figures.uses).filter(is_met) {
+        let anywhere = (1..=figures.uses).filter(is_met).map(At::Any);
+        for at in anywhere.chain((1..=uses_frozen).map(At::Frozen)) {
             if figures.violations.len() >= 5 {
                 return Some(figures);
             }
-            let (traced, wrongs) = place.run(nth, fault, &mut figures);
+            let (traced, struck, wrongs) = place.run(at, fault, &mut figures);
             match fault {
                 Fault::Kill => figures.kills += usize::from(traced.status.is_none()),
                 Fault::Fail(_) | Fault::Lie => figures.errors += 1,
             }
             if !wrongs.is_empty() {
-                let at = traced.uses.get(nth - 1);
-                figures.violations.push(format!("{fault:?} at use {nth}, {at:?}: {wrongs:#?}"));
+                figures.violations.push(format!("{fault:?} at {at:?}, {struck:?}: {wrongs:#?}"));
             }
         }
     }

@@ -187,7 +187,7 @@ impl Tracer {
         // Gone already if another thread's stop killed the process.
         let Ok(mut registers) = ptrace::getregs(thread) else { return };
         let (call, path) = match calls::read(thread, &registers) {
-            Stopped::Passes => return,
+            Stopped::Passes | Stopped::Gone => return,
             Stopped::Unknown(number) => {
                 traced.unknown.insert(number);
                 return;
