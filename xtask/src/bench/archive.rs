@@ -156,13 +156,8 @@ pub fn archive(arguments: &[&str]) -> Outcome {
     let measuring = Measuring { dir: &dir, binary: &binary, options: &options };
     let mut missed = Vec::new();
     for (name, block) in PARTS.iter().filter(|(name, _)| options.wants(name)) {
-        let blank = Figures {
-            rounds: options.rounds,
-            disk_bytes_per_second: place::disk_speed(&dir, options.scale)?,
-            versions: versions(),
-            machine: machine.clone(),
-            ..Figures::default()
-        };
+        let blank =
+            Figures { rounds: options.rounds, versions: versions(), machine: machine.clone(), ..Figures::default() };
         let figures = measuring.part(name, blank)?;
         let text = tables::markdown(&figures);
         println!("{text}\n");

@@ -115,12 +115,22 @@ pub struct Compared {
     pub census: Census,
     /// The load of the machine when it began.
     pub load: String,
+    /// What the disk took in a second, written in one piece and synced, once in each round.
+    pub disk_bytes_per_second: Vec<u64>,
     /// volsnap.
     pub ours: Row,
     /// The whole of volsnap's restores, with the switch and the removal of what was there.
     pub whole: Series,
     /// The others, in the order of the contenders; the first is what ratios are of.
     pub others: Vec<Row>,
+}
+
+impl Compared {
+    /// What the disk alone takes for so many bytes.
+    pub fn disk_us(&self, bytes: u64) -> u64 {
+        let us = u128::from(bytes) * 1_000_000 / u128::from(median(&self.disk_bytes_per_second).max(1));
+        u64::try_from(us).unwrap_or(u64::MAX)
+    }
 }
 
 /// What is measured of volsnap alone on a corpus.
@@ -145,18 +155,8 @@ pub struct Figures {
     pub growth: Vec<(Compared, Alone)>,
     /// Rounds.
     pub rounds: usize,
-    /// What the disk takes in a second.
-    pub disk_bytes_per_second: u64,
     /// Programs with their versions, or without one if they are not installed.
     pub versions: Vec<(&'static str, Option<String>)>,
     /// What it was measured on.
     pub machine: String,
-}
-
-impl Figures {
-    /// What the disk alone takes for so many bytes.
-    pub fn disk_us(&self, bytes: u64) -> u64 {
-        let us = u128::from(bytes) * 1_000_000 / u128::from(self.disk_bytes_per_second.max(1));
-        u64::try_from(us).unwrap_or(u64::MAX)
-    }
 }

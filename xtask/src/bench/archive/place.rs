@@ -13,8 +13,8 @@ use crate::{
     run::{Outcome, run_quietly},
 };
 
-/// What is written to see how fast the disk is.
-const PROBE_BYTES: u64 = 1 << 30;
+/// More than this is not written to see how fast the disk is.
+const PROBE_BYTES_MAX: u64 = 1 << 30;
 /// A disk of our own: enough for the largest data, their archive and their restored tree.
 const OWN_DISK_BYTES: u64 = 14 << 30;
 /// And for a million files, twice.
@@ -73,12 +73,12 @@ pub fn check_space(dir: &Path, scale: u64) -> Outcome {
     if free >= needed { Ok(()) } else { Err(format!("{place} has {free} bytes free; {needed} are needed")) }
 }
 
-/// Bytes that the disk takes in a second, written one after the other and synced.
-pub fn disk_speed(dir: &Path, scale: u64) -> Outcome<u64> {
+/// Bytes that the disk takes in a second when about so many are written one after the other and synced.
+pub fn disk_speed(dir: &Path, bytes: u64) -> Outcome<u64> {
     let path = dir.join("probe");
     // Not zeros, which some disks do not write.
     let block: Vec<u8> = (0..1 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let blocks = (PROBE_BYTES / scale).div_ceil(block.len() as u64);
+    let blocks = bytes.min(PROBE_BYTES_MAX).div_ceil(block.len() as u64).max(1);
     rustix::fs::sync();
     let begin = Instant::now();
     let written = fs::File::create(&path).and_then(|mut file| {

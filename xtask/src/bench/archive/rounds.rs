@@ -13,12 +13,15 @@ use super::{
     figures::{Alone, ByJobs, Compared, Maybe, Row, Series, UNPACK, Verified, WithProgress},
     measure,
     ours::{Ours, Snapshot, remove},
+    place::disk_speed,
 };
 use crate::run::Outcome;
 
 /// How long nothing is done before each round. A disk that several machines share is slower for a while after much was written
 /// to it; who comes first would pay for who was last.
 const REST: Duration = Duration::from_secs(10);
+/// volsnap and its base, which are first in turn. The disk alone is measured behind them, where it is in the way of neither.
+const FIRST: usize = 2;
 /// One in so many rounds is enough for a curve, which has the fastest.
 const CURVE_SHARE: usize = 2;
 /// Ways of checking an archive; the words after the first are known by some versions only.
@@ -74,6 +77,7 @@ impl Arena<'_> {
             title: title.to_string(),
             census,
             load,
+            disk_bytes_per_second: Vec::new(),
             ours: named("volsnap"),
             whole: Series::default(),
             others: self.contenders.iter().map(|contender| named(contender.name)).collect(),
@@ -83,19 +87,27 @@ impl Arena<'_> {
             eprintln!("  round {} of {}", round + 1, self.rounds);
             rustix::fs::sync();
             std::thread::sleep(REST);
-            for turn in order(round, self.contenders.len()) {
-                let Some((contender, row)) = turn.map(|at| (self.contenders[at], &mut compared.others[at])) else {
-                    last = Some(self.ours_once(&mut compared)?);
-                    continue;
-                };
-                if round < contender.turns.of(self.rounds) && row.failed.is_none() {
-                    // A program that we do not know well must not cost the figures of all others.
-                    row.failed = self.other_once(contender, row, census).err();
-                }
+            let mut turns = order(round, self.contenders.len());
+            for whose in turns.by_ref().take(FIRST) {
+                last = self.turn(whose, round, &mut compared)?.or(last);
+            }
+            compared.disk_bytes_per_second.push(disk_speed(self.dir, census.allocated_bytes)?);
+            for whose in turns {
+                self.turn(whose, round, &mut compared)?;
             }
         }
         let snapshot = last.ok_or_else(|| "no rounds, no figures".to_string())?;
         Ok((compared, snapshot))
+    }
+
+    fn turn(&self, whose: Option<usize>, round: usize, compared: &mut Compared) -> Outcome<Option<Snapshot>> {
+        let Some(at) = whose else { return self.ours_once(compared).map(Some) };
+        let (contender, row, census) = (self.contenders[at], &mut compared.others[at], compared.census);
+        if round < contender.turns.of(self.rounds) && row.failed.is_none() {
+            // A program that we do not know well must not cost the figures of all others.
+            row.failed = self.other_once(contender, row, census).err();
+        }
+        Ok(None)
     }
 
     fn ours_once(&self, compared: &mut Compared) -> Outcome<Snapshot> {

@@ -4,7 +4,10 @@ use super::{
     figures::{Alone, Compared, Figures, Row, Series},
     targets::{Target, gibi, per_second, targets},
 };
-use crate::bench::tables::{hundredths, mebi, table};
+use crate::bench::{
+    figures::median,
+    tables::{hundredths, mebi, table},
+};
 
 /// All tables, and what they were measured on.
 pub fn markdown(figures: &Figures) -> String {
@@ -19,7 +22,7 @@ pub fn markdown(figures: &Figures) -> String {
     let mut absent = Vec::new();
     for (title, corpus) in &figures.corpora {
         match corpus {
-            Ok((compared, _)) => part(&headline(compared), contest(compared, figures)),
+            Ok((compared, _)) => part(&headline(compared), contest(compared)),
             Err(why) => absent.push(format!("Not measured: {title}: {why}.")),
         }
     }
@@ -44,21 +47,25 @@ fn preface(figures: &Figures) -> String {
     let missing = if missing.is_empty() { String::new() } else { format!(" Not installed: {}.", missing.join(", ")) };
     format!(
         "Medians of at most {} rounds in one run, in brackets the fastest and the slowest; all contenders in turn in each \
-         round.\n{}; this disk takes {} MB/s, written in one piece and synced.\nData and archives are in the page cache, everything \
+         round.\n{}.\nThe disk alone: so many bytes written in one piece and synced, at the median speed of all rounds. Data and archives are in the page cache, everything \
          is synced before each run, and what a run wrote is on the disk (`syncfs`) before its time ends.\n{}.{missing}",
         figures.rounds,
         figures.machine,
-        figures.disk_bytes_per_second / 1_000_000,
         installed.join(", "),
     )
 }
 
 fn headline(compared: &Compared) -> String {
-    let Compared { title, census, load, .. } = compared;
-    format!("**{title}**: {} files, {}, load average {load} at the start", grouped(census.files), mebi(census.bytes))
+    let Compared { title, census, load, disk_bytes_per_second: speeds, .. } = compared;
+    let (files, bytes) = (grouped(census.files), mebi(census.bytes));
+    let ends = [speeds.iter().min(), speeds.iter().max()].map(|end| end.copied().unwrap_or(0));
+    let [speed, least, most] = [median(speeds), ends[0], ends[1]].map(|speed| speed / 1_000_000);
+    format!(
+        "**{title}**: {files} files, {bytes}; the disk takes {speed} MB/s ({least}–{most}); load average {load} at the start"
+    )
 }
 
-fn contest(compared: &Compared, figures: &Figures) -> Vec<String> {
+fn contest(compared: &Compared) -> Vec<String> {
     let base = compared.others.first();
     let row = |row: &Row| {
         let of = |own: u64, of: fn(&Row) -> u64| base.map_or("–".to_string(), |base| share(own, of(base)));
@@ -69,10 +76,10 @@ fn contest(compared: &Compared, figures: &Figures) -> Vec<String> {
             of(row.create.median_us(), |base| base.create.median_us()),
             mebi(row.archive_bytes),
             of(row.archive_bytes, |base| base.archive_bytes),
-            seconds(figures.disk_us(row.archive_bytes)),
+            seconds(compared.disk_us(row.archive_bytes)),
             spread(&row.restore),
             of(row.restore.median_us(), |base| base.restore.median_us()),
-            seconds(figures.disk_us(compared.census.allocated_bytes)),
+            seconds(compared.disk_us(compared.census.allocated_bytes)),
             format!("{}, {}", mebi(row.create.peak_bytes), mebi(row.restore.peak_bytes)),
         ]
     };
@@ -175,9 +182,9 @@ fn growth(figures: &Figures) -> Vec<String> {
             rows.push(vec![
                 format!("{} files: {}", grouped(files), row.name),
                 timed(&row.create),
-                seconds(figures.disk_us(row.archive_bytes)),
+                seconds(compared.disk_us(row.archive_bytes)),
                 timed(&row.restore),
-                seconds(figures.disk_us(compared.census.allocated_bytes)),
+                seconds(compared.disk_us(compared.census.allocated_bytes)),
                 if ours { verified.clone() } else { "–".to_string() },
                 format!("{}, {}", mebi(row.create.peak_bytes), mebi(row.restore.peak_bytes)),
             ]);
@@ -262,6 +269,7 @@ mod tests {
             title: "much".into(),
             census: Census { files: 1234, bytes: 2 << 30, allocated_bytes: 2 << 30 },
             load: "0.10".into(),
+            disk_bytes_per_second: vec![1 << 28, 1 << 29, 1 << 30],
             ours: row("volsnap", 1_500_000),
             whole: series(&[4_000_000]),
             others: vec![
@@ -278,7 +286,6 @@ mod tests {
             corpora: vec![("much".into(), Ok((compared, alone))), ("none".into(), Err("it is not here".into()))],
             growth: Vec::new(),
             rounds: 3,
-            disk_bytes_per_second: 1 << 29,
             versions: vec![("tar", Some("1.34".into())), ("rustic", None)],
             machine: "Linux".into(),
         }
@@ -289,7 +296,7 @@ mod tests {
         let printed = markdown(&figures());
         for line in [
             "tar 1.34. Not installed: rustic.",
-            "**much**: 1,234 files, 2048 MiB, load average 0.10 at the start",
+            "**much**: 1,234 files, 2048 MiB; the disk takes 536 MB/s (268–1073); load average 0.10 at the start",
             "| volsnap | 3 | 1.50 s (1.50–4.50) | 0.75 | 1024 MiB | 1.00 | 2.00 s | 3.00 s | 0.75 | 4.00 s | 20 MiB, 20 MiB |",
             "| volsnap, to the end of the restore | 1 | – | – | – | – | – | 4.00 s | 1.00 | – | – |",
             "| tar | 3 | 2.00 s (2.00–6.00) | 1.00 | 1024 MiB | 1.00 | 2.00 s | 4.00 s | 1.00 | 4.00 s | 20 MiB, 20 MiB |",

@@ -36,7 +36,7 @@ pub struct Target {
 /// Every promise that the figures say something about.
 pub fn targets(figures: &Figures) -> Vec<Target> {
     let measured = figures.corpora.iter().filter_map(|(_, corpus)| corpus.as_ref().ok());
-    let mut targets: Vec<Target> = measured.flat_map(|(compared, alone)| on_corpus(compared, alone, figures)).collect();
+    let mut targets: Vec<Target> = measured.flat_map(|(compared, alone)| on_corpus(compared, alone)).collect();
     for (compared, alone) in &figures.growth {
         targets.push(memory(compared, alone));
     }
@@ -58,7 +58,7 @@ fn restore(row: &Row) -> u64 {
     row.restore.median_us()
 }
 
-fn on_corpus(compared: &Compared, alone: &Alone, figures: &Figures) -> Vec<Target> {
+fn on_corpus(compared: &Compared, alone: &Alone) -> Vec<Target> {
     let mut targets = Vec::new();
     let ours = &compared.ours;
     if let Some(tar) = compared.others.first() {
@@ -66,7 +66,7 @@ fn on_corpus(compared: &Compared, alone: &Alone, figures: &Figures) -> Vec<Targe
             let promise = format!("{promise} ≤ {} × tar's", hundredths(max));
             let mut target = ratio(compared, promise, own, base, max);
             if let Some(bytes) = written.filter(|_| !target.met) {
-                let disk = (figures.disk_us(bytes) * 100).div_ceil(base.max(1));
+                let disk = (compared.disk_us(bytes) * 100).div_ceil(base.max(1));
                 target.measured = format!("{}, the disk alone {}", target.measured, hundredths(disk));
             }
             targets.push(target);
@@ -163,13 +163,14 @@ mod tests {
     fn compared(ours: Row, files: u64) -> Compared {
         let others = vec![row("tar", 1000, 1000, 4 << 30), row("restic", 900, 900, 1)];
         let census = Census { files, bytes: 1, allocated_bytes: 2 };
-        Compared { title: "it".into(), census, load: "0".into(), ours, whole: series(1), others }
+        let (title, load, disk_bytes_per_second) = ("it".into(), "0".into(), vec![4000]);
+        Compared { title, census, load, disk_bytes_per_second, ours, whole: series(1), others }
     }
 
     #[test]
     fn a_missed_target_says_what_the_disk_takes_of_it() {
         let corpora = vec![("it".to_string(), Ok((compared(row("volsnap", 1, 700, 1), 1), Alone::default())))];
-        let figures = Figures { corpora, disk_bytes_per_second: 4000, ..Figures::default() };
+        let figures = Figures { corpora, ..Figures::default() };
         let missed = targets(&figures).into_iter().find(|target| !target.met).unwrap();
         assert_eq!(
             (missed.promise.as_str(), missed.measured.as_str()),
