@@ -10,6 +10,8 @@ pub struct Series {
     pub wall_us: Vec<u64>,
     /// Of all processors, each time.
     pub cpu_us: Vec<u64>,
+    /// How much of all processors' time was used, each time.
+    pub busy_percent: Vec<u64>,
     /// The highest peak of resident memory.
     pub peak_bytes: u64,
 }
@@ -19,6 +21,7 @@ impl Series {
     pub fn note(&mut self, spent: &Spent) {
         self.wall_us.push(spent.wall_us);
         self.cpu_us.push(spent.cpu_us);
+        self.busy_percent.push(spent.busy_percent);
         self.peak_bytes = self.peak_bytes.max(spent.peak_bytes);
     }
 

@@ -25,6 +25,8 @@ pub struct Spent {
     pub wall_us: u64,
     /// Of all processors, in user and system mode.
     pub cpu_us: u64,
+    /// How much of all processors' time was used meanwhile, by whomever: the kernel writes back in threads of its own.
+    pub busy_percent: u64,
     /// Peaks of resident memory, those of all its processes added.
     pub peak_bytes: u64,
     /// What the last program wrote to its standard output.
@@ -34,7 +36,7 @@ pub struct Spent {
 /// Runs the programs, each reading what the one before it writes. With `durable`, what they wrote to the filesystem of
 /// that directory is on the disk before the time ends.
 pub fn run(stages: Vec<Command>, durable: Option<&Path>) -> Outcome<Spent> {
-    let cpu = children_cpu_us()?;
+    let (cpu, before) = (children_cpu_us()?, Processors::now()?);
     let begin = Instant::now();
     let (children, output) = spawn(stages)?;
     let pids: Vec<u32> = children.iter().map(|(_, child)| child.id()).collect();
@@ -51,7 +53,8 @@ pub fn run(stages: Vec<Command>, durable: Option<&Path>) -> Outcome<Spent> {
     });
     let (said, wall_us) = said?;
     let wall_us = u64::try_from(wall_us).unwrap_or(u64::MAX);
-    Ok(Spent { wall_us, cpu_us: children_cpu_us()?.saturating_sub(cpu), peak_bytes, said })
+    let cpu_us = children_cpu_us()?.saturating_sub(cpu);
+    Ok(Spent { wall_us, cpu_us, busy_percent: Processors::now()?.busy_percent_since(&before), peak_bytes, said })
 }
 
 /// Writes back what a filesystem holds in memory.
@@ -123,6 +126,31 @@ fn peaks(pids: &[u32], ended: &AtomicBool) -> u64 {
     peaks.iter().sum()
 }
 
+/// What the processors of the machine have done so far, in ticks.
+struct Processors {
+    all: u64,
+    idle: u64,
+}
+
+impl Processors {
+    fn now() -> Outcome<Self> {
+        let stat = fs::read_to_string("/proc/stat").map_err(|e| format!("cannot read /proc/stat: {e}"))?;
+        Self::parse(&stat).ok_or_else(|| format!("no times in {stat}"))
+    }
+
+    /// The first line: `user nice system idle iowait irq softirq steal`, and guests, which `user` has too.
+    fn parse(stat: &str) -> Option<Self> {
+        let words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+        let ticks = words.take(8).map(|word| word.parse().ok()).collect::<Option<Vec<u64>>>()?;
+        Some(Processors { all: ticks.iter().sum(), idle: ticks.get(3)? + ticks.get(4)? })
+    }
+
+    fn busy_percent_since(&self, before: &Processors) -> u64 {
+        let (all, idle) = (self.all.saturating_sub(before.all), self.idle.saturating_sub(before.idle));
+        all.saturating_sub(idle) * 100 / all.max(1)
+    }
+}
+
 fn children_cpu_us() -> Outcome<u64> {
     let stat = fs::read_to_string("/proc/self/stat").map_err(|e| format!("cannot read /proc/self/stat: {e}"))?;
     children_ticks(&stat).map(|ticks| ticks * TICK_US).ok_or_else(|| format!("no times in {stat}"))
@@ -158,6 +186,15 @@ mod tests {
         assert!(first.contains("no") && first.contains('3'), "{first}");
         assert!(run(vec![sh("echo"), sh("cat; exit 1")], None).is_err());
         assert!(run(vec![sh("yes"), Command::new("/nonexistent/program")], None).is_err());
+    }
+
+    #[test]
+    fn waiting_for_the_disk_is_no_work_of_the_processors() {
+        let [before, after] = ["cpu  10 0 10 70 10 0 0 0 5 0", "cpu  40 0 30 75 55 0 0 0 9 0\ncpu0 1"]
+            .map(|stat| Processors::parse(stat).unwrap());
+        assert_eq!(after.busy_percent_since(&before), 50);
+        assert!(Processors::parse("intr 1 2").is_none());
+        assert!(Processors::now().unwrap().all > 0);
     }
 
     #[test]

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     fn series(wall_us: &[u64]) -> Series {
-        Series { wall_us: wall_us.to_vec(), cpu_us: wall_us.to_vec(), peak_bytes: 20 << 20 }
+        Series { wall_us: wall_us.to_vec(), cpu_us: wall_us.to_vec(), busy_percent: vec![90], peak_bytes: 20 << 20 }
     }
 
     fn figures() -> Figures {
@@ -305,7 +305,7 @@ mod tests {
             "| `verify`: much | 2.00 s | 0.50 GiB/s | 1.00 GiB/s | 0.50 GiB/s | 1.00 GiB/s | 20 MiB |",
             "| much | 16,384 | 12.3 ms | 1,048,576 of 1,073,741,824 | 0.10 % |",
             "| much | `create` ≤ 0.80 × tar's | 0.75 | met |",
-            "| much | `restore` ≤ 0.60 × tar's | 0.75, the disk alone 1.00 | **missed** |",
+            "| much | `restore` ≤ 0.60 × tar's | 0.75, the disk alone 1.00, processors busy 90 % | **missed** |",
         ] {
             assert!(printed.lines().any(|printed| printed == line), "no `{line}` in\n{printed}");
         }

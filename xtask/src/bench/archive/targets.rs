@@ -1,7 +1,7 @@
 //! What was promised, and whether it was kept.
 
-use super::figures::{Alone, Compared, Figures, Row, UNPACK, Verified};
-use crate::bench::tables::hundredths;
+use super::figures::{Alone, Compared, Figures, Row, Series, UNPACK, Verified};
+use crate::bench::{figures::median, tables::hundredths};
 
 /// Of the time of tar with zstd, in hundredths.
 const CREATE_MAX_PERCENT: u64 = 80;
@@ -62,16 +62,18 @@ fn on_corpus(compared: &Compared, alone: &Alone) -> Vec<Target> {
     let mut targets = Vec::new();
     let ours = &compared.ours;
     if let Some(tar) = compared.others.first() {
-        let mut bound = |promise: &str, own: u64, base: u64, max: u64, written: Option<u64>| {
+        let mut bound = |promise: &str, own: u64, base: u64, max: u64, written: Option<(u64, &Series)>| {
             let promise = format!("{promise} ≤ {} × tar's", hundredths(max));
             let mut target = ratio(compared, promise, own, base, max);
-            if let Some(bytes) = written.filter(|_| !target.met) {
-                let disk = (compared.disk_us(bytes) * 100).div_ceil(base.max(1));
-                target.measured = format!("{}, the disk alone {}", target.measured, hundredths(disk));
+            if let Some((bytes, series)) = written.filter(|_| !target.met) {
+                let disk = hundredths((compared.disk_us(bytes) * 100).div_ceil(base.max(1)));
+                let busy = median(&series.busy_percent);
+                target.measured = format!("{}, the disk alone {disk}, processors busy {busy} %", target.measured);
             }
             targets.push(target);
         };
-        let (packed, unpacked) = (Some(ours.archive_bytes), Some(compared.census.allocated_bytes));
+        let packed = Some((ours.archive_bytes, &ours.create));
+        let unpacked = Some((compared.census.allocated_bytes, &ours.restore));
         bound("`create`", create(ours), create(tar), CREATE_MAX_PERCENT, packed);
         bound("archive", ours.archive_bytes, tar.archive_bytes, SIZE_MAX_PERCENT, None);
         bound("`restore`", restore(ours), restore(tar), RESTORE_MAX_PERCENT, unpacked);
@@ -148,12 +150,12 @@ pub fn gibi(bytes: u64) -> String {
 mod tests {
     use super::super::{
         corpora::Census,
-        figures::{OneFile, Series, WithProgress},
+        figures::{OneFile, WithProgress},
     };
     use super::*;
 
     fn series(us: u64) -> Series {
-        Series { wall_us: vec![us; 3], cpu_us: vec![us; 3], peak_bytes: 1 << 20 }
+        Series { wall_us: vec![us; 3], cpu_us: vec![us; 3], busy_percent: vec![90; 3], peak_bytes: 1 << 20 }
     }
 
     fn row(name: &str, create: u64, restore: u64, archive_bytes: u64) -> Row {
@@ -174,7 +176,7 @@ mod tests {
         let missed = targets(&figures).into_iter().find(|target| !target.met).unwrap();
         assert_eq!(
             (missed.promise.as_str(), missed.measured.as_str()),
-            ("`restore` ≤ 0.60 × tar's", "0.70, the disk alone 0.50")
+            ("`restore` ≤ 0.60 × tar's", "0.70, the disk alone 0.50, processors busy 90 %")
         );
     }
 
