@@ -306,24 +306,28 @@ fn open_path(pid: Pid, fd: u64) -> PathBuf {
     std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap_or_default()
 }
 
+/// How often the memory of a thread that stands still is asked for.
+const READS_MAX: usize = 10_000;
+
 /// The text at an address, up to its zero byte; `None` if the process is gone. A thread that is stopped in the kernel still
 /// dies with its process: SQLite tidies up in a thread that nobody waits for when the command ends.
 fn text(pid: Pid, pointer: u64) -> Option<PathBuf> {
     use std::{ffi::OsString, os::unix::ffi::OsStringExt};
     let mut bytes = vec![0; 4096];
-    let mut once = || File::open(format!("/proc/{pid}/mem")).and_then(|file| file.read_at(&mut bytes, pointer));
-    let read = loop {
-        match once() {
-            Ok(read) if read > 0 => break read,
+    for _ in 0..READS_MAX {
+        match File::open(format!("/proc/{pid}/mem")).and_then(|file| file.read_at(&mut bytes, pointer)) {
+            Ok(read) if read > 0 => {
+                bytes.truncate(read);
+                let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+                bytes.truncate(end);
+                return Some(PathBuf::from(OsString::from_vec(bytes)));
+            }
             // Now and then a read on a busy machine gives nothing, although the thread stands still.
             Ok(_) | Err(_) if ptrace::getregs(pid).is_ok() => std::thread::yield_now(),
             Ok(_) | Err(_) => return None,
         }
-    };
-    bytes.truncate(read);
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    bytes.truncate(end);
-    Some(PathBuf::from(OsString::from_vec(bytes)))
+    }
+    panic!("the memory of a stopped thread cannot be read at {pointer:#x}")
 }
 
 fn memory<const N: usize>(pid: Pid, pointer: u64) -> [u8; N] {
