@@ -59,6 +59,7 @@ fn answer_apart(global: &Global, command: ApartCommand, printer: &Printer) -> Re
     match command {
         ApartCommand::Completions(args) => documents::completions(&args, printer.json),
         ApartCommand::Man(args) => documents::man(&args),
+        ApartCommand::Schema(args) => documents::schema(&args),
         ApartCommand::Config(ConfigCommand::Show { workload }) => {
             let configuration = Configuration::load(global.config.as_deref())?;
             config::show(&Settings::new(configuration, global), workload)

@@ -14,6 +14,7 @@ use crate::SavedPlan;
 
 /// The document of `plan`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlanView {
     /// The workload's name.
     pub workload: String,
@@ -48,6 +49,7 @@ pub struct PlanView {
 
 /// How long the app may be down. All that is measured is `null` where no restore like this one was measured yet.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DowntimeView {
     /// How many restores of the same volumes in the same way were measured; the newest five at the most.
     pub restores_measured: usize,
@@ -65,6 +67,7 @@ pub struct DowntimeView {
 
 /// What has changed in a volume since the snapshot, in entries.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ChangesView {
     /// In the live volume and not in the snapshot: the restore takes them away.
     pub added: u64,
@@ -76,6 +79,7 @@ pub struct ChangesView {
 
 /// A volume of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlannedVolumeView {
     /// Its name within the workload.
     pub target: String,
@@ -96,6 +100,7 @@ pub struct PlannedVolumeView {
 
 /// A filesystem of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FilesystemView {
     /// Where it is mounted.
     pub mount: String,
@@ -113,6 +118,7 @@ pub struct FilesystemView {
 
 /// A container of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ContainerView {
     /// Its name.
     pub name: String,
@@ -126,6 +132,7 @@ pub struct ContainerView {
 
 /// A reason not to begin.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RefusalView {
     /// What is wrong.
     pub message: String,
