@@ -1,6 +1,7 @@
 //! The commands: each turns its arguments into one answer.
 
 mod archives;
+mod changes;
 mod config;
 mod copies;
 mod diff;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::{
-    model::{HookEvent, SnapshotId},
+    model::{HookEvent, SnapshotId, VolumeDifference},
     restore::{Forecast, Plan, plan::Method},
 };
 
@@ -65,7 +65,7 @@ pub struct DowntimeView {
     pub health_timeout_ms: Option<u64>,
 }
 
-/// What has changed in a volume since the snapshot, in entries.
+/// What has changed in a volume since the snapshot, in entries and in bytes of files.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ChangesView {
@@ -75,6 +75,22 @@ pub struct ChangesView {
     pub removed: u64,
     /// In both, and not the same.
     pub changed: u64,
+    /// Bytes of the files that were added.
+    pub bytes_added: u64,
+    /// Bytes of the files that were removed.
+    pub bytes_removed: u64,
+    /// Bytes, in the live volume, of the changed files whose contents are, by size or time, others.
+    pub bytes_changed: u64,
+}
+
+impl ChangesView {
+    /// The view of the numbers of a volume that was compared.
+    #[must_use]
+    pub fn of(volume: &VolumeDifference) -> Self {
+        let VolumeDifference { target: _, added, removed, changed, bytes_added, bytes_removed, bytes_changed } =
+            *volume;
+        ChangesView { added, removed, changed, bytes_added, bytes_removed, bytes_changed }
+    }
 }
 
 /// A volume of a plan.
@@ -93,9 +109,10 @@ pub struct PlannedVolumeView {
     pub bytes: u64,
     /// Entries to restore.
     pub entries: u64,
-    /// What has changed in it since the snapshot; absent where nobody looked. Whoever compares the two fills it in.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What has changed in it since the snapshot; `null` where it was not counted. Whoever compares the two fills it in.
     pub changes: Option<ChangesView>,
+    /// Why that was not counted; `null` if it was, or if nobody tried, as for a plan with refusals.
+    pub changes_problem: Option<String>,
 }
 
 /// A filesystem of a plan.
@@ -179,6 +196,7 @@ impl PlanView {
                     bytes: v.bytes,
                     entries: v.entries,
                     changes: None,
+                    changes_problem: None,
                 })
                 .collect(),
             filesystems: plan
