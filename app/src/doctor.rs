@@ -15,6 +15,7 @@ use crate::{Code, Volsnap};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// As it should be.
@@ -29,6 +30,7 @@ pub enum Severity {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// What was looked at, in one word: `engine`, `rights`, `state`, `disks`, `catalog`, `archives`, `leftovers`,
     /// `boot` or `clock`.

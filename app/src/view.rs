@@ -1,7 +1,8 @@
 //! The documents that scripts read: what the command line prints with `--json`, for hosts that offer the same.
 //!
 //! Fields are only ever added. Times are RFC 3339 in UTC, sizes are bytes, durations are milliseconds; paths that are
-//! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]).
+//! not UTF-8 are shown with replacement characters, those of members are escaped ([`MemberView`]). [`SCHEMAS`] has their
+//! JSON schemas.
 
 mod archives;
 mod config;
@@ -9,13 +10,16 @@ mod copies;
 mod diff;
 mod discover;
 mod doctor;
+mod documents;
 mod drill;
 mod hook;
 mod member;
 mod plan;
+mod progress;
 mod recovery;
 mod report;
 mod retention;
+mod schema;
 mod snapshot;
 mod trail;
 mod workload;
@@ -26,24 +30,32 @@ pub use archives::{
 };
 pub use config::{ConfigCheckView, ConfigProblemView, ConfigView, SettingView};
 pub use copies::{CopiedVolumeView, CopyView, LeftCopyView};
-pub use diff::{ChangeView, VolumeDifferenceView};
+pub use diff::{ChangeView, DifferenceView, VolumeDifferenceView};
 pub use discover::{BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView};
 pub use doctor::DoctorView;
+pub use documents::{CompletionsView, ManView, SchemaView, SchemasView};
 pub use drill::{DrillView, DrilledVolumeView};
 pub use hook::{HookView, HooksView};
-pub use member::MemberView;
+pub use member::{MemberView, MembersView};
 pub use plan::{ChangesView, ContainerView, DowntimeView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
+pub use progress::ProgressView;
 pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
 pub use report::{CauseView, ReportView, ReportedVolumeView};
-pub use retention::{PruneView, VerdictView};
+pub use retention::{DeletedView, PruneView, VerdictView};
+pub use schema::{SCHEMAS, Schema};
 use serde::Serialize;
-pub use snapshot::{ImageView, ImportedView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerifiedView};
+pub use snapshot::{
+    ImageView, ImportedView, SnapshotView, SnapshotVolumeView, SnapshotsView, VerificationView, VerifiedView,
+};
 pub use trail::{EventView, EventsView};
 use volsnap_core::{Code, Error};
-pub use workload::{NowView, RunningView, SelectorView, VolumeView, WorkloadView, WorkloadsView};
+pub use workload::{
+    NowView, RemovedView, RemovedWorkloadView, RunningView, SelectorView, VolumeView, WorkloadView, WorkloadsView,
+};
 
 /// `{"error":{"code","message","hint"}}`, what every failure prints.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErrorDocument {
     /// The error.
     pub error: ErrorView,
@@ -51,6 +63,7 @@ pub struct ErrorDocument {
 
 /// An error.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErrorView {
     /// The word of the contract.
     pub code: Code,

@@ -168,3 +168,46 @@ fn a_plan_says_what_restores_like_it_were_measured_to_take() {
     let alone = world.json(&["plan", "app", &id, "--volume", "/data"])["downtime"].clone();
     assert_eq!(alone["restores_measured"], 0);
 }
+
+#[test]
+fn a_plan_counts_what_was_changed_since_the_snapshot_as_diff_does() {
+    let (world, id) = World::damaged();
+    let before = world.trees();
+    let counted = |plan: &Value| -> Vec<Value> {
+        let volumes = plan["volumes"].as_array().unwrap().iter();
+        let with_target = |v: &Value| {
+            let mut changes = v["changes"].clone();
+            changes["target"] = v["target"].clone();
+            assert_eq!(v["changes_problem"], Value::Null);
+            changes
+        };
+        volumes.map(with_target).collect()
+    };
+    let plan = world.json(&["plan", "app", &id]);
+    assert_eq!(json!(counted(&plan)), world.json(&["diff", &id, "--summary"])["volumes"]);
+    assert_eq!(plan["volumes"][0]["changes"]["removed"], 6);
+    assert_eq!(counted(&world.json(&["plan", "app", &id, "--volume", "/data"])), [counted(&plan)[1].clone()]);
+    let text = world.ok(&["plan", "app", &id]);
+    assert!(text.contains("CHANGED SINCE") && text.contains(" +0 -6 ~2 ") && text.contains(" +1 -1 ~2 "), "{text}");
+    assert_eq!(world.trees(), before);
+    world.json(&["restore", "app", &id, "--yes"]);
+    assert_eq!(world.ok(&["plan", "app", &id]).matches(" nothing ").count(), 2);
+}
+
+#[test]
+fn what_cannot_be_counted_is_a_note_and_no_refusal() {
+    let (world, id) = World::damaged();
+    let archive = world.archive(&id);
+    let mut bytes = fs::read(&archive).unwrap();
+    // The second frame is the first one of the first volume; only who unpacks it sees that it is damaged.
+    let second = bytes.windows(4).enumerate().skip(1).find(|(_, w)| *w == [0x28, 0xb5, 0x2f, 0xfd]).unwrap().0;
+    bytes[second + 40] ^= 0x10;
+    fs::write(&archive, bytes).unwrap();
+    let plan = world.json(&["plan", "app", &id]);
+    let [config, data] = [&plan["volumes"][0], &plan["volumes"][1]];
+    assert_eq!((&config["changes"], plan["refusals"].as_array().unwrap().len()), (&Value::Null, 0));
+    assert!(config["changes_problem"].as_str().is_some_and(|why| why.contains("digest")), "{config}");
+    assert_eq!((&data["changes"]["added"], &data["changes_problem"]), (&json!(1), &Value::Null));
+    let text = world.ok(&["plan", "app", &id]);
+    assert!(text.contains(" not counted ") && text.contains("note: what was changed in /config was not counted: "));
+}

@@ -229,6 +229,41 @@ fn ctrl_c_while_it_stages_goes_back_and_says_so() {
 }
 
 #[test]
+fn of_a_copy_that_is_interrupted_nothing_is_left_and_it_is_said_so() {
+    let (world, id) = large();
+    let before = world.trees();
+    let copies = world.path("copies");
+    fs::create_dir(&copies).unwrap();
+    let (out, place) = (copies.join("out").display().to_string(), format!("/data={}", copies.join("data").display()));
+    let scratch = copies.display().to_string();
+    for (args, word) in [
+        (&["extract", &id, &out][..], "interrupted: giving the copy up"),
+        (&["clone", "app", &id, "--volume", &place], "interrupted: giving the copy up"),
+        (&["drill", "app", &id, "--scratch", &scratch], "interrupted: giving the drill up"),
+    ] {
+        in_time(|| {
+            let mut terminal = Terminal::start(&world, 80, &[args, &["--progress", "bar"]].concat());
+            terminal.wait_for("staging /data");
+            terminal.interrupt();
+            let left = terminal.end();
+            if left.status == 0 {
+                for name in ["out", "data"] {
+                    let _ = fs::remove_dir_all(copies.join(name));
+                }
+                return false;
+            }
+            assert_eq!(left.status, 4, "{left:?}");
+            let said = left.screen.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(said.contains(word) && !said.contains("original"), "{said}");
+            true
+        });
+        assert_eq!(fs::read_dir(&copies).unwrap().count(), 0, "{args:?}");
+        assert_eq!(world.json(&["status"])["copies"], json!([]), "{args:?}");
+        assert_eq!(world.trees(), before, "{args:?}");
+    }
+}
+
+#[test]
 fn ctrl_c_after_the_switch_finishes_and_says_so_also_when_it_is_pressed_again() {
     let (world, id) = large();
     world.json(&["restore", "app", &id, "--yes"]);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// How an operation failed, as scripts see it. Each code has one exit status of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
     /// A fault of volsnap itself.

@@ -17,7 +17,7 @@ use super::{
     parse::{label, volume},
 };
 pub use archives::{Export, Import, Rebuild};
-pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man};
+pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man, Schema};
 pub use copies::{Clone, Drill, Extract, OwnerOptions};
 pub use diff::Diff;
 pub use hook::{HookAdd, HookCommand};

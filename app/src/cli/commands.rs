@@ -1,6 +1,7 @@
 //! The commands: each turns its arguments into one answer.
 
 mod archives;
+mod changes;
 mod config;
 mod copies;
 mod diff;
@@ -59,6 +60,7 @@ fn answer_apart(global: &Global, command: ApartCommand, printer: &Printer) -> Re
     match command {
         ApartCommand::Completions(args) => documents::completions(&args, printer.json),
         ApartCommand::Man(args) => documents::man(&args),
+        ApartCommand::Schema(args) => documents::schema(&args),
         ApartCommand::Config(ConfigCommand::Show { workload }) => {
             let configuration = Configuration::load(global.config.as_deref())?;
             config::show(&Settings::new(configuration, global), workload)

@@ -14,12 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use volsnap::{
     model::SnapshotId,
     ports::{Observer, Phase, Progress},
     restore::Report,
-    view::RecoveredView,
+    view::{ProgressView, RecoveredView},
 };
 
 use self::bar::bar;
@@ -180,43 +179,20 @@ impl Pace {
     }
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    phase: Phase,
-    volume: Option<&'a str>,
-    bytes: u64,
-    bytes_total: u64,
-    entries: u64,
-    elapsed_ms: u128,
-}
-
-#[derive(Serialize)]
-struct NoticeLine<'a> {
-    notice: &'a str,
-    elapsed_ms: u128,
-}
-
 fn lines(began: Instant, receiver: &Receiver<Told>) {
     let mut pace = Pace::default();
     while let Ok(told) = receiver.recv() {
-        let elapsed_ms = began.elapsed().as_millis();
-        let text = match &told {
-            Told::Progress(progress) if pace.is_due(progress) => serde_json::to_string(&Line {
-                phase: progress.phase,
-                volume: progress.volume.as_deref(),
-                bytes: progress.bytes,
-                bytes_total: progress.bytes_total,
-                entries: progress.entries,
-                elapsed_ms,
-            }),
+        let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let line = match &told {
+            Told::Progress(progress) if pace.is_due(progress) => ProgressView::of(progress, elapsed_ms),
             Told::Progress(_) => continue,
-            Told::Notice(notice) => serde_json::to_string(&NoticeLine { notice, elapsed_ms }),
+            Told::Notice(notice) => ProgressView::Notice { notice, elapsed_ms },
             Told::Ended(done) => {
                 let _ = done.send(());
                 continue;
             }
         };
-        if let Ok(text) = text {
+        if let Ok(text) = serde_json::to_string(&line) {
             tell(&text);
         }
     }

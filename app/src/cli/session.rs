@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use volsnap::{Operation, Result, Volsnap};
 
-use super::{answer::Printer, config::Settings, progress::Reporter, signals::Running};
+use super::{
+    answer::Printer,
+    config::Settings,
+    progress::Reporter,
+    signals::{Aim, Running},
+};
 
 /// An opened state directory and the way to the user.
 pub struct Session {
@@ -44,7 +49,12 @@ impl Session {
     /// leaves the original or the restored data, never something in between. From its end on signals are not heeded, so
     /// that what happened is said; [`Session::heed`] heeds them again.
     pub async fn finish<T>(&self, operation: Operation<T>) -> Result<T> {
-        self.running.begin(operation.canceller());
+        self.finish_with(Aim::Change, operation).await
+    }
+
+    /// The same for an operation that is about something else.
+    pub async fn finish_with<T>(&self, aim: Aim, operation: Operation<T>) -> Result<T> {
+        self.running.begin(operation.canceller(), aim);
         let result = operation.await;
         self.running.end();
         self.reporter.clear();

@@ -18,6 +18,18 @@ use super::progress::{Reporter, Stand};
 /// How long the bar may take to go away.
 const DISPLAY_PATIENCE: Duration = Duration::from_millis(500);
 
+/// What an operation is about, which decides what its early end comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aim {
+    /// What is live and what is kept: restores, snapshots, archives, and what is recovered before them.
+    #[default]
+    Change,
+    /// A copy out of a snapshot, in private directories until it is whole (`extract`, `clone`).
+    Copy,
+    /// A copy that is only looked at (`drill`).
+    Trial,
+}
+
 /// What a signal meets.
 #[derive(Default)]
 enum Work {
@@ -25,7 +37,7 @@ enum Work {
     #[default]
     Idle,
     /// An operation that changes something, and how often somebody asked it to end.
-    Running(Canceller, u32),
+    Running(Canceller, Aim, u32),
     /// It has ended, and what it came to is about to be said.
     Ended,
 }
@@ -69,9 +81,9 @@ impl Running {
     }
 
     /// An operation begins.
-    pub fn begin(&self, canceller: Canceller) {
+    pub fn begin(&self, canceller: Canceller, aim: Aim) {
         self.interrupted.store(false, Ordering::Relaxed);
-        *self.work() = Work::Running(canceller, 0);
+        *self.work() = Work::Running(canceller, aim, 0);
     }
 
     /// It has ended.
@@ -93,11 +105,11 @@ impl Running {
     fn interrupt(&self, stand: Stand) -> Option<&'static str> {
         match &mut *self.work() {
             Work::Idle => None,
-            Work::Running(canceller, count) => {
+            Work::Running(canceller, aim, count) => {
                 canceller.cancel();
                 self.interrupted.store(true, Ordering::Relaxed);
                 *count += 1;
-                Some(if *count == 1 { first_word(stand) } else { further_word(stand) })
+                Some(if *count == 1 { first_word(*aim, stand) } else { further_word(*aim, stand) })
             }
             Work::Ended => Some("it has just ended, and says in a moment how"),
         }
@@ -120,7 +132,15 @@ fn end_display(reporter: &Arc<Reporter>) {
 }
 
 /// What happens now.
-fn first_word(stand: Stand) -> &'static str {
+fn first_word(aim: Aim, stand: Stand) -> &'static str {
+    match aim {
+        Aim::Change => change_is_given_up(stand),
+        Aim::Copy => "giving the copy up, unless it is whole this very moment: nothing of it is left",
+        Aim::Trial => "giving the drill up: what was extracted for it is removed, the app and its data are as before",
+    }
+}
+
+fn change_is_given_up(stand: Stand) -> &'static str {
     match (stand.phase, stand.switched) {
         (Some(Phase::Capture | Phase::Discard), true) => {
             "too late to go back, the restored data are in use: keeping what they replaced, then this ends"
@@ -145,7 +165,16 @@ fn first_word(stand: Stand) -> &'static str {
 }
 
 /// Why asking again does not help.
-fn further_word(stand: Stand) -> &'static str {
+fn further_word(aim: Aim, stand: Stand) -> &'static str {
+    match aim {
+        Aim::Change => change_is_still_given_up(stand),
+        Aim::Copy | Aim::Trial => {
+            "still removing what was extracted; if that were cut off, `volsnap recover` would remove the rest"
+        }
+    }
+}
+
+fn change_is_still_given_up(stand: Stand) -> &'static str {
     match (stand.phase, stand.switched) {
         (Some(Phase::Capture | Phase::Discard), true) => {
             "still keeping what was replaced; if that were cut off, there would be no undo until `volsnap recover` has finished it"
@@ -172,7 +201,7 @@ mod tests {
         let running = Running::default();
         let stand = |phase, switched| Stand { phase: Some(phase), switched };
         assert_eq!(running.interrupt(Stand::default()), None);
-        running.begin(Canceller::default());
+        running.begin(Canceller::default(), Aim::Change);
         assert!(!running.was_interrupted());
         let said = |phase, switched| running.interrupt(stand(phase, switched)).unwrap_or_default();
         assert!(said(Phase::Stage, false).contains("going back to the original data"));
@@ -183,5 +212,18 @@ mod tests {
         assert!(running.interrupt(Stand::default()).is_some_and(|said| said.contains("just ended")));
         running.idle();
         assert_eq!(running.interrupt(Stand::default()), None);
+    }
+    #[test]
+    fn of_a_copy_it_is_said_that_nothing_is_left_and_never_that_something_goes_back() {
+        for (aim, first) in [(Aim::Copy, "nothing of it is left"), (Aim::Trial, "the app and its data are as before")] {
+            for phase in [None, Some(Phase::Plan), Some(Phase::Stage), Some(Phase::Read), Some(Phase::Verify)] {
+                let running = Running::default();
+                running.begin(Canceller::default(), aim);
+                let said = || running.interrupt(Stand { phase, switched: false }).unwrap_or_default();
+                let words = [said(), said()];
+                assert!(words[0].contains(first) && words[1].contains("still removing"), "{phase:?}: {words:?}");
+                assert!(!words.concat().contains("original"), "{phase:?}: {words:?}");
+            }
+        }
     }
 }

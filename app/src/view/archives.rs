@@ -12,6 +12,7 @@ use super::{ErrorView, SnapshotView};
 
 /// The document of `export`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ExportView {
     /// The snapshot.
     pub snapshot: SnapshotId,
@@ -34,6 +35,7 @@ impl ExportView {
 
 /// The document of `import`: the snapshot as `show` has it, and whether it was here already.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImportView {
     /// Whether nothing was done, because it was here already.
     pub already: bool,
@@ -44,6 +46,7 @@ pub struct ImportView {
 
 /// The document of `rebuild`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RebuiltView {
     /// Where the damaged catalog was moved to, if there was one.
     pub damaged_catalog: Option<String>,
@@ -67,6 +70,7 @@ pub struct RebuiltView {
 
 /// A workload that was registered again.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RegisteredView {
     /// Its id.
     pub id: WorkloadId,
@@ -78,6 +82,7 @@ pub struct RegisteredView {
 
 /// A plain directory of such a workload.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RegisteredVolumeView {
     /// Its name within the workload.
     pub target: String,
@@ -87,6 +92,7 @@ pub struct RegisteredVolumeView {
 
 /// A snapshot that was added, or has no archive.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RebuiltSnapshotView {
     /// The snapshot.
     pub snapshot: SnapshotId,
@@ -98,6 +104,7 @@ pub struct RebuiltSnapshotView {
 
 /// An archive that was left alone.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DamagedView {
     /// The file.
     pub archive: String,
@@ -107,6 +114,7 @@ pub struct DamagedView {
 
 /// A workload that has snapshots and is not registered.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnregisteredView {
     /// Its id.
     pub id: WorkloadId,

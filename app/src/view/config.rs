@@ -5,6 +5,7 @@ use serde_json::Value;
 
 /// The document of `config show`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConfigView {
     /// The file that was read; `null` if there is none.
     pub file: Option<String>,
@@ -16,12 +17,14 @@ pub struct ConfigView {
 
 /// A setting.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SettingView {
     /// With its tables: `retention.keep_last`.
     pub key: String,
     /// As the file would have it; `null` if nothing is set.
     pub value: Value,
     /// `flag`, `environment`, `file` or `default`.
+    #[cfg_attr(test, schemars(extend("enum" = ["flag", "environment", "file", "default"])))]
     pub source: &'static str,
     /// The argument or the variable.
     pub name: Option<&'static str>,
@@ -31,6 +34,7 @@ pub struct SettingView {
 
 /// The document of `config check`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConfigCheckView {
     /// The file; `null` if there is none.
     pub file: Option<String>,
@@ -42,6 +46,7 @@ pub struct ConfigCheckView {
 
 /// Something that is wrong with a file.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConfigProblemView {
     /// The line, from 1.
     pub line: usize,

@@ -8,6 +8,7 @@ use volsnap_core::{
 
 /// The document of `extract` and `clone`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CopyView {
     /// The snapshot.
     pub snapshot: SnapshotId,
@@ -23,6 +24,7 @@ pub struct CopyView {
 
 /// A volume that was copied.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CopiedVolumeView {
     /// Its name within the workload.
     pub target: String,
@@ -56,6 +58,7 @@ impl CopyView {
 
 /// What a copy left that was interrupted, an item of `status` and `recover`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LeftCopyView {
     /// The id in the names of its private directories.
     pub id: RestoreId,

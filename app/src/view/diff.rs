@@ -1,15 +1,35 @@
 //! `diff`: what was added, removed and changed.
 
 use serde::Serialize;
-use volsnap_core::model::{Change, VolumeDifference, member::escape};
+use volsnap_core::model::{Change, SnapshotId, VolumeDifference, member::escape};
 
-use super::MemberView;
+use super::{ErrorView, MemberView};
 
-/// An item of `members` in the document of `diff`,
-/// `{"from":ID,"to":ID|"live","members":[…],"volumes":[…]}`; with `--summary` there are no `members`.
+/// The document of `diff`, which is written as it comes.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DifferenceView<'a> {
+    /// The first snapshot.
+    pub from: SnapshotId,
+    /// The second one's id, or `live`.
+    pub to: String,
+    /// What differs, volume by volume; absent with `--summary`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<ChangeView<'a>>>,
+    /// The numbers; absent where the comparison ends before its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<Vec<VolumeDifferenceView>>,
+    /// Why it ends before its time, where every other command has its error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorView>,
+}
+
+/// A member that differs.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ChangeView<'a> {
     /// `added`, `removed` or `changed`.
+    #[cfg_attr(test, schemars(extend("enum" = ["added", "removed", "changed"])))]
     pub change: &'static str,
     /// The volume.
     pub target: &'a str,
@@ -43,6 +63,7 @@ impl<'a> ChangeView<'a> {
 
 /// An item of `volumes` in the document of `diff`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VolumeDifferenceView {
     /// The volume.
     pub target: String,

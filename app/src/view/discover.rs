@@ -8,6 +8,7 @@ use crate::{Advice, Discovered, Prospect};
 
 /// A hook that a person might want, because of a container's image.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SuggestionView {
     /// The container.
     pub container: String,
@@ -34,6 +35,7 @@ impl SuggestionView {
 
 /// The document of `workload add --dry-run`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProspectView {
     /// Always true: nothing was registered.
     pub dry_run: bool,
@@ -55,8 +57,10 @@ pub struct ProspectView {
 
 /// What makes containers belong together.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BondView {
     /// `compose-project` or `container`.
+    #[cfg_attr(test, schemars(extend("enum" = ["compose-project", "container"])))]
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -76,6 +80,7 @@ impl BondView {
 
 /// A volume that would be registered.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProspectVolumeView {
     /// Its name within the workload.
     pub target: String,
@@ -123,6 +128,7 @@ impl ProspectView {
 
 /// The document of `workload discover`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiscoveryView {
     /// Compose projects first, then single containers, by name.
     pub found: Vec<DiscoveredView>,
@@ -130,6 +136,7 @@ pub struct DiscoveryView {
 
 /// Something that is not registered yet.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiscoveredView {
     /// What makes the containers belong together.
     #[serde(flatten)]

@@ -10,6 +10,7 @@ use super::ErrorView;
 
 /// The document of `drill`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DrillView {
     /// The snapshot.
     pub snapshot: SnapshotId,
@@ -30,6 +31,7 @@ pub struct DrillView {
 
 /// A volume that was extracted and read back.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DrilledVolumeView {
     /// Its name within the workload.
     pub target: String,

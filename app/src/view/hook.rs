@@ -5,6 +5,7 @@ use volsnap_core::model::{Hook, HookEvent, Workload};
 
 /// The document of `workload hook add`, `list` and `remove`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HooksView {
     /// The workload's name.
     pub workload: String,
@@ -14,6 +15,7 @@ pub struct HooksView {
 
 /// A hook.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HookView {
     /// Its number among the hooks of its workload, from 1 on.
     pub number: usize,

@@ -2,17 +2,34 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use volsnap_core::model::{Member, MemberKind, member::escape};
+use volsnap_core::model::{Member, MemberKind, SnapshotId, member::escape};
+
+use super::ErrorView;
+
+/// The document of `ls`, which is written as it comes.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MembersView<'a> {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its members, in the order of the archive.
+    pub members: Vec<MemberView<'a>>,
+    /// Why the list ends before its time, where every other command has its error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorView>,
+}
 
 /// An item of the document of `ls`. Paths are raw bytes: in `path` and `link`, `%` and each byte that is not part of
 /// valid UTF-8 is written as `%XX`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MemberView<'a> {
     /// Its volume.
     pub target: &'a str,
     /// Path below the volume's root; empty for the root.
     pub path: String,
     /// `directory`, `file`, `hard-link`, `symlink`, `fifo`, `block-device` or `character-device`.
+    #[cfg_attr(test, schemars(extend("enum" = ["directory", "file", "hard-link", "symlink", "fifo", "block-device", "character-device"])))]
     pub kind: &'static str,
     /// Permissions with set-user-id, set-group-id and sticky bit, in octal.
     pub mode: String,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::{
-    model::{HookEvent, SnapshotId},
+    model::{HookEvent, SnapshotId, VolumeDifference},
     restore::{Forecast, Plan, plan::Method},
 };
 
@@ -14,6 +14,7 @@ use crate::SavedPlan;
 
 /// The document of `plan`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlanView {
     /// The workload's name.
     pub workload: String,
@@ -48,6 +49,7 @@ pub struct PlanView {
 
 /// How long the app may be down. All that is measured is `null` where no restore like this one was measured yet.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DowntimeView {
     /// How many restores of the same volumes in the same way were measured; the newest five at the most.
     pub restores_measured: usize,
@@ -63,8 +65,9 @@ pub struct DowntimeView {
     pub health_timeout_ms: Option<u64>,
 }
 
-/// What has changed in a volume since the snapshot, in entries.
+/// What has changed in a volume since the snapshot, in entries and in bytes of files.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ChangesView {
     /// In the live volume and not in the snapshot: the restore takes them away.
     pub added: u64,
@@ -72,10 +75,27 @@ pub struct ChangesView {
     pub removed: u64,
     /// In both, and not the same.
     pub changed: u64,
+    /// Bytes of the files that were added.
+    pub bytes_added: u64,
+    /// Bytes of the files that were removed.
+    pub bytes_removed: u64,
+    /// Bytes, in the live volume, of the changed files whose contents are, by size or time, others.
+    pub bytes_changed: u64,
+}
+
+impl ChangesView {
+    /// The view of the numbers of a volume that was compared.
+    #[must_use]
+    pub fn of(volume: &VolumeDifference) -> Self {
+        let VolumeDifference { target: _, added, removed, changed, bytes_added, bytes_removed, bytes_changed } =
+            *volume;
+        ChangesView { added, removed, changed, bytes_added, bytes_removed, bytes_changed }
+    }
 }
 
 /// A volume of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlannedVolumeView {
     /// Its name within the workload.
     pub target: String,
@@ -89,13 +109,15 @@ pub struct PlannedVolumeView {
     pub bytes: u64,
     /// Entries to restore.
     pub entries: u64,
-    /// What has changed in it since the snapshot; absent where nobody looked. Whoever compares the two fills it in.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What has changed in it since the snapshot; `null` where it was not counted. Whoever compares the two fills it in.
     pub changes: Option<ChangesView>,
+    /// Why that was not counted; `null` if it was, or if nobody tried, as for a plan with refusals.
+    pub changes_problem: Option<String>,
 }
 
 /// A filesystem of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FilesystemView {
     /// Where it is mounted.
     pub mount: String,
@@ -113,6 +135,7 @@ pub struct FilesystemView {
 
 /// A container of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ContainerView {
     /// Its name.
     pub name: String,
@@ -126,6 +149,7 @@ pub struct ContainerView {
 
 /// A reason not to begin.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RefusalView {
     /// What is wrong.
     pub message: String,
@@ -172,6 +196,7 @@ impl PlanView {
                     bytes: v.bytes,
                     entries: v.entries,
                     changes: None,
+                    changes_problem: None,
                 })
                 .collect(),
             filesystems: plan

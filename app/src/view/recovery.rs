@@ -13,6 +13,7 @@ use super::{ErrorView, LeftCopyView, ReportView, ReportedVolumeView};
 
 /// The document of `recover`.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RecoveryView {
     /// What was brought to its end.
     pub recovered: Vec<RecoveredView>,
@@ -32,6 +33,7 @@ pub struct RecoveryView {
 
 /// Something that was recovered: a restore, or a snapshot in the same shape.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum RecoveredView {
     /// A restore.
@@ -39,18 +41,21 @@ pub enum RecoveredView {
     /// A snapshot that was interrupted. The fields of a restore that it has not are `null`, 0 or empty.
     Snapshot {
         /// There is none.
+        #[cfg_attr(test, schemars(with = "()"))]
         restore_id: Option<RestoreId>,
         /// The workload's name.
         workload: String,
         /// The snapshot.
         snapshot: SnapshotId,
         /// `snapshot-interrupted`.
+        #[cfg_attr(test, schemars(extend("const" = "snapshot-interrupted")))]
         outcome: &'static str,
         /// Whether its archive was complete, so that it is listed now.
         complete: bool,
         /// None.
         volumes: Vec<ReportedVolumeView>,
         /// None.
+        #[cfg_attr(test, schemars(with = "()"))]
         safety_snapshot: Option<SnapshotId>,
         /// Not known: from the freeze to this recovery.
         downtime_ms: u64,
@@ -106,6 +111,7 @@ impl RecoveredView {
 
 /// A workload that could not be recovered.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailureView {
     /// The workload.
     pub workload_id: WorkloadId,
@@ -170,6 +176,7 @@ pub fn severity(code: Code) -> u8 {
 
 /// The document of `status` and of `recover --dry-run`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StatusView {
     /// The open journals.
     pub open: Vec<OpenView>,
@@ -183,6 +190,7 @@ pub struct StatusView {
 
 /// An open journal.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OpenView {
     /// The workload's name; `null` if the journal cannot be read.
     pub workload: Option<String>,
@@ -206,6 +214,7 @@ pub struct OpenView {
 
 /// A directory that a restore left, and that nothing removes by itself.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KeptView {
     /// The workload beside whose volumes it was found.
     pub workload: String,

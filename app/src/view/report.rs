@@ -9,6 +9,7 @@ use volsnap_core::{
 
 /// The document of `restore` and `undo`, and an item of `recover`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReportView {
     /// The restore.
     pub restore_id: RestoreId,
@@ -46,6 +47,7 @@ pub struct ReportView {
 
 /// Why a restore did not end in the restored data.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CauseView {
     /// The word of the contract.
     pub code: Code,
@@ -57,6 +59,7 @@ pub struct CauseView {
 
 /// A volume of a report.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReportedVolumeView {
     /// Its name within the workload.
     pub target: String,

@@ -9,8 +9,19 @@ use volsnap_core::{
 
 use super::{ErrorView, FailureView, severity};
 
+/// The document of `delete`.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DeletedView {
+    /// The snapshot that is no more.
+    pub deleted: SnapshotId,
+    /// The workload's name when it was taken.
+    pub workload: String,
+}
+
 /// The document of `prune`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PruneView {
     /// Whether it was only asked what it would do.
     pub dry_run: bool,
@@ -30,6 +41,7 @@ pub struct PruneView {
 
 /// A snapshot that was judged.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VerdictView {
     /// The snapshot.
     pub id: SnapshotId,
@@ -62,6 +74,7 @@ impl PruneView {
         let deleted = snapshots.iter().filter(|v| v.kept_by.is_empty()).map(|v| v.id).collect();
         PruneView { dry_run, deleted, left_alone: Vec::new(), errors: Vec::new(), error: None, snapshots }
     }
+
     /// The same with workloads that were left alone, and with those that failed.
     #[must_use]
     pub fn besides(self, left_alone: Vec<String>, errors: Vec<FailureView>) -> Self {

@@ -14,6 +14,7 @@ use super::ErrorView;
 
 /// The document of `create` and `show`, and an item of `list`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SnapshotView {
     /// The snapshot.
     pub id: SnapshotId,
@@ -26,6 +27,7 @@ pub struct SnapshotView {
     /// What the app did meanwhile.
     pub mode: Mode,
     /// `manual`, or `pre-restore` if a restore took it of what it replaced.
+    #[cfg_attr(test, schemars(extend("enum" = ["manual", "pre-restore"])))]
     pub origin: &'static str,
     /// That restore.
     pub restore_id: Option<RestoreId>,
@@ -65,6 +67,7 @@ pub struct SnapshotView {
 
 /// Where an imported snapshot came from.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImportedView {
     /// The workload that it was taken of, by its name at the time.
     pub workload: String,
@@ -76,6 +79,7 @@ pub struct ImportedView {
 
 /// An image of a snapshot.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImageView {
     /// The container.
     pub container: String,
@@ -87,6 +91,7 @@ pub struct ImageView {
 
 /// A volume of a snapshot.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SnapshotVolumeView {
     /// Its name within the workload.
     pub target: String,
@@ -110,6 +115,7 @@ pub struct SnapshotVolumeView {
 
 /// The document of `list`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SnapshotsView {
     /// The snapshots, newest first.
     pub snapshots: Vec<SnapshotView>,
@@ -173,8 +179,17 @@ impl SnapshotView {
     }
 }
 
-/// A snapshot that was read and checked, an item of `verify`.
+/// The document of `verify`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct VerificationView {
+    /// The snapshots, in the order in which they were read.
+    pub verified: Vec<VerifiedView>,
+}
+
+/// A snapshot that was read and checked.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VerifiedView {
     /// The snapshot.
     pub snapshot: SnapshotId,

@@ -10,6 +10,7 @@ use volsnap_core::{
 
 /// The document of `events`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EventsView {
     /// The events, newest first.
     pub events: Vec<EventView>,
@@ -17,6 +18,7 @@ pub struct EventsView {
 
 /// An event.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EventView {
     /// Its id.
     pub id: Uuid,

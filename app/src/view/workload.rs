@@ -11,6 +11,7 @@ use crate::{Advice, Inspection};
 
 /// The document of `workload add` and `workload show`, and an item of `workload list`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WorkloadView {
     /// The workload.
     pub id: WorkloadId,
@@ -34,6 +35,7 @@ pub struct WorkloadView {
 
 /// How a workload's containers are found: any of the conditions.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SelectorView {
     /// The compose project.
     pub compose_project: Option<String>,
@@ -45,6 +47,7 @@ pub struct SelectorView {
 
 /// A workload as it is now.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NowView {
     /// Its volumes.
     pub volumes: Vec<VolumeView>,
@@ -59,6 +62,7 @@ pub struct NowView {
 
 /// A volume of a workload.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VolumeView {
     /// Its name within the workload.
     pub target: String,
@@ -68,6 +72,7 @@ pub struct VolumeView {
 
 /// A container of a workload.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunningView {
     /// Its name.
     pub name: String,
@@ -83,9 +88,30 @@ pub struct RunningView {
 
 /// The document of `workload list`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WorkloadsView {
     /// The workloads, by name.
     pub workloads: Vec<WorkloadView>,
+}
+
+/// The document of `workload remove`.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RemovedView {
+    /// The workload that is registered no more.
+    pub removed: RemovedWorkloadView,
+    /// How many of its snapshots were deleted.
+    pub snapshots_deleted: usize,
+}
+
+/// A workload that was removed.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RemovedWorkloadView {
+    /// Its id.
+    pub id: WorkloadId,
+    /// Its name.
+    pub name: String,
 }
 
 impl SelectorView {

@@ -19,6 +19,7 @@ pub const PLAN_FORMAT: u32 = 1;
 /// A plan with all that is needed to apply it later: what `plan --json` prints beside the view, and `restore --plan`
 /// reads. It is applied only if the world is still as the plan says ([`RestoreRequest::shown`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SavedPlan {
     /// [`PLAN_FORMAT`] of the version that wrote it.
     pub plan_format: u32,
@@ -26,7 +27,8 @@ pub struct SavedPlan {
     pub state_dir: PathBuf,
     /// The volumes that were asked for by name; empty for all.
     pub volumes_chosen: Vec<String>,
-    /// The plan.
+    /// The plan, in a form that is volsnap's own.
+    #[cfg_attr(test, schemars(with = "serde_json::Map<String, serde_json::Value>"))]
     pub plan: Plan,
     /// BLAKE3 of all of the above: a file that was altered or cut off is no plan.
     pub fingerprint: String,

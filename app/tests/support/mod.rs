@@ -5,6 +5,7 @@
 
 pub mod golden;
 pub mod pty;
+pub mod schema;
 
 use std::{
     collections::BTreeMap,
@@ -186,7 +187,13 @@ impl World {
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
-        Ran::of(self.command(args).output().unwrap())
+        let ran = Ran::of(self.command(args).output().unwrap());
+        // What is in an archive is no document, whatever is asked for.
+        let is_contents = args.contains(&"dump") || args.contains(&"export") && args.contains(&"-");
+        if args.contains(&"--json") && !ran.stdout.is_empty() && !is_contents {
+            schema::check(args, &ran.json());
+        }
+        ran
     }
 
     /// The text of a command that has to succeed.
@@ -239,6 +246,7 @@ impl World {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while stderr.read_line(&mut line).unwrap() > 0 {
+            schema::check_progress(&line);
             let there = serde_json::from_str(&line).is_ok_and(|line| is_there(&line));
             line.clear();
             if there {

@@ -19,6 +19,7 @@ impl fmt::Display for ContainerId {
 
 /// Whether a container runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
     /// Its processes run, or the engine is about to start them again.

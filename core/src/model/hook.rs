@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// When a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HookEvent {
     /// Before a snapshot, when nothing speaks against it; the app runs.

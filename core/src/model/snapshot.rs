@@ -12,6 +12,7 @@ use super::{Imported, Registration, RestoreId, SnapshotId, Source, WorkloadId};
 
 /// What the app did while its volumes were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Its processes were frozen: the volumes are of one point in time.

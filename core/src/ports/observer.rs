@@ -8,6 +8,7 @@ use crate::{model::SnapshotId, restore::Report};
 
 /// What an operation is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Finishing or rolling back what a crash left.

@@ -15,6 +15,7 @@ use crate::{
 
 /// How a restored directory gets to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Live and staged directory exchange their names in one step: live is never missing.

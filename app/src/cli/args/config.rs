@@ -26,6 +26,8 @@ pub enum ApartCommand {
     Completions(Completions),
     /// Write a manual page for each command into a directory
     Man(Man),
+    /// Print the JSON schemas of what commands print with --json
+    Schema(Schema),
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,4 +55,11 @@ pub struct Man {
     /// Made if it is not there; pages of the same names are replaced
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Schema {
+    /// A schema, or a command whose document it describes, such as `workload add`; without it they are listed
+    #[arg(value_name = "NAME")]
+    pub name: Vec<String>,
 }

@@ -13,6 +13,7 @@ use crate::cli::{
     args::{Clone, Extract, OwnerOptions},
     render,
     session::Session,
+    signals::Aim,
 };
 
 pub async fn extract(session: &Session, args: Extract) -> Result<Answer> {
@@ -31,7 +32,7 @@ pub async fn extract(session: &Session, args: Extract) -> Result<Answer> {
         owners,
         devices: args.owners.allow_devices,
     };
-    let copied = session.finish(session.volsnap.extract(request)).await?;
+    let copied = session.finish_with(Aim::Copy, session.volsnap.extract(request)).await?;
     answer(session, &snapshot, &copied, "extracted")
 }
 
@@ -46,7 +47,7 @@ pub async fn clone(session: &Session, args: Clone) -> Result<Answer> {
         owners: mapped(&args.owners)?,
         devices: args.owners.allow_devices,
     };
-    let copied = session.finish(session.volsnap.clone_volumes(request)).await?;
+    let copied = session.finish_with(Aim::Copy, session.volsnap.clone_volumes(request)).await?;
     answer(session, &snapshot, &copied, "cloned")
 }
 

@@ -1,4 +1,4 @@
-//! `completions` and `man`: what packages install beside the binary. Neither opens a state directory.
+//! `completions`, `man` and `schema`: what packages install beside the binary. None opens a state directory.
 
 use std::{
     fs,
@@ -8,12 +8,15 @@ use std::{
 
 use clap::CommandFactory;
 use clap_mangen::Man as Page;
-use serde_json::json;
-use volsnap::{Code, Error, Result};
+use volsnap::{
+    Code, Error, Result,
+    view::{CompletionsView, ManView, SCHEMAS, Schema as Document, SchemasView},
+};
 
 use crate::cli::{
     answer::Answer,
-    args::{Args, Completions, Man},
+    args::{Args, Completions, Man, Schema},
+    render,
 };
 
 /// Scripts are written to the letter; with `--json` they are a string like any other.
@@ -22,10 +25,28 @@ pub fn completions(args: &Completions, json: bool) -> Result<Answer> {
     clap_complete::generate(args.shell, &mut Args::command(), "volsnap", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     if json {
-        return Answer::new(&json!({ "shell": args.shell.to_string(), "script": script }), "");
+        return Answer::new(&CompletionsView { shell: args.shell.to_string(), script }, "");
     }
+    write_out(&script)
+}
+
+/// The schemas, or the one of that name or of that command's document. It is JSON as it is.
+pub fn schema(args: &Schema) -> Result<Answer> {
+    let name = args.name.join(" ");
+    if name.is_empty() {
+        let view = SchemasView::of(&SCHEMAS);
+        return Answer::new(&view, render::schemas(&view));
+    }
+    let schema = Document::named(&name).ok_or_else(|| {
+        Error::new(Code::NotFound, format!("there is no schema {name}"))
+            .hint("`volsnap schema` lists them; a command's words are a name too, such as `workload add`")
+    })?;
+    write_out(schema.text)
+}
+
+fn write_out(text: &str) -> Result<Answer> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(script.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(Answer::written(None)),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Answer::written(None)),
         Err(error) => Err(unwritten("standard output", &error)),
@@ -42,7 +63,7 @@ pub fn man(args: &Man) -> Result<Answer> {
     let mut pages = Vec::new();
     write_pages(&command, directory, &mut pages)?;
     let text = format!("wrote {} pages to {}; read one with `man -l {}`", pages.len(), directory.display(), pages[0]);
-    Answer::new(&json!({ "directory": directory.display().to_string(), "pages": pages }), text)
+    Answer::new(&ManView { directory: directory.display().to_string(), pages }, text)
 }
 
 fn write_pages(command: &clap::Command, directory: &Path, pages: &mut Vec<String>) -> Result<()> {

@@ -2,14 +2,14 @@
 
 use volsnap::{DrillRequest, Result, view::DrillView};
 
-use crate::cli::{answer::Answer, args::Drill, render, session::Session};
+use crate::cli::{answer::Answer, args::Drill, render, session::Session, signals::Aim};
 
 pub async fn drill(session: &Session, args: Drill) -> Result<Answer> {
     let workload = session.volsnap.workload(&args.workload).await?;
     let within = (args.snapshot == "latest").then_some(workload.id);
     let snapshot = session.volsnap.snapshot(within, &args.snapshot).await?;
     let request = DrillRequest { workload, snapshot: snapshot.clone(), scratch: args.scratch };
-    let drilled = session.finish(session.volsnap.drill(request)).await?;
+    let drilled = session.finish_with(Aim::Trial, session.volsnap.drill(request)).await?;
     let view = DrillView::of(&snapshot, &drilled);
     Ok(Answer::new(&view, render::drilled(&view))?.code(drilled.error().map(|error| error.code)))
 }

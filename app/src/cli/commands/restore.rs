@@ -12,6 +12,7 @@ use volsnap::{
     view::{PlanView, ReportView},
 };
 
+use super::changes;
 use crate::cli::{
     answer::{Answer, tell},
     args::{self, RedeployArg, RestoreOptions, Unhealthy, What},
@@ -26,7 +27,7 @@ use crate::cli::{
 pub async fn plan(session: &Session, args: args::Plan) -> Result<Answer> {
     let request = request(session, args.what, &args.options).await?;
     let plan = session.with_hooks(!args.options.no_hooks).plan(&request).await?;
-    let mut view = view(session, &plan).await?;
+    let mut view = view(session, &request, &plan).await?;
     view.saved = Some(session.volsnap.save_plan(&request, plan)?);
     let refused = (!view.refusals.is_empty()).then_some(Code::Refused);
     Ok(Answer::new(&view, render::plan(&view, Width::of(&io::stdout())))?.code(refused))
@@ -176,7 +177,7 @@ async fn settle(session: &Session, volsnap: &Volsnap, workload: Workload) -> Res
 /// Shows the plan and asks. What is agreed to is what is done, or nothing is.
 async fn agree(session: &Session, volsnap: &Volsnap, request: &mut RestoreRequest) -> Result<()> {
     let plan = volsnap.plan(request).await?;
-    let view = view(session, &plan).await?;
+    let view = view(session, request, &plan).await?;
     let width = Width::of(&io::stderr());
     tell(&width.wrapped(&render::plan(&view, width), 2));
     plan.check()?;
@@ -192,11 +193,14 @@ async fn agree(session: &Session, volsnap: &Volsnap, request: &mut RestoreReques
     Ok(())
 }
 
-/// A plan that would be refused is never carried out, so nothing is foretold of it.
-async fn view(session: &Session, plan: &Plan) -> Result<PlanView> {
+/// A plan that would be refused is never carried out, so nothing is counted and nothing foretold of it.
+async fn view(session: &Session, request: &RestoreRequest, plan: &Plan) -> Result<PlanView> {
     let view = PlanView::of(plan);
     match plan.refusals.is_empty() {
-        true => Ok(view.with_forecast(plan, &session.volsnap.forecast(plan).await?)),
+        true => {
+            let view = changes::counted(session, &request.snapshot, view).await;
+            Ok(view.with_forecast(plan, &session.volsnap.forecast(plan).await?))
+        }
         false => Ok(view),
     }
 }

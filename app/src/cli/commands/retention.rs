@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::json;
 use volsnap::{
     Code, Error, Pins, Result,
     model::{Snapshot, Workload, retention::Policy},
-    view::{ErrorView, FailureView, PruneView, SnapshotView},
+    view::{DeletedView, ErrorView, FailureView, PruneView, SnapshotView},
 };
 
 use crate::cli::{
@@ -44,9 +43,9 @@ pub fn pins(force: bool) -> Pins {
 
 pub async fn delete(session: &Session, args: Delete) -> Result<Answer> {
     let snapshot = session.volsnap.snapshot(None, &args.snapshot).await?;
-    let (id, workload) = (snapshot.id(), snapshot.archive.manifest.workload_name.clone());
+    let view = DeletedView { deleted: snapshot.id(), workload: snapshot.archive.manifest.workload_name.clone() };
     session.finish(session.volsnap.delete(snapshot, pins(args.force))).await?;
-    Answer::new(&json!({ "deleted": id, "workload": workload }), format!("deleted {id} of {workload}"))
+    Answer::new(&view, format!("deleted {} of {}", view.deleted, view.workload))
 }
 
 /// By the rules of the arguments, else by those of the configuration. A workload for which nobody said what to keep is

@@ -2,11 +2,10 @@
 
 use std::io::{self, IsTerminal};
 
-use serde_json::json;
 use volsnap::{
     Code, Error, Result, SnapshotRequest,
     model::{Mode, Snapshot},
-    view::{SnapshotView, SnapshotsView, VerifiedView, severity},
+    view::{SnapshotView, SnapshotsView, VerificationView, VerifiedView, severity},
 };
 
 use crate::cli::{
@@ -63,7 +62,7 @@ pub async fn verify(session: &Session, args: Verify) -> Result<Answer> {
     for text in &args.snapshots {
         snapshots.push(session.volsnap.snapshot(None, text).await?);
     }
-    let mut views = Vec::new();
+    let mut verified = Vec::new();
     let mut worst: Option<Code> = None;
     for snapshot in &snapshots {
         let result = session.look(match args.quick {
@@ -71,7 +70,7 @@ pub async fn verify(session: &Session, args: Verify) -> Result<Answer> {
             false => session.volsnap.verify(snapshot.clone()),
         });
         let result = result.await;
-        views.push(VerifiedView::of(snapshot, &result));
+        verified.push(VerifiedView::of(snapshot, &result));
         match result {
             Ok(_) => {}
             Err(error) if args.snapshots.len() == 1 => {
@@ -80,8 +79,8 @@ pub async fn verify(session: &Session, args: Verify) -> Result<Answer> {
             Err(error) => worst = worst.into_iter().chain([error.code]).max_by_key(|code| severity(*code)),
         }
     }
-    let text = render::verified(&views);
-    Ok(Answer::new(&json!({ "verified": views }), text)?.code(worst))
+    let text = render::verified(&verified);
+    Ok(Answer::new(&VerificationView { verified }, text)?.code(worst))
 }
 
 fn name(snapshot: &Snapshot, error: Error) -> Error {

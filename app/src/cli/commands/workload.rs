@@ -1,10 +1,9 @@
 //! `workload add`, `list`, `discover`, `show` and `remove`.
 
-use serde_json::json;
 use volsnap::{
     NewWorkload, Pins, Result,
     model::Selector,
-    view::{BondView, DiscoveryView, ProspectView, WorkloadView, WorkloadsView},
+    view::{BondView, DiscoveryView, ProspectView, RemovedView, RemovedWorkloadView, WorkloadView, WorkloadsView},
 };
 
 use super::retention::pins;
@@ -72,8 +71,8 @@ async fn show(session: &Session, name: &str) -> Result<Answer> {
 
 async fn remove(session: &Session, name: &str, delete_snapshots: bool, pins: Pins) -> Result<Answer> {
     let workload = session.volsnap.workload(name).await?;
-    let removed = json!({ "id": workload.id, "name": workload.name });
-    let count = session.finish(session.volsnap.remove_workload(workload, delete_snapshots, pins)).await?;
-    let document = json!({ "removed": removed, "snapshots_deleted": count });
-    Answer::new(&document, format!("removed {name} and {count} snapshots; its directories and containers stay"))
+    let removed = RemovedWorkloadView { id: workload.id, name: workload.name.clone() };
+    let snapshots_deleted = session.finish(session.volsnap.remove_workload(workload, delete_snapshots, pins)).await?;
+    let text = format!("removed {name} and {snapshots_deleted} snapshots; its directories and containers stay");
+    Answer::new(&RemovedView { removed, snapshots_deleted }, text)
 }

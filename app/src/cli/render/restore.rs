@@ -44,16 +44,18 @@ pub fn plan(plan: &PlanView, width: Width) -> String {
 /// Where the reasons have no room beside the volumes, they stand below, each once.
 fn volumes(plan: &PlanView, width: Width) -> String {
     let row = |v: &PlannedVolumeView| {
-        [v.target.clone(), v.live.clone(), bytes(v.bytes), number(v.entries), word(v.method).to_string()]
+        let method = word(v.method).to_string();
+        [v.target.clone(), v.live.clone(), bytes(v.bytes), number(v.entries), changed_since(v), method]
     };
-    let columns = || [Text("VOLUME"), Text("LIVE"), Number("SIZE"), Number("ENTRIES"), Text("METHOD")];
-    let [target, live, size, entries, method] = columns();
+    let columns =
+        || [Text("VOLUME"), Text("LIVE"), Number("SIZE"), Number("ENTRIES"), Text("CHANGED SINCE"), Text("METHOD")];
+    let [target, live, size, entries, changed, method] = columns();
     let all = table_in(
         Width::ANY,
-        [target, live, size, entries, method, Text("REASON")],
+        [target, live, size, entries, changed, method, Text("REASON")],
         plan.volumes.iter().map(|v| {
-            let [target, live, size, entries, method] = row(v);
-            [target, live, size, entries, method, v.reason.clone()]
+            let [target, live, size, entries, changed, method] = row(v);
+            [target, live, size, entries, changed, method, v.reason.clone()]
         }),
     );
     let table = match width.holds(&all) {
@@ -64,16 +66,20 @@ fn volumes(plan: &PlanView, width: Width) -> String {
             join([table_in(width, columns(), plan.volumes.iter().map(row))].into_iter().chain(reasons))
         }
     };
-    let changes = plan.volumes.iter().filter_map(|v| Some((&v.target, v.changes.as_ref()?)));
-    join([table].into_iter().chain(changes.map(|(target, c)| format!("since then in {target}: {}", changed(c)))))
+    let uncounted = plan.volumes.iter().filter_map(|v| Some((&v.target, v.changes_problem.as_ref()?)));
+    let notes = uncounted.map(|(target, why)| format!("note: what was changed in {target} was not counted: {why}"));
+    join([table].into_iter().chain(notes))
 }
 
-/// `+3 -1 ~2`: what came, what went and what is another one since the snapshot.
-fn changed(changes: &ChangesView) -> String {
-    let ChangesView { added, removed, changed } = *changes;
-    match (added, removed, changed) {
-        (0, 0, 0) => "nothing".into(),
-        _ => format!("+{} -{} ~{}", number(added), number(removed), number(changed)),
+/// `+3 -1 ~2`: how many entries came, went, and are others since the snapshot.
+fn changed_since(volume: &PlannedVolumeView) -> String {
+    match (&volume.changes, &volume.changes_problem) {
+        (Some(ChangesView { added: 0, removed: 0, changed: 0, .. }), _) => "nothing".into(),
+        (Some(ChangesView { added, removed, changed, .. }), _) => {
+            format!("+{} -{} ~{}", number(*added), number(*removed), number(*changed))
+        }
+        (None, Some(_)) => "not counted".into(),
+        (None, None) => "-".into(),
     }
 }
 
@@ -232,10 +238,29 @@ fn word(method: Method) -> &'static str {
 mod tests {
     use super::*;
 
+    fn volume(changes: Option<ChangesView>, changes_problem: Option<&str>) -> PlannedVolumeView {
+        PlannedVolumeView {
+            target: "/data".into(),
+            live: "/srv/data".into(),
+            method: Method::Exchange,
+            reason: "so".into(),
+            bytes: 0,
+            entries: 1,
+            changes,
+            changes_problem: changes_problem.map(Into::into),
+        }
+    }
+
     #[test]
-    fn what_changed_since_is_counted() {
-        let changes = |added, removed, changed| ChangesView { added, removed, changed };
-        assert_eq!(changed(&changes(0, 0, 0)), "nothing");
-        assert_eq!(changed(&changes(1200, 0, 3)), "+1,200 -0 ~3");
+    fn what_was_changed_since_is_counted_or_it_is_said_that_it_is_not() {
+        let changes = |added, removed, changed| {
+            let bytes = (0, 0, 0);
+            let (bytes_added, bytes_removed, bytes_changed) = bytes;
+            Some(ChangesView { added, removed, changed, bytes_added, bytes_removed, bytes_changed })
+        };
+        assert_eq!(changed_since(&volume(changes(0, 0, 0), None)), "nothing");
+        assert_eq!(changed_since(&volume(changes(1200, 0, 3), None)), "+1,200 -0 ~3");
+        assert_eq!(changed_since(&volume(None, Some("it would have taken too long"))), "not counted");
+        assert_eq!(changed_since(&volume(None, None)), "-");
     }
 }
