@@ -16,14 +16,12 @@ use volsnap::{
 use crate::cli::{
     answer::Answer,
     args::{Args, Completions, Man, Schema},
-    render,
+    complete, render,
 };
 
 /// Scripts are written to the letter; with `--json` they are a string like any other.
 pub fn completions(args: &Completions, json: bool) -> Result<Answer> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "volsnap", &mut script);
-    let script = String::from_utf8_lossy(&script).into_owned();
+    let script = complete::script(args.shell)?;
     if json {
         return Answer::new(&CompletionsView { shell: args.shell.to_string(), script }, "");
     }
