@@ -25,7 +25,7 @@ fn shown(world: &World, width: u16, args: &[&str]) -> Left {
 /// The same, with an answer to the question.
 fn answered(world: &World, width: u16, args: &[&str], answer: &str) -> Left {
     let mut terminal = Terminal::start(world, width, args);
-    terminal.wait_for("[y/N]");
+    terminal.wait_for("[y/N] ");
     terminal.press(answer);
     let left = terminal.end();
     left.assert_fits();
@@ -134,7 +134,7 @@ fn ctrl_c_at_the_question_touches_nothing() {
     let before = world.trees();
     for command in [&["restore", "app", &id][..], &["restore", "app", "latest"]] {
         let mut terminal = Terminal::start(&world, 80, command);
-        terminal.wait_for("[y/N]");
+        terminal.wait_for("[y/N] ");
         terminal.interrupt();
         assert_eq!(terminal.end().status, 130);
         assert_eq!(world.trees(), before);
@@ -146,7 +146,7 @@ fn ctrl_c_at_the_question_touches_nothing() {
 fn the_world_is_looked_at_again_after_the_answer() {
     let (world, id) = World::damaged();
     let mut terminal = Terminal::start(&world, 80, &["restore", "app", &id]);
-    terminal.wait_for("[y/N]");
+    terminal.wait_for("[y/N] ");
     fs::rename(world.live("data"), world.live("other")).unwrap();
     fs::create_dir(world.live("data")).unwrap();
     let before = world.trees();

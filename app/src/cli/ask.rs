@@ -34,7 +34,8 @@ pub async fn ask(question: &str) -> Result<()> {
 
 /// Holds no lock while it waits: a signal's last words go to the same stream.
 fn answer(question: &str) -> io::Result<String> {
-    write!(io::stderr(), "{question} ")?;
+    // In one piece: what is typed ahead stands behind it, and not before its last blank.
+    io::stderr().write_all(format!("{question} ").as_bytes())?;
     let mut answer = String::new();
     let length = io::stdin().read_line(&mut answer)?;
     if length == 0 {
