@@ -10,7 +10,7 @@ use std::{
 use volsnap_core::{
     Code, Error, Result,
     engine::{Engine, Ports},
-    model::ArchiveLimits,
+    model::{ArchiveLimits, HostHooks},
     ports::{Commands, Containers, Quiet, Store, StoreError, StoreErrorKind, Watch},
 };
 use volsnap_disk::{Disk, SystemClock};
@@ -28,6 +28,7 @@ pub struct Builder {
     watch: Watch,
     jobs: Option<NonZeroUsize>,
     limits: ArchiveLimits,
+    host_hooks: HostHooks,
     recover_on_open: bool,
     replace_damaged_catalog: bool,
 }
@@ -51,6 +52,7 @@ impl Default for Builder {
             watch: Arc::new(Quiet),
             jobs: None,
             limits: ArchiveLimits::default(),
+            host_hooks: HostHooks::default(),
             recover_on_open: true,
             replace_damaged_catalog: false,
         }
@@ -144,6 +146,14 @@ impl Builder {
         self
     }
 
+    /// Hooks of this host, which run behind those that the workloads have in the catalog. None unless said otherwise. What an
+    /// operation had to run is in its journal: a recovery runs that, whatever the host's hooks are by then.
+    #[must_use]
+    pub fn host_hooks(mut self, hooks: HostHooks) -> Self {
+        self.host_hooks = hooks;
+        self
+    }
+
     /// Whether [`Builder::open`] recovers what crashes left before it returns. True unless said otherwise; a host that
     /// says otherwise calls [`Volsnap::recover`] before it starts any container.
     #[must_use]
@@ -205,7 +215,8 @@ impl Builder {
             commands: self.commands,
             clock: Arc::new(SystemClock::new()),
         };
-        let mut volsnap = Volsnap::compose(Engine::new(ports).with_limits(self.limits), self.watch, problem);
+        let engine = Engine::new(ports).with_limits(self.limits).with_host_hooks(self.host_hooks);
+        let mut volsnap = Volsnap::compose(engine, self.watch, problem);
         volsnap.remember_damaged_catalog(damaged);
         if self.recover_on_open {
             let recovered = volsnap.recover(None).await?;

@@ -80,6 +80,42 @@ fn hooks_are_listed_planned_and_removed_by_their_numbers() {
 }
 
 #[test]
+fn hooks_of_the_configuration_run_behind_those_of_the_workload_and_by_its_own_table_in_their_place() {
+    let (world, id) = World::damaged();
+    let script = telling(&world);
+    add(&world, "post-create", &format!("echo own >> {}", world.path("log").display()));
+    let hook = |table: &str, at: &str| {
+        let command = serde_json::to_string(&["sh", "-c", &script]).unwrap();
+        format!("[[{table}]]\nat = \"{at}\"\ncommand = {command}\ntimeout = \"30s\"\n")
+    };
+    let for_all = format!("{}{}", hook("hooks", "pre-create"), hook("hooks", "post-create"));
+    world.configure(&for_all);
+    world.json(&["create", "app"]);
+    assert_eq!(log(&world), ["pre-create app none s", "own", "post-create app created s"]);
+    world.json(&["create", "app", "--no-hooks"]);
+    assert_eq!(log(&world), Vec::<String>::new());
+
+    let listed = world.json(&["workload", "hook", "list", "app"]);
+    let numbers = |list: &str| -> Vec<Value> {
+        listed[list].as_array().unwrap().iter().map(|hook| hook["number"].clone()).collect()
+    };
+    assert_eq!((numbers("hooks"), numbers("configured")), (vec![json!(1)], vec![json!(2), json!(3)]));
+    assert!(world.ok(&["workload", "hook", "list", "app"]).contains("as the configuration file says"));
+    world.fails("refused", 3, &["workload", "hook", "remove", "app", "3"]);
+    world.fails("not-found", 8, &["workload", "hook", "remove", "app", "4"]);
+    add(&world, "pre-restore", "true");
+    let listed = world.json(&["workload", "show", "app"]);
+    assert_eq!(listed["hooks"].as_array().unwrap().len(), 2, "the catalog has only the workload's own: {listed}");
+
+    world.configure(&format!("{}{for_all}", hook("workload.app.hooks", "post-restore")));
+    world.json(&["restore", "app", &id, "--yes"]);
+    assert_eq!(log(&world), ["post-restore app restored sr"]);
+    assert_eq!(world.json(&["plan", "app", &id])["hooks"].as_array().unwrap().len(), 2);
+    world.json(&["create", "app"]);
+    assert_eq!(log(&world), ["own"], "its own table stands in place of the hooks for all");
+}
+
+#[test]
 fn a_failing_hook_before_an_operation_refuses_it_with_its_last_words_and_nothing_is_touched() {
     let (world, id) = telling_world();
     add(&world, "pre-create", "echo first; echo no room >&2; exit 7");

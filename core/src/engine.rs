@@ -43,7 +43,7 @@ pub use transfer::{ImportOutcome, ImportRequest};
 
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
-    model::{ArchiveLimits, Registration, Workload, WorkloadId},
+    model::{ArchiveLimits, HostHooks, Registration, Workload, WorkloadId},
     ports::{Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{
         Facts, Move, State, Step,
@@ -83,6 +83,7 @@ pub struct Engine {
     judge: fn(&State, &Step, &Failure, u32) -> Verdict,
     judge_survey: fn(&State, &Failure, u32) -> Verdict,
     hooks: bool,
+    host_hooks: HostHooks,
     limits: ArchiveLimits,
 }
 
@@ -96,7 +97,15 @@ impl Engine {
     /// An engine over these ports.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        Engine { ports, decide: next, judge, judge_survey, hooks: true, limits: ArchiveLimits::default() }
+        Engine {
+            ports,
+            decide: next,
+            judge,
+            judge_survey,
+            hooks: true,
+            host_hooks: HostHooks::default(),
+            limits: ArchiveLimits::default(),
+        }
     }
 
     /// The same engine, which takes nothing out of an archive and none in from elsewhere that goes beyond these limits.

@@ -22,7 +22,7 @@ pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPoli
 pub use database::Database;
 pub use difference::{Aspect, Change, VolumeDifference};
 pub use group::{Bond, Group};
-pub use hook::{HOOK_TIMEOUT, Hook, HookEvent};
+pub use hook::{HOOK_TIMEOUT, Hook, HookEvent, HostHooks};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use limits::ArchiveLimits;
 pub use member::{Member, MemberKind};

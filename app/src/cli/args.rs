@@ -20,7 +20,7 @@ pub use archives::{Export, Import, Rebuild};
 pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man, Schema};
 pub use copies::{Clone, Drill, Extract, OwnerOptions};
 pub use diff::Diff;
-pub use hook::{HookAdd, HookCommand};
+pub use hook::{HookAdd, HookAt, HookCommand};
 pub use retention::{Delete, Pin, Prune};
 
 mod restore;

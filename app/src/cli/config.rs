@@ -8,13 +8,15 @@ mod trust;
 mod read;
 mod value;
 
+mod hooks;
+
 mod keys;
 
 mod settings;
 
 use std::path::{Path, PathBuf};
 
-use volsnap::{Code, Error, Result};
+use volsnap::{Code, Error, Result, model::HostHooks};
 
 pub use self::{
     keys::{General, Retention, Section},
@@ -87,6 +89,13 @@ impl Configuration {
     pub fn located(&self, problem: &Problem) -> String {
         let file = self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         format!("{}:{}: {}", file.display(), problem.line, problem.message)
+    }
+
+    /// The hooks that it has run.
+    pub fn hooks(&self) -> HostHooks {
+        let of = |section: &Section| section.hooks.value.0.clone();
+        let named = self.workloads.iter().map(|(name, section)| (name.clone(), of(section)));
+        HostHooks { all: of(&self.section), named: named.collect() }
     }
 
     /// What is in force for the workload of that name.

@@ -34,6 +34,7 @@ impl Session {
             builder = builder.jobs(jobs);
         }
         builder = builder.archive_limits(settings.general.limits.in_force());
+        builder = builder.host_hooks(settings.configuration.hooks());
         if let Some(host) = &settings.general.docker_host.value {
             builder = builder.docker_at(&host.0);
         }

@@ -9,8 +9,10 @@ use volsnap_core::model::{Hook, HookEvent, Workload};
 pub struct HooksView {
     /// The workload's name.
     pub workload: String,
-    /// Its hooks, in the order in which they run.
+    /// Its own hooks, in the order in which they run.
     pub hooks: Vec<HookView>,
+    /// Those of the configuration file, which run behind them.
+    pub configured: Vec<HookView>,
 }
 
 /// A hook.
@@ -36,23 +38,30 @@ impl HookView {
     /// The views of those hooks of a workload that `which` chooses.
     pub(super) fn some(workload: &Workload, which: impl Fn(&Hook) -> bool) -> Vec<Self> {
         let chosen = (1..).zip(&workload.hooks).filter(|(_, hook)| which(hook));
-        chosen
-            .map(|(number, hook)| HookView {
-                number,
-                at: hook.at,
-                container: hook.container.clone(),
-                command: hook.command.clone(),
-                timeout_ms: u64::try_from(hook.timeout.as_millis()).unwrap_or(u64::MAX),
-                words: hook.words(),
-            })
-            .collect()
+        chosen.map(|(number, hook)| HookView::of(number, hook)).collect()
+    }
+
+    fn of(number: usize, hook: &Hook) -> Self {
+        HookView {
+            number,
+            at: hook.at,
+            container: hook.container.clone(),
+            command: hook.command.clone(),
+            timeout_ms: u64::try_from(hook.timeout.as_millis()).unwrap_or(u64::MAX),
+            words: hook.words(),
+        }
     }
 }
 
 impl HooksView {
-    /// The view of a workload's hooks.
+    /// The view of a workload's hooks, and of those that the host runs for it.
     #[must_use]
-    pub fn of(workload: &Workload) -> Self {
-        HooksView { workload: workload.name.clone(), hooks: HookView::some(workload, |_| true) }
+    pub fn of(workload: &Workload, of_host: &[Hook]) -> Self {
+        let configured = (workload.hooks.len() + 1..).zip(of_host).map(|(number, hook)| HookView::of(number, hook));
+        HooksView {
+            workload: workload.name.clone(),
+            hooks: HookView::some(workload, |_| true),
+            configured: configured.collect(),
+        }
     }
 }

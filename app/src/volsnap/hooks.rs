@@ -12,6 +12,12 @@ impl Volsnap {
         Volsnap { engine: self.engine.clone().without_hooks(), ..self.clone() }
     }
 
+    /// The hooks that this host runs for a workload, behind its own ([`Builder::host_hooks`](crate::Builder::host_hooks)).
+    #[must_use]
+    pub fn host_hooks(&self, workload: &Workload) -> &[Hook] {
+        self.engine.host_hooks(workload)
+    }
+
     /// Adds a hook to a workload, behind those that it has, and gives the workload as it is then.
     ///
     /// [`Code::Usage`](crate::Code) if there is nothing to run, [`Code::NotFound`](crate::Code) if its container does

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Engine;
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, Result},
-    model::{Hook, HookEvent, RestoreId, Selector, SnapshotId, Workload},
+    model::{Hook, HookEvent, HostHooks, RestoreId, Selector, SnapshotId, Workload},
     ports::{Command, EventKind, Exit, Ran, Watch},
     restore::State,
 };
@@ -60,9 +60,23 @@ impl Engine {
         self
     }
 
+    /// The same engine, running these besides the hooks of the workloads themselves.
+    #[must_use]
+    pub fn with_host_hooks(mut self, hooks: HostHooks) -> Self {
+        self.host_hooks = hooks;
+        self
+    }
+
+    /// The host's hooks for a workload, which run behind its own and whose numbers follow on theirs.
+    #[must_use]
+    pub fn host_hooks(&self, workload: &Workload) -> &[Hook] {
+        self.host_hooks.of(&workload.name)
+    }
+
     /// The workload with the hooks that this engine runs for it.
     pub(super) fn hooked(&self, workload: &Workload) -> Workload {
-        let hooks = if self.hooks { workload.hooks.clone() } else { Vec::new() };
+        let all = workload.hooks.iter().chain(self.host_hooks(workload)).cloned();
+        let hooks = if self.hooks { all.collect() } else { Vec::new() };
         Workload { hooks, ..workload.clone() }
     }
 
@@ -147,8 +161,7 @@ impl Engine {
     ///
     /// [`Code::Usage`] if there is nothing to run, [`Code::NotFound`] if its container does not exist.
     pub async fn add_hook(&self, workload: &Workload, hook: Hook) -> Result<Workload> {
-        let no_command = hook.command.first().is_none_or(String::is_empty);
-        if no_command || hook.command.iter().any(|word| word.contains('\0')) {
+        if !hook.can_run() {
             return Err(Error::new(Code::Usage, "the hook has no command that could be run")
                 .hint("give the program and its arguments after `--`"));
         }
@@ -174,6 +187,11 @@ impl Engine {
     pub async fn remove_hook(&self, workload: &Workload, number: usize) -> Result<Workload> {
         self.change_hooks(workload, "hook-removed", |hooks| match number.checked_sub(1) {
             Some(index) if index < hooks.len() => Ok(hooks.remove(index)),
+            Some(index) if index < hooks.len() + self.host_hooks(workload).len() => Err(Error::new(
+                Code::Refused,
+                format!("hook {number} of {} is one of this host's configuration", workload.name),
+            )
+            .hint("take it out of the configuration; only a workload's own hooks are in the catalog")),
             Some(_) | None => Err(Error::new(Code::NotFound, format!("{} has no hook {number}", workload.name))
                 .hint(format!("`volsnap workload hook list {}` shows the hooks", workload.name))),
         })

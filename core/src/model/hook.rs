@@ -1,6 +1,6 @@
 //! Hooks: commands that a person wants to be run before and after a snapshot or a restore.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,8 @@ impl fmt::Display for HookEvent {
 
 /// A hook of a workload.
 ///
-/// Hooks come from the catalog, and from journals that were written out of it: never from an archive, whoever made it.
+/// Hooks come from the catalog, from the host ([`HostHooks`]), and from journals that were written out of these: never
+/// from an archive, whoever made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// When it runs.
@@ -54,6 +55,23 @@ pub struct Hook {
     pub timeout: Duration,
 }
 
+/// Hooks that a host runs for its workloads, each behind the workload's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostHooks {
+    /// For every workload that is not in `named`.
+    pub all: Vec<Hook>,
+    /// For the workloads of these names, in place of those in `all`.
+    pub named: BTreeMap<String, Vec<Hook>>,
+}
+
+impl HostHooks {
+    /// Those for the workload of that name.
+    #[must_use]
+    pub fn of(&self, workload: &str) -> &[Hook] {
+        self.named.get(workload).unwrap_or(&self.all)
+    }
+}
+
 /// How long a hook may take where nobody says otherwise.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -62,6 +80,13 @@ impl Hook {
     #[must_use]
     pub fn words(&self) -> String {
         quoted(self.command.iter().map(String::as_str))
+    }
+
+    /// Whether there is something that could be run.
+    #[must_use]
+    pub fn can_run(&self) -> bool {
+        self.command.first().is_some_and(|program| !program.is_empty())
+            && self.command.iter().all(|word| !word.contains('\0'))
     }
 
     /// Where it runs, in words.

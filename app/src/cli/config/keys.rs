@@ -5,7 +5,10 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use jiff::SignedDuration;
 use volsnap::model::{ArchiveLimits, retention::Policy};
 
-use super::value::{At, DockerHost, Timeout, Written};
+use super::{
+    hooks::Hooks,
+    value::{At, DockerHost, Timeout, Written},
+};
 use crate::cli::args::{ModeArg, ProgressMode, RedeployArg, Unhealthy};
 
 /// Who goes through the keys: the reader of a file, or who shows them.
@@ -72,10 +75,13 @@ pub struct Section {
     pub create: Create,
     pub restore: Restore,
     pub retention: Retention,
+    /// What runs before and after, behind the hooks that a workload has itself.
+    pub hooks: At<Hooks>,
 }
 
 impl Section {
     pub fn visit(&mut self, keys: &mut impl Keys) {
+        keys.key("hooks", &mut self.hooks);
         keys.table("create", |keys| self.create.visit(keys));
         keys.table("restore", |keys| self.restore.visit(keys));
         keys.table("retention", |keys| self.retention.visit(keys));

@@ -102,7 +102,14 @@ impl Keys for Reader<'_> {
                 self.entries.push(Entry { key, value: read.show(), line });
                 *slot = At { value: read, source: Source::File { line } };
             }
-            Err(must) => self.problem(value.span().start, format!("{name} {must}"), None),
+            Err(must) => {
+                let is_list = value.get_ref().is_array();
+                self.problem(value.span().start, format!("{name} {must}"), None);
+                // A list of tables is as good as a table: its word is of no use for a recovery.
+                if let Some(problem) = self.problems.last_mut().filter(|_| is_list) {
+                    problem.bars_recovery = false;
+                }
+            }
         }
     }
 

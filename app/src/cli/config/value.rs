@@ -135,7 +135,7 @@ impl Written for SignedDuration {
 }
 
 /// `7d 12h`, as it may be written; jiff's own form stops at hours.
-fn in_days(duration: SignedDuration) -> String {
+pub(super) fn in_days(duration: SignedDuration) -> String {
     const DAY: i64 = 24 * 60 * 60;
     let (days, rest) = (duration.as_secs() / DAY, duration.as_secs() % DAY);
     let rest = SignedDuration::new(rest, duration.subsec_nanos());
@@ -212,7 +212,7 @@ macro_rules! words {
 words!(ModeArg, ProgressMode, RedeployArg, Unhealthy);
 
 /// `"a", "b" or "c"`.
-fn one_of<T: ValueEnum>() -> String {
+pub(super) fn one_of<T: ValueEnum>() -> String {
     let values = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
     let mut names: Vec<String> = values.map(|value| format!("{:?}", value.get_name())).collect();
     let last = names.pop().unwrap_or_default();
@@ -223,7 +223,7 @@ fn one_of<T: ValueEnum>() -> String {
 }
 
 /// What stands there instead.
-fn found(value: &DeValue<'_>) -> String {
+pub(super) fn found(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.to_string(),

@@ -4,14 +4,18 @@ use volsnap::view::{HookView, HooksView};
 
 use super::table::{
     Column::{Number, Text},
-    milliseconds, table,
+    join, milliseconds, table,
 };
 
 /// The answer of `workload hook add`, `list` and `remove`.
 pub fn hooks(view: &HooksView) -> String {
-    match view.hooks.is_empty() {
+    let own = match view.hooks.is_empty() {
         true => format!("{} has no hooks; add one with `volsnap workload hook add`", view.workload),
         false => hook_table(&view.hooks),
+    };
+    match view.configured.is_empty() {
+        true => own,
+        false => join([own, "behind them, as the configuration file says:".into(), hook_table(&view.configured)]),
     }
 }
 
