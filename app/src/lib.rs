@@ -51,9 +51,9 @@ pub use unavailable::{UnavailableEngine, UnavailableStore};
 pub use volsnap_core::{
     Code, Error, Result,
     engine::{
-        Against, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, DrillRequest, Drilled, DrilledVolume,
-        Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, Outlook, Pins, Ports, Pruned, Rebuilt,
-        Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
+        Against, BOOT_TIMEOUT, Booted, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, DrillRequest, Drilled,
+        DrilledVolume, Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, Outlook, Pins, Ports,
+        Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
     },
     model, ports, restore,
 };

@@ -9,8 +9,8 @@ use volsnap_core::{
         Workload, WorkloadId,
     },
     ports::{
-        Command, Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Ran, Store, StoreError,
-        Watch,
+        Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Ran,
+        Store, StoreError, Watch,
     },
 };
 
@@ -155,6 +155,18 @@ impl Containers for UnavailableEngine {
     }
 
     async fn discard(&self, _: RestoreId) -> Result<(), EngineError> {
+        self.refuse()
+    }
+
+    async fn check_boot(&self, _: &[Boot]) -> Result<BootCheck, EngineError> {
+        self.refuse()
+    }
+
+    async fn boot(&self, _: RestoreId, _: &[Boot]) -> Result<(), EngineError> {
+        self.refuse()
+    }
+
+    async fn unboot(&self, _: RestoreId) -> Result<(), EngineError> {
         self.refuse()
     }
 

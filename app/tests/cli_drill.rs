@@ -25,7 +25,10 @@ fn a_snapshot_that_comes_back_from_the_disk_is_proved() {
     assert!(world.ok(&["show", &id]).contains("proved    never"));
 
     let document = world.json(&["drill", "app"]);
-    has(&document, &["snapshot", "workload", "volumes", "booted", "stage_ms", "read_ms"]);
+    has(
+        &document,
+        &["snapshot", "workload", "volumes", "booted", "boot_ms", "containers", "warnings", "stage_ms", "read_ms"],
+    );
     assert_eq!((&document["snapshot"], &document["booted"]), (&json!(id), &Value::Null));
     let shown = world.json(&["show", &id]);
     for (drilled, volume) in document["volumes"].as_array().unwrap().iter().zip(shown["volumes"].as_array().unwrap()) {
@@ -63,6 +66,17 @@ fn a_drill_needs_a_directory_that_is_nobodys() {
     world.ok(&["workload", "add", "other", "--volume", &other]);
     world.fails("refused", 3, &["drill", "other", &id]);
     world.fails("not-found", 8, &["drill", "other"]);
+}
+
+#[test]
+fn an_app_without_containers_cannot_be_started_on_a_copy() {
+    let (world, id) = World::damaged();
+    let message = world.fails("refused", 3, &["drill", "app", &id, "--boot"]);
+    assert!(message.contains("no containers that could be started on a copy"), "{message}");
+    assert_eq!(world.json(&["show", &id])["proved_at"], Value::Null, "nothing was done");
+    world.fails("usage", 2, &["drill", "app", "--boot-timeout", "1m"]);
+    world.fails("usage", 2, &["drill", "app", "--boot", "--boot-timeout", "soon"]);
+    assert!(is_empty(&world.state().join("scratch")) && !world.state().join("copies").exists());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The only caller of the ports: snapshot, restore, recover, verify, prune.
 
 mod act;
+mod boot;
 mod catalog;
 mod clone;
 mod copies;
@@ -11,6 +12,7 @@ mod drive;
 mod extract;
 mod forecast;
 mod gather;
+mod health;
 mod hooks;
 mod inside;
 mod kept;
@@ -28,10 +30,11 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
+pub use boot::Booted;
 pub use clone::CloneRequest;
 pub use copies::{Copied, CopiedVolume, LeftCopy};
 pub use diff::{Against, ChangeSink, DiffRequest};
-pub use drill::{DrillRequest, Drilled, DrilledVolume};
+pub use drill::{BOOT_TIMEOUT, DrillRequest, Drilled, DrilledVolume};
 pub use extract::ExtractRequest;
 pub use kept::Kept;
 pub use rebuild::{Damaged, Rebuilt, Unregistered};

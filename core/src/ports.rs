@@ -11,7 +11,7 @@ pub mod store;
 pub use crate::error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp};
 pub use clock::Clock;
 pub use commands::{Command, Commands, Exit, NoCommands, Ran, TOLD_MAX};
-pub use containers::{Containers, EngineInfo, Health, HealthState};
+pub use containers::{Boot, BootCheck, Containers, EngineInfo, Health, HealthState};
 pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
 pub use filesystem::{
     ArchiveSource, DraftArchive, Filesystem, Found, ImportJob, Lease, Limits, LookInto, MemberSink, Members, MembersOf,

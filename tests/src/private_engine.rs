@@ -1,9 +1,10 @@
 //! A Docker Engine of our own that a test may kill and restart.
 
+mod cgroups;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -16,6 +17,8 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 use tempfile::TempDir;
+
+use self::cgroups::{cgroup_parent, for_each_cgroup, remove_cgroup, thaw};
 
 /// How long an engine may take to answer after its start.
 const READY: Duration = Duration::from_secs(60);
@@ -39,6 +42,9 @@ pub struct PrivateEngine {
 struct Private {
     dir: TempDir,
     daemon: Option<Child>,
+    /// Whether it has the network to itself. On that of this machine, rules of another engine may drop what containers
+    /// send each other.
+    alone: bool,
 }
 
 /// A container to be made by [`PrivateEngine::run`].
@@ -71,10 +77,23 @@ impl PrivateEngine {
     /// With neither, where the environment says `CI=true`: there a skipped test must not pass for a good one.
     #[must_use]
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_in(test, false)
+    }
+
+    /// The same with a network of its own where it is private, so that its containers can talk to each other.
+    ///
+    /// # Panics
+    /// As [`PrivateEngine::start`].
+    #[must_use]
+    pub fn start_with_network(test: &str) -> Option<Self> {
+        Self::start_in(test, true)
+    }
+
+    fn start_in(test: &str, alone: bool) -> Option<Self> {
         // Of this process and this test: what carries it is removed when the test ends, while others may still run.
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let prefix = format!("volsnap-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let why = match Self::start_private(&prefix) {
+        let why = match Self::start_private(&prefix, alone) {
             Ok(engine) => return Some(engine),
             Err(why) => why,
         };
@@ -92,7 +111,7 @@ impl PrivateEngine {
     }
 
     /// Starts a private engine, or says why it cannot.
-    fn start_private(prefix: &str) -> Result<Self, String> {
+    fn start_private(prefix: &str, alone: bool) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("a private engine needs root".into());
         }
@@ -100,7 +119,7 @@ impl PrivateEngine {
         let dir = tempfile::Builder::new().prefix("volsnap-engine-").tempdir().map_err(|e| e.to_string())?;
         let host = format!("unix://{}/docker.sock", dir.path().display());
         let mut engine =
-            PrivateEngine { host, private: Some(Private { dir, daemon: None }), prefix: prefix.to_string() };
+            PrivateEngine { host, private: Some(Private { dir, daemon: None, alone }), prefix: prefix.to_string() };
         engine.start_after_boot()?;
         Ok(engine)
     }
@@ -123,7 +142,11 @@ impl PrivateEngine {
         fs::write(dir.join("daemon.json"), "{}").map_err(|e| e.to_string())?;
         let log = fs::File::options().create(true).append(true).open(dir.join("log")).map_err(|e| e.to_string())?;
         let at = |name: &str| dir.join(name).into_os_string();
-        let daemon = Command::new("dockerd")
+        let mut command = Command::new(if private.alone { "unshare" } else { "dockerd" });
+        if private.alone {
+            command.args(["--net", "dockerd"]);
+        }
+        let daemon = command
             .arg("--config-file")
             .arg(at("daemon.json"))
             .arg("--data-root")
@@ -449,40 +472,4 @@ fn processes_of(mark: &str) -> BTreeSet<i32> {
         }
     }
     all
-}
-
-/// The group under which the engine of that directory makes its containers' groups: killed ones leave theirs behind.
-fn cgroup_parent(dir: &Path) -> String {
-    format!("/{}", dir.file_name().unwrap_or_default().to_string_lossy())
-}
-
-/// Does something to that group in each hierarchy.
-fn for_each_cgroup(parent: &str, what: fn(&Path)) {
-    let root = Path::new("/sys/fs/cgroup");
-    let controllers = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-    for hierarchy in controllers.chain([root.to_path_buf()]) {
-        what(&hierarchy.join(parent.trim_start_matches('/')));
-    }
-}
-
-fn remove_cgroup(group: &Path) {
-    for child in groups_in(group) {
-        remove_cgroup(&child);
-    }
-    let _ = fs::remove_dir(group);
-}
-
-fn thaw(group: &Path) {
-    for child in groups_in(group).into_iter().chain([group.to_path_buf()]) {
-        for (file, thawed) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
-            // Never made: each kind of hierarchy has one of them.
-            let file = fs::File::options().write(true).open(child.join(file));
-            let _ = file.and_then(|mut file| file.write_all(thawed.as_bytes()));
-        }
-    }
-}
-
-fn groups_in(group: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(group).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }

@@ -182,6 +182,7 @@ mod tests {
                 path: "/srv/.volsnap-x-0".into(),
                 parent: Identity { inode: 7, birth_ns: Some(9) },
             }],
+            containers: false,
         }
     }
 

@@ -8,11 +8,12 @@ use bollard::{
     exec::{CreateExecOptions, StartExecResults},
     models::{
         ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, EndpointSettings,
-        ExecInspectResponse, NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicyNameEnum, SystemInfo,
+        ExecInspectResponse, ImageConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+        RestartPolicyNameEnum, SystemInfo,
     },
     query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListVolumesOptions, LogsOptions,
-        RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
+        CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListNetworksOptions,
+        ListVolumesOptions, LogsOptions, RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
     },
 };
 use futures_util::StreamExt;
@@ -106,6 +107,45 @@ impl Api {
         Ok(answer.and_then(|image| image.id))
     }
 
+    /// What an image gives to its containers; `None` if the engine has it not.
+    pub(crate) async fn image_config(&self, image_id: &str) -> Result<Option<ImageConfig>> {
+        let answer = found(self.docker.inspect_image(image_id).await, format_args!("look at image {image_id}"))?;
+        Ok(answer.map(|image| image.config.unwrap_or_default()))
+    }
+
+    /// The names of the containers that carry a label, in any state.
+    pub(crate) async fn labelled(&self, label: &str) -> Result<Vec<String>> {
+        let filters = Some([("label".to_string(), vec![label.to_string()])].into());
+        let options = ListContainersOptions { all: true, filters, ..Default::default() };
+        let listed = match self.docker.list_containers(Some(options)).await {
+            Err(Error::JsonDataError { contents, .. }) if contents.trim_start().starts_with('[') => {
+                lenient_list(&contents)?
+            }
+            other => other.map_err(|error| engine_error(format_args!("list containers of {label}"), &error))?,
+        };
+        let name = |names: Vec<String>| names.first().map(|name| name.trim_start_matches('/').to_string());
+        Ok(listed.into_iter().filter_map(|container| container.names.and_then(name).or(container.id)).collect())
+    }
+
+    /// The ids of the networks that carry a label.
+    pub(crate) async fn labelled_networks(&self, label: &str) -> Result<Vec<String>> {
+        let filters = Some([("label".to_string(), vec![label.to_string()])].into());
+        let listed = self.docker.list_networks(Some(ListNetworksOptions { filters })).await;
+        let listed = listed.map_err(|error| engine_error(format_args!("list networks of {label}"), &error))?;
+        Ok(listed.into_iter().filter_map(|network| network.id).collect())
+    }
+
+    pub(crate) async fn create_network(&self, request: NetworkCreateRequest) -> Result<()> {
+        let doing = format!("create network {}", request.name);
+        let made = self.docker.create_network(request).await;
+        made.map(|_| ()).map_err(|error| engine_error(doing, &error))
+    }
+
+    /// Removes a network; nothing happens if it is gone.
+    pub(crate) async fn remove_network(&self, network: &str) -> Result<()> {
+        found(self.docker.remove_network(network).await, format_args!("remove network {network}")).map(|_| ())
+    }
+
     /// Makes a container from a body that may hold more than bollard's type: what the type does not know is not lost.
     pub(crate) async fn create(&self, name: &str, body: &Value) -> Result<String> {
         let raw: Arc<[u8]> = body.to_string().into_bytes().into();
@@ -161,7 +201,16 @@ impl Api {
 
     /// Removes a container that does not run, never its volumes; nothing happens if it is gone or going.
     pub(crate) async fn remove(&self, which: &str) -> Result<()> {
-        let options = RemoveContainerOptions { v: false, force: false, link: false };
+        self.remove_with(which, RemoveContainerOptions { v: false, force: false, link: false }).await
+    }
+
+    /// Kills a container and removes it with those of its volumes that have no name; nothing happens if it is gone or
+    /// going.
+    pub(crate) async fn remove_whole(&self, which: &str) -> Result<()> {
+        self.remove_with(which, RemoveContainerOptions { v: true, force: true, link: false }).await
+    }
+
+    async fn remove_with(&self, which: &str, options: RemoveContainerOptions) -> Result<()> {
         let answer = self.docker.remove_container(which, Some(options)).await;
         match found(answer, format_args!("remove container {which}")) {
             Err(error) if error.kind == EngineErrorKind::Conflict && error.message.contains("already in progress") => {

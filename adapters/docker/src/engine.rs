@@ -11,10 +11,13 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use volsnap_core::{
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
-    ports::{Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease, Ran, Watch},
+    ports::{
+        Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease,
+        Ran, Watch,
+    },
 };
 
-use crate::{api::Api, exec, look, look::ListedContainer, quiesce, replace};
+use crate::{api::Api, boot, exec, look, look::ListedContainer, quiesce, replace};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -165,6 +168,18 @@ impl Containers for DockerEngine {
         api.settle().await
     }
 
+    async fn check_boot(&self, boots: &[Boot]) -> Result<BootCheck, EngineError> {
+        boot::check(self.api().await?, boots).await
+    }
+
+    async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
+        boot::boot(self.api().await?, drill, boots).await
+    }
+
+    async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError> {
+        boot::unboot(self.api().await?, drill).await
+    }
+
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {
         let api = self.api().await?;
         let seen = join_all(names.iter().map(|name| api.inspect(name))).await;
@@ -173,8 +188,8 @@ impl Containers for DockerEngine {
             let seen = seen?;
             let mut health = health(name, seen.as_ref());
             // A restore that goes back removes the container, and its log with it: whoever reads the report sees no
-            // other trace of why it ended.
-            if let (HealthState::Down, Some(id)) = (health.state, seen.and_then(|seen| seen.id)) {
+            // other trace of why it ended, or is not well.
+            if let (HealthState::Down | HealthState::Unhealthy, Some(id)) = (health.state, seen.and_then(|s| s.id)) {
                 health.detail.push_str(&quoted(&api.last_words(&id).await));
             }
             healths.push(health);

@@ -7,7 +7,10 @@ mod look;
 mod mounts;
 mod order;
 
+mod boot;
 mod exec;
+mod exposure;
+mod isolate;
 mod quiesce;
 mod record;
 mod replace;

@@ -31,11 +31,8 @@ pub(crate) async fn find(api: &Api, selector: &Selector) -> Result<Vec<Container
     if let Some(missing) = selector.containers.iter().find(|name| !all.by_name.contains_key(*name)) {
         return Err(EngineError::new(EngineErrorKind::NotFound, format!("there is no container {missing}")));
     }
-    let wanted: Vec<&Line> = all
-        .by_name
-        .values()
-        .filter(|line| container::restore_of(&line.name).is_none() && matches(selector, line))
-        .collect();
+    let wanted: Vec<&Line> =
+        all.by_name.values().filter(|line| is_own_name(&line.name) && matches(selector, line)).collect();
     let containers = all.inspect(api, &wanted).await?;
     Ok(in_order(containers))
 }
@@ -197,7 +194,7 @@ impl Overview {
         let services = self.by_name.values().filter(|other| line.compose.needs(&other.compose));
         let names: BTreeSet<String> =
             services.map(|other| other.name.clone()).chain(record.peers().values().cloned()).collect();
-        names.into_iter().filter(|name| *name != line.name && container::restore_of(name).is_none()).collect()
+        names.into_iter().filter(|name| *name != line.name && is_own_name(name)).collect()
     }
 
     fn name_of(&self, reference: &str) -> Option<String> {
@@ -224,6 +221,11 @@ fn own_name(names: &[String]) -> Option<String> {
     names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/')).map(String::from)
 }
 
+/// Whether neither a restore nor a drill gave the container its name.
+fn is_own_name(name: &str) -> bool {
+    container::restore_of(name).is_none() && container::drill_of(name).is_none()
+}
+
 fn matches(selector: &Selector, line: &Line) -> bool {
     let by_project = selector.compose_project.is_some() && selector.compose_project == line.compose.project;
     let by_labels =
@@ -231,7 +233,7 @@ fn matches(selector: &Selector, line: &Line) -> bool {
     by_project || by_labels || selector.containers.contains(&line.name)
 }
 
-async fn blocking<T: Send + 'static>(doing: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(doing: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| EngineError::new(EngineErrorKind::Failed, format!("{doing}: {error}")))
 }

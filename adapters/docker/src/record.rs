@@ -80,6 +80,29 @@ impl Record {
         serde_json::from_value(container.spec.clone()).map_err(|error| unreadable(error.to_string()))
     }
 
+    /// What it was given of the host.
+    pub(crate) fn host(&self) -> &HostConfig {
+        &self.host
+    }
+
+    /// What it mounts, as the engine shows it.
+    pub(crate) fn mounts(&self) -> &[MountPoint] {
+        &self.mounts
+    }
+
+    /// The names that others in its networks know it by, without what the engine made of its id.
+    pub(crate) fn aliases(&self) -> impl Iterator<Item = &String> {
+        let aliases = self.networks.values().flat_map(|endpoint| endpoint.aliases.iter().flatten());
+        aliases.filter(|alias| *alias != short(&self.id))
+    }
+
+    /// The names by which it knows others: the other's name, and the one that it has for it.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (String, String)> {
+        let of_networks = self.networks.values().flat_map(|endpoint| endpoint.links.iter().flatten());
+        let links = self.host.links.iter().flatten().chain(of_networks).map(|link| plain_link(link));
+        links.filter_map(|link| link.split_once(':').map(|(other, alias)| (other.to_string(), alias.to_string())))
+    }
+
     /// References to other containers with their names.
     pub(crate) fn peers(&self) -> &BTreeMap<String, String> {
         &self.peers
@@ -150,14 +173,14 @@ impl Record {
             .map(|(name, endpoint)| (name.as_str(), endpoint))
     }
 
-    fn network_mode(&self) -> &str {
+    pub(crate) fn network_mode(&self) -> &str {
         match self.host.network_mode.as_deref() {
             None | Some("" | "default") => "bridge",
             Some(mode) => mode,
         }
     }
 
-    fn new_config(&self, image: &str) -> ContainerConfig {
+    pub(crate) fn new_config(&self, image: &str) -> ContainerConfig {
         let mut config = self.config.clone();
         config.image = Some(image.to_string());
         if config.hostname.as_deref() == Some(short(&self.id)) {
@@ -243,7 +266,7 @@ fn peer_modes(host: &HostConfig) -> impl Iterator<Item = &String> {
 }
 
 /// The container that a mode refers to.
-fn peer_of(mode: &str) -> Option<&str> {
+pub(crate) fn peer_of(mode: &str) -> Option<&str> {
     mode.strip_prefix("container:")
 }
 

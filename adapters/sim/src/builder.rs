@@ -115,8 +115,14 @@ impl WorldBuilder {
     #[must_use]
     pub fn new(mut root: DiskSpec, state_dir: impl Into<PathBuf>) -> Self {
         root.mount = PathBuf::from("/");
-        let engine =
-            EngineState { containers: Shared::default(), past: Vec::new(), images: BTreeSet::new(), ids: 0, up: true };
+        let engine = EngineState {
+            containers: Shared::default(),
+            past: Vec::new(),
+            images: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            ids: 0,
+            up: true,
+        };
         let world = World {
             disks: vec![Shared::new(new_disk(root, None))],
             state_dir: state_dir.into().into(),

@@ -42,14 +42,18 @@ impl World {
     }
 
     /// One change of the engine's state, which a power cut may take back until the engine syncs.
-    fn engine_step<R>(&mut self, label: impl FnOnce() -> String, act: impl FnOnce(&mut World) -> R) -> EngineResult<R> {
+    pub(crate) fn engine_step<R>(
+        &mut self,
+        label: impl FnOnce() -> String,
+        act: impl FnOnce(&mut World) -> R,
+    ) -> EngineResult<R> {
         Ok(self.micro(MicroKind::Engine, label, |w| {
             w.remember_engine();
             act(w)
         })?)
     }
 
-    fn engine_sync(&mut self) -> EngineResult<()> {
+    pub(crate) fn engine_sync(&mut self) -> EngineResult<()> {
         let sync = |w: &mut World| w.engine_mut().sync();
         Ok(self.micro(MicroKind::Engine, || "the engine's records are durable".into(), sync)?)
     }
@@ -165,14 +169,14 @@ impl World {
         Ok(())
     }
 
-    fn stop_one(&mut self, id: &ContainerId) -> EngineResult<()> {
+    pub(crate) fn stop_one(&mut self, id: &ContainerId) -> EngineResult<()> {
         if !self.engine.containers.get(id).is_some_and(|c| c.seen.run.is_active()) {
             return Ok(());
         }
         self.engine_step(|| format!("stop {id}"), |w| w.end_running(id))
     }
 
-    fn start_one(&mut self, id: &ContainerId) -> EngineResult<()> {
+    pub(crate) fn start_one(&mut self, id: &ContainerId) -> EngineResult<()> {
         if self.engine.containers.get(id).is_some_and(|c| c.seen.run.is_active()) {
             return Ok(());
         }
@@ -207,7 +211,7 @@ impl World {
         )
     }
 
-    fn remove_container(&mut self, id: &ContainerId) -> EngineResult<()> {
+    pub(crate) fn remove_container(&mut self, id: &ContainerId) -> EngineResult<()> {
         self.engine_step(|| format!("remove {id}"), |w| w.engine_mut().remove(id))
     }
 
@@ -431,7 +435,7 @@ pub(crate) fn record_of(container: &SimContainer) -> Value {
     json!({ "project": container.project, "labels": container.labels, "env": container.env, "health": health })
 }
 
-fn from_record(seen: Container) -> SimContainer {
+pub(crate) fn from_record(seen: Container) -> SimContainer {
     let spec = &seen.spec;
     let text = |value: &Value| value.as_str().map(str::to_string);
     let map = |value: &Value| {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use volsnap_core::model::{Container, ContainerId, Mount, RestartPolicy, RunState};
+use volsnap_core::model::{Container, ContainerId, Mount, RestartPolicy, RestoreId, RunState};
 
 use crate::{chooser::Chooser, disk::Body, shared::Shared, world::World};
 
@@ -17,6 +17,8 @@ pub(crate) struct EngineState {
     /// What the engine's disk may still say instead, oldest first; empty when all is durable.
     pub past: Vec<Shared<Records>>,
     pub images: BTreeSet<String>,
+    /// Networks of drills. An engine's records of networks are durable at once.
+    pub networks: BTreeSet<RestoreId>,
     pub ids: u64,
     pub up: bool,
 }
@@ -141,6 +143,17 @@ impl World {
     #[must_use]
     pub fn container_env(&self, name: &str) -> Option<&BTreeMap<String, String>> {
         self.engine.named(name).map(|c| &c.env)
+    }
+
+    /// The drills that have a network.
+    #[must_use]
+    pub fn drill_networks(&self) -> &BTreeSet<RestoreId> {
+        &self.engine.networks
+    }
+
+    /// Somebody removes an image that no container needs any more.
+    pub fn remove_image(&mut self, image_id: &str) {
+        self.engine_mut().images.remove(image_id);
     }
 
     /// Somebody renames a container.

@@ -38,7 +38,8 @@ mod stage;
 mod deploy;
 pub mod engine;
 
-pub mod builder;
+pub mod boot;
+mod builder;
 pub mod machine;
 mod members;
 mod ports;

@@ -158,6 +158,7 @@ fn change_is_given_up(stand: Stand) -> &'static str {
             "ending where it is safe: what recovery finds goes back to the original data, or on to the restored data"
         }
         (Some(Phase::Copy), false) => "giving the copy up: nothing of it stays",
+        (Some(Phase::Boot), false) => "taking the copy of the app down; the app itself goes on as before",
         (None | Some(Phase::Plan | Phase::Verify | Phase::Read | Phase::Switch | Phase::Health), false) => {
             "ending where it is safe"
         }
@@ -186,6 +187,9 @@ fn change_is_still_given_up(stand: Stand) -> &'static str {
             "still ending; if that were cut off, the app could stay frozen until `volsnap recover` has woken it"
         }
         (Some(Phase::Copy), false) => "still removing what was copied",
+        (Some(Phase::Boot), false) => {
+            "still taking the copy of the app down; if that were cut off, `volsnap recover` would remove it"
+        }
         (_, false) => {
             "still going back; if that were cut off, the app could be down until `volsnap recover` has brought it back"
         }

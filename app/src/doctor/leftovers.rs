@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use volsnap_core::model::{WorkloadId, container::restore_of};
+use volsnap_core::model::{
+    Container, WorkloadId,
+    container::{drill_of, restore_of},
+};
 
 use super::{Finding, Severity};
 use crate::{Volsnap, restore::Outcome};
@@ -104,11 +107,31 @@ async fn kept(volsnap: &Volsnap) -> Vec<Finding> {
     kept.iter().map(tell).collect()
 }
 
-/// Containers with a name of a restore that has ended. Another state directory's restore may not have, so they are only
-/// told.
+/// Containers with a name of a restore or a drill that has ended. Those of another state directory may not have, so they
+/// are only told.
 async fn containers(volsnap: &Volsnap) -> Vec<Finding> {
     let Some(engine) = &volsnap.engine().ports().containers else { return Vec::new() };
     let Ok(all) = engine.all().await else { return Vec::new() };
+    let mut findings = restored(volsnap, &all).await;
+    findings.extend(drilled(volsnap, &all).await);
+    findings
+}
+
+async fn drilled(volsnap: &Volsnap, all: &[Container]) -> Vec<Finding> {
+    let left: BTreeSet<_> = volsnap.left_copies().await.unwrap_or_default().into_iter().map(|copy| copy.id).collect();
+    let tell = |name: &String, drill| match left.contains(&drill) {
+        true => {
+            find(Severity::Warning, name, "an interrupted drill left this container".into()).remedy("volsnap recover")
+        }
+        false => find(Severity::Note, name, "a drill started this container; no interrupted one is known".into())
+            .remedy(format!(
+                "wait until the drill has ended; if none is under way: docker rm --force --volumes {name}"
+            )),
+    };
+    all.iter().filter_map(|c| drill_of(&c.name).map(|(_, drill)| tell(&c.name, drill))).collect()
+}
+
+async fn restored(volsnap: &Volsnap, all: &[Container]) -> Vec<Finding> {
     let open: BTreeSet<_> =
         volsnap.status(None).await.unwrap_or_default().into_iter().filter_map(|o| o.restore_id).collect();
     let left = all.iter().filter(|c| restore_of(&c.name).is_some_and(|restore| !open.contains(&restore)));

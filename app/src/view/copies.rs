@@ -68,6 +68,8 @@ pub struct LeftCopyView {
     pub workload: String,
     /// The private directories that it was to make.
     pub paths: Vec<String>,
+    /// Whether it was to start containers on them, which `recover` removes, too.
+    pub containers: bool,
     /// Why `recover` could not remove them; `null` if it did, and in `status`.
     pub problem: Option<String>,
 }
@@ -81,6 +83,7 @@ impl LeftCopyView {
             what: left.what.clone(),
             workload: left.workload.clone(),
             paths: left.paths.iter().map(|path| path.display().to_string()).collect(),
+            containers: left.containers,
             problem: left.problem.clone(),
         };
         left.iter().map(view).collect()

@@ -1,4 +1,4 @@
-//! `drill`: whether a snapshot came back from the disk as it is in the archive.
+//! `drill`: whether a snapshot came back from the disk as it is in the archive, and the app came up on it.
 
 use serde::Serialize;
 use volsnap_core::{
@@ -18,8 +18,15 @@ pub struct DrillView {
     pub workload: String,
     /// Its volumes, but for those that did not exist.
     pub volumes: Vec<DrilledVolumeView>,
-    /// Whether the app ran on the copy; `null`, as it was not started.
+    /// Whether the app came up on the copy; `null` if that is not known, because it was not asked for, a volume differs or
+    /// the engine failed.
     pub booted: Option<bool>,
+    /// How long that took, or how long it was waited for; `null` if the app was not started.
+    pub boot_ms: Option<u64>,
+    /// The containers of which copies were to be started, in that order.
+    pub containers: Vec<String>,
+    /// What the copies went without.
+    pub warnings: Vec<String>,
     /// How long extracting took, until all was durable.
     pub stage_ms: u64,
     /// How long reading back took.
@@ -60,11 +67,15 @@ impl DrillView {
             same: volume.difference.is_none(),
             difference: volume.difference.clone(),
         };
+        let booted = drilled.booted.as_ref();
         DrillView {
             snapshot: drilled.snapshot,
             workload: snapshot.archive.manifest.workload_name.clone(),
             volumes: drilled.volumes.iter().map(volume).collect(),
-            booted: None,
+            booted: drilled.came_up(),
+            boot_ms: booted.map(|booted| booted.boot_ms),
+            containers: booted.map(|booted| booted.containers.clone()).unwrap_or_default(),
+            warnings: booted.map(|booted| booted.warnings.clone()).unwrap_or_default(),
             stage_ms: drilled.stage_ms,
             read_ms: drilled.read_ms,
             error: drilled.error().as_ref().map(ErrorView::of),

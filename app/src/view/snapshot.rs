@@ -51,6 +51,8 @@ pub struct SnapshotView {
     pub verified_at: Option<Timestamp>,
     /// When it was last extracted, read back from the disk and found to be the same (`drill`).
     pub proved_at: Option<Timestamp>,
+    /// When the app was last started on what came back, and became healthy (`drill --boot`).
+    pub booted_at: Option<Timestamp>,
     /// Whether somebody pinned it: no prune takes it away.
     pub pinned: bool,
     /// Since when.
@@ -166,6 +168,7 @@ impl SnapshotView {
             quiesced_ms: snapshot.archive.quiesced_ms,
             verified_at: snapshot.verified_at,
             proved_at: snapshot.proved_at,
+            booted_at: snapshot.booted_at,
             pinned: snapshot.pin.is_some(),
             pinned_at: snapshot.pin.as_ref().map(|pin| pin.at),
             pin_note: snapshot.pin.as_ref().and_then(|pin| pin.note.clone()),

@@ -34,7 +34,8 @@ impl Volsnap {
     }
 
     /// Proves that a snapshot can be restored: extracts it into private directories, durably, reads it back from the disk, and
-    /// compares. [`Drilled::error`] tells of a difference; without one the snapshot's `proved_at` is set.
+    /// compares. [`Drilled::error`] tells of a difference; without one the snapshot's `proved_at` is set. With
+    /// [`DrillRequest::boot`] the app is then started on the copy, and [`Drilled::came_up`] tells how that went.
     pub fn drill(&self, request: DrillRequest) -> Operation<Drilled> {
         self.start(|engine, watch| async move {
             let scratch = request.scratch.as_deref().map(absolute).transpose()?;

@@ -2,13 +2,16 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::Engine;
+use super::{
+    Engine,
+    health::{Gate, Verdict},
+};
 use crate::{
     model::{
         ARCHIVE_FORMAT, Container, ImageRef, Manifest, ManifestVolume, Mode, Origin, Pinned, Redeploy, RestartPolicy,
         RunState, place,
     },
-    ports::{ArchiveSource, Health, HealthState, Limits, Phase, Progress, Retold, StageJob, Watch},
+    ports::{ArchiveSource, Limits, Phase, Progress, Retold, StageJob, Watch},
     restore::{
         Entry, Facts, State, Step,
         by_entry::{Root, Shift},
@@ -19,9 +22,6 @@ use crate::{
         switch::Rename,
     },
 };
-
-/// How long a container without a health check must stay up before it counts as healthy.
-const STAYS_UP: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Does a step. An entry that is returned says what only this call knows.
@@ -159,32 +159,14 @@ impl Engine {
         let clock = &self.ports.clock;
         let running = pinned.iter().filter(|p| p.member && p.container.run == RunState::Running);
         let names: Vec<String> = running.map(|p| p.container.name.clone()).collect();
-        let began = clock.monotonic();
-        let mut up_since = began;
-        // A container that dies again and again may just be up when the time is over.
-        let mut waited_for = "the app".to_string();
+        let mut gate = Gate::new(clock.monotonic(), timeout);
         loop {
             let health = containers.health(&names).await?;
-            let now = clock.monotonic();
-            if let Some(sick) = health.iter().find(|h| h.state == HealthState::Unhealthy) {
-                return Err(Failure::Unhealthy(format!("container {} is unhealthy: {}", sick.name, sick.detail)));
+            match gate.judge(clock.monotonic(), &health) {
+                Verdict::Healthy => return Ok(()),
+                Verdict::Sick(why) => return Err(Failure::Unhealthy(why)),
+                Verdict::Waiting => clock.sleep(containers.health_interval()).await,
             }
-            if health.iter().any(|h| h.state == HealthState::Down) {
-                up_since = now;
-            }
-            let undecided = |h: &Health| matches!(h.state, HealthState::Starting | HealthState::Down);
-            if let Some(h) = health.iter().find(|h| undecided(h)) {
-                waited_for = format!("container {} ({})", h.name, h.detail);
-            }
-            let up_long = now.saturating_sub(up_since) >= STAYS_UP.min(timeout);
-            let checked = health.iter().all(|h| h.state == HealthState::Healthy);
-            if checked || up_long && !health.iter().any(undecided) {
-                return Ok(());
-            }
-            if now.saturating_sub(began) >= timeout {
-                return Err(Failure::Unhealthy(format!("{waited_for} was not healthy after {timeout:?}")));
-            }
-            clock.sleep(containers.health_interval()).await;
         }
     }
 

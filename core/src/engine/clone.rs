@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     model::{Location, Owners, RestoreId, Snapshot, TreeSize, Workload, WorkloadId, place::staged_in},
-    ports::{CopyJob, CopyMade, CopyTree, EventKind, Limits, Phase, Progress, Watch},
+    ports::{CopyJob, CopyMade, CopyTree, EventKind, Limits, Watch},
     restore::space::Needs,
 };
 
@@ -48,8 +48,7 @@ impl Engine {
     /// A crash leaves each place as it was, absent if an empty directory was there, or whole; and private directories beside
     /// them, which [`Engine::sweep_copies`] removes. Nothing is ever half a volume.
     pub async fn clone_volumes(&self, request: &CloneRequest, watch: &Watch) -> Result<Copied> {
-        self.sweep_copies_first().await;
-        watch.progress(&Progress::begin(Phase::Plan));
+        self.prepare_copy(&request.workload, &request.snapshot, watch).await?;
         let clones = self.plan_clones(request).await?;
         let places: Vec<&Location> = clones.iter().map(|clone| &clone.place).collect();
         let copying = self.begin_copy("clone", &request.workload.name, &places).await?;
@@ -64,16 +63,7 @@ impl Engine {
     }
 
     async fn plan_clones(&self, request: &CloneRequest) -> Result<Vec<Clone>> {
-        let CloneRequest { workload, snapshot, .. } = request;
-        if snapshot.workload() != workload.id {
-            let of = &snapshot.archive.manifest.workload_name;
-            return Err(Error::new(
-                Code::Refused,
-                format!("snapshot {} is of workload {of}, not of {}", snapshot.id(), workload.name),
-            )
-            .hint(format!("`volsnap list {}` shows the snapshots of this workload", workload.name)));
-        }
-        self.limits.check(&snapshot.archive)?;
+        let snapshot = &request.snapshot;
         let lives = self.live_directories(Care::Settling).await?;
         let mut clones: Vec<Clone> = Vec::new();
         for (target, path) in &request.places {
@@ -126,13 +116,7 @@ impl Engine {
         for (clone, private) in clones.iter().zip(&copying.private) {
             let limits =
                 Limits { bytes_max: clone.size.bytes, entries_max: clone.size.entries, devices: request.devices };
-            let tree = CopyTree {
-                index: Some(clone.index),
-                target: clone.target.clone(),
-                at: Vec::new(),
-                paths: Vec::new(),
-                limits,
-            };
+            let tree = CopyTree::whole(clone.index, &clone.target, limits);
             let job = CopyJob {
                 archive: look_into(&request.snapshot),
                 private: private.clone(),

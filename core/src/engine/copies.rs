@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::Engine;
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{Location, RestoreId, Sight, place},
-    ports::{CopyNote, Lease, PrivateNote},
+    model::{Location, RestoreId, Sight, Snapshot, Workload, place},
+    ports::{CopyNote, Lease, Phase, PrivateNote, Progress, Watch},
 };
 
 /// A copy under way.
@@ -21,6 +21,8 @@ pub(super) struct Copying {
     pub(super) id: RestoreId,
     /// The private directories, in the order of the places that they were asked for.
     pub(super) private: Vec<PathBuf>,
+    /// Whether containers have been started on them, or almost.
+    pub(super) containers: bool,
     _lease: Box<dyn Lease>,
 }
 
@@ -59,11 +61,30 @@ pub struct LeftCopy {
     pub workload: String,
     /// Its private directories, whether they are there or not.
     pub paths: Vec<PathBuf>,
+    /// Whether it was to start containers on them, which are left too.
+    pub containers: bool,
     /// Why they could not be removed; `None` if they were, or if it was only asked for them.
     pub problem: Option<String>,
 }
 
 impl Engine {
+    /// What comes before a copy of volumes of that workload's snapshot: it must be one of its own and within the
+    /// limits, and what earlier copies left makes room.
+    pub(super) async fn prepare_copy(&self, workload: &Workload, snapshot: &Snapshot, watch: &Watch) -> Result<()> {
+        if snapshot.workload() != workload.id {
+            let of = &snapshot.archive.manifest.workload_name;
+            return Err(Error::new(
+                Code::Refused,
+                format!("snapshot {} is of workload {of}, not of {}", snapshot.id(), workload.name),
+            )
+            .hint(format!("`volsnap list {}` shows the snapshots of this workload", workload.name)));
+        }
+        self.limits.check(&snapshot.archive)?;
+        self.sweep_copies_first().await;
+        watch.progress(&Progress::begin(Phase::Plan));
+        Ok(())
+    }
+
     /// Notes that private directories beside these places are going to be made.
     pub(super) async fn begin_copy(&self, what: &str, workload: &str, places: &[&Location]) -> Result<Copying> {
         let id = RestoreId(self.ports.clock.fresh_id());
@@ -71,34 +92,42 @@ impl Engine {
             path: place::private_dir(&place.real, id, index),
             parent: place.parent,
         };
-        self.begin_copy_in(what, workload, id, places.iter().enumerate().map(beside).collect()).await
+        let private = places.iter().enumerate().map(beside).collect();
+        self.begin_copy_in(what, workload, id, private, false).await
     }
 
-    /// The same for private directories with these names.
+    /// The same for private directories with these names, and for `containers` that may be started on them.
     pub(super) async fn begin_copy_in(
         &self,
         what: &str,
         workload: &str,
         id: RestoreId,
         private: Vec<PrivateNote>,
+        containers: bool,
     ) -> Result<Copying> {
         let paths = private.iter().map(|private| private.path.clone()).collect();
         let began_at = self.ports.clock.now();
-        let note = CopyNote { id, what: what.into(), workload: workload.into(), began_at, private };
+        let note = CopyNote { id, what: what.into(), workload: workload.into(), began_at, private, containers };
         let lease = self.ports.filesystem.begin_copy(&note).await?;
-        Ok(Copying { id, private: paths, _lease: lease })
+        Ok(Copying { id, private: paths, containers: false, _lease: lease })
     }
 
-    /// Removes what is left of a copy's private directories, and its note. What cannot be removed stays noted, and the
-    /// next sweep tries again.
-    pub(super) async fn end_copy(&self, copying: Copying) {
-        if let Err(error) = self.discard_copy(copying.id, &copying.private).await {
+    /// Removes the containers of a copy, what is left of its private directories, and its note. What cannot be removed
+    /// stays noted, and the next sweep tries again; it gives why.
+    pub(super) async fn end_copy(&self, copying: Copying) -> Option<Error> {
+        let left = self.discard_copy(copying.id, &copying.private, copying.containers).await.err();
+        if let Some(error) = &left {
             tracing::warn!(%error, "what a copy made in passing stays until the next `volsnap recover`");
         }
+        left
     }
 
-    async fn discard_copy(&self, id: RestoreId, private: &[PathBuf]) -> Result<()> {
+    async fn discard_copy(&self, id: RestoreId, private: &[PathBuf], containers: bool) -> Result<()> {
         let filesystem = &self.ports.filesystem;
+        if containers {
+            // First, and durably: nothing is removed under who works in it, and the note tells of them until they are gone.
+            self.containers()?.unboot(id).await?;
+        }
         for path in private {
             filesystem.discard(id, path).await?;
         }
@@ -144,7 +173,7 @@ impl Engine {
             }
         }
         let paths: Vec<PathBuf> = note.private.iter().map(|private| private.path.clone()).collect();
-        self.discard_copy(note.id, &paths).await
+        self.discard_copy(note.id, &paths, note.containers).await
     }
 
     /// Before a copy: what earlier ones left takes up space. That it cannot be removed is no reason not to begin.
@@ -199,6 +228,7 @@ impl LeftCopy {
             what: note.what.clone(),
             workload: note.workload.clone(),
             paths: note.private.iter().map(|private| private.path.clone()).collect(),
+            containers: note.containers,
             problem,
         }
     }

@@ -1,11 +1,15 @@
 //! A drill: proves that a snapshot can be restored, by restoring it where nobody lives and reading it back from the disk.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    Engine,
+    Booted, Engine,
+    boot::BootPlan,
     copies::Copying,
     destination::{check_space, need},
     extract::whole,
@@ -14,12 +18,15 @@ use super::{
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
     model::{
-        Location, Mark, Occupant, Owners, RestoreId, Snapshot, SnapshotId, Workload,
+        Location, Mark, Occupant, Owners, RestoreId, Snapshot, SnapshotId, VolumeTotals, Workload,
         place::{private_name, staged_in},
     },
-    ports::{CopyJob, CopyTree, EventKind, Limits, Phase, PrivateNote, Progress, Watch},
+    ports::{CopyJob, CopyTree, EventKind, Limits, PrivateNote, Watch},
     restore::space::Needs,
 };
+
+/// How long an app may take to become healthy on a copy, if nobody says otherwise: a database replays its log first.
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What to prove, and where.
 #[derive(Clone, Debug)]
@@ -28,9 +35,11 @@ pub struct DrillRequest {
     pub workload: Workload,
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// An existing directory, by its absolute path, in which the volumes are extracted one after the other; `None` for
-    /// one within the state directory.
+    /// An existing directory, by its absolute path, in which the volumes are extracted; `None` for one within the state
+    /// directory.
     pub scratch: Option<PathBuf>,
+    /// Whether the app is started on the copy, too, and how long it may take to become healthy there.
+    pub boot: Option<Duration>,
 }
 
 /// A volume that was extracted and read back.
@@ -59,12 +68,27 @@ pub struct Drilled {
     pub stage_ms: u64,
     /// How long reading back took, in milliseconds.
     pub read_ms: u64,
+    /// How the app did on the copy; `None` if it was not started, as it was not asked for or a volume differs.
+    pub booted: Option<Booted>,
 }
 
 impl Drilled {
-    /// What is wrong; `None` if every volume came back as it is in the snapshot.
+    /// What is wrong; `None` if every volume came back as it is in the snapshot and the app, if it was to, came up.
     #[must_use]
     pub fn error(&self) -> Option<Error> {
+        self.difference().or_else(|| self.booted.as_ref()?.error.clone())
+    }
+
+    /// Whether the app came up on the copy; `None` if that is not known.
+    #[must_use]
+    pub fn came_up(&self) -> Option<bool> {
+        match &self.booted.as_ref()?.error {
+            None => Some(true),
+            Some(error) => (error.code == Code::Warnings).then_some(false),
+        }
+    }
+
+    fn difference(&self) -> Option<Error> {
         let found = self.volumes.iter().find_map(|v| v.difference.as_ref().map(|difference| (&v.target, difference)));
         found.map(|(target, difference)| {
             Error::new(
@@ -76,6 +100,13 @@ impl Drilled {
     }
 }
 
+/// Volumes are extracted one after the other, or all of them are kept until the app has run on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    One,
+    All,
+}
+
 impl Engine {
     /// Extracts every volume into a private directory, durably, reads it back from the disk, and compares it with the
     /// snapshot. If all are the same, the catalog says from now on when the snapshot was proved; either way an event tells of it.
@@ -83,41 +114,62 @@ impl Engine {
     ///
     /// Volumes are extracted one after the other, so that the largest one has to fit. A crash leaves a private directory in
     /// the scratch directory, which [`Engine::sweep_copies`] removes.
+    ///
+    /// With [`DrillRequest::boot`] all of them are there at once, and when they are proved, the app's containers are started
+    /// on them, in a network of their own. If they become healthy, the catalog says when. All of it is taken down again; what a
+    /// crash leaves of it, the same sweep removes.
     pub async fn drill(&self, request: &DrillRequest, watch: &Watch) -> Result<Drilled> {
         let DrillRequest { workload, snapshot, .. } = request;
-        if snapshot.workload() != workload.id {
-            let of = &snapshot.archive.manifest.workload_name;
-            return Err(Error::new(
-                Code::Refused,
-                format!("snapshot {} is of workload {of}, not of {}", snapshot.id(), workload.name),
-            )
-            .hint(format!("`volsnap list {}` shows the snapshots of this workload", workload.name)));
-        }
-        self.limits.check(&snapshot.archive)?;
-        self.sweep_copies_first().await;
-        watch.progress(&Progress::begin(Phase::Plan));
+        self.prepare_copy(workload, snapshot, watch).await?;
         let id = RestoreId(self.ports.clock.fresh_id());
         let place = self.scratch_place(request, id).await?;
         let scratch = place.real.parent().map_or_else(PathBuf::new, PathBuf::from);
-        for (_, _, totals) in snapshot.volumes() {
-            let mut needs = Needs::default();
-            need(&mut needs, &place, totals.bytes_allocated, totals.entries);
-            check_space(needs)?;
-        }
-        let private = |(index, _, _)| PrivateNote { path: scratch.join(private_name(id, index)), parent: place.parent };
-        let private = snapshot.volumes().map(private).collect();
-        let copying = self.begin_copy_in("drill", &workload.name, id, private).await?;
-        let drilled = self.drill_in(snapshot, &copying, watch).await;
-        self.end_copy(copying).await;
-        let (outcome, detail) = match &drilled {
-            Ok(drilled) => match drilled.error() {
-                None => ("proved", self.proved(snapshot, drilled).await?),
-                Some(error) => ("drill failed", json!({ "snapshot": snapshot.id(), "message": error.message })),
-            },
-            Err(error) => ("drill failed", json!({ "snapshot": snapshot.id(), "message": error.message })),
+        let private = |index| scratch.join(private_name(id, index));
+        let (keep, plan) = match request.boot {
+            None => (Keep::One, None),
+            Some(timeout) => {
+                let plan = self.plan_boot(workload, snapshot, |index| staged_in(&private(index))).await?;
+                (Keep::All, Some((plan, timeout)))
+            }
         };
+        check_room(snapshot, &place, keep)?;
+        let noted = snapshot.volumes().map(|(index, _, _)| PrivateNote { path: private(index), parent: place.parent });
+        let mut copying = self.begin_copy_in("drill", &workload.name, id, noted.collect(), keep == Keep::All).await?;
+        let mut drilled = self.prove(snapshot, &mut copying, plan, watch).await;
+        let left = self.end_copy(copying).await;
+        if let (Ok(Drilled { booted: Some(booted), .. }), Some(left)) = (&mut drilled, left) {
+            let hint = left.hint.map_or_else(String::new, |hint| format!(" ({hint})"));
+            booted.warnings.push(format!(
+                "what was started on the copy is not gone, and `volsnap recover` tries again: {}{hint}",
+                left.message
+            ));
+        }
+        let (outcome, detail) = told(snapshot.id(), &drilled);
         self.tell(&self.event(workload, EventKind::SnapshotVerified, outcome, detail)).await;
         drilled
+    }
+
+    /// The data first, then the app on them: it changes them.
+    async fn prove(
+        &self,
+        snapshot: &Snapshot,
+        copying: &mut Copying,
+        plan: Option<(BootPlan, Duration)>,
+        watch: &Watch,
+    ) -> Result<Drilled> {
+        let keep = if plan.is_some() { Keep::All } else { Keep::One };
+        let mut drilled = self.drill_in(snapshot, copying, keep, watch).await?;
+        if drilled.difference().is_some() {
+            return Ok(drilled);
+        }
+        self.mark(snapshot, &Mark::Proved(self.ports.clock.now())).await?;
+        let Some((plan, timeout)) = plan else { return Ok(drilled) };
+        let booted = self.boot_copy(plan, copying, timeout, watch).await;
+        if booted.error.is_none() {
+            self.mark(snapshot, &Mark::Booted(self.ports.clock.now())).await?;
+        }
+        drilled.booted = Some(booted);
+        Ok(drilled)
     }
 
     /// Where the first private directory will be.
@@ -161,62 +213,128 @@ impl Engine {
         Ok(found)
     }
 
-    async fn drill_in(&self, snapshot: &Snapshot, copying: &Copying, watch: &Watch) -> Result<Drilled> {
-        let (filesystem, clock) = (&self.ports.filesystem, &self.ports.clock);
-        let mut drilled = Drilled { snapshot: snapshot.id(), volumes: Vec::new(), stage_ms: 0, read_ms: 0 };
-        let archive = look_into(snapshot);
-        for (index, volume, totals) in snapshot.volumes().filter(|(_, volume, _)| !volume.absent) {
+    async fn drill_in(&self, snapshot: &Snapshot, copying: &Copying, keep: Keep, watch: &Watch) -> Result<Drilled> {
+        let mut drilled =
+            Drilled { snapshot: snapshot.id(), volumes: Vec::new(), stage_ms: 0, read_ms: 0, booted: None };
+        for (index, volume, totals) in snapshot.volumes() {
             let private = &copying.private[index];
-            let size = whole(totals);
-            // Nobody but volsnap ever reaches the private directory, so device nodes do no harm there.
-            let limits = Limits { bytes_max: size.bytes, entries_max: size.entries, devices: true };
-            let job = CopyJob {
-                archive: archive.clone(),
-                private: private.clone(),
-                trees: vec![CopyTree {
-                    index: Some(index),
-                    target: volume.target.clone(),
-                    at: Vec::new(),
-                    paths: Vec::new(),
-                    limits,
-                }],
-                owners: Owners::default(),
-            };
-            let began = clock.monotonic();
-            filesystem.copy_out(&job, watch.clone()).await?;
-            let staged = clock.monotonic();
-            let back = filesystem.read_back(&archive, index, &staged_in(private), watch.clone()).await?;
-            let read = clock.monotonic();
-            filesystem.discard(copying.id, private).await?;
-            let milliseconds =
-                |from, to: std::time::Duration| u64::try_from(to.saturating_sub(from).as_millis()).unwrap_or(u64::MAX);
-            drilled.stage_ms += milliseconds(began, staged);
-            drilled.read_ms += milliseconds(staged, read);
-            let difference = match back.digest == totals.digest {
-                true => None,
-                false => Some(back.difference.unwrap_or_else(|| "its digest is another one".into())),
-            };
-            drilled.volumes.push(DrilledVolume {
-                target: volume.target.clone(),
-                bytes: back.bytes,
-                entries: back.entries,
-                digest: back.digest,
-                difference,
-            });
+            match (volume.absent, keep) {
+                (true, Keep::One) => {}
+                (true, Keep::All) => self.stage_nothing(snapshot, private, &volume.target, watch).await?,
+                (false, Keep::One | Keep::All) => {
+                    self.drill_volume(&mut drilled, snapshot, (index, &volume.target, totals), private, watch).await?;
+                    if keep == Keep::One {
+                        self.ports.filesystem.discard(copying.id, private).await?;
+                    }
+                }
+            }
         }
         Ok(drilled)
     }
 
-    /// Records that the snapshot was proved; gives what the event says.
-    async fn proved(&self, snapshot: &Snapshot, drilled: &Drilled) -> Result<serde_json::Value> {
+    /// The volume was not there when the snapshot was taken: an engine makes an empty directory of such a mount.
+    async fn stage_nothing(&self, snapshot: &Snapshot, private: &Path, target: &str, watch: &Watch) -> Result<()> {
+        let limits = Limits { bytes_max: 0, entries_max: 1, devices: false };
+        let tree = CopyTree { index: None, ..CopyTree::whole(0, target, limits) };
+        let job = CopyJob {
+            archive: look_into(snapshot),
+            private: private.to_path_buf(),
+            trees: vec![tree],
+            owners: Owners::default(),
+        };
+        self.ports.filesystem.copy_out(&job, watch.clone()).await?;
+        Ok(())
+    }
+
+    async fn drill_volume(
+        &self,
+        drilled: &mut Drilled,
+        snapshot: &Snapshot,
+        (index, target, totals): (usize, &String, &VolumeTotals),
+        private: &Path,
+        watch: &Watch,
+    ) -> Result<()> {
+        let (filesystem, clock) = (&self.ports.filesystem, &self.ports.clock);
+        let archive = look_into(snapshot);
+        let size = whole(totals);
+        // Nobody reaches the private directory but volsnap, and a container that may use no devices but its own: device
+        // nodes do no harm there.
+        let limits = Limits { bytes_max: size.bytes, entries_max: size.entries, devices: true };
+        let job = CopyJob {
+            archive: archive.clone(),
+            private: private.to_path_buf(),
+            trees: vec![CopyTree::whole(index, target, limits)],
+            owners: Owners::default(),
+        };
+        let began = clock.monotonic();
+        filesystem.copy_out(&job, watch.clone()).await?;
+        let staged = clock.monotonic();
+        let back = filesystem.read_back(&archive, index, &staged_in(private), watch.clone()).await?;
+        let read = clock.monotonic();
+        let milliseconds = |from, to: Duration| u64::try_from(to.saturating_sub(from).as_millis()).unwrap_or(u64::MAX);
+        drilled.stage_ms += milliseconds(began, staged);
+        drilled.read_ms += milliseconds(staged, read);
+        let difference = match back.digest == totals.digest {
+            true => None,
+            false => Some(back.difference.unwrap_or_else(|| "its digest is another one".into())),
+        };
+        drilled.volumes.push(DrilledVolume {
+            target: target.clone(),
+            bytes: back.bytes,
+            entries: back.entries,
+            digest: back.digest,
+            difference,
+        });
+        Ok(())
+    }
+
+    /// Records what was proved.
+    async fn mark(&self, snapshot: &Snapshot, mark: &Mark) -> Result<()> {
         // Proving takes long, and neither a deletion nor a pin waits for it: what was read before is not written back.
-        if !self.ports.store.mark_snapshot(snapshot.id(), &Mark::Proved(self.ports.clock.now())).await? {
-            return Err(Error::new(
-                Code::NotFound,
-                format!("snapshot {} was deleted while it was proved", snapshot.id()),
-            )
-            .hint("`volsnap list` shows the snapshots"));
+        match self.ports.store.mark_snapshot(snapshot.id(), mark).await? {
+            true => Ok(()),
+            false => {
+                Err(Error::new(Code::NotFound, format!("snapshot {} was deleted while it was proved", snapshot.id()))
+                    .hint("`volsnap list` shows the snapshots"))
+            }
         }
-        Ok(json!({ "snapshot": snapshot.id(), "stage_ms": drilled.stage_ms, "read_ms": drilled.read_ms }))
+    }
+}
+
+/// Refuses what does not fit: the largest volume, or all of them together.
+fn check_room(snapshot: &Snapshot, place: &Location, keep: Keep) -> Result<()> {
+    let mut all = Needs::default();
+    for (_, _, totals) in snapshot.volumes() {
+        let mut one = Needs::default();
+        let needs = match keep {
+            Keep::One => &mut one,
+            Keep::All => &mut all,
+        };
+        need(needs, place, totals.bytes_allocated, totals.entries);
+        check_space(one)?;
+    }
+    check_space(all)
+}
+
+/// What the audit trail says of a drill.
+fn told(snapshot: SnapshotId, drilled: &Result<Drilled>) -> (&'static str, Value) {
+    let failed = |error: &Error| json!({ "snapshot": snapshot, "message": error.message });
+    let drilled = match drilled {
+        Ok(drilled) => drilled,
+        Err(error) => return ("drill failed", failed(error)),
+    };
+    if let Some(error) = drilled.difference() {
+        return ("drill failed", failed(&error));
+    }
+    let mut detail = json!({ "snapshot": snapshot, "stage_ms": drilled.stage_ms, "read_ms": drilled.read_ms });
+    let Some(booted) = &drilled.booted else { return ("proved", detail) };
+    detail["booted"] = json!(drilled.came_up());
+    detail["boot_ms"] = json!(booted.boot_ms);
+    match &booted.error {
+        None => ("proved", detail),
+        Some(error) => {
+            detail["message"] = json!(error.message);
+            ("boot failed", detail)
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
+mod boot;
 mod copies;
 mod plans;
 mod precopy;

@@ -156,14 +156,34 @@ pub fn retired_name(name: &str, restore: RestoreId) -> String {
     format!("{name}.volsnap-old-{}", restore.0.simple())
 }
 
+/// The name under which a drill starts a container on copied data: the container's own name and the drill's id.
+#[must_use]
+pub fn drill_name(name: &str, drill: RestoreId) -> String {
+    format!("{name}{DRILL_MARK}{}", drill.0.simple())
+}
+
+/// The label that everything carries which a drill makes in an engine, and no other label is set; its value is the
+/// drill's id.
+pub const DRILL_LABEL: &str = "volsnap.drill";
+
+const DRILL_MARK: &str = ".volsnap-drill-";
+
 /// The restore that gave a container its name, as a replacement or as a retired one; `None` for any other name.
 #[must_use]
 pub fn restore_of(name: &str) -> Option<RestoreId> {
-    [".volsnap-new-", ".volsnap-old-"].iter().find_map(|mark| {
-        let (own, id) = name.rsplit_once(mark)?;
-        let restore = RestoreId(id.parse().ok()?);
-        (!own.is_empty() && restore.0.simple().to_string() == id).then_some(restore)
-    })
+    [".volsnap-new-", ".volsnap-old-"].iter().find_map(|mark| marked(name, mark).map(|(_, restore)| restore))
+}
+
+/// The container's own name and the drill that started a copy of it under this one; `None` for any other name.
+#[must_use]
+pub fn drill_of(name: &str) -> Option<(&str, RestoreId)> {
+    marked(name, DRILL_MARK)
+}
+
+fn marked<'a>(name: &'a str, mark: &str) -> Option<(&'a str, RestoreId)> {
+    let (own, id) = name.rsplit_once(mark)?;
+    let restore = RestoreId(id.parse().ok()?);
+    (!own.is_empty() && restore.0.simple().to_string() == id).then_some((own, restore))
 }
 
 /// Whether `name` is one that `restore` gave to a container.
@@ -186,7 +206,17 @@ mod tests {
         let others = ["web".into(), "web.volsnap-new-1234".into(), format!("web.volsnap-tmp-{id}")];
         let bare = [format!(".volsnap-old-{id}"), format!("web.volsnap-old-{}", id.to_uppercase())];
         for other in others.iter().chain(&bare) {
-            assert_eq!(restore_of(other), None, "{other}");
+            assert_eq!((restore_of(other), drill_of(other)), (None, None), "{other}");
         }
+    }
+
+    #[test]
+    fn a_name_that_a_drill_gave_tells_whose_copy_it_is() {
+        let drill = RestoreId("0123456789abcdef0123456789abcdef".parse().unwrap());
+        let name = drill_name("web", drill);
+        assert_eq!(drill_of(&name), Some(("web", drill)));
+        assert_eq!(restore_of(&name), None, "a restore would give it its own name back");
+        assert!(!is_ours(&name, drill));
+        assert_eq!(drill_of(&passing_name("web", drill)), None);
     }
 }

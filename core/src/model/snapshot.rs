@@ -175,6 +175,9 @@ pub struct Snapshot {
     /// When it was last restored somewhere, read back from the disk and found to be what the archive says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proved_at: Option<Timestamp>,
+    /// When the app was last started on what came back, and became healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booted_at: Option<Timestamp>,
 }
 
 /// Somebody's wish that a snapshot be kept: neither retention nor a deletion that does not insist takes it away.
@@ -193,16 +196,18 @@ pub enum Mark {
     Verified(Timestamp),
     /// It was restored aside, read back and found to be what its archive says, then.
     Proved(Timestamp),
+    /// The app was started on what came back, and became healthy, then.
+    Booted(Timestamp),
     /// It is to be kept; the pin takes the place of an earlier one.
     Pinned(Pin),
     /// It need not be kept any more.
     Unpinned,
 }
 
-/// What has just been archived: nobody has read it back, proved or pinned it.
+/// What has just been archived: nobody has read it back, proved, started or pinned it.
 impl From<ArchiveSummary> for Snapshot {
     fn from(archive: ArchiveSummary) -> Self {
-        Snapshot { archive, verified_at: None, pin: None, proved_at: None }
+        Snapshot { archive, verified_at: None, pin: None, proved_at: None, booted_at: None }
     }
 }
 
@@ -212,6 +217,7 @@ impl Snapshot {
         match mark {
             Mark::Verified(at) => self.verified_at = Some(*at),
             Mark::Proved(at) => self.proved_at = Some(*at),
+            Mark::Booted(at) => self.booted_at = Some(*at),
             Mark::Pinned(pin) => self.pin = Some(pin.clone()),
             Mark::Unpinned => self.pin = None,
         }
@@ -280,10 +286,11 @@ mod tests {
             "created_at":"2026-05-01T12:00:00Z","mode":"live","origin":"manual","note":null,"images":[],"volumes":[]},
             "totals":[],"quiesced_ms":7,"archive_bytes":9,"digest":"00"},"verified_at":null}"#;
         let snapshot: Snapshot = serde_json::from_str(row).unwrap();
-        assert_eq!(snapshot.proved_at, None);
+        assert_eq!((snapshot.proved_at, snapshot.booted_at), (None, None));
         let value: serde_json::Value = serde_json::from_str(row).unwrap();
         assert_eq!(serde_json::to_value(&snapshot).unwrap(), value);
-        let proved = Snapshot { proved_at: Some(Timestamp::UNIX_EPOCH), ..snapshot };
+        let at = Some(Timestamp::UNIX_EPOCH);
+        let proved = Snapshot { proved_at: at, booted_at: at, ..snapshot };
         let text = serde_json::to_string(&proved).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), proved);
     }

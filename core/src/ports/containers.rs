@@ -1,6 +1,6 @@
 //! The container engine, or a host's own deployer in its place.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::{Command, Lease, Ran, Watch};
 use crate::{
     error::{EngineError, EngineErrorKind},
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
+    restore::Refusal,
 };
 
 /// About the engine itself.
@@ -49,6 +50,26 @@ pub struct Health {
     /// For people: the last output of the check; of one that is down the exit code and, where the engine keeps them,
     /// its last words.
     pub detail: String,
+}
+
+/// A container that is to be started on copies of its directories, while it runs on as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// The container as it is now.
+    pub container: Container,
+    /// The image that its copy runs, by content.
+    pub image_id: String,
+    /// The directories of the host that take the place of its own, by where they are in the container.
+    pub copies: BTreeMap<String, PathBuf>,
+}
+
+/// What would become of containers that are started on copies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BootCheck {
+    /// Why it must not be tried.
+    pub refusals: Vec<Refusal>,
+    /// What the copies go without.
+    pub warnings: Vec<String>,
 }
 
 /// The engine.
@@ -131,6 +152,39 @@ pub trait Containers: Send + Sync {
     async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
         let (_, _) = (command, watch);
         let why = format!("this deployer runs no commands in containers, so none in {container}");
+        Err(EngineError::new(EngineErrorKind::Failed, why))
+    }
+
+    /// Whether [`Containers::boot`] could keep its promises for these containers, and with their images. Touches nothing;
+    /// the copies need not be there yet. A deployer that cannot start copies refuses.
+    async fn check_boot(&self, boots: &[Boot]) -> Result<BootCheck, EngineError> {
+        let why = match boots {
+            [] => "this deployer starts no containers on copies".to_string(),
+            [first, ..] => format!("this deployer starts no containers on copies, so not {}", first.container.name),
+        };
+        let refusal = Refusal::new(why, "drill without --boot: the data are proved all the same");
+        Ok(BootCheck { refusals: vec![refusal], warnings: Vec::new() })
+    }
+
+    /// Starts a copy of each container under its [`drill_name`](crate::model::container::drill_name), in this order;
+    /// what they depend on was started by earlier calls, or stands before them. Done when they are started, not when
+    /// they are healthy. One that stands already is started again if it has ended.
+    ///
+    /// A copy has the configuration of its container and the image that is named. It can do nothing to anything but its
+    /// copied directories: no directory of the host beside them is writable for it, no socket or pipe of the host is
+    /// there, no port is published; all copies of a drill share one network, in which they find each other by the names
+    /// by which their originals do, and out of which no way leads. The engine never starts one by itself. Each has the
+    /// label [`DRILL_LABEL`](crate::model::container::DRILL_LABEL) and no other.
+    async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
+        let names: Vec<&str> = boots.iter().map(|boot| boot.container.name.as_str()).collect();
+        let why = format!("this deployer starts no containers on copies ({drill}: {})", names.join(", "));
+        Err(EngineError::new(EngineErrorKind::Failed, why))
+    }
+
+    /// Removes whatever [`Containers::boot`] made for this drill, running or not, with what the copies wrote elsewhere than
+    /// into the copied directories, which stay. Nothing of it runs or comes back after a crash when this returns.
+    async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError> {
+        let why = format!("this deployer knows of no containers that drill {drill} started");
         Err(EngineError::new(EngineErrorKind::Failed, why))
     }
 

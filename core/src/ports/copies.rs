@@ -37,6 +37,14 @@ pub struct CopyTree {
     pub limits: Limits,
 }
 
+impl CopyTree {
+    /// All of the volume of that index, as the whole copy.
+    #[must_use]
+    pub fn whole(index: usize, target: &str, limits: Limits) -> Self {
+        CopyTree { index: Some(index), target: target.into(), at: Vec::new(), paths: Vec::new(), limits }
+    }
+}
+
 /// A copy that is whole and durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyMade {
@@ -62,6 +70,10 @@ pub struct CopyNote {
     pub began_at: Timestamp,
     /// The directories.
     pub private: Vec<PrivateNote>,
+    /// Whether containers are started on them, which carry the same id: they go before the directories. Left out where
+    /// none are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub containers: bool,
 }
 
 /// A private directory of a copy.

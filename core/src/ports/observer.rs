@@ -29,6 +29,8 @@ pub enum Phase {
     Redeploy,
     /// Waiting until the app is healthy.
     Health,
+    /// Starting the app on a copy, and waiting until it is healthy there.
+    Boot,
     /// Archiving the set-aside originals.
     Capture,
     /// Removing what is no longer needed.

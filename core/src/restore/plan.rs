@@ -86,6 +86,20 @@ impl Refusal {
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Refusal { message: message.into(), hint: hint.into() }
     }
+
+    /// Refusals as one error that names all of them; `None` of none.
+    #[must_use]
+    pub fn together(refusals: &[Refusal]) -> Option<Error> {
+        let (mut messages, mut hints): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for Refusal { message, hint } in refusals {
+            messages.push(message);
+            if !hints.contains(&hint.as_str()) {
+                hints.push(hint);
+            }
+        }
+        let error = |hints: String| Error::new(Code::Refused, messages.join("; ")).hint(hints);
+        (!refusals.is_empty()).then(|| error(hints.join("; ")))
+    }
 }
 
 /// One volume of a plan.

@@ -3,6 +3,7 @@
 //! Each case makes its own containers through a [`Harness`] and promises one thing; `containers_contract!` runs all
 //! of them, so that no implementation can leave one out.
 
+mod boot;
 mod bring_back;
 mod look;
 mod quiesce;
@@ -19,7 +20,7 @@ use volsnap_core::{
     ports::Containers,
 };
 
-pub use self::{bring_back::*, look::*, quiesce::*};
+pub use self::{boot::*, bring_back::*, look::*, quiesce::*};
 
 /// A directory of a container.
 #[derive(Clone, Debug)]
@@ -189,6 +190,12 @@ macro_rules! containers_contract {
             discarding_removes_what_is_ours_and_gives_names_back
             health_tells_running_from_down
             a_command_runs_in_a_running_container_and_its_end_is_told
+            a_copy_runs_beside_its_original_and_writes_only_into_copies
+            a_copy_is_no_part_of_any_workload
+            booting_twice_is_booting_once
+            unbooting_removes_all_of_one_drill_and_nothing_else
+            a_copy_whose_image_is_gone_is_refused
+            a_copy_that_cannot_start_is_an_error_and_can_be_removed
         );
     };
     (@cases $harness:expr; $($case:ident)*) => {

@@ -5,7 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use async_trait::async_trait;
 use volsnap_core::{
     model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
-    ports::{Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, Lease, Ran, Watch},
+    ports::{
+        Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, Lease, Ran, Watch,
+    },
 };
 
 use crate::{
@@ -121,6 +123,18 @@ impl Containers for SimContainers {
 
     async fn discard(&self, restore: RestoreId) -> Result<(), EngineError> {
         self.ask(|w| w.discard_containers(restore)).await
+    }
+
+    async fn check_boot(&self, boots: &[Boot]) -> Result<BootCheck, EngineError> {
+        self.machine.ask(|w| w.check_boot(boots)).await
+    }
+
+    async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
+        self.ask(|w| w.boot(drill, boots)).await
+    }
+
+    async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError> {
+        self.ask(|w| w.unboot(drill)).await
     }
 
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {

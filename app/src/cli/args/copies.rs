@@ -3,9 +3,10 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
+use jiff::SignedDuration;
 use volsnap::model::{DeclaredVolume, IdRange};
 
-use crate::cli::parse::{id_range, volume};
+use crate::cli::parse::{duration, id_range, volume};
 
 #[derive(Debug, Args)]
 pub struct Extract {
@@ -47,9 +48,23 @@ pub struct Drill {
     /// Id, unique prefix of it, or `latest`
     #[arg(default_value = "latest")]
     pub snapshot: String,
-    /// Extract in this directory; it needs room for the largest volume [default: within the state directory]
+    /// Extract in this directory; it needs room for the largest volume, with --boot for all of them [default: within the
+    /// state directory]
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
+    /// Then start copies of the app's containers on the copied data, in a network of their own, wait until they are healthy,
+    /// and take it all down
+    ///
+    /// The containers that run now (all, if none does) are made again with the images that the snapshot names. They find
+    /// each other by their names and reach nothing else: no network, no published port, no socket or device of the host.
+    /// What is writable and not in the snapshot is empty for them, and what is read-only stays so. Refused: privileged
+    /// containers, those in the host's network, IPC or process namespace, images that are gone, volumes that the snapshot
+    /// has not. What the copies go without is told.
+    #[arg(long)]
+    pub boot: bool,
+    /// How long the app may take to become healthy on the copy [default: 5m]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "boot")]
+    pub boot_timeout: Option<SignedDuration>,
 }
 
 #[derive(Debug, Args)]

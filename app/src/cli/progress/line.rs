@@ -118,6 +118,7 @@ pub fn doing(phase: Phase) -> &'static str {
         Phase::Switch => "switching",
         Phase::Redeploy => "bringing the app back",
         Phase::Health => "waiting for the app's health",
+        Phase::Boot => "starting the app on the copy",
         Phase::Capture => "keeping the original",
         Phase::Discard => "cleaning up",
         Phase::Verify => "verifying",

@@ -123,6 +123,7 @@ pub fn snapshot(s: &SnapshotView) -> String {
         format!("digest    {}", s.digest),
         format!("verified  {}", s.verified_at.map_or("never".into(), time)),
         format!("proved    {}", s.proved_at.map_or("never".into(), time)),
+        s.booted_at.map_or_else(String::new, |at| format!("booted    {}", time(at))),
         s.pinned_at.map_or_else(String::new, |at| format!("pinned    {}{}", time(at), in_brackets(&s.pin_note))),
         volumes,
         labelled("changed while it was read", &all(|v| &v.unsteady)),

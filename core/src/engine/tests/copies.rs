@@ -3,12 +3,12 @@
 use super::*;
 use crate::{
     engine::{CloneRequest, DrillRequest},
-    model::{Mark, Owners},
+    model::{Inode, Mark, Owners},
     ports::{CopyMade, CopyNote, PrivateNote, ReadBack},
 };
 
 /// What was called, in order.
-type Calls = Arc<Mutex<Vec<String>>>;
+pub(super) type Calls = Arc<Mutex<Vec<String>>>;
 
 const PARENT: Identity = Identity { inode: 12, birth_ns: Some(1) };
 
@@ -16,7 +16,7 @@ fn directories() -> Workload {
     Workload { source: Source::Directories, selector: Selector::default(), ..workload() }
 }
 
-fn snapshot() -> Snapshot {
+pub(super) fn snapshot() -> Snapshot {
     let mut archive = archive(vec![]);
     archive.manifest.workload = directories().id;
     let volume = |target: &str| ManifestVolume { target: target.into(), absent: false };
@@ -27,7 +27,7 @@ fn snapshot() -> Snapshot {
 }
 
 /// Disks on which every copy works, and a note of what was called.
-fn disks() -> (MockFilesystem, Calls) {
+pub(super) fn disks() -> (MockFilesystem, Calls) {
     let calls = Calls::default();
     let note = |calls: &Calls, what: String| calls.lock().expect("calls").push(what);
     let mut filesystem = MockFilesystem::new();
@@ -35,11 +35,14 @@ fn disks() -> (MockFilesystem, Calls) {
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_abandoned_copies().returning(|| Ok(vec![]));
     filesystem.expect_locate().returning(|path| {
-        let occupant = match path == Path::new("/var/lib/volsnap") {
-            true => Occupant::Directory(PARENT),
-            false => Occupant::Absent,
-        };
-        Ok(Location { occupant, ..location(path) })
+        let place = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let inode = Some(Inode { device: (8, 1), number: 13 });
+        Ok(match place {
+            "volsnap" => location(path),
+            "public" => Location { inode, ..location(path) },
+            "link-to-etc" => Location { inode, ..location("/etc") },
+            _ => Location { occupant: Occupant::Absent, ..location(path) },
+        })
     });
     filesystem.expect_look().returning(|_| Ok(Sight::Absent));
     let log = calls.clone();
@@ -72,11 +75,11 @@ fn disks() -> (MockFilesystem, Calls) {
 }
 
 /// The number at the end of a private directory's name.
-fn name(private: &Path) -> String {
+pub(super) fn name(private: &Path) -> String {
     private.to_string_lossy().rsplit('-').next().unwrap_or_default().to_string()
 }
 
-fn catalog(outcome: &'static str) -> MockStore {
+pub(super) fn catalog(outcome: &'static str) -> MockStore {
     let mut store = MockStore::new();
     store.expect_workloads().returning(|| Ok(vec![]));
     store.expect_record().times(1).withf(move |event| event.outcome == outcome).returning(|_| Ok(()));
@@ -142,7 +145,7 @@ async fn a_place_that_is_taken_meanwhile_takes_the_others_back() {
 }
 
 fn drill() -> DrillRequest {
-    DrillRequest { workload: directories(), snapshot: snapshot(), scratch: Some("/scratch".into()) }
+    DrillRequest { workload: directories(), snapshot: snapshot(), scratch: Some("/scratch".into()), boot: None }
 }
 
 #[tokio::test]
@@ -191,8 +194,7 @@ async fn a_snapshot_that_is_deleted_while_it_is_proved_does_not_come_back_to_the
     filesystem.expect_read_back().returning(move |_, index, _, _| {
         Ok(ReadBack { bytes: 5, entries: 2, digest: digests[index].into(), difference: None })
     });
-    let mut store = MockStore::new();
-    store.expect_workloads().returning(|| Ok(vec![]));
+    let mut store = catalog("drill failed");
     store.expect_mark_snapshot().returning(|_, _| Ok(false));
     store.expect_put_snapshot().never();
     let error = engine(filesystem, store, None).drill(&drill(), &quiet()).await.expect_err("it is gone");
@@ -207,6 +209,7 @@ async fn what_cannot_be_removed_stays_noted_and_what_can_is_gone_before_its_note
         workload: "shop".into(),
         began_at: Timestamp::UNIX_EPOCH,
         private: vec![PrivateNote { path: format!("/srv/.volsnap-{n:032x}-0").into(), parent }],
+        containers: false,
     };
     let elsewhere = Identity { inode: 13, birth_ns: None };
     let mut order = Sequence::new();

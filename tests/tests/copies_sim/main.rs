@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
+mod boot;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -98,7 +100,7 @@ fn clone(machine: &Machine, snapshot: &Snapshot) -> volsnap_core::Result<()> {
 }
 
 fn drill(machine: &Machine, snapshot: &Snapshot) {
-    let request = DrillRequest { workload: workload(), snapshot: snapshot.clone(), scratch: None };
+    let request = DrillRequest { workload: workload(), snapshot: snapshot.clone(), scratch: None, boot: None };
     let drilled = machine.run(engine(machine).drill(&request, &quiet())).done().expect("the process lives").unwrap();
     assert_eq!(drilled.error(), None);
 }

@@ -1,0 +1,63 @@
+//! The health gate: when an app counts as healthy, when it does not, and when it is too late to wait on.
+
+use std::time::Duration;
+
+use crate::ports::{Health, HealthState};
+
+/// How long a container without a health check must stay up before it counts as healthy.
+const STAYS_UP: Duration = Duration::from_secs(2);
+
+/// What one look at the containers means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Every container is healthy by its own check, or has none and has stayed up.
+    Healthy,
+    /// They are not healthy and will not be, or not in time; why.
+    Sick(String),
+    /// Nothing is decided yet.
+    Waiting,
+}
+
+/// A gate through which containers are waited for.
+pub(super) struct Gate {
+    timeout: Duration,
+    began: Duration,
+    up_since: Duration,
+    /// A container that dies again and again may just be up when the time is over.
+    waited_for: String,
+}
+
+impl Gate {
+    /// A gate that closes after that time. `now` is monotonic, as in every look.
+    pub(super) fn new(now: Duration, timeout: Duration) -> Self {
+        Gate { timeout, began: now, up_since: now, waited_for: "the app".into() }
+    }
+
+    /// More containers were started, which have to stay up as well.
+    pub(super) fn more_started(&mut self, now: Duration) {
+        self.up_since = now;
+    }
+
+    /// Judges what is seen of all the containers now.
+    pub(super) fn judge(&mut self, now: Duration, health: &[Health]) -> Verdict {
+        if let Some(sick) = health.iter().find(|h| h.state == HealthState::Unhealthy) {
+            return Verdict::Sick(format!("container {} is unhealthy: {}", sick.name, sick.detail));
+        }
+        if health.iter().any(|h| h.state == HealthState::Down) {
+            self.up_since = now;
+        }
+        let undecided = |h: &Health| matches!(h.state, HealthState::Starting | HealthState::Down);
+        if let Some(h) = health.iter().find(|h| undecided(h)) {
+            self.waited_for = format!("container {} ({})", h.name, h.detail);
+        }
+        let up_long = now.saturating_sub(self.up_since) >= STAYS_UP.min(self.timeout);
+        let checked = health.iter().all(|h| h.state == HealthState::Healthy);
+        if checked || up_long && !health.iter().any(undecided) {
+            return Verdict::Healthy;
+        }
+        match now.saturating_sub(self.began) >= self.timeout {
+            true => Verdict::Sick(format!("{} was not healthy after {:?}", self.waited_for, self.timeout)),
+            false => Verdict::Waiting,
+        }
+    }
+}
