@@ -4,6 +4,8 @@ mod args;
 mod config;
 mod parse;
 
+mod complete;
+
 mod commands;
 mod session;
 
@@ -29,6 +31,9 @@ use self::{
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
+    if complete::answered(&words) {
+        return ExitCode::SUCCESS;
+    }
     let args = match parsed(&words) {
         Ok(args) => args,
         Err(error) => return complain(&words, &error),

@@ -1,4 +1,4 @@
-//! What packages install beside the binary: completions, manual pages, and a version that says what it was built from.
+//! What packages install beside the binary: manual pages, and a version that says what it was built from.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
@@ -7,7 +7,6 @@ mod support;
 use std::{
     collections::BTreeSet,
     fs,
-    io::Write,
     path::Path,
     process::{Command, Stdio},
 };
@@ -22,63 +21,6 @@ fn is_here(program: &str) -> bool {
         println!("skipped: {program} is not installed");
     }
     is_here
-}
-
-/// What a shell says to a script that is given on standard input.
-fn run_shell(shell: &str, script: &str) -> (bool, String, String) {
-    let mut child =
-        Command::new(shell).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.success(), text(output.stdout), text(output.stderr))
-}
-
-/// What bash offers for a line whose last word is being typed.
-fn offered(script: &str, line: &[&str]) -> Vec<String> {
-    let (last, previous) = (line.len() - 1, line[line.len() - 2]);
-    let words = line.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-    let tail = format!(
-        "set -u\nCOMP_WORDS=({words})\nCOMP_CWORD={last}\n_volsnap volsnap '{}' '{previous}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
-        line[last]
-    );
-    let (fine, stdout, stderr) = run_shell("bash", &format!("{script}\n{tail}"));
-    assert!(fine && stderr.is_empty(), "{line:?}: {stderr}");
-    stdout.lines().map(str::to_string).collect()
-}
-
-#[test]
-fn bash_takes_the_completions_and_completes_commands_options_and_values() {
-    if !is_here("bash") {
-        return;
-    }
-    let script = World::new().ok(&["completions", "bash"]);
-    assert_eq!(offered(&script, &["volsnap", "resto"]), ["restore"]);
-    assert_eq!(offered(&script, &["volsnap", "workload", "sh"]), ["show"]);
-    assert_eq!(offered(&script, &["volsnap", "prune", "--keep-d"]), ["--keep-daily"]);
-    assert_eq!(offered(&script, &["volsnap", "create", "--mode", "p"]), ["pause"]);
-    assert_eq!(offered(&script, &["volsnap", "completions", "fi"]), ["fish"]);
-}
-
-#[test]
-fn every_shell_gets_completions_that_it_can_read() {
-    let world = World::new();
-    for (shell, check) in [("zsh", "--no-exec"), ("fish", "--no-execute"), ("elvish", "-compileonly")] {
-        let script = world.ok(&["completions", shell]);
-        assert!(script.contains("keep-monthly"), "{shell}");
-        let document = world.json(&["completions", shell]);
-        assert_eq!(document["script"].as_str().unwrap(), script, "{shell}");
-        // These are rarer than bash: whoever has one checks it.
-        if Command::new(shell).arg("--version").output().is_err() {
-            println!("skipped: {shell} is not installed");
-            continue;
-        }
-        let file = world.path("completions");
-        fs::write(&file, script).unwrap();
-        let output = Command::new(shell).arg(check).arg(&file).output().unwrap();
-        assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    world.fails("usage", 2, &["completions", "tcsh"]);
 }
 
 /// The commands that `help` lists below a command, all the way down, each with the words that lead to it.

@@ -74,6 +74,17 @@ impl Host {
         format!("{}-alone", self.engine.prefix())
     }
 
+    /// What a shell is told to offer for a line whose last word is being typed.
+    fn offered(&self, line: &[&str]) -> Vec<String> {
+        let mut command = self.cli.command(&[&["--", "volsnap"], line].concat());
+        // The options that it is given here stand before the line, not in it.
+        command.env("VOLSNAP_STATE_DIR", self.dir.path().join("state"));
+        let output = command.env("VOLSNAP_COMPLETE", "fish").output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{line:?}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| line.split('\t').next().unwrap().to_string()).collect()
+    }
+
     fn discovered(&self) -> Vec<Value> {
         let found = self.cli.ok(&["workload", "discover"])["found"].clone();
         let ours = |one: &&Value| one["name"].as_str().unwrap().starts_with(self.engine.prefix());
@@ -86,6 +97,13 @@ fn a_project_is_registered_by_its_name_alone_after_a_dry_run_that_shows_all_of_i
     let Some(host) = Host::new("discover") else { return };
     let both = [json!(["compose-project", host.project]), json!(["container", host.alone()])];
     assert_eq!(host.discovered(), both);
+
+    let prefix = host.engine.prefix();
+    assert_eq!(host.offered(&["workload", "add", prefix]), [host.alone(), host.project.clone()]);
+    let projects = host.offered(&["workload", "add", "x", "--compose-project", prefix]);
+    assert_eq!(projects, [host.project.as_str()]);
+    let containers = host.offered(&["workload", "hook", "add", "x", "--container", &host.project]);
+    assert_eq!(containers, [host.container("db"), host.container("web")]);
 
     let shown = host.cli.ok(&["workload", "add", &host.project, "--dry-run"]);
     assert_eq!(shown["taken_for"], json!({ "kind": "compose-project", "name": host.project }));
@@ -111,6 +129,7 @@ fn a_project_is_registered_by_its_name_alone_after_a_dry_run_that_shows_all_of_i
     let added = host.cli.ok(&["workload", "add", &host.project]);
     assert_eq!(added["selector"]["compose_project"], host.project.as_str());
     assert_eq!(host.discovered(), both[1..]);
+    assert_eq!(host.offered(&["workload", "add", prefix]), [host.alone()]);
     host.cli.ok(&["workload", "add", &host.alone()]);
     assert_eq!(host.discovered(), Vec::<Value>::new());
     host.cli.fails(&["workload", "add", "nobody"], 8, "not-found");

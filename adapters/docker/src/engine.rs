@@ -14,7 +14,7 @@ use volsnap_core::{
     ports::{Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease, Ran, Watch},
 };
 
-use crate::{api::Api, exec, look, quiesce, replace};
+use crate::{api::Api, exec, look, look::ListedContainer, quiesce, replace};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -65,6 +65,15 @@ impl DockerEngine {
                 format!("DOCKER_HOST={other} is no Unix socket (unix:///path): the volumes have to be on this host"),
             )),
         }
+    }
+
+    /// The names of all containers and their projects, from the engine's list alone: for suggestions, where an answer is
+    /// to come at once. Names that a restore gave are left out.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn listed(&self) -> Result<Vec<ListedContainer>, EngineError> {
+        look::listed(self.api().await?).await
     }
 
     /// The connection, made by the first call that reaches the engine.

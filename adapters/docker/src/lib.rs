@@ -16,3 +16,4 @@ mod api;
 mod error;
 
 pub use engine::DockerEngine;
+pub use look::ListedContainer;

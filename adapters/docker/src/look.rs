@@ -116,6 +116,25 @@ pub(crate) fn stop_timeout(seen: &ContainerInspectResponse) -> Option<Duration> 
     }
 }
 
+/// A container as the engine's list has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedContainer {
+    /// Its name.
+    pub name: String,
+    /// The compose project that it is part of.
+    pub project: Option<String>,
+}
+
+/// All containers, but those whose names a restore gave, as the list has them.
+pub(crate) async fn listed(api: &Api) -> Result<Vec<ListedContainer>> {
+    let one = |summary: ContainerSummary| {
+        let name = own_name(summary.names.as_deref().unwrap_or_default())?;
+        let project = Compose::of(summary.labels.as_ref()).project;
+        container::restore_of(&name).is_none().then_some(ListedContainer { name, project })
+    };
+    Ok(api.list().await?.into_iter().filter_map(one).collect())
+}
+
 /// What the engine's list tells of a container.
 struct Line {
     id: String,

@@ -38,6 +38,25 @@ pub(crate) async fn open(path: &Path, patience: Duration) -> Result<SqliteStore,
     attempt.await.at("opening the catalog", path)
 }
 
+/// Opens the catalog at `path` for a look.
+pub(crate) async fn open_to_look(path: &Path) -> Result<SqliteStore, StoreError> {
+    let attempt = async {
+        refuse_empty(path)?;
+        let options = options(path, Duration::ZERO).read_only(true).immutable(!has_log(path));
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        Ok(SqliteStore { path: path.to_path_buf(), writer: pool.clone(), readers: pool })
+    };
+    attempt.await.at("looking into the catalog", path)
+}
+
+/// Whether somebody has the catalog open, or a crash left its log. Without one the file is all there is, and SQLite need
+/// not make the log and its index, which it would even for a reader. A writer that comes in this instant may be missed.
+fn has_log(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    Path::new(&name).exists()
+}
+
 /// What every connection to a catalog has set.
 pub(crate) fn options(path: &Path, patience: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -147,6 +166,36 @@ mod tests {
         let write = sqlx::query("DELETE FROM events").execute(&store.readers).await;
         assert!(write.unwrap_err().to_string().contains("readonly"));
         store.close().await;
+    }
+
+    fn names(dir: &Path) -> Vec<std::ffi::OsString> {
+        let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_look_makes_nothing_and_sees_what_was_written_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.db");
+        assert!(open_to_look(&path).await.is_err());
+        assert_eq!(names(dir.path()).len(), 0);
+
+        let store = open(&path, PATIENCE).await.unwrap();
+        store.set_setting("key", "of the log").await.unwrap();
+        let look = open_to_look(&path).await.unwrap();
+        assert_eq!(look.setting("key").await.unwrap().as_deref(), Some("of the log"));
+        assert!(look.set_setting("key", "mine").await.is_err());
+        look.close().await;
+        store.close().await;
+
+        assert_eq!(names(dir.path()), ["catalog.db"]);
+        let before = fs::read(&path).unwrap();
+        let look = open_to_look(&path).await.unwrap();
+        assert_eq!(look.setting("key").await.unwrap().as_deref(), Some("of the log"));
+        assert_eq!(names(dir.path()), ["catalog.db"], "while it looks");
+        look.close().await;
+        assert_eq!((names(dir.path()).len(), fs::read(&path).unwrap()), (1, before));
     }
 
     #[tokio::test]

@@ -38,6 +38,16 @@ impl SqliteStore {
         open::open(path, PATIENCE).await
     }
 
+    /// Opens the catalog at `path` for a look, and nothing else: no file is made or changed, nobody is waited for, and
+    /// neither schema nor pages are checked. For suggestions, where speed counts and an error is as good as an empty
+    /// catalog.
+    ///
+    /// # Errors
+    /// If nothing is there, or it cannot be read.
+    pub async fn open_to_look(path: &Path) -> Result<SqliteStore, StoreError> {
+        open::open_to_look(path).await
+    }
+
     /// Moves the catalog at `path` aside if it is damaged, together with its logs, to a name that says so, and gives that
     /// name; nothing is deleted. `None` if there is no catalog, or a sound one. Whoever has the damaged one open goes on
     /// with it under its new name, so nobody else should be at work.

@@ -48,7 +48,7 @@ Exit status: 0 done · 1 failed · 2 usage · 3 refused, nothing touched · 4 ro
 6 needs attention · 7 busy · 8 not found · 9 corrupt · 10 hostile archive ·
 130 or 143 interrupted while nothing was under way that changes something";
 
-#[derive(Clone, Debug, ClapArgs)]
+#[derive(Clone, Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// What is usual on this host, in TOML [default: /etc/volsnap/config.toml if it is there]

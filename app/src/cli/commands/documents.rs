@@ -14,13 +14,12 @@ use volsnap::{Code, Error, Result};
 use crate::cli::{
     answer::Answer,
     args::{Args, Completions, Man},
+    complete,
 };
 
 /// Scripts are written to the letter; with `--json` they are a string like any other.
 pub fn completions(args: &Completions, json: bool) -> Result<Answer> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "volsnap", &mut script);
-    let script = String::from_utf8_lossy(&script).into_owned();
+    let script = complete::script(args.shell)?;
     if json {
         return Answer::new(&json!({ "shell": args.shell.to_string(), "script": script }), "");
     }
