@@ -10,6 +10,7 @@ use std::{
 use volsnap_core::{
     Code, Error, Result,
     engine::{Engine, Ports},
+    model::ArchiveLimits,
     ports::{Commands, Containers, Quiet, Store, StoreError, StoreErrorKind, Watch},
 };
 use volsnap_disk::{Disk, SystemClock};
@@ -26,6 +27,7 @@ pub struct Builder {
     commands: Arc<dyn Commands>,
     watch: Watch,
     jobs: Option<NonZeroUsize>,
+    limits: ArchiveLimits,
     recover_on_open: bool,
     replace_damaged_catalog: bool,
 }
@@ -48,6 +50,7 @@ impl Default for Builder {
             commands: Arc::new(HostCommands),
             watch: Arc::new(Quiet),
             jobs: None,
+            limits: ArchiveLimits::default(),
             recover_on_open: true,
             replace_damaged_catalog: false,
         }
@@ -133,6 +136,14 @@ impl Builder {
         self
     }
 
+    /// What an archive may come to that something is taken out of, or that comes from elsewhere. No limits unless said
+    /// otherwise. A recovery goes on with what was begun, whatever the limits are by then.
+    #[must_use]
+    pub fn archive_limits(mut self, limits: ArchiveLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Whether [`Builder::open`] recovers what crashes left before it returns. True unless said otherwise; a host that
     /// says otherwise calls [`Volsnap::recover`] before it starts any container.
     #[must_use]
@@ -194,7 +205,7 @@ impl Builder {
             commands: self.commands,
             clock: Arc::new(SystemClock::new()),
         };
-        let mut volsnap = Volsnap::compose(Engine::new(ports), self.watch, problem);
+        let mut volsnap = Volsnap::compose(Engine::new(ports).with_limits(self.limits), self.watch, problem);
         volsnap.remember_damaged_catalog(damaged);
         if self.recover_on_open {
             let recovered = volsnap.recover(None).await?;

@@ -91,6 +91,60 @@ fn what_the_file_says_is_done() {
 }
 
 #[test]
+fn an_archive_beyond_a_limit_is_hostile_and_the_key_is_named() {
+    let (world, id) = World::damaged();
+    world.ok(&["export", &id, "copy.tar.zst"]);
+    let (place, out) = (format!("/data={}", world.path("clone").display()), world.path("out").display().to_string());
+    let taking_out = [
+        &["plan", "app", &id][..],
+        &["restore", "app", &id, "--yes"],
+        &["undo", "app", "--yes"],
+        &["extract", &id, &out],
+        &["clone", "app", &id, "--volume", &place],
+        &["drill", "app", &id],
+        &["import", "copy.tar.zst"],
+    ];
+    // There has to be something that could be undone.
+    world.ok(&["restore", "app", &id, "--yes"]);
+    for (key, limit) in [("entries_max", 3), ("bytes_max", 10), ("ratio_max", 1)] {
+        world.configure(&format!("[limits]\n{key} = {limit}\n"));
+        is(&world.json(&["config", "show"]), &format!("limits.{key}"), limit, "file");
+        // A small archive holds less than it takes.
+        for args in taking_out.iter().filter(|_| key != "ratio_max") {
+            let message = world.fails("hostile", 10, args);
+            assert!(message.contains(key) && message.contains(&limit.to_string()), "{args:?}: {message}");
+            let hint = world.json_with(10, args)["error"]["hint"].to_string();
+            assert!(hint.contains(&format!("{key} in [limits]")), "{args:?}: {hint}");
+        }
+        // What is only looked at is no danger, and a snapshot that is taken can be restored when the limit is raised.
+        world.ok(&["verify", &id]);
+        world.ok(&["ls", &id]);
+        world.ok(&["create", "app"]);
+    }
+    world.configure("[limits]\nentries_max = 1_000\nbytes_max = 0x10000\nratio_max = 1000\n");
+    is(&world.json(&["config", "show"]), "limits.entries_max", 1000, "file");
+    for args in taking_out {
+        assert_eq!(world.run(args).status, 0, "{args:?}: {:?}", world.run(args));
+    }
+    world.configure("[limits]\nentries_max = 0\nbyte_max = 1\n");
+    let problems = world.json_with(2, &["config", "check"])["problems"].to_string();
+    assert!(problems.contains("entries_max must be a number from 1"), "{problems}");
+    assert!(problems.contains("unknown key byte_max in [limits]") && problems.contains("`bytes_max`"), "{problems}");
+}
+
+#[test]
+fn contents_that_are_many_times_the_archive_are_hostile_where_that_is_limited() {
+    let world = World::registered();
+    fs::File::create(world.live("data").join("hollow")).unwrap().set_len(64 << 20).unwrap();
+    let id = world.create();
+    world.configure("[limits]\nratio_max = 1000\n");
+    let message = world.fails("hostile", 10, &["restore", "app", &id, "--yes"]);
+    assert!(message.contains("ratio_max"), "{message}");
+    world.configure("");
+    world.ok(&["restore", "app", &id, "--yes"]);
+}
+
+#[test]
 fn a_workload_has_what_is_usual_and_what_is_its_own() {
     let world = World::new();
     world.configure(

@@ -43,7 +43,7 @@ pub use transfer::{ImportOutcome, ImportRequest};
 
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
-    model::{Registration, Workload, WorkloadId},
+    model::{ArchiveLimits, Registration, Workload, WorkloadId},
     ports::{Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{
         Facts, Move, State, Step,
@@ -83,6 +83,7 @@ pub struct Engine {
     judge: fn(&State, &Step, &Failure, u32) -> Verdict,
     judge_survey: fn(&State, &Failure, u32) -> Verdict,
     hooks: bool,
+    limits: ArchiveLimits,
 }
 
 /// A workload's lock and the host's deploy lock, held together.
@@ -95,7 +96,14 @@ impl Engine {
     /// An engine over these ports.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        Engine { ports, decide: next, judge, judge_survey, hooks: true }
+        Engine { ports, decide: next, judge, judge_survey, hooks: true, limits: ArchiveLimits::default() }
+    }
+
+    /// The same engine, which takes nothing out of an archive and none in from elsewhere that goes beyond these limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ArchiveLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// The same engine with another decision function. For tests that break the rules on purpose.

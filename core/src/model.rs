@@ -13,6 +13,7 @@ pub mod snapshot;
 pub mod workload;
 
 pub mod difference;
+pub mod limits;
 pub mod registration;
 
 pub mod retention;
@@ -23,6 +24,7 @@ pub use difference::{Aspect, Change, VolumeDifference};
 pub use group::{Bond, Group};
 pub use hook::{HOOK_TIMEOUT, Hook, HookEvent};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
+pub use limits::ArchiveLimits;
 pub use member::{Member, MemberKind};
 pub use owners::{IdMap, IdRange, Owners};
 pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};

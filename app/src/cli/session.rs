@@ -28,6 +28,7 @@ impl Session {
         if let Some(jobs) = settings.general.jobs.value {
             builder = builder.jobs(jobs);
         }
+        builder = builder.archive_limits(settings.general.limits.in_force());
         if let Some(host) = &settings.general.docker_host.value {
             builder = builder.docker_at(&host.0);
         }

@@ -73,6 +73,7 @@ impl Engine {
             )
             .hint(format!("`volsnap list {}` shows the snapshots of this workload", workload.name)));
         }
+        self.limits.check(&snapshot.archive)?;
         let lives = self.live_directories(Care::Settling).await?;
         let mut clones: Vec<Clone> = Vec::new();
         for (target, path) in &request.places {

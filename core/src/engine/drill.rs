@@ -93,6 +93,7 @@ impl Engine {
             )
             .hint(format!("`volsnap list {}` shows the snapshots of this workload", workload.name)));
         }
+        self.limits.check(&snapshot.archive)?;
         self.sweep_copies_first().await;
         watch.progress(&Progress::begin(Phase::Plan));
         let id = RestoreId(self.ports.clock.fresh_id());

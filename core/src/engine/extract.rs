@@ -54,6 +54,7 @@ impl Engine {
     ///
     /// [`Code::NotFound`] names everything that is asked for and not in the snapshot, before anything is made.
     pub async fn extract(&self, request: &ExtractRequest, watch: &Watch) -> Result<Copied> {
+        self.limits.check(&request.snapshot.archive)?;
         self.sweep_copies_first().await;
         watch.progress(&Progress::begin(Phase::Plan));
         let (wanted, warnings) = self.wanted(request, watch).await?;

@@ -58,6 +58,7 @@ impl Engine {
             )
             .hint("somebody replaced it; choose another snapshot"));
         }
+        self.limits.check(&archive)?;
         let members = self.members(workload).await?;
         let resolved = workload.resolve(&members);
         let mut candidates = BTreeMap::new();

@@ -59,6 +59,7 @@ impl Engine {
     pub async fn import(&self, request: &ImportRequest, watch: &Watch) -> Result<ImportOutcome> {
         let file = self.ports.filesystem.read_foreign(&request.file).await.map_err(of_file)?;
         refuse_unprintable(&file)?;
+        self.limits.check(&file)?;
         let workload = self.owner_of_file(request, &file.manifest).await?;
         let _held = self.hold(&workload).await?;
         self.recover_or_refuse(workload.id, watch).await?;

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use jiff::SignedDuration;
-use volsnap::model::retention::Policy;
+use volsnap::model::{ArchiveLimits, retention::Policy};
 
 use super::value::{At, DockerHost, Timeout, Written};
 use crate::cli::args::{ModeArg, ProgressMode, RedeployArg, Unhealthy};
@@ -27,6 +27,8 @@ pub struct General {
     pub progress: At<ProgressMode>,
     /// The container engine's socket; by default Docker's.
     pub docker_host: At<Option<DockerHost>>,
+    /// What archives may come to.
+    pub limits: Limits,
 }
 
 impl General {
@@ -35,6 +37,32 @@ impl General {
         keys.key("jobs", &mut self.jobs);
         keys.key("progress", &mut self.progress);
         keys.key("docker_host", &mut self.docker_host);
+        keys.table("limits", |keys| self.limits.visit(keys));
+    }
+}
+
+/// What an archive may come to before something is taken out of it or it comes in from elsewhere; by default anything.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    pub entries_max: At<Option<u64>>,
+    pub bytes_max: At<Option<u64>>,
+    pub ratio_max: At<Option<u64>>,
+}
+
+impl Limits {
+    fn visit(&mut self, keys: &mut impl Keys) {
+        keys.key("entries_max", &mut self.entries_max);
+        keys.key("bytes_max", &mut self.bytes_max);
+        keys.key("ratio_max", &mut self.ratio_max);
+    }
+
+    /// As the library has them.
+    pub fn in_force(&self) -> ArchiveLimits {
+        ArchiveLimits {
+            entries_max: self.entries_max.value,
+            bytes_max: self.bytes_max.value,
+            ratio_max: self.ratio_max.value,
+        }
     }
 }
 

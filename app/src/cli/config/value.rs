@@ -84,6 +84,22 @@ impl Written for u32 {
     }
 }
 
+/// What a TOML file can say at the most.
+const NUMBER_MAX: u64 = i64::MAX as u64;
+
+/// A limit: nothing at all would be none that anybody wants.
+impl Written for u64 {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let number = value.as_integer().and_then(|i| u64::from_str_radix(i.as_str(), i.radix()).ok());
+        let number = number.filter(|number| (1..=NUMBER_MAX).contains(number));
+        number.ok_or_else(|| format!("must be a number from 1 to {NUMBER_MAX}, and is {}", found(value)))
+    }
+
+    fn show(&self) -> Value {
+        (*self).into()
+    }
+}
+
 impl Written for NonZeroUsize {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         let number = u32::read(value).ok().and_then(|n| usize::try_from(n).ok()).and_then(NonZeroUsize::new);
