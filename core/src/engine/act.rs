@@ -1,6 +1,6 @@
 //! Does one step through the ports. Decides nothing.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use super::Engine;
 use crate::{
@@ -20,8 +20,9 @@ use crate::{
     },
 };
 
-/// How long a container without a health check must stay up before it counts as healthy.
-const STAYS_UP: Duration = Duration::from_secs(2);
+/// How long containers without a health check must stay up, without one restart, before they count as healthy; all of the
+/// time that is given for it, where that is less.
+const STAYS_UP: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Does a step. An entry that is returned says what only this call knows.
@@ -161,6 +162,7 @@ impl Engine {
         let names: Vec<String> = running.map(|p| p.container.name.clone()).collect();
         let began = clock.monotonic();
         let mut up_since = began;
+        let mut runs: BTreeMap<String, Option<String>> = BTreeMap::new();
         // A container that dies again and again may just be up when the time is over.
         let mut waited_for = "the app".to_string();
         loop {
@@ -169,9 +171,15 @@ impl Engine {
             if let Some(sick) = health.iter().find(|h| h.state == HealthState::Unhealthy) {
                 return Err(Failure::Unhealthy(format!("container {} is unhealthy: {}", sick.name, sick.detail)));
             }
-            if health.iter().any(|h| h.state == HealthState::Down) {
+            // One that was started again between two looks was down as well.
+            let again = |h: &Health| runs.get(&h.name).is_some_and(|run| *run != h.run);
+            for h in health.iter().filter(|h| again(h)) {
+                waited_for = format!("container {} (it ended and was started again)", h.name);
+            }
+            if health.iter().any(|h| h.state == HealthState::Down || again(h)) {
                 up_since = now;
             }
+            runs = health.iter().map(|h| (h.name.clone(), h.run.clone())).collect();
             let undecided = |h: &Health| matches!(h.state, HealthState::Starting | HealthState::Down);
             if let Some(h) = health.iter().find(|h| undecided(h)) {
                 waited_for = format!("container {} ({})", h.name, h.detail);
