@@ -52,8 +52,8 @@ pub use volsnap_core::{
     Code, Error, Result,
     engine::{
         Against, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, DrillRequest, Drilled, DrilledVolume,
-        Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, Outlook, Pins, Ports, Pruned, Rebuilt,
-        Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
+        Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, LeftDraft, Outlook, Pins, Ports, Pruned,
+        Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
     },
     model, ports, restore,
 };
