@@ -35,6 +35,11 @@
 //! features `docker`, `sqlite` and `cli` nothing of those is linked. No global is touched: no signal handler, no
 //! `tracing` subscriber, no thread pool besides the runtime's.
 
+/// The examples of that page compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;
+
 mod builder;
 mod doctor;
 mod volsnap;
