@@ -6,8 +6,9 @@ use std::{error::Error, fs, path::Path};
 
 use volsnap::{NewWorkload, RestoreRequest, SnapshotRequest, Volsnap, restore::Options};
 
+/// The whole of it.
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+pub async fn main() -> Result<(), Box<dyn Error>> {
     let scratch = tempfile::tempdir()?;
     let (data, config) = (scratch.path().join("data"), scratch.path().join("config"));
     fill(&data, "as it was")?;

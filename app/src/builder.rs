@@ -221,6 +221,7 @@ impl Builder {
         if self.recover_on_open {
             let recovered = volsnap.recover(None).await?;
             volsnap.remember(recovered);
+            crate::volsnap::sweep_drafts_first(volsnap.engine(), None).await;
         }
         Ok(volsnap)
     }

@@ -35,6 +35,11 @@
 //! features `docker`, `sqlite` and `cli` nothing of those is linked. No global is touched: no signal handler, no
 //! `tracing` subscriber, no thread pool besides the runtime's.
 
+/// The examples of that page compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;
+
 mod builder;
 mod doctor;
 mod volsnap;
@@ -52,8 +57,8 @@ pub use volsnap_core::{
     Code, Error, Result,
     engine::{
         Against, BOOT_TIMEOUT, Booted, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, DrillRequest, Drilled,
-        DrilledVolume, Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, Outlook, Pins, Ports,
-        Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
+        DrilledVolume, Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, LeftDraft, Outlook, Pins,
+        Ports, Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
     },
     model, ports, restore,
 };

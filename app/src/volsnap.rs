@@ -20,7 +20,9 @@ use std::{
 
 use volsnap_core::{
     Code, Error, Result,
-    engine::{Engine, Kept, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted},
+    engine::{
+        Engine, Kept, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+    },
     model::{Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId},
     ports::{Event, Output, Phase, Retold, Verified, Watch},
     restore::{Options, Outcome, Report},
@@ -221,6 +223,18 @@ impl Volsnap {
         self.start(move |engine, watch| async move { engine.recover(workload, &watch).await })
     }
 
+    /// Unfinished archives that nobody works on any more and that no journal speaks of, of one workload or of all. Needs no
+    /// catalog.
+    pub async fn left_drafts(&self, workload: Option<WorkloadId>) -> Result<Vec<LeftDraft>> {
+        self.engine.left_drafts(workload).await
+    }
+
+    /// Removes them and tells what they were; opening does so for all, and each operation that changes something for its
+    /// own workload. Needs no catalog.
+    pub fn sweep_drafts(&self, workload: Option<WorkloadId>) -> Operation<Vec<LeftDraft>> {
+        self.start(move |engine, _| async move { engine.sweep_drafts(workload).await })
+    }
+
     /// Reads a snapshot's archive to the last byte.
     pub fn verify(&self, snapshot: Snapshot) -> Operation<Verified> {
         self.start(|engine, watch| async move { engine.verify(&snapshot, &watch).await })
@@ -379,15 +393,27 @@ async fn recover_first(engine: &Engine, workload: &Workload, watch: &Watch) -> R
     for recovered in engine.recover(Some(workload.id), watch).await? {
         tell(recovered.result?, watch)?;
     }
+    sweep_drafts_first(engine, Some(workload.id)).await;
     Ok(())
+}
+
+/// Beside other work, which needs none of them: that they cannot be removed is no reason not to begin.
+pub(crate) async fn sweep_drafts_first(engine: &Engine, workload: Option<WorkloadId>) {
+    let problem = |left: Vec<LeftDraft>| left.into_iter().find_map(|draft| draft.problem);
+    match engine.sweep_drafts(workload).await.map(problem) {
+        Ok(None) => {}
+        Ok(Some(problem)) => tracing::warn!(problem, "unfinished archives stay until the next `volsnap recover`"),
+        Err(error) => tracing::warn!(%error, "whether unfinished archives were left is not known"),
+    }
 }
 
 /// The same for the sake of a restore.
 async fn make_way(engine: &Engine, workload: &Workload, watch: &Watch) -> Result<()> {
-    match engine.make_way(workload.id, watch).await? {
-        Some(item) => tell(item, watch),
-        None => Ok(()),
+    if let Some(item) = engine.make_way(workload.id, watch).await? {
+        tell(item, watch)?;
     }
+    sweep_drafts_first(engine, Some(workload.id)).await;
+    Ok(())
 }
 
 fn tell(item: RecoveredItem, watch: &Watch) -> Result<()> {

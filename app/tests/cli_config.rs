@@ -334,10 +334,10 @@ fn the_usual_file_is_used_if_it_is_there() {
 }
 
 #[test]
-fn the_example_of_the_readme_is_in_order_and_has_every_key() {
+fn the_example_of_the_documentation_is_in_order_and_has_every_key() {
     let world = World::new();
-    let readme = include_str!("../../README.md");
-    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let page = include_str!("../../docs/configuration.md");
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     world.configure(example);
     assert_eq!(world.json(&["config", "check"])["problems"], json!([]));
     let shown = world.json(&["config", "show"]);

@@ -76,6 +76,46 @@ fn a_killed_restore_is_rolled_back_and_explained() {
     assert_eq!(world.json(&["events", "--limit", "1"])["events"][0]["kind"], "recovered");
 }
 
+/// A snapshot of directories stops nobody and has no journal.
+#[test]
+fn an_archive_that_a_killed_create_left_is_named_and_removed() {
+    let (world, id) = large();
+    let left = || {
+        let mut child =
+            world.until(&["create", "app", "--mode", "live"], |line| line["phase"] == "archive" && line["bytes"] != 0);
+        let named = world.json(&["status"])["drafts"].clone();
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success(), "it ended before it was killed");
+        assert_eq!(named, json!([]), "what is being written is no leftover");
+        assert!(!world.journal(&world.workload()).exists());
+        let document = world.json(&["status", "app"]);
+        let draft = document["drafts"][0].clone();
+        assert_eq!((&draft["workload"], &draft["problem"]), (&json!("app"), &json!(null)), "{document}");
+        let path = draft["path"].as_str().unwrap().to_string();
+        assert_eq!(fs::metadata(&path).unwrap().len(), draft["bytes"].as_u64().unwrap());
+        assert_eq!(world.json(&["recover", "--dry-run"])["drafts"][0]["path"], json!(path));
+        assert!(world.ok(&["status"]).contains("recovery would remove it"));
+        path
+    };
+    let path = left();
+    let recovered = world.json(&["recover"]);
+    assert_eq!((&recovered["recovered"], &recovered["drafts"][0]["path"]), (&json!([]), &json!(path)), "{recovered}");
+    assert!(!fs::exists(&path).unwrap());
+    assert_eq!(world.json(&["recover"]), json!({ "recovered": [] }));
+    assert_eq!(world.json(&["status"])["drafts"], json!([]));
+
+    // Commands that begin with a recovery do so, each for its own workload.
+    for args in
+        [&["prune", "app", "--keep-last", "1"][..], &["restore", "app", &id, "--yes"], &["undo", "app", "--yes"]]
+    {
+        let path = left();
+        world.json(args);
+        assert!(!fs::exists(&path).unwrap(), "{args:?}");
+    }
+    let path = left();
+    assert!(world.ok(&["recover"]).contains(&format!("removed the unfinished archive {path}")));
+}
+
 #[test]
 fn a_command_that_writes_recovers_first_and_says_so() {
     let (world, id) = large();

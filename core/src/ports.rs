@@ -4,6 +4,7 @@ pub mod clock;
 pub mod commands;
 pub mod containers;
 pub mod copies;
+pub mod drafts;
 pub mod filesystem;
 pub mod observer;
 pub mod store;
@@ -13,6 +14,7 @@ pub use clock::Clock;
 pub use commands::{Command, Commands, Exit, NoCommands, Ran, TOLD_MAX};
 pub use containers::{Boot, BootCheck, Containers, EngineInfo, Health, HealthState};
 pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
+pub use drafts::Draft;
 pub use filesystem::{
     ArchiveSource, DraftArchive, Filesystem, Found, ImportJob, Lease, Limits, LookInto, MemberSink, Members, MembersOf,
     Output, Place, Precopy, StageJob, Staged, Tree, Verified,

@@ -1,4 +1,4 @@
-//! The units that run a recovery at boot: systemd takes them as they are meant, and the one before the engine needs none.
+//! The units that run a recovery at boot, and those of timers: systemd takes them as they are meant, and the one before the engine needs none.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
@@ -21,6 +21,12 @@ fn unit(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../app/systemd").join(name)).unwrap()
 }
 
+/// The names of all units.
+fn units() -> Vec<String> {
+    let dir = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../app/systemd")).unwrap();
+    dir.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 /// The values of a key, in order.
 fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
     let lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
@@ -36,10 +42,12 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let paths: Vec<PathBuf> = [EARLY, LATE].map(|name| dir.path().join(name)).into();
-    for path in &paths {
+    // One of each template, as it is enabled.
+    let paths: Vec<PathBuf> = units().iter().map(|name| dir.path().join(name.replace('@', "@shop"))).collect();
+    assert!(paths.len() >= 8, "{paths:?}");
+    for (name, path) in units().iter().zip(&paths) {
         // The binary of a machine where it is installed.
-        let text = unit(path.file_name().unwrap().to_str().unwrap());
+        let text = unit(name);
         fs::write(path, text.replace("/usr/local/bin/volsnap", cli::binary().to_str().unwrap())).unwrap();
     }
     let verified =

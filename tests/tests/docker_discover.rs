@@ -77,6 +77,8 @@ impl Host {
     /// What a shell is told to offer for a line whose last word is being typed.
     fn offered(&self, line: &[&str]) -> Vec<String> {
         let mut command = self.cli.command(&[&["--", "volsnap"], line].concat());
+        // The options that it is given here stand before the line, not in it.
+        command.env("VOLSNAP_STATE_DIR", self.dir.path().join("state"));
         let output = command.env("VOLSNAP_COMPLETE", "fish").output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{line:?}: {output:?}");
         let text = String::from_utf8(output.stdout).unwrap();

@@ -98,10 +98,22 @@ fn a_container_that_dies_again_and_again_takes_all_back_and_its_last_words_are_t
     assert_eq!(stage.engine.inspect(&stage.app, "{{.HostConfig.RestartPolicy.Name}}").trim(), "always");
 }
 
+/// Longer than it takes to look twice: what tells is that it was started again.
+#[test]
+fn a_container_that_runs_for_some_seconds_each_time_does_not_stay_up() {
+    let script = format!("if [ -e /data/poison ]; then sleep 4; exit 3; fi; {FOREVER}");
+    let Some(stage) = Stage::new("slow crash loop", &[], "always", &script) else { return };
+    let (status, report) = stage.restore(&["--health-timeout", "12s"]);
+    assert_eq!((status, &report["outcome"]), (Some(4), &"reverted".into()), "{report}");
+    let cause = report["cause"]["message"].as_str().unwrap();
+    assert!(cause.contains(&stage.app) && cause.contains("was not healthy after 12s"), "{cause}");
+    assert!(!stage.is_poisoned() && stage.is_running());
+}
+
 #[test]
 fn without_a_check_it_is_enough_to_stay_up() {
     let Some(stage) = Stage::new("stays up", &[], "no", FOREVER) else { return };
-    let (status, report) = stage.restore(&["--health-timeout", "30s"]);
+    let (status, report) = stage.restore(&["--health-timeout", "3s"]);
     assert_eq!((status, &report["outcome"]), (Some(0), &"restored".into()), "{report}");
     assert!(stage.is_poisoned() && stage.is_running());
 }

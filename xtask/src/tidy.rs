@@ -1,7 +1,9 @@
-//! `tidy`: what the compiler does not check. The floors inside core, the arrows between crates, the shape of files.
+//! `tidy`: what the compiler does not check. The floors inside core, the arrows between crates, the shape of files,
+//! links between documents.
 
 mod files;
 mod floors;
+mod links;
 mod manifests;
 mod mentions;
 mod paths;
@@ -48,6 +50,7 @@ pub fn tidy() -> Outcome {
     let mut findings = floors::check(&texts);
     findings.extend(files::check(&texts));
     findings.extend(mentions::check(&texts));
+    findings.extend(links::check(&texts));
     findings.extend(manifests::check(&texts, &manifests::metadata()?));
     findings.sort();
     for finding in &findings {

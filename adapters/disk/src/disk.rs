@@ -351,6 +351,11 @@ impl Filesystem for Disk {
         self.run(FsOp::Remove, self.state.root(), move |_| state.remove_archive(workload, snapshot)).await
     }
 
+    async fn drafts(&self) -> Result<Vec<volsnap_core::ports::Draft>, FsError> {
+        let state = self.state.clone();
+        self.run(FsOp::Look, self.state.root(), move |_| state.list_drafts()).await
+    }
+
     async fn sweep_drafts(&self, workload: WorkloadId) -> Result<(), FsError> {
         let state = self.state.clone();
         self.run(FsOp::Remove, self.state.root(), move |_| state.sweep_drafts(workload)).await

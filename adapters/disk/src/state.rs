@@ -14,7 +14,7 @@ use rustix::{
 use uuid::Uuid;
 use volsnap_core::{
     model::{SnapshotId, WorkloadId},
-    ports::{FsError, FsErrorKind, FsOp},
+    ports::{Draft, FsError, FsErrorKind, FsOp},
 };
 
 use crate::{
@@ -119,6 +119,25 @@ impl State {
             Ok(()) | Err(Errno::NOENT) => sync(FsOp::Remove, &dir, fd),
             Err(errno) => Err(fail(errno)),
         }
+    }
+
+    /// The unfinished archives of all workloads, ordered.
+    pub(crate) fn list_drafts(&self) -> Result<Vec<Draft>, FsError> {
+        let mut drafts = Vec::new();
+        for workload in names_in(&self.root.join("snapshots"))?.iter().filter_map(|name| uuid_of(name)).map(WorkloadId)
+        {
+            let dir = self.archives(workload);
+            for path in names_in(&dir)?.iter().filter(|name| is_draft(name)).map(|name| dir.join(name)) {
+                match fs::symlink_metadata(&path) {
+                    Ok(metadata) => drafts.push(Draft { workload, path, bytes: metadata.len() }),
+                    // It was finished or removed in this moment.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(io_error(FsOp::Look, path, &error)),
+                }
+            }
+        }
+        drafts.sort();
+        Ok(drafts)
     }
 
     /// Removes a workload's unfinished archives. One that a power cut brings back is removed the next time.

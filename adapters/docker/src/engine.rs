@@ -210,7 +210,11 @@ fn quoted(words: &str) -> String {
 
 /// How a container is, from what the engine shows of it; `None` if it is gone.
 fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
-    let judged = |state, detail: String| Health { name: name.to_string(), state, detail };
+    let run = seen.and_then(|seen| {
+        let started = seen.state.as_ref()?.started_at.as_ref()?;
+        Some(format!("{started} {}", seen.restart_count.unwrap_or_default()))
+    });
+    let judged = |state, detail: String| Health { name: name.to_string(), state, run: run.clone(), detail };
     let Some(seen) = seen else { return judged(HealthState::Down, "there is no such container".into()) };
     let Some(state) = &seen.state else { return judged(HealthState::Running, "in an unknown state".into()) };
     let exit_code = state.exit_code.unwrap_or_default();

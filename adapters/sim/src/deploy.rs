@@ -382,17 +382,18 @@ impl World {
                 Some(c) if !c.seen.run.is_active() => HealthState::Down,
                 Some(c) => self.checked(c, now),
             };
-            Health { name: name.clone(), state, detail: format!("simulated {state:?}") }
+            let run = self.engine.named(name).map(|c| c.run_at(now));
+            Health { name: name.clone(), state, run, detail: format!("simulated {state:?}") }
         };
         Ok(names.iter().map(health).collect())
     }
 
     fn checked(&self, container: &SimContainer, now_ns: i64) -> HealthState {
         match &container.health {
-            HealthBehaviour::None => HealthState::Running,
+            HealthBehaviour::None | HealthBehaviour::DiesEvery(_) => HealthState::Running,
             HealthBehaviour::Exits | HealthBehaviour::FailsToStart => HealthState::Down,
             HealthBehaviour::After(ms) => {
-                let age_ms = u64::try_from((now_ns - container.started_ns) / 1_000_000).unwrap_or(0);
+                let age_ms = container.age_ms(now_ns);
                 if age_ms >= *ms { HealthState::Healthy } else { HealthState::Starting }
             }
             HealthBehaviour::SickWith(file) => {
@@ -429,6 +430,7 @@ pub(crate) fn record_of(container: &SimContainer) -> Value {
         HealthBehaviour::None => json!(null),
         HealthBehaviour::After(ms) => json!({ "after_ms": ms }),
         HealthBehaviour::SickWith(file) => json!({ "sick_with": file }),
+        HealthBehaviour::DiesEvery(ms) => json!({ "dies_every_ms": ms }),
         HealthBehaviour::Exits => json!("exits"),
         HealthBehaviour::FailsToStart => json!("fails to start"),
     };
@@ -446,6 +448,9 @@ pub(crate) fn from_record(seen: Container) -> SimContainer {
     let health = match (health["after_ms"].as_u64(), text(&health["sick_with"])) {
         _ if health.is_null() => HealthBehaviour::None,
         _ if health == "fails to start" => HealthBehaviour::FailsToStart,
+        _ if health["dies_every_ms"].is_u64() => {
+            HealthBehaviour::DiesEvery(health["dies_every_ms"].as_u64().unwrap_or_default())
+        }
         (Some(ms), _) => HealthBehaviour::After(ms),
         (None, Some(file)) => HealthBehaviour::SickWith(file),
         (None, None) => HealthBehaviour::Exits,

@@ -57,8 +57,30 @@ pub enum HealthBehaviour {
     SickWith(String),
     /// The process exits soon after each start.
     Exits,
+    /// There is none, and the process ends so many milliseconds after each start and is started again at once.
+    DiesEvery(u64),
     /// The engine cannot start it.
     FailsToStart,
+}
+
+impl SimContainer {
+    /// How long ago it was started.
+    pub fn age_ms(&self, now_ns: i64) -> u64 {
+        u64::try_from((now_ns - self.started_ns) / 1_000_000).unwrap_or(0)
+    }
+
+    /// Which of its runs it is in.
+    pub fn run_at(&self, now_ns: i64) -> String {
+        let again = match self.health {
+            HealthBehaviour::DiesEvery(ms) => self.age_ms(now_ns) / ms.max(1),
+            HealthBehaviour::None
+            | HealthBehaviour::After(_)
+            | HealthBehaviour::SickWith(_)
+            | HealthBehaviour::Exits
+            | HealthBehaviour::FailsToStart => 0,
+        };
+        format!("{} {again}", self.started_ns)
+    }
 }
 
 impl Hash for SimContainer {

@@ -5,13 +5,13 @@ use std::{path::Path, sync::Arc};
 use uuid::Uuid;
 use volsnap_core::{
     model::{SnapshotId, WorkloadId},
-    ports::{FsErrorKind, FsOp, LookInto},
+    ports::{Draft, FsErrorKind, FsOp, LookInto},
 };
 
 use crate::{
     MicroKind,
     archive::Archive,
-    disk::{Content, Name},
+    disk::{BLOCK, Content, Name},
     places::{At, FsResult},
     world::World,
 };
@@ -33,6 +33,22 @@ impl World {
         }
         archives.sort();
         Ok(archives)
+    }
+
+    /// The unfinished archives; whatever is in one, it takes a block.
+    pub(crate) fn drafts(&mut self) -> FsResult<Vec<Draft>> {
+        let all = self.state_dir.join("snapshots");
+        self.call("drafts", || all.display().to_string()).at(FsOp::Look, &all)?;
+        let (disk, dir) = self.directory(&all).at(FsOp::Look, &all)?;
+        let mut drafts = Vec::new();
+        for (name, dir) in self.disk(disk).entries(dir) {
+            let Ok(workload) = Uuid::parse_str(name).map(WorkloadId) else { continue };
+            let names = self.disk(disk).entries(dir).filter(|(name, _)| name.ends_with(".draft"));
+            let of = all.join(&**name);
+            drafts.extend(names.map(|(name, _)| Draft { workload, path: of.join(&**name), bytes: BLOCK }));
+        }
+        drafts.sort();
+        Ok(drafts)
     }
 
     /// Writes the copy under a passing name, syncs it, names it and syncs the name.

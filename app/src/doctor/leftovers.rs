@@ -1,6 +1,6 @@
 //! What crashes left: open journals, unfinished archives, originals that are kept, containers that a restore named.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
 use volsnap_core::model::{
     Container, WorkloadId,
@@ -8,7 +8,7 @@ use volsnap_core::model::{
 };
 
 use super::{Finding, Severity};
-use crate::{Volsnap, restore::Outcome};
+use crate::{LeftDraft, Volsnap, restore::Outcome};
 
 pub(super) async fn look(volsnap: &Volsnap, fix: bool) -> Vec<Finding> {
     let mut findings = journals(volsnap, fix).await;
@@ -68,34 +68,25 @@ async fn recover(volsnap: &Volsnap, id: WorkloadId) -> Result<(), String> {
     Ok(())
 }
 
-/// Archives that were never finished. They go with the next snapshot of their workload, if there is one.
+/// Archives that were never finished, and that nobody writes any more.
 async fn drafts(volsnap: &Volsnap, fix: bool) -> Vec<Finding> {
-    let filesystem = &volsnap.engine().ports().filesystem;
-    let root = filesystem.state_dir().join("snapshots");
-    let mut findings = Vec::new();
-    for dir in fs::read_dir(root).into_iter().flatten().flatten() {
-        let Some(workload) = dir.file_name().to_str().and_then(|name| name.parse::<WorkloadId>().ok()) else {
-            continue;
-        };
-        let bytes = draft_bytes(&dir.path());
-        if bytes == 0 {
-            continue;
+    let found = match fix {
+        true => volsnap.sweep_drafts(None).await,
+        false => volsnap.left_drafts(None).await,
+    };
+    let left = match found {
+        Ok(left) => left,
+        Err(error) => return vec![find(Severity::Problem, "unfinished archives", error.message)],
+    };
+    let tell = |draft: LeftDraft| {
+        let message = format!("an unfinished archive of {} bytes", draft.bytes);
+        let found = find(Severity::Warning, draft.path.display().to_string(), message).remedy("volsnap recover");
+        match fix {
+            true => found.mended(draft.problem.map_or(Ok(()), Err)),
+            false => found,
         }
-        // Whoever holds the workload may be writing one right now.
-        let Ok(lock) = filesystem.lock(workload).await else { continue };
-        let message = format!("unfinished archives of {bytes} bytes");
-        let found = find(Severity::Warning, dir.path().display().to_string(), message).remedy("volsnap doctor --fix");
-        findings.push(if fix { found.mended(filesystem.sweep_drafts(workload).await) } else { found });
-        drop(lock);
-    }
-    findings
-}
-
-fn draft_bytes(dir: &Path) -> u64 {
-    let is_draft = |name: &str| name.starts_with('.') && name.ends_with(".partial");
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let drafts = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_draft));
-    drafts.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len().max(1)).sum()
+    };
+    left.into_iter().map(tell).collect()
 }
 
 async fn kept(volsnap: &Volsnap) -> Vec<Finding> {

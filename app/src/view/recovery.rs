@@ -9,7 +9,7 @@ use volsnap_core::{
     restore::Report,
 };
 
-use super::{ErrorView, LeftCopyView, ReportView, ReportedVolumeView};
+use super::{ErrorView, LeftCopyView, LeftDraftView, ReportView, ReportedVolumeView};
 
 /// The document of `recover`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -26,6 +26,9 @@ pub struct RecoveryView {
     /// What copies left that were interrupted (`extract`, `clone`, `drill`), and what became of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<LeftCopyView>,
+    /// Archives that were never finished, and what became of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drafts: Vec<LeftDraftView>,
     /// What else needs a look.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -184,6 +187,8 @@ pub struct StatusView {
     pub kept: Vec<KeptView>,
     /// What copies left that were interrupted (`extract`, `clone`, `drill`).
     pub copies: Vec<LeftCopyView>,
+    /// Archives that were never finished.
+    pub drafts: Vec<LeftDraftView>,
     /// Why the catalog cannot be used; `null` if it can.
     pub catalog: Option<ErrorView>,
 }
@@ -259,6 +264,6 @@ impl StatusView {
                 hint: k.remedy(),
             })
             .collect();
-        StatusView { open, kept, copies: Vec::new(), catalog: catalog_problem.map(ErrorView::of) }
+        StatusView { open, kept, copies: Vec::new(), drafts: Vec::new(), catalog: catalog_problem.map(ErrorView::of) }
     }
 }

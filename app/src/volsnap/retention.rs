@@ -5,7 +5,7 @@ use volsnap_core::{
     model::{Pin, Snapshot, Workload, retention::Policy},
 };
 
-use super::{Volsnap, owner};
+use super::{Volsnap, owner, sweep_drafts_first};
 use crate::Operation;
 
 impl Volsnap {
@@ -28,13 +28,22 @@ impl Volsnap {
     /// Deletes a snapshot. [`Code::Refused`](crate::Code::Refused) if it is pinned and pins are heeded.
     pub fn delete(&self, snapshot: Snapshot, pins: Pins) -> Operation<()> {
         self.start(move |engine, watch| async move {
-            engine.delete(&owner(&engine, &snapshot).await?, &snapshot, pins, &watch).await
+            let owner = owner(&engine, &snapshot).await?;
+            engine.delete(&owner, &snapshot, pins, &watch).await?;
+            sweep_drafts_first(&engine, Some(owner.id)).await;
+            Ok(())
         })
     }
 
     /// Deletes the workload's snapshots that no rule keeps; with `dry_run` only says which. A policy without rules
     /// keeps everything.
     pub fn prune(&self, workload: Workload, policy: Policy, dry_run: bool) -> Operation<Pruned> {
-        self.start(move |engine, watch| async move { engine.prune(&workload, &policy, dry_run, &watch).await })
+        self.start(move |engine, watch| async move {
+            let pruned = engine.prune(&workload, &policy, dry_run, &watch).await?;
+            if !dry_run {
+                sweep_drafts_first(&engine, Some(workload.id)).await;
+            }
+            Ok(pruned)
+        })
     }
 }

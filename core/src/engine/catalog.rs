@@ -94,7 +94,10 @@ impl Engine {
         if !snapshots.is_empty() && !delete_snapshots {
             return Err(Error::new(
                 Code::Refused,
-                format!("workload {} has {} snapshots", workload.name, snapshots.len()),
+                match snapshots.len() {
+                    1 => format!("workload {} has a snapshot", workload.name),
+                    count => format!("workload {} has {count} snapshots", workload.name),
+                },
             )
             .hint("give --delete-snapshots to delete them with it"));
         }

@@ -1,11 +1,12 @@
 //! The health gate: when an app counts as healthy, when it does not, and when it is too late to wait on.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::ports::{Health, HealthState};
 
-/// How long a container without a health check must stay up before it counts as healthy.
-const STAYS_UP: Duration = Duration::from_secs(2);
+/// How long containers without a health check must stay up, without one restart, before they count as healthy; all of the
+/// time that is given for it, where that is less.
+const STAYS_UP: Duration = Duration::from_secs(10);
 
 /// What one look at the containers means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) struct Gate {
     timeout: Duration,
     began: Duration,
     up_since: Duration,
+    /// What tells one run of each container from the next, as of the last look.
+    runs: BTreeMap<String, Option<String>>,
     /// A container that dies again and again may just be up when the time is over.
     waited_for: String,
 }
@@ -30,7 +33,7 @@ pub(super) struct Gate {
 impl Gate {
     /// A gate that closes after that time. `now` is monotonic, as in every look.
     pub(super) fn new(now: Duration, timeout: Duration) -> Self {
-        Gate { timeout, began: now, up_since: now, waited_for: "the app".into() }
+        Gate { timeout, began: now, up_since: now, runs: BTreeMap::new(), waited_for: "the app".into() }
     }
 
     /// More containers were started, which have to stay up as well.
@@ -43,9 +46,16 @@ impl Gate {
         if let Some(sick) = health.iter().find(|h| h.state == HealthState::Unhealthy) {
             return Verdict::Sick(format!("container {} is unhealthy: {}", sick.name, sick.detail));
         }
-        if health.iter().any(|h| h.state == HealthState::Down) {
+        // One that was started again between two looks was down as well.
+        let again = |h: &Health| self.runs.get(&h.name).is_some_and(|run| *run != h.run);
+        let restarted = health.iter().rfind(|h| again(h));
+        if restarted.is_some() || health.iter().any(|h| h.state == HealthState::Down) {
             self.up_since = now;
         }
+        if let Some(h) = restarted {
+            self.waited_for = format!("container {} (it ended and was started again)", h.name);
+        }
+        self.runs = health.iter().map(|h| (h.name.clone(), h.run.clone())).collect();
         let undecided = |h: &Health| matches!(h.state, HealthState::Starting | HealthState::Down);
         if let Some(h) = health.iter().find(|h| undecided(h)) {
             self.waited_for = format!("container {} ({})", h.name, h.detail);

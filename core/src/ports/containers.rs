@@ -47,6 +47,10 @@ pub struct Health {
     pub name: String,
     /// How it is.
     pub state: HealthState,
+    /// Which of its runs this is, where the engine tells: another word than before says that it ended and was started
+    /// again in between, however short that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// For people: the last output of the check; of one that is down the exit code and, where the engine keeps them,
     /// its last words.
     pub detail: String,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{CopyJob, CopyMade, CopyNote, ReadBack, Watch};
+use super::{CopyJob, CopyMade, CopyNote, Draft, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
@@ -461,6 +461,11 @@ pub trait Filesystem: Send + Sync {
 
     /// Removes an archive durably; absent is success.
     async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError>;
+
+    /// The unfinished archives, ordered, also those that are being written right now.
+    async fn drafts(&self) -> Result<Vec<Draft>, FsError> {
+        Err(FsError::new(FsErrorKind::Unsupported, FsOp::Look, self.state_dir(), "it lists no unfinished archives"))
+    }
 
     /// Removes unfinished archives of a workload (the caller holds its lock).
     async fn sweep_drafts(&self, workload: WorkloadId) -> Result<(), FsError>;

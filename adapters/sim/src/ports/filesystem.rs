@@ -331,6 +331,10 @@ impl Filesystem for SimFilesystem {
         self.machine.ask(|w| w.remove_archive(workload, snapshot)).await
     }
 
+    async fn drafts(&self) -> Result<Vec<volsnap_core::ports::Draft>, FsError> {
+        self.machine.ask(World::drafts).await
+    }
+
     async fn sweep_drafts(&self, workload: WorkloadId) -> Result<(), FsError> {
         self.machine.ask(|w| w.sweep_drafts(workload)).await
     }

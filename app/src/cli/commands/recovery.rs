@@ -2,8 +2,8 @@
 
 use volsnap::{
     Code, Result,
-    model::WorkloadId,
-    view::{LeftCopyView, RecoveryView, StatusView, severity, worst},
+    model::{Workload, WorkloadId},
+    view::{LeftCopyView, LeftDraftView, RecoveryView, StatusView, severity, worst},
 };
 
 use crate::cli::{answer::Answer, render, session::Session};
@@ -17,7 +17,15 @@ pub async fn recover(session: &Session, workload: Option<&str>, no_hooks: bool) 
         Ok(swept) => view.copies = LeftCopyView::all(&swept),
         Err(error) => view.warnings.push(format!("what interrupted copies left is not known: {}", error.message)),
     }
-    let left = view.copies.iter().any(|copy| copy.problem.is_some()).then_some(Code::Warnings);
+    match session.finish(session.volsnap.sweep_drafts(id)).await {
+        Ok(swept) => view.drafts = LeftDraftView::all(&swept, &known(session).await),
+        Err(error) => {
+            view.warnings.push(format!("whether unfinished archives were left is not known: {}", error.message));
+        }
+    }
+    let is_left = view.copies.iter().any(|copy| copy.problem.is_some())
+        || view.drafts.iter().any(|draft| draft.problem.is_some());
+    let left = is_left.then_some(Code::Warnings);
     let code = worst(&recovered).into_iter().chain(left).max_by_key(|code| severity(*code));
     Ok(Answer::new(&view, render::recovery(&view))?.code(code))
 }
@@ -29,7 +37,13 @@ pub async fn status(session: &Session, workload: Option<&str>) -> Result<Answer>
     let kept = session.volsnap.kept(id).await?;
     let mut view = StatusView::of(&open, &kept, session.volsnap.catalog_problem());
     view.copies = LeftCopyView::all(&session.volsnap.left_copies().await?);
+    view.drafts = LeftDraftView::all(&session.volsnap.left_drafts(id).await?, &known(session).await);
     Answer::new(&view, render::status(&view))
+}
+
+/// The workloads, for their names; none if the catalog is lost.
+async fn known(session: &Session) -> Vec<Workload> {
+    session.volsnap.workloads().await.unwrap_or_default()
 }
 
 async fn chosen(session: &Session, workload: Option<&str>) -> Result<Option<WorkloadId>> {

@@ -1,11 +1,11 @@
 //! What crashes left, and what became of it.
 
-use volsnap::view::{KeptView, OpenView, RecoveredView, RecoveryView, StatusView};
+use volsnap::view::{KeptView, LeftDraftView, OpenView, RecoveredView, RecoveryView, StatusView};
 
 use super::{
     left_copy,
     restore::{headline, report},
-    table::{join, labelled},
+    table::{bytes, join, labelled},
 };
 
 /// One line about something that was recovered before a command's own work.
@@ -27,12 +27,14 @@ pub fn recovery(view: &RecoveryView) -> String {
         let hint = failure.error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
         format!("not recovered: {}{hint}", failure.error.message)
     });
-    let nothing = match view.recovered.is_empty() && view.errors.is_empty() && view.copies.is_empty() {
+    let swept = !view.copies.is_empty() || !view.drafts.is_empty();
+    let nothing = match view.recovered.is_empty() && view.errors.is_empty() && !swept {
         true => "nothing to recover".to_string(),
         false => String::new(),
     };
     let copies = view.copies.iter().map(|copy| left_copy(copy, true));
-    join(recovered.chain(errors).chain(copies).chain([nothing, labelled("warning", &view.warnings)]))
+    let drafts = view.drafts.iter().map(|draft| left_draft(draft, true));
+    join(recovered.chain(errors).chain(copies).chain(drafts).chain([nothing, labelled("warning", &view.warnings)]))
 }
 
 /// The answer of `status`.
@@ -43,7 +45,19 @@ pub fn status(view: &StatusView) -> String {
     };
     let catalog = view.catalog.as_ref().map_or_else(String::new, |error| format!("warning: {}", error.message));
     let copies = view.copies.iter().map(|copy| left_copy(copy, false));
-    join(view.open.iter().map(open).chain([nothing]).chain(view.kept.iter().map(kept)).chain(copies).chain([catalog]))
+    let drafts = view.drafts.iter().map(|draft| left_draft(draft, false));
+    let kept = view.kept.iter().map(kept);
+    join(view.open.iter().map(open).chain([nothing]).chain(kept).chain(copies).chain(drafts).chain([catalog]))
+}
+
+fn left_draft(left: &LeftDraftView, is_swept: bool) -> String {
+    let name = left.workload.clone().unwrap_or_else(|| left.workload_id.to_string());
+    let (path, size) = (&left.path, bytes(left.bytes));
+    match (&left.problem, is_swept) {
+        (Some(problem), _) => format!("{name}: the unfinished archive {path} ({size}) cannot be removed: {problem}"),
+        (None, true) => format!("{name}: removed the unfinished archive {path} ({size})"),
+        (None, false) => format!("{name}: {path} is an unfinished archive ({size}); recovery would remove it"),
+    }
 }
 
 fn kept(kept: &KeptView) -> String {

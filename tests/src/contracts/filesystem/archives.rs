@@ -138,8 +138,13 @@ pub async fn a_draft_that_a_kill_left_is_swept(h: &impl Harness) {
     // A killed process runs no destructors.
     std::mem::forget(draft);
     assert_eq!(h.drafts(WORKLOAD), 1);
-    h.second_process().sweep_drafts(WORKLOAD).await.unwrap();
+    let second = h.second_process();
+    let listed = second.drafts().await.unwrap();
+    assert_eq!(listed.iter().map(|draft| draft.workload).collect::<Vec<_>>(), [WORKLOAD], "only the unfinished one");
+    assert!(listed[0].bytes > 0 && listed[0].path.starts_with(second.state_dir()), "{listed:?}");
+    second.sweep_drafts(WORKLOAD).await.unwrap();
     assert_eq!(h.drafts(WORKLOAD), 0);
+    assert_eq!(second.drafts().await.unwrap(), []);
     assert_eq!(fs.read_archive(WORKLOAD, SNAPSHOT).await.unwrap(), sealed);
 }
 

@@ -19,7 +19,7 @@ use volsnap_core::{
         place::staged_in,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Precopy, StageJob, Staged,
+        ArchiveSource, Draft, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Precopy, StageJob, Staged,
         Verified, Watch,
     },
     restore::{Body, Journal},
@@ -308,6 +308,10 @@ impl Filesystem for Watched {
 
     async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {
         self.disk.remove_archive(workload, snapshot).await
+    }
+
+    async fn drafts(&self) -> Result<Vec<Draft>, FsError> {
+        self.disk.drafts().await
     }
 
     async fn sweep_drafts(&self, workload: WorkloadId) -> Result<(), FsError> {

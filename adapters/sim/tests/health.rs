@@ -1,0 +1,110 @@
+//! What counts as staying up for an app without a health check.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use volsnap_core::{
+    engine::{Engine, Ports, RestoreRequest},
+    model::{
+        Manifest, ManifestVolume, Mode, Origin, RestartPolicy, RunState, Selector, Snapshot, SnapshotId, Source,
+        Workload, WorkloadId,
+    },
+    ports::{Clock, Quiet},
+    restore::{Options, Outcome, Report},
+};
+use volsnap_sim::{ContainerSpec, DiskSpec, HealthBehaviour, Machine, World, WorldBuilder};
+
+fn world(health: HealthBehaviour) -> (World, Workload, Snapshot) {
+    let workload = Workload {
+        id: WorkloadId(Uuid::from_u128(1)),
+        name: "shop".into(),
+        source: Source::Image,
+        selector: Selector { containers: vec!["app".into()], ..Selector::default() },
+        volumes: vec![],
+        created_at: Timestamp::UNIX_EPOCH,
+        hooks: vec![],
+    };
+    let manifest = Manifest {
+        format: 1,
+        snapshot: SnapshotId(Uuid::from_u128(2)),
+        workload: workload.id,
+        workload_name: "shop".into(),
+        source: Source::Image,
+        created_at: Timestamp::UNIX_EPOCH,
+        mode: Mode::Stop,
+        origin: Origin::Manual,
+        note: None,
+        images: vec![],
+        imported: None,
+        registration: None,
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+    };
+    let policy = RestartPolicy { name: "always".into(), retries_max: 0 };
+    let app = ContainerSpec {
+        run: RunState::Running,
+        policy,
+        health,
+        ..ContainerSpec::named("app").bind("/data", "/srv/data")
+    };
+    let (builder, archive) = WorldBuilder::new(DiskSpec::at("/"), "/state")
+        .tree("/srv/data", &[("a", "old")])
+        .container(app)
+        .workload(workload.clone())
+        .archive(&manifest, &[vec![("a", "new")]]);
+    (builder.build(), workload, Snapshot::from(archive))
+}
+
+/// Restores such an app, and gives how long the app's own clock ran meanwhile.
+fn restored(health: HealthBehaviour, timeout: Option<Duration>) -> (Report, Duration) {
+    let (world, workload, snapshot) = world(health);
+    let machine = Machine::start(world);
+    let ran = machine.run(async {
+        let clock = Arc::new(machine.clock());
+        let engine = Engine::new(Ports {
+            store: Arc::new(machine.store()),
+            containers: Some(Arc::new(machine.containers())),
+            filesystem: Arc::new(machine.filesystem()),
+            commands: Arc::new(machine.commands()),
+            clock: clock.clone(),
+        });
+        let options = Options { health_timeout: timeout, ..Options::default() };
+        let request = RestoreRequest { options, ..RestoreRequest::of(workload, snapshot) };
+        let began = clock.monotonic();
+        let report = engine.restore(&request, &(Arc::new(Quiet) as _)).await.unwrap();
+        (report, clock.monotonic() - began)
+    });
+    ran.done().expect("nothing crashes")
+}
+
+const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
+
+#[test]
+fn an_app_that_dies_every_five_seconds_does_not_stay_up() {
+    let (report, took) = restored(HealthBehaviour::DiesEvery(5000), MINUTE);
+    assert_eq!(report.outcome, Outcome::Reverted, "{report:?}");
+    let cause = report.cause.unwrap().message;
+    assert!(cause.contains("container app (it ended and was started again)"), "{cause}");
+    assert!(took >= Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn an_app_that_stays_up_is_waited_for_ten_seconds_and_no_longer() {
+    let (report, took) = restored(HealthBehaviour::None, MINUTE);
+    assert_eq!(report.outcome, Outcome::Restored, "{report:?}");
+    assert!((10..12).contains(&took.as_secs()), "{took:?}");
+    // What was given for it, where that is less.
+    let (report, took) = restored(HealthBehaviour::None, Some(Duration::from_secs(3)));
+    assert_eq!(report.outcome, Outcome::Restored, "{report:?}");
+    assert!((3..5).contains(&took.as_secs()), "{took:?}");
+}
+
+#[test]
+fn a_check_decides_by_itself_and_without_a_gate_nothing_is_waited_for() {
+    let (report, took) = restored(HealthBehaviour::After(1000), MINUTE);
+    assert_eq!((report.outcome, took.as_secs() < 4), (Outcome::Restored, true), "{took:?}");
+    let (report, took) = restored(HealthBehaviour::DiesEvery(5000), None);
+    assert_eq!((report.outcome, took.as_secs() < 4), (Outcome::Restored, true), "{took:?}");
+}
