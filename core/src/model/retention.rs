@@ -197,7 +197,7 @@ fn keep_a_good_one(ordinary: &[&Snapshot], prerestore: &[&Snapshot], rules: &mut
 }
 
 fn newest_verified<'a>(newest_first: &[&'a Snapshot]) -> Option<&'a Snapshot> {
-    newest_first.iter().copied().find(|snapshot| snapshot.verified_at.is_some())
+    newest_first.iter().copied().find(|snapshot| snapshot.is_verified())
 }
 
 /// Keeps the newest snapshot of each of the `count` latest periods that have one.

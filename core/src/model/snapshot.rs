@@ -223,6 +223,12 @@ impl Snapshot {
         }
     }
 
+    /// Whether every byte of it was once found good: by a check of its archive, or by a drill, which checks more.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.verified_at.is_some() || self.proved_at.is_some()
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> SnapshotId {

@@ -165,6 +165,8 @@ fn the_last_verified_one_survives_any_policy() {
     all[0] = verified(all[0].clone());
     all[1] = verified(all[1].clone());
     check(&all, &keep_last(1), &["4: last 1", "3: ", "2: last verified", "1: "]);
+    all[2].proved_at = Some(all[2].created_at());
+    check(&all, &keep_last(1), &["4: last 1", "3: last verified", "2: ", "1: "]);
 }
 
 #[test]
@@ -358,8 +360,8 @@ proptest! {
         };
         prop_assert_eq!(of(&|s| left.contains(&s.id())), of(&|_| true));
         prop_assert_eq!(
-            of(&|s| left.contains(&s.id()) && s.verified_at.is_some()),
-            of(&|s| s.verified_at.is_some())
+            of(&|s| left.contains(&s.id()) && s.is_verified()),
+            of(&Snapshot::is_verified)
         );
     }
 
@@ -422,8 +424,8 @@ proptest! {
                 let holds = match rule {
                     Rule::Needed { .. } => false,
                     Rule::Pinned { .. } => snapshot.pin.is_some(),
-                    Rule::LastVerified => snapshot.verified_at.is_some(),
-                    Rule::NewestUnverified => snapshot.verified_at.is_none(),
+                    Rule::LastVerified => snapshot.is_verified(),
+                    Rule::NewestUnverified => !snapshot.is_verified(),
                     Rule::Future => snapshot.created_at() > at(NOW),
                     Rule::NoRules => policy.is_empty(),
                     Rule::PreRestoreQuota { rank, quota } => {
