@@ -80,13 +80,19 @@ fn a_killed_restore_is_rolled_back_and_explained() {
 #[test]
 fn an_archive_that_a_killed_create_left_is_named_and_removed() {
     let (world, id) = large();
-    let left = || {
+    let killed = || {
         let mut child =
             world.until(&["create", "app", "--mode", "live"], |line| line["phase"] == "archive" && line["bytes"] != 0);
+        // It would go on while somebody looks.
+        kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
         let named = world.json(&["status"])["drafts"].clone();
         child.kill().unwrap();
-        assert!(!child.wait().unwrap().success(), "it ended before it was killed");
         assert_eq!(named, json!([]), "what is being written is no leftover");
+        !child.wait().unwrap().success()
+    };
+    let left = || {
+        // On a busy machine it may have ended before it was stopped.
+        assert!((0..10).any(|_| killed()), "it ended each time before it was killed");
         assert!(!world.journal(&world.workload()).exists());
         let document = world.json(&["status", "app"]);
         let draft = document["drafts"][0].clone();
