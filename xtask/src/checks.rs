@@ -11,6 +11,8 @@ use crate::{
 /// Every test. The examples in the documentation go first, so that the last lines are the summary of the runner that
 /// runs nearly all of them.
 pub fn test() -> Outcome {
+    // Tests that run the binary build it, with other features than they have: here no test's time is spent on that.
+    run(cargo(&["build", "--package", "volsnap", "--bin", "volsnap"]))?;
     if has_nextest() {
         run(cargo(&["test", "--workspace", "--doc"]))?;
         run(cargo(&["nextest", "run", "--workspace", "--profile", "workspace"]))
