@@ -7,6 +7,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use volsnap_core::engine::Ports;
+
 use crate::{
     ports::{SimClock, SimCommands, SimContainers, SimFilesystem, SimStore},
     world::World,
@@ -114,6 +116,18 @@ impl Machine {
     #[must_use]
     pub fn clock(&self) -> SimClock {
         SimClock { machine: self.clone() }
+    }
+
+    /// All of these, for an engine.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        Ports {
+            store: Arc::new(self.store()),
+            containers: Some(Arc::new(self.containers())),
+            filesystem: Arc::new(self.filesystem()),
+            commands: Arc::new(self.commands()),
+            clock: Arc::new(self.clock()),
+        }
     }
 
     /// Runs a future to its end or its process's, without a runtime.

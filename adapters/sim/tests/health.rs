@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
-    engine::{Engine, Ports, RestoreRequest},
+    engine::{Engine, RestoreRequest},
     model::{
         Manifest, ManifestVolume, Mode, Origin, RestartPolicy, RunState, Selector, Snapshot, SnapshotId, Source,
         Workload, WorkloadId,
@@ -62,14 +62,7 @@ fn restored(health: HealthBehaviour, timeout: Option<Duration>) -> (Report, Dura
     let (world, workload, snapshot) = world(health);
     let machine = Machine::start(world);
     let ran = machine.run(async {
-        let clock = Arc::new(machine.clock());
-        let engine = Engine::new(Ports {
-            store: Arc::new(machine.store()),
-            containers: Some(Arc::new(machine.containers())),
-            filesystem: Arc::new(machine.filesystem()),
-            commands: Arc::new(machine.commands()),
-            clock: clock.clone(),
-        });
+        let (engine, clock) = (Engine::new(machine.ports()), machine.clock());
         let options = Options { health_timeout: timeout, ..Options::default() };
         let request = RestoreRequest { options, ..RestoreRequest::of(workload, snapshot) };
         let began = clock.monotonic();
@@ -99,6 +92,17 @@ fn an_app_that_stays_up_is_waited_for_ten_seconds_and_no_longer() {
     let (report, took) = restored(HealthBehaviour::None, Some(Duration::from_secs(3)));
     assert_eq!(report.outcome, Outcome::Restored, "{report:?}");
     assert!((3..5).contains(&took.as_secs()), "{took:?}");
+}
+
+#[test]
+fn downtime_ends_when_the_app_is_up_and_not_when_it_is_believed() {
+    let (without_gate, _) = restored(HealthBehaviour::None, None);
+    let (believed, _) = restored(HealthBehaviour::None, MINUTE);
+    assert!(believed.downtime_ms < without_gate.downtime_ms + 1000, "{} ms", believed.downtime_ms);
+    assert!(believed.engine_ms <= believed.downtime_ms, "{believed:?}");
+    // It was of no use before it was healthy.
+    let (checked, _) = restored(HealthBehaviour::After(4000), MINUTE);
+    assert!((4000..6000).contains(&checked.downtime_ms), "{} ms", checked.downtime_ms);
 }
 
 #[test]

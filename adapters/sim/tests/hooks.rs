@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     Code,
-    engine::{Engine, Ports, RestoreRequest, SnapshotRequest},
+    engine::{Engine, RestoreRequest, SnapshotRequest},
     model::{
         Hook, HookEvent, Manifest, ManifestVolume, Mode, Origin, RestartPolicy, RunState, Selector, Snapshot,
         SnapshotId, Source, Workload, WorkloadId,
@@ -73,13 +73,7 @@ fn world(hooks: Vec<Hook>) -> (World, Workload, Snapshot) {
 }
 
 fn engine(machine: &Machine) -> Engine {
-    Engine::new(Ports {
-        store: Arc::new(machine.store()),
-        containers: Some(Arc::new(machine.containers())),
-        filesystem: Arc::new(machine.filesystem()),
-        commands: Arc::new(machine.commands()),
-        clock: Arc::new(machine.clock()),
-    })
+    Engine::new(machine.ports())
 }
 
 fn quiet() -> Watch {

@@ -61,7 +61,8 @@ pub struct DowntimeView {
     pub most_ms: Option<u64>,
     /// Of the middle one, the container engine's share: its stop and start.
     pub engine_ms: Option<u64>,
-    /// How long the app may take to become healthy, which is part of the downtime; `null` if that is not waited for.
+    /// How long the app may take to become healthy by its own checks, which is part of the downtime; `null` if that is not
+    /// waited for.
     pub health_timeout_ms: Option<u64>,
 }
 

@@ -18,6 +18,7 @@ use crate::{
         facts::Holds,
         judge::Failure,
         plan::Method,
+        report::Notes,
         state::Direction,
         switch::Rename,
     },
@@ -31,6 +32,7 @@ impl Engine {
         facts: &Facts,
         step: &Step,
         watch: &Watch,
+        notes: &mut Notes,
     ) -> Result<Option<Entry>, Failure> {
         let plan = &state.plan;
         match step {
@@ -56,7 +58,7 @@ impl Engine {
                 }
             }
             Step::Redeploy => {
-                self.redeploy(state, watch).await?;
+                notes.watched = self.redeploy(state, watch).await?;
                 return Ok(Some(Entry::Redeployed { problem: None }));
             }
             Step::Capture => self.capture(state, facts, watch).await?,
@@ -135,7 +137,8 @@ impl Engine {
         Ok(())
     }
 
-    async fn redeploy(&self, state: &State, watch: &Watch) -> Result<(), Failure> {
+    /// Starts the app, and says how long it had been up already when it was found to be.
+    async fn redeploy(&self, state: &State, watch: &Watch) -> Result<Duration, Failure> {
         let plan = &state.plan;
         let pinned = state.pinned.as_deref().unwrap_or_default();
         let how = match state.direction() {
@@ -149,12 +152,12 @@ impl Engine {
                 watch.progress(&Progress::begin(Phase::Health));
                 self.await_health(pinned, timeout).await
             }
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(Duration::ZERO),
         }
     }
 
     /// Healthy is: every container that ran is healthy by its own check, or has none and stays up.
-    async fn await_health(&self, pinned: &[Pinned], timeout: Duration) -> Result<(), Failure> {
+    async fn await_health(&self, pinned: &[Pinned], timeout: Duration) -> Result<Duration, Failure> {
         let containers = self.containers()?;
         let clock = &self.ports.clock;
         let running = pinned.iter().filter(|p| p.member && p.container.run == RunState::Running);
@@ -163,7 +166,7 @@ impl Engine {
         loop {
             let health = containers.health(&names).await?;
             match gate.judge(clock.monotonic(), &health) {
-                Verdict::Healthy => return Ok(()),
+                Verdict::Healthy { watched } => return Ok(watched),
                 Verdict::Sick(why) => return Err(Failure::Unhealthy(why)),
                 Verdict::Waiting => clock.sleep(containers.health_interval()).await,
             }

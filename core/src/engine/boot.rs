@@ -144,7 +144,7 @@ impl Engine {
             let health = started.by_own_names(health);
             let now = self.ports.clock.monotonic();
             match gate.judge(now, &health) {
-                Verdict::Healthy => return Ok(()),
+                Verdict::Healthy { .. } => return Ok(()),
                 Verdict::Sick(why) => return Err(did_not_come_up(&why)),
                 Verdict::Waiting => {}
             }

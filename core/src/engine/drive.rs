@@ -157,9 +157,11 @@ impl Engine {
             Direction::Undecided => watch.clone(),
             Direction::Forward | Direction::Back => Arc::new(Steadfast(watch.clone())),
         };
-        let done = self.act(state, facts, step, &watch).await;
+        let done = self.act(state, facts, step, &watch, notes).await;
         if matches!(step, Step::Fence { .. } | Step::Stop { .. } | Step::Redeploy) {
-            charge(state, self.ports.clock.monotonic().saturating_sub(began), notes);
+            // Of the time in which an app that was up had to stay up, nothing is downtime.
+            let spent = self.ports.clock.monotonic().saturating_sub(began).saturating_sub(notes.watched);
+            charge(state, spent, notes);
         }
         match done {
             Ok(Some(entry)) => self.record(state, entry).await.map(|()| None),

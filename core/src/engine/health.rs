@@ -12,7 +12,10 @@ const STAYS_UP: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Every container is healthy by its own check, or has none and has stayed up.
-    Healthy,
+    Healthy {
+        /// How long all of them had been up already: those without a check are believed only after a while.
+        watched: Duration,
+    },
     /// They are not healthy and will not be, or not in time; why.
     Sick(String),
     /// Nothing is decided yet.
@@ -24,6 +27,8 @@ pub(super) struct Gate {
     timeout: Duration,
     began: Duration,
     up_since: Duration,
+    /// The first look since which every container was up, and healthy where it has a check.
+    ready_since: Option<Duration>,
     /// What tells one run of each container from the next, as of the last look.
     runs: BTreeMap<String, Option<String>>,
     /// A container that dies again and again may just be up when the time is over.
@@ -33,12 +38,14 @@ pub(super) struct Gate {
 impl Gate {
     /// A gate that closes after that time. `now` is monotonic, as in every look.
     pub(super) fn new(now: Duration, timeout: Duration) -> Self {
-        Gate { timeout, began: now, up_since: now, runs: BTreeMap::new(), waited_for: "the app".into() }
+        let waited_for = "the app".into();
+        Gate { timeout, began: now, up_since: now, ready_since: None, runs: BTreeMap::new(), waited_for }
     }
 
     /// More containers were started, which have to stay up as well.
     pub(super) fn more_started(&mut self, now: Duration) {
         self.up_since = now;
+        self.ready_since = None;
     }
 
     /// Judges what is seen of all the containers now.
@@ -54,16 +61,23 @@ impl Gate {
         }
         if let Some(h) = restarted {
             self.waited_for = format!("container {} (it ended and was started again)", h.name);
+            self.ready_since = None;
         }
         self.runs = health.iter().map(|h| (h.name.clone(), h.run.clone())).collect();
         let undecided = |h: &Health| matches!(h.state, HealthState::Starting | HealthState::Down);
-        if let Some(h) = health.iter().find(|h| undecided(h)) {
-            self.waited_for = format!("container {} ({})", h.name, h.detail);
-        }
+        self.ready_since = match health.iter().find(|h| undecided(h)) {
+            Some(h) => {
+                self.waited_for = format!("container {} ({})", h.name, h.detail);
+                None
+            }
+            None => self.ready_since.or(Some(now)),
+        };
         let up_long = now.saturating_sub(self.up_since) >= STAYS_UP.min(self.timeout);
         let checked = health.iter().all(|h| h.state == HealthState::Healthy);
-        if checked || up_long && !health.iter().any(undecided) {
-            return Verdict::Healthy;
+        if let Some(ready_since) = self.ready_since
+            && (checked || up_long)
+        {
+            return Verdict::Healthy { watched: now.saturating_sub(ready_since) };
         }
         match now.saturating_sub(self.began) >= self.timeout {
             true => Verdict::Sick(format!("{} was not healthy after {:?}", self.waited_for, self.timeout)),

@@ -62,6 +62,9 @@ pub struct Notes {
     pub down_since: Option<Timestamp>,
     /// Time inside engine calls since then, until the app was back.
     pub engine: Duration,
+    /// How long the app had been up already when it was found to be back: containers without a health check are believed
+    /// only after a while.
+    pub watched: Duration,
     /// What the report should mention.
     pub warnings: Vec<String>,
     /// Whether another process began the restore.
@@ -88,7 +91,8 @@ pub struct Report {
     /// The snapshot that brings the replaced data back.
     pub safety_snapshot: Option<SnapshotId>,
     /// From the first stop of a container until the app was back, in milliseconds; for plain directories, from the
-    /// first rename until all of them were durable. A recovery counts from the journal's entries.
+    /// first rename until all of them were durable. A recovery counts from the journal's entries. Back is healthy where
+    /// that is waited for and there is a health check; that a container without one had to stay up does not count.
     pub downtime_ms: u64,
     /// The same in microseconds.
     pub downtime_us: u64,
@@ -135,7 +139,7 @@ impl Report {
                 places.join(", ")
             ));
         }
-        let (downtime, stage, total) = times(state, notes.down_since);
+        let (downtime, stage, total) = times(state, notes);
         // It is also asked while an app that did not run is held stopped, which is no downtime.
         let engine = notes.engine.min(downtime);
         Report {
@@ -203,7 +207,7 @@ fn micros(duration: Duration) -> u64 {
 }
 
 /// Downtime, staging and total, from the times of the records.
-fn times(state: &State, down_since: Option<Timestamp>) -> (Duration, Duration, Duration) {
+fn times(state: &State, notes: &Notes) -> (Duration, Duration, Duration) {
     let span = |from, to| match (from, to) {
         (Some(from), Some(to)) => between(from, to),
         (None, _) | (_, None) => Duration::ZERO,
@@ -217,8 +221,8 @@ fn times(state: &State, down_since: Option<Timestamp>) -> (Duration, Duration, D
         state.records.iter().rev().find(|r| matches!(r.entry, Entry::Switched | Entry::Reverted)).map(|r| r.at);
     let has_app = state.pinned.as_ref().is_some_and(|p| p.iter().any(Pinned::was_active));
     let downtime = match has_app {
-        true => span(down_since.or(pinned), up.or(last)),
-        false => span(down_since.or(committed), settled),
+        true => span(notes.down_since.or(pinned), up.or(last)).saturating_sub(notes.watched),
+        false => span(notes.down_since.or(committed), settled),
     };
     (downtime, span(first, pinned.or(last)), span(first, last))
 }

@@ -129,7 +129,7 @@ fn downtime(plan: &PlanView, known: &DowntimeView) -> String {
     };
     let health = known
         .health_timeout_ms
-        .map_or_else(String::new, |ms| format!("; until the app is healthy, or {} at the most", seconds(ms / 1000)));
+        .map_or_else(String::new, |ms| format!("; a health check is waited for, {} at the most", seconds(ms / 1000)));
     format!("downtime: {expected}{health}")
 }
 
