@@ -17,8 +17,10 @@ fn main() {
             println!("cargo::rerun-if-changed={}", path.display());
         }
     }
-    let version = env!("CARGO_PKG_VERSION");
+    // The commit and its date, or nothing.
     let commit = git(&["show", "--no-patch", "--abbrev=7", "--format=%h %cs", "HEAD"]).filter(|_| is_ours());
+    println!("cargo::rustc-env=VOLSNAP_COMMIT={}", commit.as_deref().unwrap_or_default());
+    let version = env!("CARGO_PKG_VERSION");
     let version = commit.map_or_else(|| version.to_string(), |commit| format!("{version} ({commit})"));
     println!("cargo::rustc-env=VOLSNAP_VERSION={version}");
 }

@@ -55,11 +55,15 @@ fn parsed(words: &[OsString]) -> Result<Args, clap::Error> {
     Ok(args)
 }
 
-/// Usage errors are errors like others, also for scripts; help and version are answers.
+/// Usage errors are errors like others, also for scripts; help and version are answers, and the version is a document for
+/// them.
 fn complain(words: &[OsString], error: &clap::Error) -> ExitCode {
     let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let status = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    if json && error.kind() == ErrorKind::DisplayVersion {
+        return Printer::new(true, true).finish(commands::version(), &[]);
+    }
     if asked_for {
         // A reader that has gone away is not worth a word.
         let _ = error.print();

@@ -34,7 +34,7 @@ pub use copies::{CopiedVolumeView, CopyView, LeftCopyView};
 pub use diff::{ChangeView, DifferenceView, VolumeDifferenceView};
 pub use discover::{BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView};
 pub use doctor::DoctorView;
-pub use documents::{CompletionsView, ManView, SchemaView, SchemasView};
+pub use documents::{CompletionsView, ManView, SchemaView, SchemasView, VersionView};
 pub use drafts::LeftDraftView;
 pub use drill::{DrillView, DrilledVolumeView};
 pub use hook::{HookView, HooksView};

@@ -91,4 +91,9 @@ fn the_version_names_the_commit_if_git_knows_it() {
         None => format!("{plain}\n"),
     };
     assert_eq!(version, expected);
+    let document = World::new().json(&["--version"]);
+    let [commit, day] = ["commit", "committed_on"].map(|field| document[field].as_str().unwrap_or_default());
+    let version = format!("volsnap {}", document["version"].as_str().unwrap());
+    let told = if commit.is_empty() { format!("{version}\n") } else { format!("{version} ({commit} {day})\n") };
+    assert_eq!(told, expected);
 }

@@ -64,6 +64,7 @@ fn documents() -> Vec<(Schema, Value)> {
     run(0, &["completions", "bash"]);
     run(0, &["man", "pages"]);
     run(0, &["schema"]);
+    run(0, &["--version"]);
     run(8, &["show", "ffffffff"]);
     run(0, &["workload", "remove", "app", "--delete-snapshots"]);
     all

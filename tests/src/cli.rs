@@ -9,6 +9,10 @@ use std::{
 
 use serde_json::Value;
 
+/// The command line's own tests hold documents to the schemas in the same way.
+#[path = "../../app/tests/support/schema.rs"]
+pub mod schema;
+
 /// The binary, built from the sources as they are.
 ///
 /// # Panics
@@ -141,7 +145,8 @@ impl Ended {
     /// Reads what a process left.
     ///
     /// # Panics
-    /// If it ended by itself and its standard output is not exactly one JSON document.
+    /// If it ended by itself and its standard output is not exactly one JSON document, or if the document does not follow
+    /// the command's schema.
     pub fn of(output: &Output, args: &[&str]) -> Self {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -150,6 +155,9 @@ impl Ended {
             Err(_) if output.status.code().is_none() => Value::Null,
             Err(error) => panic!("volsnap {args:?} wrote no document ({error}): {stdout:?} {stderr}"),
         };
+        if !json.is_null() {
+            schema::check(args, &json);
+        }
         Ended { status: output.status.code(), json, stderr }
     }
 }

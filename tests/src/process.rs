@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use volsnap_core::{
-    engine::{Engine, Ports, RecoveredItem, RestoreRequest},
+    engine::{Engine, RecoveredItem, RestoreRequest},
     error::Error,
-    ports::{Containers, Quiet, Watch},
+    ports::{Quiet, Watch},
     restore::Report,
 };
 use volsnap_sim::{CrashPoint, Machine, Run, World};
@@ -39,17 +39,10 @@ pub struct Left {
 /// The engine of a process on that machine, by the scene's rules.
 #[must_use]
 pub fn engine(machine: &Machine, scene: &Scene) -> Engine {
-    let containers: Option<Arc<dyn Containers>> = match scene.spec.apps.is_empty() {
-        true => None,
-        false => Some(Arc::new(machine.containers())),
-    };
-    let ports = Ports {
-        store: Arc::new(machine.store()),
-        containers,
-        filesystem: Arc::new(machine.filesystem()),
-        commands: Arc::new(machine.commands()),
-        clock: Arc::new(machine.clock()),
-    };
+    let mut ports = machine.ports();
+    if scene.spec.apps.is_empty() {
+        ports.containers = None;
+    }
     let Rules { decide, judge, judge_survey } = scene.rules;
     Engine::new(ports).with_decision(decide).with_judgement(judge, judge_survey)
 }

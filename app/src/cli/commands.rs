@@ -23,6 +23,7 @@ use std::{
     sync::Arc,
 };
 
+pub use documents::version;
 use volsnap::Result;
 
 use super::{

@@ -1,4 +1,4 @@
-//! `completions`, `man` and `schema`: what goes with the binary.
+//! `completions`, `man`, `schema` and `--version`: what goes with the binary.
 
 use serde::Serialize;
 
@@ -22,6 +22,18 @@ pub struct ManView {
     pub directory: String,
     /// Their names.
     pub pages: Vec<String>,
+}
+
+/// The document of `--version`.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct VersionView {
+    /// The version.
+    pub version: &'static str,
+    /// The commit that it was built from, shortened; `null` where that was not known.
+    pub commit: Option<&'static str>,
+    /// The day of that commit, as `2026-01-31`.
+    pub committed_on: Option<&'static str>,
 }
 
 /// The document of `schema` without a name; with one, it is that schema.

@@ -26,7 +26,7 @@ macro_rules! schema {
 }
 
 /// Every document that the command line prints, by name.
-pub const SCHEMAS: [Schema; 31] = [
+pub const SCHEMAS: [Schema; 32] = [
     schema!("completions", ["completions"]),
     schema!("config-check", ["config check"]),
     schema!("config-show", ["config show"]),
@@ -52,6 +52,7 @@ pub const SCHEMAS: [Schema; 31] = [
     schema!("snapshot", ["create", "show", "pin", "unpin"]),
     schema!("status", ["status", "recover --dry-run"]),
     schema!("verify", ["verify"]),
+    schema!("version", ["--version"]),
     schema!("workload", ["workload add", "workload show"]),
     schema!("workload-add-dry-run", ["workload add --dry-run"]),
     schema!("workload-discover", ["workload discover"]),

@@ -1,4 +1,6 @@
 //! Holds what commands print to the JSON schemas that `volsnap schema` prints.
+//!
+//! The tests with container engines and crashes, in a crate of their own, share this file.
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
@@ -30,7 +32,8 @@ pub fn of(args: &[&str], document: &Value) -> Schema {
     }
     let named = |command: &&str| {
         let (words, options): (Vec<_>, Vec<_>) = command.split(' ').partition(|word| !word.starts_with('-'));
-        args.windows(words.len()).any(|window| window == words) && options.iter().all(|option| args.contains(option))
+        let has_words = words.is_empty() || args.windows(words.len()).any(|window| window == words);
+        has_words && options.iter().all(|option| args.contains(option))
     };
     let commands = SCHEMAS.iter().flat_map(|schema| schema.commands.iter().copied());
     let command = commands.filter(named).max_by_key(|command| command.split(' ').count());
@@ -50,6 +53,7 @@ pub struct Judge {
 }
 
 impl Judge {
+    /// Compiles it.
     pub fn of(schema: Schema) -> Self {
         let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
         compiler.enable_format_assertions();
@@ -59,6 +63,7 @@ impl Judge {
         Judge { schemas, compiled }
     }
 
+    /// What is wrong with a document; `None` if it follows the schema.
     pub fn problem(&self, document: &Value) -> Option<String> {
         self.schemas.validate(document, self.compiled).err().map(|error| format!("{error:#}"))
     }

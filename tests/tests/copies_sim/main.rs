@@ -13,7 +13,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
-    engine::{CloneRequest, DrillRequest, Engine, Ports},
+    engine::{CloneRequest, DrillRequest, Engine},
     model::{
         Manifest, ManifestVolume, Mode, Origin, Owners, Selector, Snapshot, SnapshotId, Source, Workload, WorkloadId,
     },
@@ -75,13 +75,7 @@ fn world(ordered: bool, occupied: bool) -> (World, Snapshot) {
 }
 
 fn engine(machine: &Machine) -> Engine {
-    Engine::new(Ports {
-        store: Arc::new(machine.store()),
-        containers: Some(Arc::new(machine.containers())),
-        filesystem: Arc::new(machine.filesystem()),
-        commands: Arc::new(machine.commands()),
-        clock: Arc::new(machine.clock()),
-    })
+    Engine::new(machine.ports())
 }
 
 fn quiet() -> Watch {

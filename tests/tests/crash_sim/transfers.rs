@@ -25,13 +25,7 @@ fn workload(number: u128, name: &str) -> Workload {
 }
 
 fn engine(machine: &Machine) -> Engine {
-    Engine::new(Ports {
-        store: Arc::new(machine.store()),
-        containers: None,
-        filesystem: Arc::new(machine.filesystem()),
-        commands: Arc::new(machine.commands()),
-        clock: Arc::new(machine.clock()),
-    })
+    Engine::new(Ports { containers: None, ..machine.ports() })
 }
 
 fn quiet() -> Watch {

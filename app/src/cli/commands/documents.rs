@@ -1,4 +1,4 @@
-//! `completions`, `man` and `schema`: what packages install beside the binary. None opens a state directory.
+//! `completions`, `man`, `schema` and `--version`: what packages install beside the binary. None opens a state directory.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use clap_mangen::Man as Page;
 use volsnap::{
     Code, Error, Result,
-    view::{CompletionsView, ManView, SCHEMAS, Schema as Document, SchemasView},
+    view::{CompletionsView, ManView, SCHEMAS, Schema as Document, SchemasView, VersionView},
 };
 
 use crate::cli::{
@@ -49,6 +49,12 @@ fn write_out(text: &str) -> Result<Answer> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Answer::written(None)),
         Err(error) => Err(unwritten("standard output", &error)),
     }
+}
+
+/// The version, as a document.
+pub fn version() -> Result<Answer> {
+    let (commit, committed_on) = env!("VOLSNAP_COMMIT").split_once(' ').unzip();
+    Answer::new(&VersionView { version: env!("CARGO_PKG_VERSION"), commit, committed_on }, "")
 }
 
 /// A page for each command: `volsnap.1`, `volsnap-restore.1`, `volsnap-workload-add.1`.

@@ -10,7 +10,7 @@ use crate::view::{
     CompletionsView, ConfigCheckView, ConfigView, CopyView, DeletedView, DifferenceView, DiscoveryView, DoctorView,
     DrillView, ErrorDocument, EventsView, ExportView, HooksView, ImportView, ManView, MembersView, PlanView,
     ProgressView, ProspectView, PruneView, RebuiltView, RecoveryView, RemovedView, ReportView, SchemasView,
-    SnapshotView, SnapshotsView, StatusView, VerificationView, WorkloadView, WorkloadsView,
+    SnapshotView, SnapshotsView, StatusView, VerificationView, VersionView, WorkloadView, WorkloadsView,
 };
 
 /// Commands that begin by recovering what a crash left say so in their document, whatever that is.
@@ -44,6 +44,7 @@ fn documents() -> [(&'static str, Value); SCHEMAS.len()] {
         ("snapshot", made::<SnapshotView>()),
         ("status", made::<StatusView>()),
         ("verify", made::<VerificationView>()),
+        ("version", made::<VersionView>()),
         ("workload", made::<WorkloadView>()),
         ("workload-add-dry-run", made::<ProspectView>()),
         ("workload-discover", made::<DiscoveryView>()),
