@@ -223,3 +223,18 @@ fn an_app_that_does_not_come_up_on_its_data_is_told_with_its_last_words() {
     let refused = stage.cli.fails(&["drill", "site", "--boot"], 3, "refused");
     assert!(refused["error"]["message"].as_str().unwrap().contains("host's network"), "{refused}");
 }
+
+#[test]
+fn an_engine_without_a_free_network_says_nothing_about_the_data() {
+    let Some(stage) = Stage::new("drill without network") else { return };
+    let snapshot = stage.create_with("more");
+    let before = stage.app();
+    let name = |number: usize| format!("{}-filler-{number}", stage.engine.prefix());
+    let full = (0..1000).any(|number| stage.engine.try_docker(&["network", "create", &name(number)]).is_err());
+    assert!(full, "a thousand networks and still room");
+    let failed = stage.cli.fails(&["drill", "shop", &snapshot, "--boot"], 1, "engine");
+    let error = failed["error"].to_string();
+    assert!(error.contains("create network") && error.contains("docker network prune"), "{error}");
+    assert_eq!((&failed["booted"], &failed["volumes"][0]["same"]), (&Value::Null, &true.into()), "{failed}");
+    stage.assert_untouched(&before);
+}

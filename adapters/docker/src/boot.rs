@@ -63,7 +63,7 @@ fn image_gone(boot: &Boot) -> Refusal {
 pub(crate) async fn boot(api: &Api, drill: RestoreId, boots: &[Boot]) -> Result<()> {
     let label = label(drill);
     if api.labelled_networks(&label).await?.is_empty() {
-        api.create_network(network(drill)).await?;
+        api.create_network(network(drill)).await.map_err(no_network)?;
     }
     let standing = api.labelled(&label).await?;
     let own_names = standing.iter().filter_map(|name| drill_of(name)).map(|(own, _)| own.to_string());
@@ -76,6 +76,16 @@ pub(crate) async fn boot(api: &Api, drill: RestoreId, boots: &[Boot]) -> Result<
         api.start(&name).await?;
     }
     Ok(())
+}
+
+/// The engine's own trouble, and not that of the copies: as a rule its address ranges are used up.
+fn no_network(error: EngineError) -> EngineError {
+    match error.kind {
+        EngineErrorKind::Failed | EngineErrorKind::NotFound | EngineErrorKind::Conflict => {
+            EngineError::new(EngineErrorKind::Conflict, error.message)
+        }
+        EngineErrorKind::Unreachable | EngineErrorKind::TimedOut => error,
+    }
 }
 
 async fn create(api: &Api, drill: RestoreId, name: &str, boot: &Boot, started: &BTreeSet<String>) -> Result<()> {

@@ -2,64 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
+mod shop;
+
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use uuid::Uuid;
+use shop::shop;
 use volsnap_core::{
     engine::{Engine, RestoreRequest},
-    model::{
-        Manifest, ManifestVolume, Mode, Origin, RestartPolicy, RunState, Selector, Snapshot, SnapshotId, Source,
-        Workload, WorkloadId,
-    },
     ports::{Clock, Quiet},
     restore::{Options, Outcome, Report},
 };
-use volsnap_sim::{ContainerSpec, DiskSpec, HealthBehaviour, Machine, World, WorldBuilder};
+use volsnap_sim::{HealthBehaviour, Machine};
 
-fn world(health: HealthBehaviour) -> (World, Workload, Snapshot) {
-    let workload = Workload {
-        id: WorkloadId(Uuid::from_u128(1)),
-        name: "shop".into(),
-        source: Source::Image,
-        selector: Selector { containers: vec!["app".into()], ..Selector::default() },
-        volumes: vec![],
-        created_at: Timestamp::UNIX_EPOCH,
-        hooks: vec![],
-    };
-    let manifest = Manifest {
-        format: 1,
-        snapshot: SnapshotId(Uuid::from_u128(2)),
-        workload: workload.id,
-        workload_name: "shop".into(),
-        source: Source::Image,
-        created_at: Timestamp::UNIX_EPOCH,
-        mode: Mode::Stop,
-        origin: Origin::Manual,
-        note: None,
-        images: vec![],
-        imported: None,
-        registration: None,
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
-    };
-    let policy = RestartPolicy { name: "always".into(), retries_max: 0 };
-    let app = ContainerSpec {
-        run: RunState::Running,
-        policy,
-        health,
-        ..ContainerSpec::named("app").bind("/data", "/srv/data")
-    };
-    let (builder, archive) = WorldBuilder::new(DiskSpec::at("/"), "/state")
-        .tree("/srv/data", &[("a", "old")])
-        .container(app)
-        .workload(workload.clone())
-        .archive(&manifest, &[vec![("a", "new")]]);
-    (builder.build(), workload, Snapshot::from(archive))
-}
-
-/// Restores such an app, and gives how long the app's own clock ran meanwhile.
+/// Restores an app, and gives how long the app's own clock ran meanwhile.
 fn restored(health: HealthBehaviour, timeout: Option<Duration>) -> (Report, Duration) {
-    let (world, workload, snapshot) = world(health);
+    let (world, workload, snapshot) = shop(vec![], health);
     let machine = Machine::start(world);
     let ran = machine.run(async {
         let (engine, clock) = (Engine::new(machine.ports()), machine.clock());

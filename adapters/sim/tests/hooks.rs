@@ -2,23 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
+mod shop;
+
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use uuid::Uuid;
+use shop::shop;
 use volsnap_core::{
     Code,
     engine::{Engine, RestoreRequest, SnapshotRequest},
-    model::{
-        Hook, HookEvent, Manifest, ManifestVolume, Mode, Origin, RestartPolicy, RunState, Selector, Snapshot,
-        SnapshotId, Source, Workload, WorkloadId,
-    },
+    model::{Hook, HookEvent, HostHooks, Snapshot, Workload},
     ports::{Filesystem, Quiet, Watch},
     restore::Outcome,
 };
-use volsnap_sim::{Boot, Chooser, ContainerSpec, DiskSpec, Machine, World, WorldBuilder};
-
-const W: WorkloadId = WorkloadId(Uuid::from_u128(1));
+use volsnap_sim::{Boot, Chooser, HealthBehaviour, Machine, World};
 
 fn hook(at: HookEvent, container: Option<&str>, words: [&str; 2]) -> Hook {
     let command = words.map(String::from).to_vec();
@@ -33,43 +29,8 @@ fn hooks(container: Option<&str>) -> Vec<Hook> {
     on.into_iter().chain(off).collect()
 }
 
-/// An app that runs on a volume, registered with those hooks, and a snapshot of it.
 fn world(hooks: Vec<Hook>) -> (World, Workload, Snapshot) {
-    let workload = Workload {
-        id: W,
-        name: "shop".into(),
-        source: Source::Image,
-        selector: Selector { containers: vec!["app".into()], ..Selector::default() },
-        volumes: vec![],
-        created_at: Timestamp::UNIX_EPOCH,
-        hooks,
-    };
-    let manifest = Manifest {
-        format: 1,
-        snapshot: SnapshotId(Uuid::from_u128(2)),
-        workload: W,
-        workload_name: "shop".into(),
-        source: Source::Image,
-        created_at: Timestamp::UNIX_EPOCH,
-        mode: Mode::Stop,
-        origin: Origin::Manual,
-        note: None,
-        images: vec![],
-        imported: None,
-        registration: None,
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
-    };
-    // Back after a power cut: in a container that does not run, no hook can.
-    let policy = RestartPolicy { name: "always".into(), retries_max: 0 };
-    let app =
-        ContainerSpec { run: RunState::Running, policy, ..ContainerSpec::named("app").bind("/data", "/srv/data") };
-    let (builder, archive) = WorldBuilder::new(DiskSpec::at("/"), "/state")
-        .disk(DiskSpec::at("/srv"))
-        .tree("/srv/data", &[("a", "old")])
-        .container(app)
-        .workload(workload.clone())
-        .archive(&manifest, &[vec![("a", "new")]]);
-    (builder.build(), workload, Snapshot::from(archive))
+    shop(hooks, HealthBehaviour::None)
 }
 
 fn engine(machine: &Machine) -> Engine {
@@ -134,6 +95,23 @@ fn a_crash_in_a_restore_leaves_nothing_switched_on_that_recovery_does_not_switch
             assert_eq!((report.outcome, report.warnings), (Outcome::Restored, vec![]));
         });
         assert!(on > 20, "the restore is between the hooks: {on}");
+    }
+}
+
+#[test]
+fn hooks_of_the_host_are_ended_by_a_recovery_that_does_not_know_them_any_more() {
+    for container in [None, Some("app")] {
+        let (world, workload, snapshot) = world(vec![]);
+        let request = RestoreRequest::of(workload.clone(), snapshot);
+        // Whoever recovers has none: the configuration may be another one by then.
+        let host = HostHooks { all: hooks(container), ..HostHooks::default() };
+        let on = crash_everywhere(world, &async |engine: &Engine| {
+            let engine = engine.clone().with_host_hooks(host.clone());
+            create(&engine, &workload).await;
+            let report = engine.restore(&request, &quiet()).await.unwrap();
+            assert_eq!((report.outcome, report.warnings), (Outcome::Restored, vec![]));
+        });
+        assert!(on > 25, "both are between the hooks: {on}");
     }
 }
 

@@ -291,6 +291,10 @@ fn did_not_come_up(why: &str) -> Error {
 fn not_started(error: EngineError) -> Error {
     match error.kind {
         EngineErrorKind::Failed | EngineErrorKind::NotFound => did_not_come_up(&error.message),
-        EngineErrorKind::Unreachable | EngineErrorKind::TimedOut | EngineErrorKind::Conflict => error.into(),
+        EngineErrorKind::Conflict => Error::from(error).hint(
+            "the data are proved all the same; `docker network prune` frees address ranges, and `docker ps -a` shows a name \
+             that is taken",
+        ),
+        EngineErrorKind::Unreachable | EngineErrorKind::TimedOut => error.into(),
     }
 }

@@ -11,7 +11,8 @@ pub enum EngineErrorKind {
     TimedOut,
     /// The container or image does not exist.
     NotFound,
-    /// A name is taken or a container is in another state than the call needs. Look again.
+    /// A name is taken, a container is in another state than the call needs, or the engine has used up what it needs
+    /// (address ranges of networks). Look again.
     Conflict,
     /// The engine refused or failed.
     Failed,

@@ -179,6 +179,9 @@ pub trait Containers: Send + Sync {
     /// there, no port is published; all copies of a drill share one network, in which they find each other by the names
     /// by which their originals do, and out of which no way leads. The engine never starts one by itself. Each has the
     /// label [`DRILL_LABEL`](crate::model::container::DRILL_LABEL) and no other.
+    ///
+    /// `Failed` and `NotFound` say that a copy could not be made or started, which speaks against the data; that there is
+    /// no network for them does not, and is `Conflict`.
     async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
         let names: Vec<&str> = boots.iter().map(|boot| boot.container.name.as_str()).collect();
         let why = format!("this deployer starts no containers on copies ({drill}: {})", names.join(", "));
