@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{bench::memory::high_water, run::Outcome};
+use crate::{
+    bench::memory::{high_water, touch_free},
+    run::Outcome,
+};
 
 /// The kernel keeps the highest mark, so only growth in the last of these intervals could be missed; and looking so
 /// seldom takes nothing from what is measured.
@@ -31,6 +34,12 @@ pub struct Spent {
     pub peak_bytes: u64,
     /// What the last program wrote to its standard output.
     pub said: Vec<u8>,
+}
+
+/// Before a run: what was written is on the disk, and memory is there.
+pub fn settle() {
+    rustix::fs::sync();
+    touch_free();
 }
 
 /// Runs the programs, each reading what the one before it writes. With `durable`, what they wrote to the filesystem of

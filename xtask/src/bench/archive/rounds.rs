@@ -20,7 +20,8 @@ use crate::run::Outcome;
 /// How long nothing is done before each round. A disk that several machines share is slower for a while after much was written
 /// to it; who comes first would pay for who was last.
 const REST: Duration = Duration::from_secs(10);
-/// volsnap and its base, which are first in turn. The disk alone is measured behind them, where it is in the way of neither.
+/// volsnap and its base, which are first in turn. The disk alone is measured behind them, where it is in the way of neither,
+/// and as rested as they were.
 const FIRST: usize = 2;
 /// One in so many rounds is enough for a curve, which has the fastest.
 const CURVE_SHARE: usize = 2;
@@ -91,6 +92,8 @@ impl Arena<'_> {
             for whose in turns.by_ref().take(FIRST) {
                 last = self.turn(whose, round, &mut compared)?.or(last);
             }
+            std::thread::sleep(REST);
+            measure::settle();
             compared.disk_bytes_per_second.push(disk_speed(self.dir, census.allocated_bytes)?);
             for whose in turns {
                 self.turn(whose, round, &mut compared)?;
@@ -121,7 +124,7 @@ impl Arena<'_> {
     }
 
     fn create(&self, options: &[&str], series: &mut Series) -> Outcome<Snapshot> {
-        rustix::fs::sync();
+        measure::settle();
         let (spent, snapshot) = self.ours.create(options, &self.source())?;
         series.note(&spent);
         Ok(snapshot)
@@ -136,7 +139,7 @@ impl Arena<'_> {
         expected: Census,
     ) -> Outcome {
         self.ours.empty_live()?;
-        rustix::fs::sync();
+        measure::settle();
         let (spent, stage_us) = self.ours.restore(options, snapshot)?;
         whole.note(&spent);
         staging.note(&measure::Spent { wall_us: stage_us, ..spent });
@@ -156,7 +159,7 @@ impl Arena<'_> {
         let mut done = recipe.init.map_or(Ok(()), |init| measure::run(vec![init], None).map(drop));
         for (stages, series) in [(recipe.create, &mut row.create), (recipe.restore, &mut row.restore)] {
             done = done.and_then(|()| {
-                rustix::fs::sync();
+                measure::settle();
                 measure::run(stages, Some(self.dir)).map(|spent| series.note(&spent))
             });
         }
