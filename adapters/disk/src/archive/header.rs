@@ -178,9 +178,10 @@ pub(super) struct Ustar {
 /// Reads a ustar block; says what is wrong with it.
 pub(super) fn decode(block: &[u8; BLOCK]) -> Result<Ustar, &'static str> {
     let header = Header::from_byte_slice(block);
-    let sum: u64 =
-        block.iter().enumerate().map(|(at, &byte)| u64::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
     let ustar = header.as_ustar().ok_or("is no ustar header")?;
+    let total = |bytes: &[u8]| bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+    // The checksum's own field counts as spaces.
+    let sum = total(block) - total(&ustar.cksum) + total(b"        ");
     let number = |field: &[u8]| number(field).ok_or("has a field that is no number");
     if number(&ustar.cksum) != Ok(sum) {
         return Err("has a wrong checksum");
