@@ -4,7 +4,7 @@ use std::{fs::File, num::NonZeroU64, thread::Scope};
 
 use rustix::fs::Advice;
 use volsnap_core::ports::{FsError, FsErrorKind};
-use zstd::{bulk::Decompressor, zstd_safe::DParameter};
+use zstd::bulk::Decompressor;
 
 use super::{
     buffer::{Buffer, Pool},
@@ -109,13 +109,6 @@ fn naming(archive: &Archive, number: usize, error: FsError) -> FsError {
     }
 }
 
-/// zstd's own checksum is not computed: the digest of the same bytes is compared anyway.
-fn decompressor() -> std::io::Result<Decompressor<'static>> {
-    let mut decompressor = Decompressor::new()?;
-    decompressor.set_parameter(DParameter::ForceIgnoreChecksum(true))?;
-    Ok(decompressor)
-}
-
 /// Decompresses frames that are what the index says.
 pub(super) struct Unpacker {
     decompressor: std::io::Result<Decompressor<'static>>,
@@ -124,7 +117,7 @@ pub(super) struct Unpacker {
 
 impl Unpacker {
     pub(super) fn new() -> Self {
-        Unpacker { decompressor: decompressor(), stored: Vec::new() }
+        Unpacker { decompressor: Decompressor::new(), stored: Vec::new() }
     }
 
     /// The content of a frame.
