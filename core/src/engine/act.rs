@@ -11,7 +11,7 @@ use crate::{
         ARCHIVE_FORMAT, Container, ImageRef, Manifest, ManifestVolume, Mode, Origin, Pinned, Redeploy, RestartPolicy,
         RunState, place,
     },
-    ports::{ArchiveSource, Limits, Phase, Progress, Retold, StageJob, Watch},
+    ports::{ArchiveSource, HealthState, Limits, Phase, Progress, Retold, StageJob, Watch},
     restore::{
         Entry, Facts, State, Step,
         by_entry::{Root, Shift},
@@ -58,6 +58,9 @@ impl Engine {
                 }
             }
             Step::Redeploy => {
+                if notes.down_since.is_none() {
+                    notes.up_all_along = self.is_up(state).await;
+                }
                 notes.watched = self.redeploy(state, watch).await?;
                 return Ok(Some(Entry::Redeployed { problem: None }));
             }
@@ -160,8 +163,7 @@ impl Engine {
     async fn await_health(&self, pinned: &[Pinned], timeout: Duration) -> Result<Duration, Failure> {
         let containers = self.containers()?;
         let clock = &self.ports.clock;
-        let running = pinned.iter().filter(|p| p.member && p.container.run == RunState::Running);
-        let names: Vec<String> = running.map(|p| p.container.name.clone()).collect();
+        let names = running(pinned);
         let mut gate = Gate::new(clock.monotonic(), timeout);
         loop {
             let health = containers.health(&names).await?;
@@ -171,6 +173,14 @@ impl Engine {
                 Verdict::Waiting => clock.sleep(containers.health_interval()).await,
             }
         }
+    }
+
+    /// Whether the app runs. An engine that does not answer counts as no.
+    async fn is_up(&self, state: &State) -> bool {
+        let names = running(state.pinned.as_deref().unwrap_or_default());
+        let Ok(containers) = self.containers() else { return false };
+        let health = containers.health(&names).await.unwrap_or_default();
+        !health.is_empty() && health.iter().all(|health| health.state != HealthState::Down)
     }
 
     /// Archives the originals from where the facts show them.
@@ -227,4 +237,10 @@ pub(super) fn images<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec
     containers
         .map(|c| ImageRef { container: c.name.clone(), image: c.image.clone(), image_id: c.image_id.clone() })
         .collect()
+}
+
+/// The names of the members that ran.
+fn running(pinned: &[Pinned]) -> Vec<String> {
+    let running = pinned.iter().filter(|p| p.member && p.container.run == RunState::Running);
+    running.map(|p| p.container.name.clone()).collect()
 }
