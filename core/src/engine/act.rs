@@ -58,8 +58,9 @@ impl Engine {
                 }
             }
             Step::Redeploy => {
-                if notes.down_since.is_none() {
-                    notes.up_all_along = self.is_up(state).await;
+                // Asked before the first attempt: one that failed may have started it.
+                if notes.down_since.is_none() && notes.up_all_along.is_none() {
+                    notes.up_all_along = Some(self.is_up(state).await);
                 }
                 notes.watched = self.redeploy(state, watch).await?;
                 return Ok(Some(Entry::Redeployed { problem: None }));

@@ -65,8 +65,9 @@ pub struct Notes {
     /// How long the app had been up already when it was found to be back: containers without a health check are believed
     /// only after a while.
     pub watched: Duration,
-    /// Whether nobody had stopped the app when it was to be brought back: a restore that was given up early.
-    pub up_all_along: bool,
+    /// Whether nobody had stopped the app when it was to be brought back, in a restore that was given up early; `None` if
+    /// that was not asked.
+    pub up_all_along: Option<bool>,
     /// What the report should mention.
     pub warnings: Vec<String>,
     /// Whether another process began the restore.
@@ -223,7 +224,7 @@ fn times(state: &State, notes: &Notes) -> (Duration, Duration, Duration) {
         state.records.iter().rev().find(|r| matches!(r.entry, Entry::Switched | Entry::Reverted)).map(|r| r.at);
     let has_app = state.pinned.as_ref().is_some_and(|p| p.iter().any(Pinned::was_active));
     let downtime = match has_app {
-        _ if notes.up_all_along => Duration::ZERO,
+        _ if notes.up_all_along == Some(true) => Duration::ZERO,
         true => span(notes.down_since.or(pinned), up.or(last)).saturating_sub(notes.watched),
         false => span(notes.down_since.or(committed), settled),
     };
