@@ -200,7 +200,9 @@ impl Engine {
                         self.name_journal(id, Error::new(Code::Corrupt, "it is the journal of another workload"))
                     );
                 }
-                let notes = Notes { recovered: true, ..Notes::default() };
+                // Whoever decided may have stopped the app, and even have started it again.
+                let up_all_along = (state.direction() != Direction::Undecided).then_some(false);
+                let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
                 if let Some(anomaly) = self.other_host(&state.plan.host) {
                     let report = Box::new(Report::of(&state, Some(&anomaly), &notes));
                     return Ok(Some(Followed { item: RecoveredItem::Restore(report), is_own: false }));

@@ -65,8 +65,8 @@ pub struct Notes {
     /// How long the app had been up already when it was found to be back: containers without a health check are believed
     /// only after a while.
     pub watched: Duration,
-    /// Whether nobody had stopped the app when it was to be brought back, in a restore that was given up early; `None` if
-    /// that was not asked.
+    /// Whether the app had not been stopped when it was to be brought back, in a restore that was given up early; `None`
+    /// until it is known.
     pub up_all_along: Option<bool>,
     /// What the report should mention.
     pub warnings: Vec<String>,
