@@ -68,6 +68,12 @@ fn the_engine_waits_for_the_first_unit_and_the_second_waits_for_the_engine() {
         for key in ["ProtectSystem", "ProtectHome", "ReadWritePaths", "ReadOnlyPaths", "PrivateTmp", "PrivateMounts"] {
             assert_eq!(values(unit, key), Vec::<&str>::new(), "{key}");
         }
+        // Hooks that a crash left due run in here, with all that they may do when they are run by hand.
+        let taken = |line: &&str| line.starts_with("Restrict") || line.starts_with("SystemCall");
+        assert_eq!(unit.lines().filter(taken).collect::<Vec<_>>(), Vec::<&str>::new());
+        for key in ["NoNewPrivileges", "MemoryDenyWriteExecute", "LockPersonality", "CapabilityBoundingSet", "User"] {
+            assert_eq!(values(unit, key), Vec::<&str>::new(), "{key}");
+        }
     }
 }
 
