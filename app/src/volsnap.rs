@@ -287,7 +287,7 @@ impl Volsnap {
         self.engine.snapshots(workload).await
     }
 
-    /// The snapshot of that id or unique prefix, or `latest`.
+    /// The snapshot of that id or unique prefix, or `latest`; `shop/` before it means one of that workload.
     pub async fn snapshot(&self, workload: Option<WorkloadId>, text: &str) -> Result<Snapshot> {
         self.engine.snapshot(workload, text).await
     }

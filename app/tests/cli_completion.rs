@@ -125,7 +125,8 @@ fn workloads_snapshots_and_volumes_are_completed() {
         check(&["volsnap", "import", "file", "--workload", "a"], &["app"]);
         check(&["volsnap", "events", "b"], &[]);
         // The newest first, and only those of the workload where one was typed.
-        check(&["volsnap", "show", ""], &["latest", &second, &id]);
+        check(&["volsnap", "show", ""], &["latest", "app/latest", "other/latest", &second, &id]);
+        check(&["volsnap", "show", "app/"], &["app/latest"]);
         check(&["volsnap", "restore", "app", ""], &["latest", &id]);
         check(&["volsnap", "restore", "app", "l"], &["latest"]);
         check(&["volsnap", "plan", "app", typed], &[&id]);
@@ -133,6 +134,8 @@ fn workloads_snapshots_and_volumes_are_completed() {
         check(&["volsnap", "diff", &id, "li"], &["live"]);
         check(&["volsnap", "restore", "app", "latest", "--volume", ""], &["/config", "/data"]);
         check(&["volsnap", "ls", "latest", "/e"], &["/etc/other"]);
+        check(&["volsnap", "ls", "app/latest", "/e"], &[]);
+        check(&["volsnap", "ls", "app/latest", "/d"], &["/data"]);
         check(&["volsnap", "dump", &id, "/d"], &["/data"]);
         check(&["volsnap", "clone", "app", "latest", "--volume", "/d"], &["/data="]);
         check(&["volsnap", "workload", "hook", "remove", "app", ""], &["1"]);

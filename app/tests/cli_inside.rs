@@ -53,6 +53,32 @@ fn a_snapshot_lists_its_members() {
 }
 
 #[test]
+fn latest_is_that_of_a_workload_where_one_is_named_before_it() {
+    let (world, id) = World::damaged();
+    world.ok(&["workload", "add", "other", "--volume", &world.declare("/data", "data")]);
+    let other = world.json(&["create", "other"])["id"].as_str().unwrap().to_string();
+    for (named, expected) in [("latest", &other), ("other/latest", &other), ("app/latest", &id)] {
+        assert_eq!(&world.json(&["show", named])["id"], expected, "{named}");
+        assert_eq!(&world.json(&["ls", named, "/data"])["snapshot"], expected, "{named}");
+    }
+    let workload = world.json(&["show", &id])["workload_id"].as_str().unwrap().to_string();
+    assert_eq!(world.json(&["show", &format!("{workload}/{id}")])["id"], id);
+    world.fails("not-found", 8, &["show", &format!("other/{id}")]);
+    world.fails("usage", 2, &["show", "app/l"]);
+    let message = world.fails("not-found", 8, &["show", "nobody/latest"]);
+    assert_eq!(message, "there is no workload nobody");
+    let message = world.fails("not-found", 8, &["ls", "/data/below"]);
+    assert_eq!(message, "there is no snapshot /data/below");
+    for (name, code, status) in [("other", "not-found", 8), ("app", "usage", 2)] {
+        world.fails(code, status, &["show", name]);
+        let hint = &world.json_with(status, &["show", name])["error"]["hint"];
+        assert_eq!(*hint, format!("{name} is a workload; `{name}/latest` is its newest snapshot"));
+    }
+    world.ok(&["plan", "app", "app/latest"]);
+    world.fails("refused", 3, &["restore", "app", "other/latest", "--yes"]);
+}
+
+#[test]
 fn a_file_comes_out_as_it_was() {
     let (world, id) = World::damaged();
     assert_eq!(world.ok(&["dump", &id, "/data", "below/script"]), "#!/bin/sh\n");

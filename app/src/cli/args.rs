@@ -104,7 +104,7 @@ pub enum Command {
     },
     /// Show a snapshot
     Show {
-        /// Id, unique prefix of it, or `latest` for the newest of all workloads
+        /// Id, unique prefix of it, or `latest` for the newest of all workloads; `shop/latest` is the newest of shop
         snapshot: String,
     },
     /// List what is in a snapshot, in the manner of `ls -l`
@@ -112,7 +112,7 @@ pub enum Command {
     /// In names, `%`, bytes that are not UTF-8, and control characters are shown as `%XX`. With --json control characters
     /// are escaped as JSON does, and the path is the one below its volume's target.
     Ls {
-        /// Id, unique prefix of it, or `latest`
+        /// Id, unique prefix of it, or `latest`; `shop/latest` is the newest of shop
         snapshot: String,
         /// Only what is at and below it: a volume's TARGET, or TARGET/path
         path: Option<OsString>,
@@ -122,7 +122,7 @@ pub enum Command {
     /// Holes come out as zeros. Symbolic links are not followed. An error after the first byte says how many bytes were
     /// written; these are good. With --json it goes to standard error.
     Dump {
-        /// Id, unique prefix of it, or `latest`
+        /// Id, unique prefix of it, or `latest`; `shop/latest` is the newest of shop
         snapshot: String,
         /// The volume
         target: String,
@@ -308,7 +308,7 @@ pub enum ModeArg {
 
 #[derive(Debug, ClapArgs)]
 pub struct Verify {
-    /// Ids or unique prefixes of them
+    /// Ids, unique prefixes of them, or `latest`; `shop/latest` is the newest of shop
     #[arg(value_name = "SNAPSHOT", required_unless_present = "all")]
     pub snapshots: Vec<String>,
     /// All snapshots

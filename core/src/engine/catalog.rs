@@ -117,33 +117,53 @@ impl Engine {
     }
 
     /// The snapshot that `text` means: an id, a unique prefix of at least 4 characters, or `latest`, the
-    /// newest that somebody asked for (what a restore replaced is found by [`Engine::undo_of`]).
+    /// newest that somebody asked for (what a restore replaced is found by [`Engine::undo_of`]). With `shop/` before it, it
+    /// means one of the workload of that name or id: names have no `/`.
     pub async fn snapshot(&self, workload: Option<WorkloadId>, text: &str) -> Result<Snapshot> {
         let mut snapshots = self.snapshots(workload).await?;
-        if text == "latest" {
+        let which = match text.split_once('/') {
+            // A path, where a snapshot was left out.
+            None | Some(("", _)) => text,
+            Some((name, which)) => {
+                let named = self.workload(name).await?.id;
+                snapshots.retain(|s| s.workload() == named);
+                which
+            }
+        };
+        if which == "latest" {
             return snapshots.into_iter().find(|s| s.origin() == Origin::Manual).ok_or_else(|| {
                 Error::new(Code::NotFound, "there is no snapshot yet").hint("take one with `volsnap create`")
             });
         }
-        if let Ok(id) = text.parse::<SnapshotId>() {
+        if let Ok(id) = which.parse::<SnapshotId>() {
             snapshots.retain(|s| s.id() == id);
-        } else if text.len() < PREFIX_MIN {
-            return Err(Error::new(Code::Usage, format!("{text} is too short for a snapshot id"))
-                .hint(format!("give at least {PREFIX_MIN} characters of it, or `latest`")));
+        } else if which.len() < PREFIX_MIN {
+            let hint = format!("give at least {PREFIX_MIN} characters of it, or `latest`");
+            let hint = self.workload_meant(text).await?.unwrap_or(hint);
+            return Err(Error::new(Code::Usage, format!("{text} is too short for a snapshot id")).hint(hint));
         } else {
-            let prefix = text.to_lowercase();
+            let prefix = which.to_lowercase();
             snapshots.retain(|s| s.id().to_string().starts_with(&prefix));
         }
         match snapshots.as_slice() {
             [one] => Ok(one.clone()),
-            [] => Err(Error::new(Code::NotFound, format!("there is no snapshot {text}"))
-                .hint("`volsnap list` shows the snapshots")),
+            [] => {
+                let hint = "`volsnap list` shows the snapshots".to_string();
+                let hint = self.workload_meant(text).await?.unwrap_or(hint);
+                Err(Error::new(Code::NotFound, format!("there is no snapshot {text}")).hint(hint))
+            }
             several => {
                 let ids: Vec<String> = several.iter().map(|s| s.id().to_string()).collect();
                 Err(Error::new(Code::Usage, format!("{text} is the beginning of {} snapshots", several.len()))
                     .hint(format!("give more of the id: {}", ids.join(", "))))
             }
         }
+    }
+
+    /// What to say to somebody who named a workload where a snapshot is asked for.
+    async fn workload_meant(&self, text: &str) -> Result<Option<String>> {
+        let is_workload = self.workloads().await?.iter().any(|w| w.name == text);
+        Ok(is_workload.then(|| format!("{text} is a workload; `{text}/latest` is its newest snapshot")))
     }
 
     /// The snapshot that keeps what the last restore of the workload replaced.

@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Export {
-    /// Id, unique prefix of it, or `latest`
+    /// Id, unique prefix of it, or `latest`; `shop/latest` is the newest of shop
     pub snapshot: String,
     /// The file, or `-` for standard output
     pub file: PathBuf,

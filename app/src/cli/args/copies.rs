@@ -10,7 +10,7 @@ use crate::cli::parse::{duration, id_range, volume};
 
 #[derive(Debug, Args)]
 pub struct Extract {
-    /// Id, unique prefix of it, or `latest`
+    /// Id, unique prefix of it, or `latest`; `shop/latest` is the newest of shop
     pub snapshot: String,
     /// The directory: empty, or absent; then it is made
     pub dir: PathBuf,

@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// Id, unique prefix of it, or `latest`
+    /// Id, unique prefix of it, or `latest`; `shop/latest` is the newest of shop
     pub snapshot: String,
     /// What it is compared with: another snapshot (`latest` is of the same workload), or `live` for the volumes as they
     /// are now

@@ -7,7 +7,7 @@ use crate::cli::parse::duration;
 
 #[derive(Debug, ClapArgs)]
 pub struct Pin {
-    /// Id, unique prefix of it, or `latest`
+    /// Id, unique prefix of it, or `latest`; `shop/latest` is the newest of shop
     pub snapshot: String,
     /// What for
     #[arg(long, value_name = "TEXT")]

@@ -53,8 +53,16 @@ impl Catalog {
 
     /// The snapshot that was typed, or else the newest.
     fn snapshot(&self) -> Option<&Snapshot> {
-        let typed = self.context.snapshot.as_deref().filter(|text| *text != "latest").unwrap_or_default();
-        self.snapshots.iter().find(|snapshot| snapshot.id().to_string().starts_with(typed))
+        let typed = self.context.snapshot.as_deref().unwrap_or_default();
+        let (name, typed) = typed.split_once('/').map_or((None, typed), |(name, typed)| (Some(name), typed));
+        let typed = if typed == "latest" { "" } else { typed };
+        let is_named = |snapshot: &&Snapshot| name.is_none_or(|name| self.name_of(snapshot) == Some(name));
+        self.snapshots.iter().filter(is_named).find(|snapshot| snapshot.id().to_string().starts_with(typed))
+    }
+
+    /// The name of the workload that a snapshot is of.
+    fn name_of(&self, snapshot: &Snapshot) -> Option<&str> {
+        self.workloads.iter().find(|workload| workload.id == snapshot.workload()).map(|workload| workload.name.as_str())
     }
 
     /// The volumes of what was typed.
@@ -71,18 +79,24 @@ pub fn workloads() -> Vec<CompletionCandidate> {
     catalog.workloads.iter().map(|workload| CompletionCandidate::new(&workload.name)).collect()
 }
 
-/// `latest`, and the snapshots of the workload, if one was typed, else all; newest first.
+/// `latest`, also by name where several workloads have snapshots, and the snapshots of the workload, if one was typed, else
+/// all; newest first.
 pub fn snapshots() -> Vec<CompletionCandidate> {
     let Some(catalog) = Catalog::read().filter(|catalog| !catalog.snapshots.is_empty()) else { return Vec::new() };
     let now = Timestamp::now();
     let latest = CompletionCandidate::new("latest").help(Some("the newest".into()));
+    let names: BTreeSet<&str> = catalog.snapshots.iter().filter_map(|snapshot| catalog.name_of(snapshot)).collect();
+    let names = if names.len() > 1 { names } else { BTreeSet::new() };
+    let named = |name: &str| {
+        CompletionCandidate::new(format!("{name}/latest")).help(Some(format!("the newest of {name}").into()))
+    };
     let one = |snapshot: &Snapshot| {
         let old = render::age(now.duration_since(snapshot.created_at()).as_secs());
         let note = snapshot.archive.manifest.note.as_ref().map(|note| format!(", {note}")).unwrap_or_default();
         let help = format!("{}, {old} old{note}", snapshot.archive.manifest.workload_name);
         CompletionCandidate::new(snapshot.id().to_string()).help(Some(help.into()))
     };
-    in_order([latest].into_iter().chain(catalog.snapshots.iter().map(one)))
+    in_order([latest].into_iter().chain(names.into_iter().map(named)).chain(catalog.snapshots.iter().map(one)))
 }
 
 /// What a snapshot may be compared with.
