@@ -178,7 +178,7 @@ impl Facts {
     pub fn strangers(&self, state: &State) -> Vec<&Container> {
         let Some(pinned) = &state.pinned else { return Vec::new() };
         let is_replacement = |p: &Pinned, s: &Seen| {
-            state.committed.is_some() && s.member && p.member && p.container.name == s.container.name
+            state.committed.is_some() && s.member && p.is_replaced() && p.container.name == s.container.name
         };
         let is_pinned = |s: &Seen| pinned.iter().any(|p| p.container.id == s.container.id || is_replacement(p, s));
         let is_alive = |s: &Seen| s.container.run.is_active() || !s.container.restart_policy.is_never();

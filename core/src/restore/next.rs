@@ -180,8 +180,13 @@ fn bring_back(state: &State) -> Move {
 fn close(state: &State, facts: &Facts) -> Move {
     for (volume, places) in facts.volumes.iter().enumerate() {
         let names = facts.names(state, volume);
-        let holds_original = names.staged == Holds::Original
-            || names.aside == Holds::Original
+        // A filesystem that numbers its directories anew shows an original as somebody else's. From the switch on, what
+        // is not known to be restored data is taken for the original.
+        let is_forward = state.direction() == Direction::Forward && state.plan.volumes[volume].original.is_some();
+        let may_be_original =
+            |holds| holds == Holds::Original || is_forward && !matches!(holds, Holds::Absent | Holds::Restored);
+        let holds_original = may_be_original(names.staged)
+            || may_be_original(names.aside)
             || places.entries.is_some_and(|entries| entries.hold_original());
         match (places.private, holds_original, state.may_forget_originals()) {
             (Sight::Absent, _, _) => {}

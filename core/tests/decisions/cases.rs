@@ -223,6 +223,27 @@ fn originals_without_a_safety_snapshot_stay_until_the_app_is_up_on_the_restored_
     }
 }
 
+/// A filesystem that numbers its directories anew shows the original as a stranger's.
+#[test]
+fn what_was_kept_is_not_removed_because_it_is_not_recognised() {
+    for (safety, goes) in [(Safety::Kept { reason: "a test".into() }, false), (Safety::Taken, true)] {
+        let (mut state, mut world) = committed(&[Method::TwoRenames]);
+        while !state.switched {
+            match next(&state, &world.look(&state)) {
+                Move::Record(entry) => state = recorded(&state, entry),
+                Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+                other => panic!("{other:?}"),
+            }
+        }
+        state = recorded(&state, Entry::Redeployed { problem: None });
+        state = recorded(&state, Entry::Captured { safety });
+        let mut facts = world.look(&state);
+        facts.volumes[0].aside = Sight::Directory { identity: foreign(0), empty: false };
+        let decision = next(&state, &facts);
+        assert_eq!(decision == Move::Perform(Step::Discard { volume: 0 }), goes, "{decision:?}");
+    }
+}
+
 #[test]
 fn the_engines_share_of_the_downtime_is_no_more_than_all_of_it() {
     let (state, _) = committed(&[Method::Exchange]);
