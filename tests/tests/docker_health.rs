@@ -110,6 +110,20 @@ fn a_container_that_runs_for_some_seconds_each_time_does_not_stay_up() {
     assert!(!stage.is_poisoned() && stage.is_running());
 }
 
+/// Nobody asked for its health, and still it is seen that it is gone; what did not run is not started, and that is said.
+#[test]
+fn a_container_that_ends_at_once_is_told_of_and_so_is_one_that_was_left_stopped() {
+    let script = format!("if [ -e /data/poison ]; then exit 3; fi; {FOREVER}");
+    let Some(stage) = Stage::new("ends at once", &[], "no", &script) else { return };
+    let (status, report) = stage.restore(&[]);
+    assert_eq!((status, &report["outcome"]), (Some(5), &"restored".into()), "{report}");
+    let warning = report["warnings"].to_string();
+    assert!(warning.contains(&format!("container {} has ended since it was started", stage.app)), "{warning}");
+    let undone = stage.cli.ok(&["undo", "shop"]);
+    assert_eq!(undone["left_stopped"], serde_json::json!([stage.app]), "{undone}");
+    assert!(!stage.is_running());
+}
+
 #[test]
 fn without_a_check_it_is_enough_to_stay_up() {
     let Some(stage) = Stage::new("stays up", &[], "no", FOREVER) else { return };

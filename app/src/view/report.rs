@@ -39,6 +39,8 @@ pub struct ReportView {
     pub stage_ms: u64,
     /// From the first entry of the journal to the last.
     pub total_ms: u64,
+    /// Members that did not run when the restore began: they were left so.
+    pub left_stopped: Vec<String>,
     /// What needs a look.
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began it brought it to its end.
@@ -103,6 +105,7 @@ impl ReportView {
             engine_us: report.engine_us,
             stage_ms: report.stage_ms,
             total_ms: report.total_ms,
+            left_stopped: report.left_stopped.clone(),
             warnings: report.warnings.clone(),
             finished_by_recovery: report.recovered,
         }

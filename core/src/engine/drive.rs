@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Engine, hooks::Around, survey::EngineView};
 use crate::{
     error::{Code, Error, Result},
-    model::{HookEvent, Snapshot},
+    model::{HookEvent, RunState, Snapshot},
     ports::{EventKind, Observer, Phase, Progress, Watch},
     restore::{
         Anomaly, Entry, Facts, Move, Outcome, Record, Report, State, Step,
@@ -214,6 +214,7 @@ impl Engine {
         if state.captured == Some(Safety::Taken) {
             self.catalogue_safety(state, &mut notes.warnings).await;
         }
+        self.note_ended(state, &mut notes).await;
         let mut report = Report::of(state, None, &notes);
         // While the closed journal stands: a crash here, or an engine that is away, has them run by the next recovery.
         let around = Around::restore(state);
@@ -229,6 +230,23 @@ impl Engine {
         }
         self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
         Ok(report)
+    }
+
+    /// Tells of members that this process has started and that are not there any more. Where no health is waited for, this
+    /// is the only look at an app that dies of its data.
+    async fn note_ended(&self, state: &State, notes: &mut Notes) {
+        let pinned = state.pinned.iter().flatten().filter(|p| p.member && p.container.run == RunState::Running);
+        let started: Vec<&str> = pinned.map(|p| p.container.name.as_str()).collect();
+        let is_told = notes.recovered || state.redeployed != Some(None);
+        let (false, Some(containers)) = (is_told || started.is_empty(), &self.ports.containers) else { return };
+        // All is done by now: an engine that does not answer has nothing to tell.
+        let seen = Self::members_left(containers.as_ref(), &state.plan.workload.selector).await.unwrap_or_default();
+        for member in seen.iter().filter(|c| c.run == RunState::Stopped && started.contains(&c.name.as_str())) {
+            let name = &member.name;
+            notes
+                .warnings
+                .push(format!("container {name} has ended since it was started; `docker logs {name}` may tell why"));
+        }
     }
 
     async fn catalogue_safety(&self, state: &State, warnings: &mut Vec<String>) {

@@ -110,6 +110,9 @@ pub struct Report {
     /// The private directories in which originals stay that could not be archived.
     #[serde(default)]
     pub kept: Vec<PathBuf>,
+    /// Members that did not run when the restore began: they were left so.
+    #[serde(default)]
+    pub left_stopped: Vec<String>,
     /// What needs a look.
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began the restore ended it.
@@ -142,6 +145,8 @@ impl Report {
                 places.join(", ")
             ));
         }
+        let asleep = state.pinned.iter().flatten().filter(|p| p.member && !p.was_active());
+        let left_stopped = asleep.map(|p| p.container.name.clone()).collect();
         let (downtime, stage, total) = times(state, notes);
         // It is also asked while an app that did not run is held stopped, which is no downtime.
         let engine = notes.engine.min(downtime);
@@ -170,6 +175,7 @@ impl Report {
             stage_ms: millis(stage),
             total_ms: millis(total),
             kept,
+            left_stopped,
             warnings,
             recovered: notes.recovered,
         }

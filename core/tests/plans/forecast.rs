@@ -44,6 +44,7 @@ fn report(downtime_ms: u64, engine_ms: u64) -> Report {
         stage_ms: 0,
         total_ms: 0,
         kept: vec![],
+        left_stopped: vec![],
         warnings: vec![],
         recovered: false,
     }

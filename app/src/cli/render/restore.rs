@@ -177,6 +177,7 @@ pub fn report(report: &ReportView) -> String {
         volumes,
         labelled("warning", &report.warnings),
         headline(report),
+        left_stopped(report),
         cause.unwrap_or_default(),
         way_back(report),
     ])
@@ -210,6 +211,13 @@ pub fn headline(report: &ReportView) -> String {
             };
             format!("{workload} needs attention: the restore of {snapshot} cannot be ended safely; {kept}")
         }
+    }
+}
+
+fn left_stopped(report: &ReportView) -> String {
+    match report.left_stopped.is_empty() {
+        true => String::new(),
+        false => format!("not started, as before: {}", report.left_stopped.join(", ")),
     }
 }
 
