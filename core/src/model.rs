@@ -27,7 +27,9 @@ pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use limits::ArchiveLimits;
 pub use member::{Member, MemberKind};
 pub use owners::{IdMap, IdRange, Owners};
-pub use place::{FilesystemId, FilesystemInfo, Identity, Inode, Location, Occupant, Sight, Space, TreeSize, Writer};
+pub use place::{
+    FilesystemId, FilesystemInfo, Identity, Inode, Location, Mounted, Occupant, Sight, Space, TreeSize, Writer,
+};
 pub use registration::{Imported, RegisteredVolume, Registration};
 pub use retention::{Period, Policy, Rule, Verdict};
 pub use snapshot::{

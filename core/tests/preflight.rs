@@ -9,8 +9,8 @@ use uuid::Uuid;
 use volsnap_core::{
     model::{
         ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Inode,
-        Location, Manifest, ManifestVolume, Mode, Occupant, Origin, RestartPolicy, RestoreId, RunState, Selector,
-        Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
+        Location, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, RestartPolicy, RestoreId, RunState,
+        Selector, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     restore::{
         Options,
@@ -110,7 +110,8 @@ fn situation() -> Situation {
         location: Ok(location(path, inode, &[20, 2])),
         named: false,
         size: TreeSize { bytes: 100, bytes_allocated: 4096, entries: 3, immutable: 0 },
-        mounted: vec![],
+        mounted: Mounted::default(),
+        left_out: vec![],
     };
     Situation {
         restore: RestoreId(Uuid::from_u128(3)),
@@ -158,6 +159,16 @@ fn accepted(change: impl FnOnce(&mut Situation)) -> volsnap_core::restore::Plan 
     plan
 }
 
+fn at_db(s: &mut Situation) -> &mut Candidate {
+    s.candidates.get_mut("/db").unwrap()
+}
+
+#[test]
+fn what_is_in_no_snapshot_and_what_is_seen_elsewhere_must_not_go_with_what_is_replaced() {
+    refused(|s| at_db(s).left_out.push("/srv/shop/db/lost+found".into()), "/srv/shop/db/lost+found, which snapshots");
+    refused(|s| at_db(s).mounted.elsewhere.push("/srv/ftp/db".into()), "is mounted at /srv/ftp/db as well");
+}
+
 #[test]
 fn a_plain_situation_is_planned_with_method_reason_and_space() {
     let plan = accepted(|_| {});
@@ -196,7 +207,8 @@ fn a_volume_that_the_snapshot_has_not_is_named_and_needs_a_choice() {
             location: Ok(location("/srv/shop/new", 33, &[20, 2])),
             named: false,
             size: TreeSize::default(),
-            mounted: vec![],
+            mounted: Mounted::default(),
+            left_out: vec![],
         };
         s.candidates.insert("/new".into(), candidate);
     };
@@ -211,7 +223,7 @@ fn a_volume_that_the_snapshot_has_not_is_named_and_needs_a_choice() {
 #[test]
 fn a_volume_with_another_filesystem_in_it_is_refused() {
     refused(
-        |s| s.candidates.get_mut("/db").unwrap().mounted.push("/srv/shop/db/archive".into()),
+        |s| s.candidates.get_mut("/db").unwrap().mounted.within.push("/srv/shop/db/archive".into()),
         "another filesystem is mounted in volume /db, at /srv/shop/db/archive",
     );
 }

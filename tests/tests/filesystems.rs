@@ -181,3 +181,48 @@ fn a_mount_point_that_is_not_mounted_when_recovery_comes_is_waited_for() {
     assert_eq!(recovered["recovered"][0]["outcome"], "restored", "{recovered}");
     assert_eq!(trees::read(&live), saved);
 }
+
+/// What is in no snapshot would go with what is replaced, and who sees the directory elsewhere would go on in that.
+#[test]
+fn what_a_switch_would_take_away_from_others_is_refused_before_anything_is_touched() {
+    let Some(disk) = LoopDisk::new("btrfs", "what a switch would take away") else { return };
+    let (live, elsewhere) = (disk.join("app"), disk.join("elsewhere"));
+    fs::create_dir_all(live.join("www")).unwrap();
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::write(live.join("file"), "saved").unwrap();
+    let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+    cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
+    let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+    let command = |words: &[&str], paths: &[&Path]| {
+        let done = Command::new(words[0]).args(&words[1..]).args(paths).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    let restore =
+        || cli.fails(&["restore", "shop", &snapshot, "--yes", "--no-safety-snapshot"], 3, "refused").to_string();
+
+    for of in [&live, &live.join("www")] {
+        command(&["mount", "--bind"], &[of, &elsewhere]);
+        let refused = restore();
+        command(&["umount"], &[&elsewhere]);
+        assert!(refused.contains(&format!("is mounted at {} as well", elsewhere.display())), "{refused}");
+    }
+    let kept = live.join(".volsnap-00000000000070008000000000000001-0");
+    for dir in [&kept, &live.join("lost+found")] {
+        fs::create_dir(dir).unwrap();
+        fs::write(dir.join("precious"), "the only copy").unwrap();
+        let refused = restore();
+        assert!(refused.contains(&format!("holds {}, which snapshots leave out", dir.display())), "{refused}");
+        assert_eq!(fs::read(dir.join("precious")).unwrap(), b"the only copy");
+        fs::remove_dir_all(dir).unwrap();
+    }
+    let (subvolume, frozen) = (disk.join("subvolume"), live.join("frozen"));
+    command(&["btrfs", "subvolume", "create"], &[&subvolume]);
+    command(&["btrfs", "subvolume", "snapshot", "-r"], &[&subvolume, &frozen]);
+    let refused = restore();
+    assert!(refused.contains("1 of the entries of volume /app") && refused.contains("ro false"), "{refused}");
+    command(&["btrfs", "property", "set"], &[&frozen, Path::new("ro"), Path::new("false")]);
+    // An empty one is only what a filesystem makes for itself.
+    fs::create_dir(live.join("lost+found")).unwrap();
+    cli.ok(&["restore", "shop", &snapshot, "--yes"]);
+    assert_eq!(fs::read(live.join("file")).unwrap(), b"saved");
+}

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
-        Writer,
+        ArchiveSummary, FilesystemInfo, Location, Manifest, Mounted, RestoreId, Sight, SnapshotId, Space, TreeSize,
+        WorkloadId, Writer,
     },
     ports::{
         ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob, Lease,
@@ -120,8 +120,8 @@ impl Filesystem for Disk {
         self.run(FsOp::Look, root, tree::measure).await
     }
 
-    async fn mounted_within(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
-        self.run(FsOp::Look, dir, locate::mounted_within).await
+    async fn mounted(&self, dir: &Path) -> Result<Mounted, FsError> {
+        self.run(FsOp::Look, dir, locate::mounted).await
     }
 
     async fn writers(&self, dirs: &[PathBuf]) -> Result<Vec<Writer>, FsError> {

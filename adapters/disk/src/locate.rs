@@ -11,7 +11,7 @@ use rustix::{
     process::geteuid,
 };
 use volsnap_core::{
-    model::{FilesystemInfo, Inode, Location, Occupant, Space},
+    model::{FilesystemInfo, Inode, Location, Mounted, Occupant, Space},
     ports::{FsError, FsErrorKind, FsOp},
 };
 
@@ -60,13 +60,30 @@ pub(crate) fn locate(path: &Path) -> Result<Location, FsError> {
     })
 }
 
-/// Mount points below a directory, in order. `dir` is a path without links, as the mount table has them.
-pub(crate) fn mounted_within(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
-    let points = mounts()?.into_iter().map(|mount| mount.point);
-    let mut within: Vec<PathBuf> = points.filter(|point| point != dir && point.starts_with(dir)).collect();
-    within.sort();
-    within.dedup();
-    Ok(within)
+/// What is mounted below a directory, and where it is mounted itself. `dir` is a path without links, as the mount table
+/// has them.
+pub(crate) fn mounted(dir: &Path) -> Result<Mounted, FsError> {
+    let table = mounts()?;
+    let within = |point: &Path| point != dir && point.starts_with(dir);
+    let elsewhere = match stat(dir) {
+        Ok(found) => {
+            let own = mount_of(&table, &found, dir)?;
+            // What cannot be renamed stays where others see it; what is in it is moved.
+            let stays = own.point == dir || is_subvolume(&found, own);
+            let seen = table.iter().filter(|other| other.shows(own, dir, stays) && !within(&other.point));
+            in_order(seen.map(|mount| mount.point.clone()).collect())
+        }
+        Err(Errno::NOENT) => Vec::new(),
+        Err(errno) => return Err(fs_error(FsOp::Look, dir, errno)),
+    };
+    let points = table.into_iter().map(|mount| mount.point);
+    Ok(Mounted { within: in_order(points.filter(|point| within(point)).collect()), elsewhere })
+}
+
+fn in_order(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 /// The filesystem of an existing directory, and its space.
@@ -109,7 +126,11 @@ fn look(dir: &Path) -> Result<Statx, FsError> {
 }
 
 /// Inode of the root of every btrfs subvolume (`BTRFS_FIRST_FREE_OBJECTID`).
-const SUBVOLUME_ROOT: u64 = 256;
+pub(crate) const SUBVOLUME_ROOT: u64 = 256;
+
+fn is_subvolume(stat: &Statx, own: &Mount) -> bool {
+    own.kind == "btrfs" && stat.stx_ino == SUBVOLUME_ROOT
+}
 
 fn occupant(real: &Path, stat: &Statx, own: &Mount, parents: &Mount) -> Occupant {
     let identity = identity(stat);
@@ -119,7 +140,7 @@ fn occupant(real: &Path, stat: &Statx, own: &Mount, parents: &Mount) -> Occupant
     } else if own.id != parents.id || real == Path::new("/") {
         // Also a bind mount of the directory on itself: a rename answers EBUSY all the same.
         Occupant::MountPoint(identity)
-    } else if own.kind == "btrfs" && stat.stx_ino == SUBVOLUME_ROOT {
+    } else if is_subvolume(stat, own) {
         Occupant::Subvolume(identity)
     } else if stat.stx_attributes.intersects(fixed) {
         Occupant::Immutable(identity)
@@ -242,11 +263,11 @@ mod tests {
 
     #[test]
     fn mounts_below_a_directory_are_found_and_its_own_is_not_one_of_them() {
-        let below = mounted_within(Path::new("/")).unwrap();
+        let below = mounted(Path::new("/")).unwrap().within;
         assert!(below.contains(&PathBuf::from("/proc")) && !below.contains(&PathBuf::from("/")), "{below:?}");
-        let below_proc = mounted_within(Path::new("/proc")).unwrap();
+        let below_proc = mounted(Path::new("/proc")).unwrap().within;
         assert!(below_proc.iter().all(|point| point != Path::new("/proc")), "{below_proc:?}");
-        assert_eq!(mounted_within(Path::new("/pro")).unwrap(), Vec::<PathBuf>::new(), "only whole components count");
+        assert_eq!(mounted(Path::new("/pro")).unwrap(), Mounted::default(), "only whole components count");
     }
 
     #[test]

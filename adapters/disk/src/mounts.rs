@@ -24,6 +24,8 @@ pub(crate) struct Mount {
     pub(crate) id: u64,
     /// `major:minor` of the filesystem.
     device: String,
+    /// Which directory of the filesystem is mounted.
+    root: PathBuf,
     /// Where it is mounted.
     pub(crate) point: PathBuf,
     /// The filesystem's type.
@@ -64,6 +66,18 @@ impl Mount {
             "zfs" => format!("zfs {}", self.source.split('/').next().unwrap_or_default()),
             kind => format!("{kind} {}", self.device),
         })
+    }
+
+    /// Whether `dir`, which lies on the mount `own`, can be seen through this one too: it, unless it `stays` where it is, or a
+    /// directory below it.
+    pub(crate) fn shows(&self, own: &Mount, dir: &Path, stays: bool) -> bool {
+        let Ok(below) = dir.strip_prefix(&own.point) else { return false };
+        // Without components there would be a slash at the end.
+        let shown = if below.as_os_str().is_empty() { own.root.clone() } else { own.root.join(below) };
+        self.id != own.id
+            && self.filesystem() == own.filesystem()
+            && self.root.starts_with(&shown)
+            && !(stays && self.root == shown)
     }
 
     /// Whether two names can be exchanged atomically: only where it was tried or is known from the kernel's source.
@@ -107,14 +121,15 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|b| *b == b' ');
     let id = text(fields.next()?).parse().ok()?;
     let device = text(fields.nth(1)?);
-    let point = PathBuf::from(unescape(fields.nth(1)?));
+    let root = PathBuf::from(unescape(fields.next()?));
+    let point = PathBuf::from(unescape(fields.next()?));
     let options = text(fields.next()?);
     let mut fields = fields.skip_while(|f| *f != b"-").skip(1);
     let kind = text(fields.next()?);
     let source = text(&unescape(fields.next()?).into_vec());
     let super_options = text(fields.next().unwrap_or_default());
     let read_only = [options, super_options].iter().any(|options| options.split(',').any(|o| o == "ro"));
-    Some(Mount { id, device, point, kind, source, read_only })
+    Some(Mount { id, device, root, point, kind, source, read_only })
 }
 
 fn text(field: &[u8]) -> String {
@@ -147,6 +162,29 @@ mod tests {
 
     fn mount(line: &str) -> Mount {
         parse(line.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_directory_is_seen_through_other_mounts_of_it_and_of_what_is_in_it() {
+        let own = mount("30 1 8:1 /srv /data rw - ext4 /dev/sda1 rw");
+        let shows = |line: &str, stays| mount(line).shows(&own, Path::new("/data/app"), stays);
+        let (itself, below) =
+            ("31 1 8:1 /srv/app /ftp rw - ext4 /dev/sda1 rw", "32 1 8:1 /srv/app/www /www rw - ext4 /dev/sda1 rw");
+        assert!(shows(itself, false) && shows(below, false));
+        // One that is not renamed goes on being seen; what is in it is moved.
+        assert!(!shows(itself, true) && shows(below, true));
+        for other in [
+            "30 1 8:1 /srv /data rw - ext4 /dev/sda1 rw",
+            "33 1 8:1 / /mnt rw - ext4 /dev/sda1 rw",
+            "34 1 8:1 /srv/app2 /ftp rw - ext4 /dev/sda1 rw",
+            "35 1 8:2 /srv/app /ftp rw - ext4 /dev/sda2 rw",
+        ] {
+            assert!(!shows(other, false), "{other}");
+        }
+        let whole = mount("40 1 8:3 / /disk rw - ext4 /dev/sdb rw");
+        let bound = mount("41 1 8:3 /x /x rw - ext4 /dev/sdb rw");
+        assert!(bound.shows(&whole, Path::new("/disk"), true) && bound.shows(&whole, Path::new("/disk/x"), false));
+        assert!(!bound.shows(&whole, Path::new("/disk/x/y"), false), "it shows more than that");
     }
 
     #[test]

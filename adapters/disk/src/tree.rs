@@ -12,13 +12,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxAttributes},
+    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxAttributes, accessat},
     io::Errno,
 };
 use volsnap_core::{
     model::{TreeSize, place::PRIVATE_PREFIX},
     ports::{FsError, FsErrorKind, FsOp},
 };
+
+use crate::locate::SUBVOLUME_ROOT;
 
 pub(crate) use error::Trouble;
 pub(crate) use ladder::{Ladder, open_dir};
@@ -61,7 +63,7 @@ impl Visitor for Measuring<'_> {
             return Ok(());
         }
         self.size.entries += 1;
-        if is_immutable(entry.stat) {
+        if is_immutable(entry.stat) || is_read_only_subvolume(entry) {
             self.size.immutable += 1;
         }
         if kind == FileType::RegularFile
@@ -168,6 +170,13 @@ impl Removing<'_> {
 }
 
 /// Whether it can be neither moved nor removed.
+/// Whether it is a btrfs subvolume that cannot be written to, as the snapshots of other tools are.
+fn is_read_only_subvolume(entry: &Entry<'_>) -> bool {
+    file_type(entry.stat) == FileType::Directory
+        && entry.stat.stx_ino == SUBVOLUME_ROOT
+        && accessat(entry.dir, entry.name, Access::WRITE_OK, AtFlags::EACCESS) == Err(Errno::ROFS)
+}
+
 fn is_immutable(stat: &Statx) -> bool {
     stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND)
 }

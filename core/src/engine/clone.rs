@@ -89,12 +89,8 @@ impl Engine {
         }
         let paths: Vec<PathBuf> = clones.iter().map(|clone| clone.place.real.clone()).collect();
         // Nobody's own id: the restores of all workloads are asked.
-        if let Some(name) = self.neighbour(WorkloadId(uuid::Uuid::nil()), &paths).await? {
-            return Err(Error::new(
-                Code::Refused,
-                format!("a restore of {name}, which has these directories, has not ended"),
-            )
-            .hint(format!("`volsnap recover {name}` finishes it or rolls it back")));
+        if let Some(neighbour) = self.neighbour(WorkloadId(uuid::Uuid::nil()), &paths, &[]).await? {
+            return Err(neighbour.into());
         }
         let mut needs = Needs::default();
         for clone in &clones {

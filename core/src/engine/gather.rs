@@ -1,11 +1,14 @@
 //! Looks at everything that a plan depends on. Touches nothing.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{Engine, RestoreRequest};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
-    model::{Container, Resolved, RestoreId, Selector, SnapshotId, TreeSize, Workload},
+    model::{Container, Mounted, Occupant, Resolved, RestoreId, Selector, Sight, SnapshotId, TreeSize, Workload},
     ports::Containers,
     restore::{
         Plan, Refusal,
@@ -67,17 +70,22 @@ impl Engine {
             let chosen = targets.is_empty() || targets.contains(&volume.target);
             let located = filesystem.locate(&volume.path).await;
             let mut size = TreeSize::default();
-            let mut mounted = Vec::new();
+            let mut mounted = Mounted::default();
+            let mut left_out = Vec::new();
             if let (true, Ok(location)) = (chosen, &located) {
                 paths.push(location.real.clone());
-                mounted = filesystem.mounted_within(&location.real).await?;
-                if location.occupant.identity().is_some() && options.safety_snapshot {
+                mounted = filesystem.mounted(&location.real).await?;
+                if location.occupant.identity().is_some() {
+                    // Also where nothing is to be kept: what cannot be removed later must be known now.
                     size = filesystem.measure(&location.real).await?;
+                }
+                if let Occupant::Directory(_) = location.occupant {
+                    left_out = self.left_out(&location.real).await?;
                 }
             }
             let named = members.iter().flat_map(|c| &c.mounts).any(|m| m.volume.is_some() && m.source == volume.path);
             let location = located.map_err(|e| e.to_string());
-            candidates.insert(volume.target, Candidate { location, named, size, mounted });
+            candidates.insert(volume.target, Candidate { location, named, size, mounted, left_out });
         }
         let state_dir = filesystem.state_dir();
         let mut protected = vec![Protected {
@@ -94,7 +102,8 @@ impl Engine {
                 Err(error) => return Err(Error::from(error).context(what)),
             }
         }
-        let neighbour = self.neighbour(workload.id, &paths).await?;
+        let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
+        let neighbour = self.neighbour(workload.id, &paths, &names).await?;
         let situation = Situation {
             restore: RestoreId(self.ports.clock.fresh_id()),
             safety: SnapshotId(self.ports.clock.fresh_id()),
@@ -111,12 +120,7 @@ impl Engine {
             state_filesystem: filesystem.space(&state_dir).await?,
         };
         let mut plan = preflight::plan(&situation);
-        plan.refusals.extend(neighbour.map(|name| {
-            Refusal::new(
-                format!("a restore of {name}, which has the same directories, has not ended"),
-                format!("`volsnap recover {name}` finishes it or rolls it back"),
-            )
-        }));
+        plan.refusals.extend(neighbour.map(|neighbour| neighbour.refusal()));
         Ok(plan)
     }
 
@@ -141,7 +145,7 @@ impl Engine {
     pub(super) async fn consumers(
         &self,
         workload: &Workload,
-        paths: &[std::path::PathBuf],
+        paths: &[PathBuf],
     ) -> Result<Vec<Container>, EngineError> {
         let Some(containers) = &self.ports.containers else { return Ok(Vec::new()) };
         match containers.mounting(paths).await {
@@ -150,12 +154,26 @@ impl Engine {
         }
     }
 
-    async fn engine_root(&self, workload: &Workload) -> Result<Option<std::path::PathBuf>> {
+    async fn engine_root(&self, workload: &Workload) -> Result<Option<PathBuf>> {
         let Some(containers) = &self.ports.containers else { return Ok(None) };
         match containers.info().await {
             Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(None),
             other => Ok(other?.root),
         }
+    }
+
+    /// What stands at the top of a live directory and is in no archive of it: the switch would take it along into what is
+    /// set aside, to be removed with it.
+    async fn left_out(&self, live: &Path) -> Result<Vec<PathBuf>> {
+        let filesystem = &self.ports.filesystem;
+        let mut left_out = filesystem.private_dirs(live).await?;
+        let found = live.join("lost+found");
+        match filesystem.look(&found).await {
+            Ok(Sight::Absent | Sight::Directory { empty: true, .. }) => {}
+            // What cannot be looked at may hold something.
+            Ok(Sight::Directory { .. } | Sight::Other) | Err(_) => left_out.push(found),
+        }
+        Ok(left_out)
     }
 
     /// The workload's containers when some of those that it names may be missing, as in the middle of a redeploy.

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of};
 use crate::{
-    error::{Code, Error, Result},
+    error::{Code, Error, FsErrorKind, Result},
     model::{HookEvent, Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
     ports::{EventKind, Phase, Progress, Quiet, Watch},
     restore::{
-        Anomaly, Body, Entry, Journal, Report, State,
+        Anomaly, Body, Entry, Journal, Refusal, Report, State,
         journal::Quiesced,
         judge,
         report::{Notes, Outcome},
@@ -95,6 +95,32 @@ impl Sake<'_> {
             Sake::Restore(_) if !self.asks_for(state) => judge::superseded(state),
             Sake::Restore(_) | Sake::Itself => judge::interrupted(state),
         }
+    }
+}
+
+/// Another workload that is at work on what is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Neighbour {
+    pub workload: String,
+    what: &'static str,
+    shares: &'static str,
+}
+
+impl Neighbour {
+    /// Why not now, and what to do about it.
+    pub fn refusal(&self) -> Refusal {
+        let Neighbour { workload, what, shares } = self;
+        Refusal::new(
+            format!("a {what} of {workload}, which has the same {shares}, has not ended"),
+            format!("wait for it; if it is not under way any more, `volsnap recover {workload}` brings it to its end"),
+        )
+    }
+}
+
+impl From<Neighbour> for Error {
+    fn from(neighbour: Neighbour) -> Error {
+        let Refusal { message, hint } = neighbour.refusal();
+        Error::new(Code::Refused, message).hint(hint)
     }
 }
 
@@ -242,7 +268,12 @@ impl Engine {
             self.resume(quiesced).await?;
         }
         self.ports.filesystem.sweep_drafts(workload.id).await?;
-        let archive = self.ports.filesystem.read_archive(workload.id, *snapshot).await.ok();
+        let archive = match self.ports.filesystem.read_archive(workload.id, *snapshot).await {
+            Ok(archive) => Some(archive),
+            Err(error) if error.kind == FsErrorKind::NotFound => None,
+            // Whether it is complete is not known yet: the journal stays for a recovery that can read it.
+            Err(error) => return Err(error.into()),
+        };
         let complete = archive.is_some();
         if let Some(archive) = archive {
             self.ports.store.put_snapshot(&Snapshot::from(archive)).await?;
@@ -276,18 +307,36 @@ impl Engine {
         Ok(())
     }
 
-    /// Another workload whose open journal speaks of one of these directories, or of one above or below: to restore or
-    /// copy them now would take its half-done work for data.
-    pub(super) async fn neighbour(&self, id: WorkloadId, paths: &[PathBuf]) -> Result<Option<String>> {
+    /// Another workload's open journal that speaks of one of these directories, or of one above or below: to restore or
+    /// copy them now would take its half-done work for data. Or of one of these containers, by name: each of the two would
+    /// take what the other does to it for what was found, and leave it so.
+    pub(super) async fn neighbour(
+        &self,
+        id: WorkloadId,
+        paths: &[PathBuf],
+        containers: &[String],
+    ) -> Result<Option<Neighbour>> {
+        let touch = |a: &PathBuf, b: &PathBuf| a.starts_with(b) || b.starts_with(a);
         for other in self.ports.filesystem.journals().await?.into_iter().filter(|other| *other != id) {
             let Some(bytes) = self.ports.filesystem.read_journal(other).await? else { continue };
-            // One that cannot be read names no directories; its own workload is blocked and told.
-            let Ok(Body::Restore(records)) = Journal::decode(&bytes).map(|journal| journal.body) else { continue };
-            let Ok(state) = State::replay(&records) else { continue };
-            let lives = state.plan.live_paths();
-            let touch = |a: &PathBuf| lives.iter().any(|b| a.starts_with(b) || b.starts_with(a));
-            if !state.closed && paths.iter().any(touch) {
-                return Ok(Some(state.plan.workload.name));
+            // One that cannot be read names nothing; its own workload is blocked and told.
+            let Ok(journal) = Journal::decode(&bytes) else { continue };
+            let (workload, what, lives, names) = match journal.body {
+                Body::Restore(records) => {
+                    let Ok(State { plan, closed: false, .. }) = State::replay(&records) else { continue };
+                    let names = plan.containers.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+                    (plan.workload.name.clone(), "restore", plan.live_paths(), names)
+                }
+                Body::Snapshot(quiesced) => {
+                    let names = quiesced.containers.into_iter().map(|p| p.container.name).collect();
+                    (quiesced.workload.name, "snapshot", Vec::new(), names)
+                }
+            };
+            if paths.iter().any(|a| lives.iter().any(|b| touch(a, b))) {
+                return Ok(Some(Neighbour { workload, what, shares: "directories" }));
+            }
+            if containers.iter().any(|name| names.contains(name)) {
+                return Ok(Some(Neighbour { workload, what, shares: "containers" }));
             }
         }
         Ok(None)

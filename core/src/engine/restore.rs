@@ -91,7 +91,12 @@ impl Engine {
         let mut state = State::opened(plan, self.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
         self.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;
-        let refused = self.prelude(&mut state, watch).await?;
+        // Asked again now that this journal can be seen: of two that begin at once, at least one sees the other.
+        let names: Vec<String> = state.plan.containers.iter().map(|container| container.name.clone()).collect();
+        let refused = match self.neighbour(workload.id, &state.plan.live_paths(), &names).await? {
+            Some(neighbour) => Some(self.give_up(&mut state, neighbour.into()).await?),
+            None => self.prelude(&mut state, watch).await?,
+        };
         let mut report = self.drive(&mut state, watch, Notes::default()).await?;
         if let (Some(refused), Some(cause)) = (refused, &mut report.cause) {
             cause.hint = refused.hint;
@@ -104,9 +109,16 @@ impl Engine {
     /// written down as the end of the restore, and given back.
     pub(super) async fn prelude(&self, state: &mut State, watch: &Watch) -> Result<Option<Error>> {
         let ran = self.run_before(HookEvent::PreRestore, &Around::restore(state), watch).await;
-        let Err(refused) = ran else { return Ok(None) };
+        match ran {
+            Ok(()) => Ok(None),
+            Err(refused) => self.give_up(state, refused).await.map(Some),
+        }
+    }
+
+    /// Writes down that it ends before anything was made, and gives back why.
+    async fn give_up(&self, state: &mut State, refused: Error) -> Result<Error> {
         state.append(Record { at: self.ports.clock.now(), entry: abort(refused.code, refused.message.clone()) })?;
         self.ports.filesystem.write_journal(state.plan.workload.id, &state.journal().encode()?).await?;
-        Ok(Some(refused))
+        Ok(refused)
     }
 }

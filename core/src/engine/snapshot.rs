@@ -132,14 +132,13 @@ impl Engine {
         let members = self.members(workload).await?;
         let resolved = workload.resolve(&members);
         let (volumes, sources) = self.sources(workload, &resolved).await?;
-        if let Some(name) = self.neighbour(workload.id, &roots(&sources)).await? {
-            return Err(Error::new(
-                Code::Refused,
-                format!("a restore of {name}, which has the same directories, has not ended"),
-            )
-            .hint(format!("`volsnap recover {name}` finishes it or rolls it back")));
-        }
+        self.refuse_neighbour(workload, &sources, &names(&members)).await?;
         Ok(Seen { members, resolved, volumes, sources })
+    }
+
+    async fn refuse_neighbour(&self, workload: &Workload, sources: &[ArchiveSource], members: &[String]) -> Result<()> {
+        let neighbour = self.neighbour(workload.id, &roots(sources), members).await?;
+        neighbour.map_or(Ok(()), |neighbour| Err(neighbour.into()))
     }
 
     async fn take(
@@ -178,10 +177,10 @@ impl Engine {
             false => (members, None),
         };
         let outsiders = self.outsiders(request, &members, &sources).await?;
+        let reading = Reading { manifest: &manifest, sources: &sources, members: names(&members), precopy };
         let disturbed = members.into_iter().filter(|c| disturbs(request.mode, c));
         let pinned = disturbed.map(|container| Pinned { container, member: true }).collect();
         let quiesced = self.quiesced(request, snapshot, pinned);
-        let reading = Reading { manifest: &manifest, sources: &sources, precopy };
         let (draft, quiesced_ms) = self.read_quietly(&quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
         let snapshot = Snapshot::from(archive);
@@ -319,12 +318,21 @@ impl Engine {
         reading: Reading<'_>,
         watch: &Watch,
     ) -> Result<(Box<dyn DraftArchive>, u64)> {
-        let filesystem = &self.ports.filesystem;
+        let (sources, members) = (reading.sources, reading.members.clone());
         if quiesced.containers.is_empty() {
-            return Ok((self.read(reading, watch).await?, 0));
+            let draft = self.read(reading, watch).await?;
+            // Nobody had to be quieted when it began. That says nothing of those who came since.
+            self.still_quiet(quiesced).await?;
+            self.refuse_neighbour(&quiesced.workload, sources, &members).await?;
+            return Ok((draft, 0));
         }
         // Written before the app is touched: whoever finds the journal wakes the app.
         self.write_quiesced(quiesced).await?;
+        // Asked now that this journal can be seen: of two that begin at once, at least one sees the other.
+        if let Err(error) = self.refuse_neighbour(&quiesced.workload, sources, &members).await {
+            self.put_down(quiesced).await?;
+            return Err(error);
+        }
         let began = self.ports.clock.monotonic();
         let drafted = self.read_stilled(quiesced, reading, watch).await;
         let woken = self.resume(quiesced).await;
@@ -334,11 +342,16 @@ impl Engine {
             e.context(format_args!("{name} was not woken after its snapshot"))
                 .hint(format!("run `volsnap recover {name}`"))
         })?;
-        match quiesced.workload.has_hooks(HookEvent::PostCreate) {
-            true => self.write_quiesced(&Quiesced { containers: Vec::new(), ..quiesced.clone() }).await?,
-            false => filesystem.remove_journal(quiesced.workload.id).await?,
-        }
+        self.put_down(quiesced).await?;
         Ok((drafted?, u64::try_from(quiesced_ms).unwrap_or(u64::MAX)))
+    }
+
+    /// The app is as it was, so nobody has to wake it; hooks may be due yet.
+    async fn put_down(&self, quiesced: &Quiesced) -> Result<()> {
+        match quiesced.workload.has_hooks(HookEvent::PostCreate) {
+            true => self.write_quiesced(&Quiesced { containers: Vec::new(), ..quiesced.clone() }).await,
+            false => Ok(self.ports.filesystem.remove_journal(quiesced.workload.id).await?),
+        }
     }
 
     async fn read_stilled(
@@ -354,7 +367,7 @@ impl Engine {
     }
 
     async fn read(&self, reading: Reading<'_>, watch: &Watch) -> Result<Box<dyn DraftArchive>> {
-        let Reading { manifest, sources, precopy } = reading;
+        let Reading { manifest, sources, precopy, members: _ } = reading;
         Ok(match precopy {
             Some(precopy) => {
                 let watch: Watch = Arc::new(Retold::new(watch.clone(), Phase::CatchUp, BTreeMap::new()));
@@ -383,6 +396,9 @@ impl Engine {
     /// Whether nobody woke the app while its volumes were read: an engine that restarts ends what is frozen, and may
     /// start it; a person may start it too, or a member that did not run before.
     async fn still_quiet(&self, quiesced: &Quiesced) -> Result<()> {
+        if quiesced.mode == Mode::Live || quiesced.workload.selector.is_empty() {
+            return Ok(());
+        }
         let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
         let disturbed = |c: &&Container| match quiesced.mode {
             Mode::Pause => c.run != RunState::Paused,
@@ -419,6 +435,8 @@ pub(super) fn outcome_of(complete: bool) -> &'static str {
 struct Reading<'a> {
     manifest: &'a Manifest,
     sources: &'a [ArchiveSource],
+    /// The names of all members.
+    members: Vec<String>,
     precopy: Option<Box<dyn Precopy>>,
 }
 
@@ -429,6 +447,10 @@ fn disturbs(mode: Mode, container: &Container) -> bool {
         Mode::Stop => container.run.is_active(),
         Mode::Live => false,
     }
+}
+
+fn names(members: &[Container]) -> Vec<String> {
+    members.iter().map(|member| member.name.clone()).collect()
 }
 
 fn roots(sources: &[ArchiveSource]) -> Vec<PathBuf> {

@@ -4,6 +4,7 @@ mod boot;
 mod copies;
 mod plans;
 mod precopy;
+mod quiet;
 mod transfer;
 mod writers;
 
@@ -23,8 +24,8 @@ use crate::{
     error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
     model::{
         ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Location,
-        Manifest, ManifestVolume, Mode, Mount, Occupant, Origin, RestartPolicy, RestoreId, RunState, Selector, Sight,
-        Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
+        Manifest, ManifestVolume, Mode, Mount, Mounted, Occupant, Origin, RestartPolicy, RestoreId, RunState, Selector,
+        Sight, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
         EngineInfo, Lease, NoCommands, Verified, Watch,
@@ -450,10 +451,10 @@ async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copi
     let engine = engine(with_journal(&restore(redeployed())), MockStore::new(), None);
     let other = WorkloadId(Uuid::from_u128(99));
     for (path, taken) in [("/srv/data", true), ("/srv/data/below", true), ("/srv", true), ("/srv/data2", false)] {
-        let neighbour = engine.neighbour(other, &[path.into()]).await.expect("journals");
+        let neighbour = engine.neighbour(other, &[path.into()], &[]).await.expect("journals");
         assert_eq!(neighbour.is_some(), taken, "{path}");
     }
-    let own = engine.neighbour(workload().id, &["/srv/data".into()]).await.expect("journals");
+    let own = engine.neighbour(workload().id, &["/srv/data".into()], &["shop-1".into()]).await.expect("journals");
     assert_eq!(own, None, "its own is recovered first");
 }
 

@@ -167,6 +167,15 @@ impl Location {
     }
 }
 
+/// Where a directory and the mount table of this process meet, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mounted {
+    /// Mount points below it.
+    pub within: Vec<PathBuf>,
+    /// Mount points elsewhere that show it, or a directory below it (bind mounts).
+    pub elsewhere: Vec<PathBuf>,
+}
+
 /// A process of the host that has a file open for writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {

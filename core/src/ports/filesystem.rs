@@ -9,8 +9,8 @@ use super::{CopyJob, CopyMade, CopyNote, Draft, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
-        ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, Member, MemberKind, RestoreId, Sight, SnapshotId,
-        Space, TreeSize, WorkloadId, Writer,
+        ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, Member, MemberKind, Mounted, RestoreId, Sight,
+        SnapshotId, Space, TreeSize, WorkloadId, Writer,
     },
 };
 
@@ -206,11 +206,11 @@ pub trait Filesystem: Send + Sync {
     /// The size of a tree, without what an archive leaves out. Entries that vanish meanwhile are no error.
     async fn measure(&self, root: &Path) -> Result<TreeSize, FsError>;
 
-    /// Where other filesystems are mounted below a directory, links resolved: a rename of the directory would take them
-    /// along. A filesystem on which nothing can be mounted has no such place.
-    async fn mounted_within(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+    /// What is mounted in a directory, links resolved, and where it is mounted itself: a rename of the directory would
+    /// take both along. A filesystem on which nothing can be mounted has no such places.
+    async fn mounted(&self, dir: &Path) -> Result<Mounted, FsError> {
         let _ = dir;
-        Ok(Vec::new())
+        Ok(Mounted::default())
     }
 
     /// Processes of the host, other than this one and those in containers, that have a file below one of these

@@ -12,8 +12,8 @@ use super::{
     space::Needs,
 };
 use crate::model::{
-    Container, FilesystemInfo, Location, Occupant, Redeploy, RestoreId, Snapshot, SnapshotId, Source, Space, TreeSize,
-    Workload,
+    Container, FilesystemInfo, Location, Mounted, Occupant, Redeploy, RestoreId, Snapshot, SnapshotId, Source, Space,
+    TreeSize, Workload,
 };
 
 /// A volume of the workload as it is found now.
@@ -25,8 +25,10 @@ pub struct Candidate {
     pub named: bool,
     /// What its live directory holds now (nothing if there is none).
     pub size: TreeSize,
-    /// Where other filesystems are mounted in it.
-    pub mounted: Vec<PathBuf>,
+    /// What is mounted in it, and where it is mounted.
+    pub mounted: Mounted,
+    /// What stands in it and is in no archive of it.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// A directory that no live directory may be, contain or lie in.
@@ -300,15 +302,32 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
     if candidate.size.immutable > 0 {
         let count = candidate.size.immutable;
         refuse(
-            format!("{count} of the entries of volume {target} at {live} are immutable or append-only"),
-            "what is set aside could not be removed; find them with `lsattr -R`, take the flags away with `chattr -i -a`",
+            format!(
+                "{count} of the entries of volume {target} at {live} are immutable, append-only or read-only subvolumes"
+            ),
+            "what is set aside could not be removed; find them with `lsattr -R` or `btrfs subvolume list -r`, take the flags away \
+             with `chattr -i -a` or `btrfs property set PATH ro false`",
         );
     }
     // A rename would take them along into what is set aside, and a mount point among the entries cannot be moved.
-    for mounted in &candidate.mounted {
+    for mounted in &candidate.mounted.within {
         refuse(
             format!("another filesystem is mounted in volume {target}, at {}", mounted.display()),
             "unmount it for the restore, or mount it outside of the volume",
+        );
+    }
+    // Whoever works there would go on in what is set aside, and would lose it with that.
+    for elsewhere in &candidate.mounted.elsewhere {
+        refuse(
+            format!("volume {target} at {live}, or a directory in it, is mounted at {} as well", elsewhere.display()),
+            "after the switch the replaced data would be there; unmount it for the restore",
+        );
+    }
+    for path in &candidate.left_out {
+        refuse(
+            format!("volume {target} holds {}, which snapshots leave out", path.display()),
+            "it would go with what is replaced: move it elsewhere, or delete it if nobody misses it (`volsnap status` tells \
+             of originals that restores kept)",
         );
     }
     if location.filesystem.read_only {

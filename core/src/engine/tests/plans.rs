@@ -11,7 +11,9 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
             true => Err(FsError::new(kind, FsOp::Look, path, "a test")),
             false => Ok(location("/srv/data")),
         });
-        filesystem.expect_mounted_within().returning(|_| Ok(vec![]));
+        filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
+        filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
+        filesystem.expect_look().returning(|_| Ok(Sight::Absent));
         filesystem.expect_measure().returning(|_| Ok(TreeSize::default()));
         filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
         filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use volsnap_core::{
     model::{
-        ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
-        place::staged_in,
+        ArchiveSummary, FilesystemInfo, Location, Manifest, Mounted, RestoreId, Sight, SnapshotId, Space, TreeSize,
+        WorkloadId, place::staged_in,
     },
     ports::{
         ArchiveSource, Draft, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Precopy, StageJob, Staged,
@@ -191,8 +191,8 @@ impl Filesystem for Watched {
         self.disk.measure(root).await
     }
 
-    async fn mounted_within(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
-        self.disk.mounted_within(dir).await
+    async fn mounted(&self, dir: &Path) -> Result<Mounted, FsError> {
+        self.disk.mounted(dir).await
     }
 
     async fn settle(&self, dirs: &[PathBuf]) -> Result<(), FsError> {
