@@ -209,7 +209,7 @@ fn an_app_that_dies_again_and_again_is_named_when_its_time_is_over() {
     let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
     fs::remove_file(data.join("poison")).unwrap();
     engine.docker(&["start", &name]);
-    let ended = cli.run(&["restore", "shop", &snapshot, "--yes", "--health-timeout", "2s"]);
+    let ended = cli.run(&["restore", "shop", &snapshot, "--yes", "--health-timeout", "5s"]);
     assert_eq!(ended.status, Some(4), "{ended:#?}");
     assert_eq!(ended.json["outcome"], "reverted");
     let cause = ended.json["cause"]["message"].as_str().unwrap();
