@@ -5,6 +5,8 @@ use std::{io, path::Path};
 use sqlx::{error::DatabaseError, migrate::MigrateError};
 use volsnap_core::ports::{StoreError, StoreErrorKind};
 
+use crate::birth::directory_of;
+
 /// A failure before it is put into the port's words.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -20,6 +22,28 @@ pub(crate) enum Fault {
     Busy(String),
     /// A file or directory beside the database.
     Disk(String, io::Error),
+}
+
+impl Fault {
+    /// Whether it was for want of space. SQLite says so of what it cannot write, and not of what it cannot make: there the
+    /// filesystem of the catalog is asked.
+    pub(crate) fn is_full(&self, catalog: &Path) -> bool {
+        let code = match self {
+            Fault::Sql(error) => error.as_database_error().map_or(0, extended_code),
+            Fault::Disk(_, error) => return error.kind() == io::ErrorKind::StorageFull,
+            Fault::Damaged(_) | Fault::Newer(_) | Fault::Taken(_) | Fault::Busy(_) => return false,
+        };
+        match (code, code & 0xff) {
+            (libsqlite3_sys::SQLITE_IOERR_SHMSIZE, _) | (_, libsqlite3_sys::SQLITE_FULL) => true,
+            (_, libsqlite3_sys::SQLITE_IOERR | libsqlite3_sys::SQLITE_CANTOPEN) => is_used_up(directory_of(catalog)),
+            _ => false,
+        }
+    }
+}
+
+/// Some filesystems count no inodes.
+fn is_used_up(directory: &Path) -> bool {
+    rustix::fs::statvfs(directory).is_ok_and(|fs| fs.f_bavail == 0 || fs.f_files > 0 && fs.f_favail == 0)
 }
 
 impl From<sqlx::Error> for Fault {
@@ -47,6 +71,7 @@ pub(crate) trait At<T> {
 impl<T> At<T> for Result<T, Fault> {
     fn at(self, doing: &str, path: &Path) -> Result<T, StoreError> {
         self.map_err(|fault| {
+            let is_full = fault.is_full(path);
             let (kind, what) = match fault {
                 Fault::Sql(error) => (kind_of(&error), error.to_string()),
                 Fault::Damaged(what) => (StoreErrorKind::Corrupt, what),
@@ -55,6 +80,7 @@ impl<T> At<T> for Result<T, Fault> {
                 Fault::Busy(what) => (StoreErrorKind::Busy, what),
                 Fault::Disk(what, error) => (StoreErrorKind::Io, format!("{what}: {error}")),
             };
+            let kind = if is_full { StoreErrorKind::NoSpace } else { kind };
             StoreError::new(kind, format!("{doing} in {}: {what}", path.display()))
         })
     }
@@ -84,8 +110,7 @@ fn kind_of(error: &sqlx::Error) -> StoreErrorKind {
 
 /// By SQLite's primary result code, the low byte of the extended one (<https://www.sqlite.org/rescode.html>).
 fn kind_of_code(error: &dyn DatabaseError) -> StoreErrorKind {
-    let extended: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
-    match extended & 0xff {
+    match extended_code(error) & 0xff {
         libsqlite3_sys::SQLITE_CORRUPT | libsqlite3_sys::SQLITE_NOTADB | libsqlite3_sys::SQLITE_FORMAT => {
             StoreErrorKind::Corrupt
         }
@@ -95,4 +120,8 @@ fn kind_of_code(error: &dyn DatabaseError) -> StoreErrorKind {
         libsqlite3_sys::SQLITE_CONSTRAINT if error.is_unique_violation() => StoreErrorKind::Exists,
         _ => StoreErrorKind::Io,
     }
+}
+
+fn extended_code(error: &dyn DatabaseError) -> i32 {
+    error.code().and_then(|code| code.parse().ok()).unwrap_or(0)
 }

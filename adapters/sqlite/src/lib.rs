@@ -4,6 +4,7 @@ mod aside;
 mod birth;
 mod fault;
 mod open;
+mod reserve;
 mod rows;
 mod schema;
 mod store;

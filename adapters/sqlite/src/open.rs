@@ -11,6 +11,7 @@ use volsnap_core::ports::StoreError;
 use crate::{
     SqliteStore, birth,
     fault::{At, Fault},
+    reserve::Reserve,
     schema,
 };
 
@@ -22,20 +23,33 @@ const READERS_MAX: u32 = 4;
 
 /// Opens the catalog at `path`, waiting `patience` for other processes.
 pub(crate) async fn open(path: &Path, patience: Duration) -> Result<SqliteStore, StoreError> {
-    let attempt = async {
-        birth::ensure_exists(path, patience).await?;
-        refuse_empty(path)?;
-        let writer = writer(path, patience).await?;
-        let store = SqliteStore { path: path.to_path_buf(), writer, readers: readers(path, patience) };
-        match prepare(&store.writer).await {
-            Ok(()) => Ok(store),
-            Err(fault) => {
-                store.close().await;
-                Err(fault)
+    let reserve = Reserve::of(path);
+    loop {
+        match attempt(path, patience, &reserve).await {
+            Err(fault) if fault.is_full(path) && reserve.give() => {}
+            opened => {
+                if opened.is_ok() {
+                    reserve.fill();
+                }
+                return opened.at("opening the catalog", path);
             }
         }
-    };
-    attempt.await.at("opening the catalog", path)
+    }
+}
+
+async fn attempt(path: &Path, patience: Duration, reserve: &Reserve) -> Result<SqliteStore, Fault> {
+    birth::ensure_exists(path, patience).await?;
+    refuse_empty(path)?;
+    let writer = writer(path, patience).await?;
+    let readers = readers(path, patience);
+    let store = SqliteStore { path: path.to_path_buf(), writer, readers, reserve: reserve.clone() };
+    match prepare(&store.writer).await {
+        Ok(()) => Ok(store),
+        Err(fault) => {
+            store.close().await;
+            Err(fault)
+        }
+    }
 }
 
 /// Opens the catalog at `path` for a look.
@@ -44,7 +58,7 @@ pub(crate) async fn open_to_look(path: &Path) -> Result<SqliteStore, StoreError>
         refuse_empty(path)?;
         let options = options(path, Duration::ZERO).read_only(true).immutable(!has_log(path));
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        Ok(SqliteStore { path: path.to_path_buf(), writer: pool.clone(), readers: pool })
+        Ok(SqliteStore { path: path.to_path_buf(), writer: pool.clone(), readers: pool, reserve: Reserve::of(path) })
     };
     attempt.await.at("looking into the catalog", path)
 }
@@ -189,13 +203,14 @@ mod tests {
         look.close().await;
         store.close().await;
 
-        assert_eq!(names(dir.path()), ["catalog.db"]);
+        let own = ["catalog.db", "catalog.db.reserve"];
+        assert_eq!(names(dir.path()), own);
         let before = fs::read(&path).unwrap();
         let look = open_to_look(&path).await.unwrap();
         assert_eq!(look.setting("key").await.unwrap().as_deref(), Some("of the log"));
-        assert_eq!(names(dir.path()), ["catalog.db"], "while it looks");
+        assert_eq!(names(dir.path()), own, "while it looks");
         look.close().await;
-        assert_eq!((names(dir.path()).len(), fs::read(&path).unwrap()), (1, before));
+        assert_eq!((names(dir.path()).len(), fs::read(&path).unwrap()), (2, before));
     }
 
     #[tokio::test]

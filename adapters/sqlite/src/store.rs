@@ -13,6 +13,7 @@ use crate::{
     aside,
     fault::{At, Fault},
     open::{self, PATIENCE},
+    reserve::Reserve,
     rows::{events, settings, snapshots, workloads},
 };
 
@@ -26,6 +27,25 @@ pub struct SqliteStore {
     /// One connection: writers of this process queue here, fairly, and only processes meet at SQLite's lock.
     pub(crate) writer: SqlitePool,
     pub(crate) readers: SqlitePool,
+    pub(crate) reserve: Reserve,
+}
+
+/// Runs a transaction; while the disk is full, again with more space of the reserve.
+macro_rules! write {
+    ($store:ident, $doing:literal, $tx:ident => $work:expr) => {
+        loop {
+            let attempt = async {
+                let mut $tx = $store.begin().await?;
+                let done = $work;
+                $tx.commit().await?;
+                Ok(done)
+            };
+            match attempt.await {
+                Err(fault) if $store.makes_room(&fault).await => {}
+                ended => break ended.at($doing, &$store.path),
+            }
+        }
+    };
 }
 
 impl SqliteStore {
@@ -68,6 +88,18 @@ impl SqliteStore {
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
+
+    /// Whether what failed is worth another try: the disk was full and has a little more space now.
+    async fn makes_room(&self, fault: &Fault) -> bool {
+        if !fault.is_full(&self.path) {
+            return false;
+        }
+        // SQLite has ended the transaction by itself, which sqlx does not know: the connection would begin no other one.
+        if let Ok(connection) = self.writer.acquire().await {
+            connection.close().await.ok();
+        }
+        self.reserve.give()
+    }
 }
 
 #[async_trait]
@@ -77,31 +109,18 @@ impl Store for SqliteStore {
     }
 
     async fn add_workload(&self, workload: &Workload) -> Result<(), StoreError> {
-        let write = async {
-            let mut tx = self.begin().await?;
-            workloads::add(&mut tx, workload).await?;
-            Ok(tx.commit().await?)
-        };
-        write.await.at("registering a workload", &self.path)
+        write!(self, "registering a workload", tx => workloads::add(&mut tx, workload).await?)
     }
 
     async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError> {
-        let write = async {
-            let mut tx = self.begin().await?;
-            workloads::set_hooks(&mut tx, id, hooks).await?;
-            Ok(tx.commit().await?)
-        };
-        write.await.at("changing hooks", &self.path)
+        write!(self, "changing hooks", tx => workloads::set_hooks(&mut tx, id, hooks).await?)
     }
 
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {
-        let write = async {
-            let mut tx = self.begin().await?;
+        write!(self, "removing a workload", tx => {
             snapshots::remove_all_of(&mut tx, id).await?;
             workloads::remove(&mut tx, id).await?;
-            Ok(tx.commit().await?)
-        };
-        write.await.at("removing a workload", &self.path)
+        })
     }
 
     async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError> {
@@ -109,40 +128,19 @@ impl Store for SqliteStore {
     }
 
     async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let write = async {
-            let mut tx = self.begin().await?;
-            snapshots::put(&mut tx, snapshot).await?;
-            Ok(tx.commit().await?)
-        };
-        write.await.at("recording a snapshot", &self.path)
+        write!(self, "recording a snapshot", tx => snapshots::put(&mut tx, snapshot).await?)
     }
 
     async fn mark_snapshot(&self, id: SnapshotId, mark: &Mark) -> Result<bool, StoreError> {
-        let write = async {
-            let mut tx = self.begin().await?;
-            let is_there = snapshots::mark(&mut tx, id, mark).await?;
-            tx.commit().await?;
-            Ok(is_there)
-        };
-        write.await.at("marking a snapshot", &self.path)
+        write!(self, "marking a snapshot", tx => snapshots::mark(&mut tx, id, mark).await?)
     }
 
     async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), StoreError> {
-        let write = async {
-            let mut tx = self.begin().await?;
-            snapshots::remove(&mut tx, id).await?;
-            Ok(tx.commit().await?)
-        };
-        write.await.at("removing a snapshot", &self.path)
+        write!(self, "removing a snapshot", tx => snapshots::remove(&mut tx, id).await?)
     }
 
     async fn record(&self, event: &Event) -> Result<(), StoreError> {
-        let write = async {
-            let mut tx = self.begin().await?;
-            events::add(&mut tx, event).await?;
-            Ok(tx.commit().await?)
-        };
-        write.await.at("recording an event", &self.path)
+        write!(self, "recording an event", tx => events::add(&mut tx, event).await?)
     }
 
     async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>, StoreError> {
@@ -154,11 +152,6 @@ impl Store for SqliteStore {
     }
 
     async fn set_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
-        let write = async {
-            let mut tx = self.begin().await?;
-            settings::set(&mut tx, key, value).await?;
-            Ok(tx.commit().await?)
-        };
-        write.await.at("writing a setting", &self.path)
+        write!(self, "writing a setting", tx => settings::set(&mut tx, key, value).await?)
     }
 }

@@ -27,13 +27,14 @@ async fn a_new_catalog_and_its_companions_are_private() {
     let path = dir.path().join("catalog.db");
     let store = SqliteStore::open(&path).await.unwrap();
     store.record(&event(1)).await.unwrap();
-    assert_eq!(names_in(dir.path()), ["catalog.db", "catalog.db-shm", "catalog.db-wal"]);
+    assert_eq!(names_in(dir.path()), ["catalog.db", "catalog.db-shm", "catalog.db-wal", "catalog.db.reserve"]);
     for name in names_in(dir.path()) {
         let mode = fs::metadata(dir.path().join(&name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{name} has mode {mode:o}");
+        let own = if name == "catalog.db.reserve" { 0o700 } else { 0o600 };
+        assert_eq!(mode & 0o777, own, "{name} has mode {mode:o}");
     }
     store.close().await;
-    assert_eq!(names_in(dir.path()), ["catalog.db"], "closing folds the log into the file");
+    assert_eq!(names_in(dir.path()), ["catalog.db", "catalog.db.reserve"], "closing folds the log into the file");
 }
 
 #[tokio::test]
@@ -56,7 +57,7 @@ async fn a_draft_that_a_crash_left_does_not_matter() {
     let store = SqliteStore::open(&path).await.unwrap();
     store.record(&event(1)).await.unwrap();
     store.close().await;
-    assert_eq!(names_in(dir.path()), ["catalog.db"]);
+    assert_eq!(names_in(dir.path()), ["catalog.db", "catalog.db.reserve"]);
 }
 
 #[tokio::test]
@@ -118,7 +119,7 @@ async fn many_that_open_a_missing_catalog_at_once_get_the_same_one() {
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(store.events(None, 100).await.unwrap().len(), 12);
     store.close().await;
-    assert_eq!(names_in(dir.path()), ["catalog.db"]);
+    assert_eq!(names_in(dir.path()), ["catalog.db", "catalog.db.reserve"]);
 }
 
 #[tokio::test]

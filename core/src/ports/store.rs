@@ -21,6 +21,8 @@ pub enum StoreErrorKind {
     Exists,
     /// The disk or the server failed.
     Io,
+    /// The disk is full.
+    NoSpace,
     /// The catalog was written by a newer version.
     Newer,
 }
@@ -52,6 +54,11 @@ impl From<StoreError> for Error {
             StoreErrorKind::Busy => Error::new(Code::Busy, message).hint("try again in a moment"),
             StoreErrorKind::Exists => Error::new(Code::Usage, message).hint("choose another name"),
             StoreErrorKind::Io => Error::new(Code::Io, message).hint("see whether the disk of the state directory is full or failing"),
+            StoreErrorKind::NoSpace => Error::new(Code::Io, message).hint(
+                "the disk of the state directory is full, and the space that was kept for this is used up: free some there. \
+                 Archives, `snapshots/*/*.tar.zst`, may be removed by hand while `journal/` has no `*.json`; then run \
+                 `volsnap rebuild --prune-missing`",
+            ),
             StoreErrorKind::Newer => {
                 Error::new(Code::Refused, message).hint("use the newer volsnap that wrote this catalog")
             }
