@@ -213,6 +213,57 @@ fn an_archive_that_is_lost_comes_back_from_its_copy() {
 }
 
 #[test]
+fn a_pin_outlives_the_archive_that_its_snapshot_lost() {
+    let (world, id) = World::damaged();
+    let (_, _, text) = outside(&world);
+    world.ok(&["export", &id, &text]);
+    world.ok(&["workload", "add", "other", "--volume", &world.declare("/data", "data")]);
+    let own = world.json(&["import", &text, "--workload", "other"])["id"].as_str().unwrap().to_string();
+    for (id, workload) in [(&id, "app"), (&own, "other")] {
+        world.ok(&["pin", id, "--note", "audit"]);
+        fs::remove_file(world.archive(id)).unwrap();
+        let back = world.json(&["import", &text, "--workload", workload]);
+        assert_eq!((&back["id"], &back["already"], &back["repaired"]), (&json!(id), &json!(false), &json!(false)));
+        assert_eq!((&back["pinned"], &world.json(&["show", id])["pin_note"]), (&json!(true), &json!("audit")));
+        assert_eq!(world.json(&["list", workload])["snapshots"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_damaged_archive_is_repaired_by_its_good_copy_and_never_by_a_bad_one() {
+    let world = World::registered();
+    world.make_large("data");
+    let id = world.create();
+    world.ok(&["pin", &id]);
+    let (_, file, text) = outside(&world);
+    world.ok(&["export", &id, &text]);
+    let good = fs::read(&file).unwrap();
+    damage(&file);
+    // A copy that is bad is not told to be here.
+    world.fails("corrupt", 9, &["import", &text]);
+    let archive = world.archive(&id);
+    damage(&archive);
+    let bad = fs::read(&archive).unwrap();
+    world.fails("corrupt", 9, &["import", &text]);
+    assert!(fs::read(&archive).unwrap() == bad);
+
+    fs::write(&file, &good).unwrap();
+    let cut = |archive: &Path| File::options().write(true).open(archive).unwrap().set_len(1000).unwrap();
+    for hurt in [damage, cut] {
+        fs::write(&archive, &good).unwrap();
+        hurt(&archive);
+        let repaired = world.json(&["import", &text]);
+        let told = (&repaired["id"], &repaired["already"], &repaired["repaired"], &repaired["pinned"]);
+        assert_eq!(told, (&json!(id), &json!(false), &json!(true), &json!(true)));
+        assert!(fs::read(&archive).unwrap() == good);
+        world.json(&["verify", &id]);
+        let again = world.json(&["import", &text]);
+        assert_eq!((&again["already"], &again["repaired"]), (&json!(true), &json!(false)));
+    }
+    assert_eq!(names(archive.parent().unwrap()), [format!("{id}.tar.zst")]);
+}
+
+#[test]
 fn what_a_kill_leaves_is_gone_after_the_next_command() {
     let world = World::registered();
     world.make_large("data");

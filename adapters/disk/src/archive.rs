@@ -54,7 +54,7 @@ pub use living::living;
 pub use precopy::{Precopied, precopy};
 pub use reread::read_back;
 pub use stage::stage;
-pub use verify::{summary, summary_of_foreign, verify, verify_stored};
+pub use verify::{summary, summary_of_foreign, verify, verify_foreign, verify_stored};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

@@ -337,6 +337,12 @@ impl Filesystem for Disk {
         self.run(FsOp::Archive, file, archive::summary_of_foreign).await
     }
 
+    async fn verify_foreign(&self, file: &Path, watch: Watch) -> Result<Verified, FsError> {
+        let jobs = self.jobs;
+        self.run_watched(FsOp::Archive, file, watch, move |file, watch| archive::verify_foreign(file, jobs, watch))
+            .await
+    }
+
     async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
         let path = self.state.archive(job.manifest.workload, job.manifest.snapshot);
         let (state, jobs, job) = (self.state.clone(), self.jobs, job.clone());

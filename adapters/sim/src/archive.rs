@@ -145,11 +145,11 @@ impl World {
     }
 
     /// Makes the unfinished file. A crash from here on leaves it, for the next sweep.
-    pub(crate) fn begin_draft(&mut self, call: &'static str, manifest: &Manifest) -> FsResult<()> {
+    pub(crate) fn begin_draft(&mut self, call: &'static str, manifest: &Manifest, replace: bool) -> FsResult<()> {
         let path = self.archive_path(manifest.workload, manifest.snapshot);
         self.call(call, || path.display().to_string()).at(OP, &path)?;
         let (disk, dir) = self.archive_dir_made(manifest.workload)?;
-        if self.disk(disk).lookup(dir, &final_name(manifest)).is_some() {
+        if !replace && self.disk(disk).lookup(dir, &final_name(manifest)).is_some() {
             return Err(FsErrorKind::Exists).at(OP, &path);
         }
         if self.disk(disk).lookup(dir, &draft_name(manifest)).is_some() {

@@ -37,8 +37,10 @@ impl ExportView {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImportView {
-    /// Whether nothing was done, because it was here already.
+    /// Whether nothing was done, because it was here already and is good.
     pub already: bool,
+    /// Whether the archive that was here was damaged, and the file has taken its place.
+    pub repaired: bool,
     /// The snapshot.
     #[serde(flatten)]
     pub snapshot: SnapshotView,

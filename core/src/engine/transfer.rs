@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Engine, inside::look_into};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{ArchiveSummary, Imported, Manifest, Origin, Snapshot, SnapshotId, Workload, member::printable},
+    model::{ArchiveSummary, Imported, Manifest, Mark, Origin, Snapshot, SnapshotId, Workload, member::printable},
     ports::{EventKind, FsError, ImportJob, Output, Watch},
 };
 
@@ -23,13 +23,31 @@ pub struct ImportRequest {
     pub workload: Option<Workload>,
 }
 
+/// What a file's snapshot has here already.
+struct Here {
+    /// Its id here: another one if it is of another workload.
+    id: SnapshotId,
+    row: Option<Snapshot>,
+    archive: Stands,
+}
+
+/// How an archive was found.
+enum Stands {
+    /// Its end is whole, and what the catalog lists; the rest was not read.
+    Readable(Box<ArchiveSummary>),
+    Damaged,
+    Lost,
+}
+
 /// What an import came to.
 #[derive(Clone, Debug)]
 pub struct ImportOutcome {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// Whether it was here already: then nothing was done.
+    /// Whether it was here already, and is good: then nothing was done.
     pub already: bool,
+    /// Whether it was here with an archive that was damaged: then the file has taken that one's place.
+    pub repaired: bool,
     /// What needs a look.
     pub warnings: Vec<String>,
 }
@@ -64,10 +82,21 @@ impl Engine {
         let _held = self.hold(&workload).await?;
         self.recover_or_refuse(workload.id, watch).await?;
         self.ports.filesystem.sweep_drafts(workload.id).await?;
-        if let Some(outcome) = self.is_here(&workload, &file).await? {
-            return Ok(outcome);
+        let here = self.what_is_here(&workload, &file).await?;
+        if let Some(Here { id, row, archive: Stands::Readable(archive) }) = &here {
+            // Of a file that is no good nobody is to be told that it is here.
+            self.ports.filesystem.verify_foreign(&request.file, watch.clone()).await.map_err(of_file)?;
+            match self.ports.filesystem.verify_stored(workload.id, *id, watch.clone()).await {
+                Ok(_) => return self.already(row.as_ref(), archive).await,
+                Err(error) if error.kind == FsErrorKind::Corrupt => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        let manifest = self.identity(&workload, &file.manifest);
+        let repaired = here.as_ref().is_some_and(|here| !matches!(here.archive, Stands::Lost));
+        let mut manifest = self.identity(&workload, &file.manifest);
+        if let Some(here) = &here {
+            manifest.snapshot = here.id;
+        }
         let free = self.ports.filesystem.space(&self.ports.filesystem.state_dir()).await?.1.bytes_free;
         let needed = file.archive_bytes.saturating_add(RESERVE_BYTES);
         if free < needed {
@@ -77,18 +106,21 @@ impl Engine {
             )
             .hint("free some space there, for instance with `volsnap prune`"));
         }
-        let job = ImportJob { file: request.file.clone(), archive_digest: file.digest.clone(), manifest };
+        let job =
+            ImportJob { file: request.file.clone(), archive_digest: file.digest.clone(), manifest, replace: repaired };
         let archive = self.ports.filesystem.import_archive(&job, watch.clone()).await.map_err(of_file)?;
-        let snapshot = Snapshot { verified_at: Some(self.ports.clock.now()), ..archive.into() };
+        // The pin is somebody's word on the snapshot, whatever became of its archive.
+        let pin = here.and_then(|here| here.row).and_then(|row| row.pin);
+        let snapshot = Snapshot { verified_at: Some(self.ports.clock.now()), pin, ..archive.into() };
         self.ports.store.put_snapshot(&snapshot).await?;
         let warnings = self.doubts(&workload, &snapshot).await;
         // A kind of its own could not be read by earlier versions.
         let detail = json!({
             "snapshot": snapshot.id(), "file": request.file.display().to_string(), "imported": snapshot.archive.manifest.imported,
-            "warnings": warnings,
+            "repaired": repaired, "warnings": warnings,
         });
         self.tell(&self.event(&workload, EventKind::SnapshotCreated, "imported", detail)).await;
-        Ok(ImportOutcome { snapshot, already: false, warnings })
+        Ok(ImportOutcome { snapshot, already: false, repaired, warnings })
     }
 
     /// The workload that a file becomes a snapshot of.
@@ -109,7 +141,7 @@ impl Engine {
 
     /// The snapshot of the workload that has the file's contents already, if there is one; an error if its id stands for
     /// others.
-    async fn is_here(&self, workload: &Workload, file: &ArchiveSummary) -> Result<Option<ImportOutcome>> {
+    async fn what_is_here(&self, workload: &Workload, file: &ArchiveSummary) -> Result<Option<Here>> {
         let id = file.manifest.snapshot;
         let is_own = file.manifest.workload == workload.id;
         let rows = self.snapshots(None).await?;
@@ -128,29 +160,35 @@ impl Engine {
                 None => return Ok(None),
             },
         };
-        let already = |archive: ArchiveSummary, verified_at| {
-            let snapshot = Snapshot { verified_at, ..archive.into() };
-            Some(ImportOutcome { snapshot, already: true, warnings: Vec::new() })
-        };
-        match self.ports.filesystem.read_archive(workload.id, stands).await {
-            Ok(archive) if same(&archive, file) => {
-                let verified_at = row.filter(|row| row.archive.digest == archive.digest).and_then(|r| r.verified_at);
-                let outcome = already(archive, verified_at);
-                if let (None, Some(outcome)) = (row, &outcome) {
-                    self.ports.store.put_snapshot(&outcome.snapshot).await?;
-                }
-                Ok(outcome)
+        let archive = match self.ports.filesystem.read_archive(workload.id, stands).await {
+            Ok(archive) if !same(&archive, file) => return Err(taken(stands)),
+            // The catalog lists another one of the same contents: it was not put there by volsnap, or not to the end.
+            Ok(archive) if row.is_some_and(|row| row.archive.digest != archive.digest) => Stands::Damaged,
+            Ok(archive) => Stands::Readable(archive.into()),
+            Err(error) if error.kind == FsErrorKind::NotFound && row.is_some() => Stands::Lost,
+            Err(error) if error.kind == FsErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind == FsErrorKind::Corrupt && row.is_some() => Stands::Damaged,
+            // Without a row nobody can say that it was the same.
+            Err(error) if error.kind == FsErrorKind::Corrupt => {
+                let path = self.ports.filesystem.archive_path(workload.id, stands);
+                let hint = format!("what stands there is damaged and in no catalog: move {} away", path.display());
+                return Err(Error::from(error).hint(format!("{hint}, then import again")));
             }
-            Ok(_) => Err(taken(stands)),
-            // A row whose archive is lost: the file brings it back.
-            Err(error) if error.kind == FsErrorKind::NotFound => match is_own {
-                true => Ok(None),
-                false => self.ports.store.remove_snapshot(stands).await.map(|()| None).map_err(Error::from),
-            },
-            Err(error) => Err(Error::from(error).hint(format!(
-                "the archive of {stands} that is here is damaged: `volsnap delete {stands}`, then import again"
-            ))),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(Here { id: stands, row: row.cloned(), archive }))
+    }
+
+    /// What is here was just found good, to its last byte.
+    async fn already(&self, row: Option<&Snapshot>, archive: &ArchiveSummary) -> Result<ImportOutcome> {
+        let now = self.ports.clock.now();
+        let mut snapshot = row.cloned().unwrap_or_else(|| archive.clone().into());
+        snapshot.mark(&Mark::Verified(now));
+        match row {
+            Some(row) => self.ports.store.mark_snapshot(row.id(), &Mark::Verified(now)).await.map(drop)?,
+            None => self.ports.store.put_snapshot(&snapshot).await?,
         }
+        Ok(ImportOutcome { snapshot, already: true, repaired: false, warnings: Vec::new() })
     }
 
     /// An archive of the workload with the file's contents that the catalog does not know: an earlier import of it was cut
@@ -191,6 +229,8 @@ impl Engine {
         if is_own && honest && manifest.origin == Origin::Manual {
             return manifest.clone();
         }
+        // What came back says where it first came from: by that it is known again.
+        let was = manifest.imported.clone().filter(|_| is_own);
         Manifest {
             snapshot: if is_own { manifest.snapshot } else { SnapshotId(self.ports.clock.fresh_id()) },
             workload: workload.id,
@@ -198,12 +238,12 @@ impl Engine {
             source: workload.source.clone(),
             origin: Origin::Manual,
             registration: Some(own),
-            imported: Some(Imported {
+            imported: Some(was.unwrap_or_else(|| Imported {
                 workload: manifest.workload,
                 workload_name: manifest.workload_name.clone(),
                 snapshot: manifest.snapshot,
                 origin: manifest.origin,
-            }),
+            })),
             ..manifest.clone()
         }
     }

@@ -122,6 +122,8 @@ pub struct ImportJob {
     pub archive_digest: String,
     /// What the archive is to say of itself. It names the file's volumes in their order.
     pub manifest: Manifest,
+    /// Whether an archive that stands there is replaced.
+    pub replace: bool,
 }
 
 /// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
@@ -446,11 +448,18 @@ pub trait Filesystem: Send + Sync {
         Err(cannot_move(file.to_path_buf()))
     }
 
+    /// Reads a file from elsewhere to its last byte, as [`Filesystem::verify_archive`] does an archive.
+    async fn verify_foreign(&self, file: &Path, watch: Watch) -> Result<Verified, FsError> {
+        let _ = watch;
+        Err(cannot_move(file.to_path_buf()))
+    }
+
     /// Takes a file from elsewhere among the archives, durably, under the identity that the job's manifest gives it. As
     /// it is if that is its own manifest; otherwise its volumes as they are, with their digests, and another manifest.
     /// Every byte was checked as by [`Filesystem::verify_archive`] before it has its name; until then it is a draft,
     /// which [`Filesystem::sweep_drafts`] removes (the caller holds the workload's lock).
-    /// [`FsErrorKind::Exists`](crate::error::FsErrorKind) if an archive stands there.
+    /// [`FsErrorKind::Exists`](crate::error::FsErrorKind) if an archive stands there and is not to be replaced; one that
+    /// is stays until the file's takes its name, in one step.
     async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
         let _ = watch;
         Err(cannot_move(job.file.clone()))

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use uuid::Uuid;
 use volsnap_core::{
     engine::{Engine, ImportRequest, Ports, SnapshotRequest},
-    model::{DeclaredVolume, Selector, Snapshot, Source, Workload, WorkloadId},
+    model::{DeclaredVolume, Pin, Selector, Snapshot, Source, Workload, WorkloadId},
     ports::{Filesystem, Quiet, Watch},
 };
 use volsnap_sim::{Boot, Chooser, DiskSpec, Machine, World, WorldBuilder};
@@ -97,6 +97,36 @@ fn an_import_that_crashes_anywhere_is_done_once_by_the_next_one() {
         assert!(rebuilt.warnings().is_empty() && rebuilt.added.is_empty(), "{rebuilt:?}");
         let left = machine.world().names(Path::new("/state/snapshots").join(Uuid::from_u128(2).to_string()).as_path());
         assert!(left.iter().all(|name| name.ends_with(".tar.zst")), "{left:?}");
+    }
+}
+
+#[test]
+fn an_import_that_crashes_anywhere_while_it_brings_a_lost_archive_back_keeps_row_and_pin() {
+    let (_, world, _) = worlds();
+    let request = ImportRequest { file: COPY.into(), workload: Some(workload(2, "other")) };
+    let machine = Machine::start(world);
+    let engine_of = engine(&machine);
+    let lost = async {
+        let snapshot = engine_of.import(&request, &quiet()).await.unwrap().snapshot;
+        let pin = Some(Pin { at: jiff::Timestamp::UNIX_EPOCH, note: None });
+        let pinned = engine_of.pin(&workload(2, "other"), &snapshot, pin, &quiet()).await.unwrap();
+        machine.filesystem().remove_archive(pinned.workload(), pinned.id()).await.unwrap();
+        pinned
+    };
+    let pinned = machine.run(lost).done().unwrap();
+    let worlds = crashed(&machine.snapshot(), |machine| {
+        let (engine, request) = (engine(&machine), request.clone());
+        async move { engine.import(&request, &quiet()).await.unwrap() }
+    });
+    for world in worlds {
+        let machine = Machine::start(world);
+        let engine = engine(&machine);
+        let row = || machine.run(engine.snapshots(Some(pinned.workload()))).done().unwrap().unwrap();
+        assert!(matches!(&row()[..], [row] if row.id() == pinned.id() && row.pin == pinned.pin), "{:?}", row());
+        machine.run(engine.import(&request, &quiet())).done().unwrap().unwrap();
+        let [back] = &row()[..] else { panic!("{:?}", row()) };
+        assert_eq!((back.id(), &back.pin), (pinned.id(), &pinned.pin));
+        machine.run(engine.verify(back, &quiet())).done().unwrap().unwrap();
     }
 }
 

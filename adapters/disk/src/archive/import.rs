@@ -30,7 +30,7 @@ use crate::tree::Trouble;
 ///
 /// # Errors
 /// `Corrupt` or `Hostile` if the file is no sound archive, or not the one that the job speaks of any more; `Exists` if an
-/// archive stands there; otherwise what reading or writing gave. Then no file is left.
+/// archive stands there that is not to be replaced; otherwise what reading or writing gave. Then no file is left.
 pub fn import(dir: &Path, job: &ImportJob, jobs: usize, watch: &Watch) -> Result<ArchiveSummary, FsError> {
     let archive = Archive::open_foreign(&job.file, 1)?;
     if archive.digest.hex() != job.archive_digest {
@@ -38,7 +38,7 @@ pub fn import(dir: &Path, job: &ImportJob, jobs: usize, watch: &Watch) -> Result
     }
     let target = dir.join(format!("{}.tar.zst", job.manifest.snapshot));
     let trouble = Trouble::new(FsOp::Archive, &target);
-    if target.symlink_metadata().is_ok() {
+    if !job.replace && target.symlink_metadata().is_ok() {
         return Err(trouble.of(FsErrorKind::Exists, "an archive stands there"));
     }
     let partial = Partial::create(dir, &job.manifest, jobs, &trouble)?;

@@ -41,7 +41,18 @@ pub fn summary_of_foreign(file: &Path) -> Result<ArchiveSummary, FsError> {
 /// # Errors
 /// As for [`summary`]; `Hostile` if a member breaks a rule; `Cancelled` if the observer asks for the end.
 pub fn verify(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsError> {
-    let archive = Archive::open(path, jobs)?;
+    verify_opened(&Archive::open(path, jobs)?, watch)
+}
+
+/// The same of a file that is no archive of the state directory; links to it are followed.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_foreign(file: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsError> {
+    verify_opened(&Archive::open_foreign(file, jobs)?, watch)
+}
+
+fn verify_opened(archive: &Archive, watch: &Watch) -> Result<Verified, FsError> {
     let trouble = &archive.trouble;
     let mut meter = Meter::new(watch, trouble, Phase::Verify);
     for (at, (volume, named)) in archive.index.volumes.iter().zip(&archive.manifest.volumes).enumerate() {
@@ -49,11 +60,11 @@ pub fn verify(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsErr
         if volume.frame_count > 0 {
             // What an archive may ask for is a matter of policy, not of soundness.
             let limits = Limits { bytes_max: u64::MAX, entries_max: u64::MAX, devices: true };
-            extract_volume(&archive, at, limits, &mut Nowhere, &mut meter)?;
+            extract_volume(archive, at, limits, &mut Nowhere, &mut meter)?;
         }
         meter.tell()?;
     }
-    check_end(&archive)?;
+    check_end(archive)?;
     Ok(Verified { summary: archive.summary(), bytes_read: archive.bytes })
 }
 

@@ -199,7 +199,7 @@ impl Filesystem for SimFilesystem {
         let draft = Draft { manifest: manifest.clone(), volumes: Vec::new() };
         // From here on a failure or a drop removes the file.
         let owned = |()| SimDraft { machine: self.machine.clone(), draft };
-        let mut draft = self.machine.ask_for(|w| w.begin_draft("draft_archive", manifest), owned).await?;
+        let mut draft = self.machine.ask_for(|w| w.begin_draft("draft_archive", manifest, false), owned).await?;
         for source in sources {
             go_on(&watch, FsOp::Archive, source.root.as_deref().unwrap_or(Path::new("")))?;
             let tree = self.machine.ask(|w| w.read_source(source)).await?;
@@ -217,7 +217,7 @@ impl Filesystem for SimFilesystem {
     ) -> Result<Option<Box<dyn Precopy>>, FsError> {
         let draft = Draft { manifest: manifest.clone(), volumes: Vec::new() };
         let owned = |()| SimDraft { machine: self.machine.clone(), draft };
-        let draft = self.machine.ask_for(|w| w.begin_draft("precopy", manifest), owned).await?;
+        let draft = self.machine.ask_for(|w| w.begin_draft("precopy", manifest, false), owned).await?;
         let mut volumes = Vec::new();
         for source in sources {
             let Some(mut walk) = self.machine.ask(|w| w.begin_pass(source)).await? else {
@@ -313,6 +313,12 @@ impl Filesystem for SimFilesystem {
         Ok(self.machine.ask(|w| w.read_foreign(file)).await?.summary.clone())
     }
 
+    async fn verify_foreign(&self, file: &Path, watch: Watch) -> Result<Verified, FsError> {
+        go_on(&watch, FsOp::Archive, file)?;
+        let summary = self.machine.ask(|w| w.read_foreign(file)).await?.summary.clone();
+        Ok(Verified { bytes_read: summary.archive_bytes, summary })
+    }
+
     async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
         go_on(&watch, FsOp::Archive, &job.file)?;
         let archive = self.machine.ask(|w| w.read_foreign(&job.file)).await?;
@@ -322,7 +328,8 @@ impl Filesystem for SimFilesystem {
         let draft = Draft { manifest: job.manifest.clone(), volumes: archive.volumes.clone() };
         // From here on a failure or a drop removes the file.
         let owned = |()| SimDraft { machine: self.machine.clone(), draft };
-        let draft = self.machine.ask_for(|w| w.begin_draft("import_archive", &job.manifest), owned).await?;
+        let draft =
+            self.machine.ask_for(|w| w.begin_draft("import_archive", &job.manifest, job.replace), owned).await?;
         go_on(&watch, FsOp::Archive, &job.file)?;
         Box::new(draft).seal(archive.summary.quiesced_ms).await
     }

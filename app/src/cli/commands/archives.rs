@@ -70,7 +70,10 @@ pub async fn import(session: &Session, args: Import) -> Result<Answer> {
     if outcome.already {
         session.printer.note("it is here already; nothing was done");
     }
-    Answer::new(&ImportView { already: outcome.already, snapshot }, id)
+    if outcome.repaired {
+        session.printer.note("the archive that was here was damaged; the file has taken its place");
+    }
+    Answer::new(&ImportView { already: outcome.already, repaired: outcome.repaired, snapshot }, id)
 }
 
 pub async fn rebuild(session: &Session, args: Rebuild) -> Result<Answer> {

@@ -93,6 +93,15 @@ async fn what_a_restore_is_said_to_have_kept_is_a_snapshot_that_somebody_asked_f
 }
 
 #[tokio::test]
+async fn what_comes_back_once_more_says_where_it_first_came_from() {
+    let (workload, snapshot) = (WorkloadId(Uuid::from_u128(98)), SnapshotId(Uuid::from_u128(97)));
+    let was = Imported { workload, workload_name: "old".into(), snapshot, origin: Origin::Manual };
+    let registration = Some(Registration { as_of: Timestamp::MAX, ..honest().registration.expect("it has one") });
+    let (_, job) = import(Manifest { imported: Some(was.clone()), registration, ..honest() }, vec![]).await;
+    assert_eq!(job.expect("it is taken").manifest.imported, Some(was));
+}
+
+#[tokio::test]
 async fn an_id_that_stands_for_other_contents_is_refused_and_a_lost_archive_comes_back() {
     let row = |totals: VolumeTotals| {
         Snapshot::from(ArchiveSummary { manifest: honest(), totals: vec![totals], ..archive(vec![]) })

@@ -23,7 +23,7 @@ async fn archived(h: &impl Harness) -> (Arc<dyn Filesystem>, ArchiveSummary, Pat
 }
 
 fn job(file: &Path, summary: &ArchiveSummary, manifest: Manifest) -> ImportJob {
-    ImportJob { file: file.to_path_buf(), archive_digest: summary.digest.clone(), manifest }
+    ImportJob { file: file.to_path_buf(), archive_digest: summary.digest.clone(), manifest, replace: false }
 }
 
 pub async fn an_exported_archive_is_the_archive_and_replaces_nothing(h: &impl Harness) {
@@ -60,6 +60,11 @@ pub async fn an_imported_archive_is_the_one_that_was_exported(h: &impl Harness) 
     fs.export_archive(&look_into(&summary), &file, false, quiet()).await.unwrap();
     let as_it_is = job(&file, &summary, summary.manifest.clone());
     assert_eq!(fs.import_archive(&as_it_is, quiet()).await.unwrap_err().kind, FsErrorKind::Exists);
+    assert_eq!(fs.verify_foreign(&file, quiet()).await.unwrap().summary, summary);
+    let other = Manifest { note: Some("another".into()), ..summary.manifest.clone() };
+    let over = ImportJob { replace: true, ..job(&file, &summary, other.clone()) };
+    assert_eq!(fs.import_archive(&over, quiet()).await.unwrap().manifest, other);
+    assert_eq!(h.second_process().read_archive(WORKLOAD, SNAPSHOT).await.unwrap().manifest, other);
     fs.remove_archive(WORKLOAD, SNAPSHOT).await.unwrap();
     assert_eq!(fs.import_archive(&as_it_is, quiet()).await.unwrap(), summary);
     assert_eq!(h.second_process().verify_archive(WORKLOAD, SNAPSHOT, quiet()).await.unwrap().summary, summary);
@@ -90,6 +95,7 @@ pub async fn a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_noth
     let file = out.join("copy");
     h.put_file(&file, b"nonsense");
     assert_eq!(fs.read_foreign(&file).await.unwrap_err().kind, FsErrorKind::Corrupt);
+    assert_eq!(fs.verify_foreign(&file, quiet()).await.unwrap_err().kind, FsErrorKind::Corrupt);
     assert_eq!(fs.read_foreign(&out.join("none")).await.unwrap_err().kind, FsErrorKind::NotFound);
     let manifest = Manifest { workload: OTHER, ..summary.manifest.clone() };
     let error = fs.import_archive(&job(&file, &summary, manifest.clone()), quiet()).await.unwrap_err();
