@@ -165,9 +165,32 @@ fn a_file_is_not_believed() {
     world.fails("corrupt", 9, &["import", &text]);
     world.fails("not-found", 8, &["import", dir.join("none").to_str().unwrap()]);
     world.fails("usage", 2, &["import", "-"]);
+    for odd in [dir.to_str().unwrap(), "/dev/null"] {
+        world.fails("refused", 3, &["import", odd]);
+        let document = world.json_with(3, &["import", odd]);
+        assert!(document["error"]["hint"].as_str().unwrap().contains("volsnap export"), "{document}");
+    }
     let archives = world.archive(&id).parent().unwrap().to_path_buf();
     assert_eq!(names(&archives), [format!("{id}.tar.zst")]);
     assert_eq!(world.json(&["list"])["snapshots"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_file_that_never_was_an_archive_is_told_from_one_that_is_damaged() {
+    let (world, id) = World::damaged();
+    let (_, file, text) = outside(&world);
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all("data", world.live("data")).unwrap();
+    let foreign = zstd::encode_all(&*tar.into_inner().unwrap(), 1).unwrap();
+    for contents in [&foreign[..], b"nonsense", b""] {
+        fs::write(&file, contents).unwrap();
+        let message = world.fails("corrupt", 9, &["import", &text]);
+        assert!(message.contains("no archive of volsnap"), "{message}");
+    }
+    let own = fs::read(world.archive(&id)).unwrap();
+    fs::write(&file, &own[..own.len() - 1]).unwrap();
+    let message = world.fails("corrupt", 9, &["import", &text]);
+    assert!(message.contains("the end of the archive is missing"), "{message}");
 }
 
 #[test]

@@ -313,10 +313,14 @@ fn taken(id: SnapshotId) -> Error {
 
 /// The hint is for a file, and not for a snapshot that is here.
 fn of_file(error: FsError) -> Error {
-    let corrupt = error.kind == FsErrorKind::Corrupt;
+    let (is_corrupt, is_other) = (error.kind == FsErrorKind::Corrupt, error.kind == FsErrorKind::Unsupported);
     let error = Error::from(error);
-    match corrupt {
-        true => error.hint("the file is no sound archive; copy it again from where it came from"),
-        false => error,
+    if is_corrupt {
+        error
+            .hint("if `volsnap export` wrote it, copy it again from where it came from; other files cannot be imported")
+    } else if is_other {
+        error.hint("give a file that `volsnap export` wrote, of this version of volsnap or an earlier one")
+    } else {
+        error
     }
 }

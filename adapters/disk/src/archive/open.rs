@@ -61,7 +61,15 @@ impl Archive {
     pub(super) fn open_foreign(file: &Path, jobs: usize) -> Result<Self, FsError> {
         let trouble = Trouble::new(FsOp::Archive, file);
         let real = std::fs::canonicalize(file).map_err(|e| io_error(&trouble, "find", &e))?;
-        Archive::open(&real, jobs)
+        let metadata = std::fs::metadata(&real).map_err(|e| io_error(&trouble, "look at", &e))?;
+        if !metadata.is_file() {
+            let what = if metadata.is_dir() { "a directory" } else { "no regular file" };
+            return Err(trouble.of(FsErrorKind::Unsupported, format!("this is {what}, and no archive")));
+        }
+        Archive::open(&real, jobs).map_err(|error| match error.kind == FsErrorKind::Corrupt && !begins_as_ours(&real) {
+            true => trouble.corrupt("this is no archive of volsnap: it does not begin as one"),
+            false => error,
+        })
     }
 
     pub(super) fn summary(&self) -> ArchiveSummary {
@@ -221,6 +229,18 @@ fn read_manifest(file: &File, index: &Index, trouble: &Trouble) -> Result<Manife
     let same = manifest.volumes.len() == index.volumes.len()
         && manifest.volumes.iter().zip(&index.volumes).all(|(volume, own)| volume.absent == (own.frame_count == 0));
     if same { Ok(manifest) } else { Err(bad("it names other volumes than the index")) }
+}
+
+/// Whether a file begins as archives do, whatever follows: its first member is the manifest.
+fn begins_as_ours(file: &Path) -> bool {
+    let mut block = [0; BLOCK];
+    let begun = File::open(file).and_then(|file| {
+        let mut unpacked = zstd::Decoder::new(file)?;
+        // A foreign file is not to have more memory than one of ours needs.
+        unpacked.window_log_max(23)?;
+        unpacked.read_exact(&mut block)
+    });
+    begun.is_ok() && header::decode(&block).is_ok_and(|head| head.name == name::MANIFEST)
 }
 
 /// Fills the buffer from that offset; a file that ends before is corrupt.
