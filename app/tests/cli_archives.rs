@@ -221,6 +221,12 @@ fn what_a_restore_kept_does_not_come_back_as_what_undo_goes_by() {
     assert_eq!((&imported["id"], &imported["origin"]), (&json!(safety), &json!("manual")));
     world.fails("not-found", 8, &["undo", "app"]);
     assert_eq!(world.json(&["import", &text])["already"], true);
+    // Nor as what somebody asked for, though it is the newer one.
+    assert_eq!(
+        (&imported["imported"]["origin"], &world.json(&["show", "latest"])["id"]),
+        (&json!("pre-restore"), &json!(id))
+    );
+    assert!(world.ok(&["list"]).contains("pre-restore"));
 }
 
 #[test]

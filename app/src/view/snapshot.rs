@@ -77,6 +77,9 @@ pub struct ImportedView {
     pub workload_id: WorkloadId,
     /// The snapshot that it was.
     pub snapshot: SnapshotId,
+    /// `manual`, or `pre-restore` if a restore took it of what it replaced: `latest` does not mean such a one.
+    #[cfg_attr(test, schemars(extend("enum" = ["manual", "pre-restore"])))]
+    pub origin: &'static str,
 }
 
 /// An image of a snapshot.
@@ -128,10 +131,7 @@ impl SnapshotView {
     #[must_use]
     pub fn of(snapshot: &Snapshot, archive: &Path) -> Self {
         let manifest = &snapshot.archive.manifest;
-        let (origin, restore_id) = match manifest.origin {
-            Origin::Manual => ("manual", None),
-            Origin::PreRestore(restore) => ("pre-restore", Some(restore)),
-        };
+        let (origin, restore_id) = origin_of(manifest.origin);
         let images: Vec<ImageView> = manifest
             .images
             .iter()
@@ -176,9 +176,17 @@ impl SnapshotView {
                 workload: imported.workload_name.clone(),
                 workload_id: imported.workload,
                 snapshot: imported.snapshot,
+                origin: origin_of(imported.origin).0,
             }),
             warnings: Vec::new(),
         }
+    }
+}
+
+fn origin_of(origin: Origin) -> (&'static str, Option<RestoreId>) {
+    match origin {
+        Origin::Manual => ("manual", None),
+        Origin::PreRestore(restore) => ("pre-restore", Some(restore)),
     }
 }
 

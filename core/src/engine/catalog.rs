@@ -131,7 +131,11 @@ impl Engine {
             }
         };
         if which == "latest" {
-            return snapshots.into_iter().find(|s| s.origin() == Origin::Manual).ok_or_else(|| {
+            // An import makes manual what a restore had kept; nobody asked for it all the same.
+            let was =
+                |s: &Snapshot| s.archive.manifest.imported.as_ref().map_or(s.origin(), |imported| imported.origin);
+            let asked_for = |s: &Snapshot| s.origin() == Origin::Manual && was(s) == Origin::Manual;
+            return snapshots.into_iter().find(asked_for).ok_or_else(|| {
                 Error::new(Code::NotFound, "there is no snapshot yet").hint("take one with `volsnap create`")
             });
         }

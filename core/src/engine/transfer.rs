@@ -242,7 +242,7 @@ impl Engine {
                 workload: manifest.workload,
                 workload_name: manifest.workload_name.clone(),
                 snapshot: manifest.snapshot,
-                origin: manifest.origin,
+                origin: manifest.imported.as_ref().map_or(manifest.origin, |earlier| earlier.origin),
             })),
             ..manifest.clone()
         }

@@ -55,9 +55,10 @@ pub fn snapshots(view: &SnapshotsView) -> String {
 }
 
 fn kind(snapshot: &SnapshotView) -> String {
-    match snapshot.restore_id {
-        Some(_) => snapshot.origin.to_string(),
-        None => mode(snapshot).to_string(),
+    let origins = [Some(snapshot.origin), snapshot.imported.as_ref().map(|was| was.origin)];
+    match origins.contains(&Some("pre-restore")) {
+        true => "pre-restore".into(),
+        false => mode(snapshot).to_string(),
     }
 }
 

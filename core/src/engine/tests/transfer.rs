@@ -95,7 +95,8 @@ async fn what_a_restore_is_said_to_have_kept_is_a_snapshot_that_somebody_asked_f
 #[tokio::test]
 async fn what_comes_back_once_more_says_where_it_first_came_from() {
     let (workload, snapshot) = (WorkloadId(Uuid::from_u128(98)), SnapshotId(Uuid::from_u128(97)));
-    let was = Imported { workload, workload_name: "old".into(), snapshot, origin: Origin::Manual };
+    let origin = Origin::PreRestore(RestoreId(Uuid::from_u128(7)));
+    let was = Imported { workload, workload_name: "old".into(), snapshot, origin };
     let registration = Some(Registration { as_of: Timestamp::MAX, ..honest().registration.expect("it has one") });
     let (_, job) = import(Manifest { imported: Some(was.clone()), registration, ..honest() }, vec![]).await;
     assert_eq!(job.expect("it is taken").manifest.imported, Some(was));
