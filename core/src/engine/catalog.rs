@@ -1,5 +1,6 @@
 //! Finding workloads and snapshots by what people type, and registering workloads.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
@@ -17,8 +18,9 @@ use crate::{
 /// Shortest prefix of a snapshot id that is taken for one.
 pub const PREFIX_MIN: usize = 4;
 
-/// How far back the last restore is looked for among a workload's events.
-const UNDO_EVENTS_MAX: u32 = 1000;
+/// How far back the last restore is looked for among a workload's events: at first, and at most. With a snapshot each
+/// minute, each verified and pruned, the latter is more than half a year.
+const UNDO_EVENTS: [u32; 2] = [1000, 1_000_000];
 
 impl Engine {
     /// The registered workloads, by name.
@@ -180,9 +182,7 @@ impl Engine {
         let newest = snapshots.into_iter().find(|s| matches!(s.origin(), Origin::PreRestore(_))).ok_or_else(|| {
             Error::new(Code::NotFound, format!("no restore of {} left a safety snapshot", workload.name)).hint(hint)
         })?;
-        let events = self.events(Some(workload.id), UNDO_EVENTS_MAX).await?;
-        // An event that is older than the snapshot says nothing: the one of the snapshot's own restore was lost.
-        let last = events.iter().find(|e| is_restored(e)).filter(|e| e.at > newest.created_at());
+        let last = self.last_restore_since(workload, newest.created_at()).await?;
         match last.is_none_or(|event| event.detail["safety_snapshot"] == json!(newest.id())) {
             true => Ok(newest),
             false => Err(Error::new(
@@ -190,6 +190,26 @@ impl Engine {
                 format!("the last restore of {} left no safety snapshot, or it was deleted", workload.name),
             )
             .hint(hint)),
+        }
+    }
+
+    /// The event of the workload's last restore, if that was after `since`, when the newest safety snapshot was begun: an
+    /// older one says nothing, the event of the snapshot's own restore was lost.
+    async fn last_restore_since(&self, workload: &Workload, since: Timestamp) -> Result<Option<Event>> {
+        let [mut count, count_max] = UNDO_EVENTS;
+        loop {
+            let mut events = self.events(Some(workload.id), count).await?;
+            let is_all = events.len() < count as usize || events.last().is_some_and(|oldest| oldest.at <= since);
+            events.retain(|event| is_restored(event) && event.at > since);
+            if is_all || !events.is_empty() {
+                return Ok(events.into_iter().next());
+            }
+            if count >= count_max {
+                let message = format!("the last restore of {} is behind more than {count} events", workload.name);
+                return Err(Error::new(Code::NotFound, message)
+                    .hint("`volsnap list` shows what restores kept; restore the one that you want by its id"));
+            }
+            count = count.saturating_mul(10).min(count_max);
         }
     }
 

@@ -1,6 +1,7 @@
 //! How the engine treats its ports, in order and in number: what a contract suite cannot see.
 
 mod boot;
+mod catalog;
 mod copies;
 mod plans;
 mod precopy;
