@@ -4,7 +4,11 @@
 
 mod support;
 
-use std::{fs, io::Write, process::Stdio};
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 use support::{Ran, World};
@@ -108,6 +112,25 @@ fn what_is_no_plan_is_refused() {
     assert_eq!(plan["plan_format"], 1);
     let missing = world.fails("not-found", 8, &["restore", "--plan", "nowhere.json", "--yes"]);
     assert!(missing.contains("nowhere.json"), "{missing}");
+    fs::write(world.path("p.json"), [0xff, 0, 0x80]).unwrap();
+    let garbage = world.fails("usage", 2, &APPLY);
+    assert!(garbage.contains("p.json") && garbage.contains("not UTF-8"), "{garbage}");
+}
+
+#[test]
+fn of_what_never_ends_no_more_is_read_than_a_plan_may_have() {
+    let world = World::registered();
+    // Were it read to its end, the limit would keep the host from being short of memory.
+    let limited = r#"ulimit -v 8000000 && exec "$0" --json restore --yes --plan "$1""#;
+    for (file, stdin) in [("/dev/zero", "/dev/null"), ("-", "/dev/zero")] {
+        let mut command = Command::new("sh");
+        command.args(["-c", limited, env!("CARGO_BIN_EXE_volsnap"), file]).stdin(fs::File::open(stdin).unwrap());
+        command.envs(world.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ran = Ran::of(command.output().unwrap());
+        assert_eq!((ran.status, &ran.json()["error"]["code"]), (2, &json!("usage")), "{ran:?}");
+        let message = format!("plan {file}: it is longer than 16 MiB");
+        assert!(ran.stdout.contains(&message), "{ran:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `plan`, `restore` and `undo`.
 
 use std::{
+    fmt::Display,
+    fs::File,
     io::{self, Read},
     path::Path,
 };
@@ -124,18 +126,29 @@ impl Wish {
     }
 }
 
+/// More is no plan: those are kilobytes.
+const PLAN_BYTES_MAX: u64 = 16 << 20;
+
+/// The text of a plan, of which no more is read than a plan may have: a device never ends.
 fn read(file: &Path) -> Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = match file.as_os_str() == "-" {
-        true => io::stdin().lock().read_to_string(&mut text).map(drop),
-        false => std::fs::read_to_string(file).map(|whole| text = whole),
+        true => io::stdin().lock().take(PLAN_BYTES_MAX + 1).read_to_end(&mut bytes),
+        false => File::open(file).and_then(|file| file.take(PLAN_BYTES_MAX + 1).read_to_end(&mut bytes)),
     };
-    read.map_err(|error| {
-        let code = if error.kind() == io::ErrorKind::NotFound { Code::NotFound } else { Code::Io };
-        Error::new(code, format!("plan {}: {error}", file.display()))
+    let no_plan = |code, what: &dyn Display| {
+        Error::new(code, format!("plan {}: {what}", file.display()))
             .hint("`volsnap plan WORKLOAD SNAPSHOT --json > FILE` writes one")
-    })?;
-    Ok(text)
+    };
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_plan(Code::NotFound, &error)),
+        Err(error) => return Err(no_plan(Code::Io, &error)),
+        Ok(_) if bytes.len() as u64 > PLAN_BYTES_MAX => {
+            return Err(no_plan(Code::Usage, &"it is longer than 16 MiB, and so is no plan"));
+        }
+        Ok(_) => {}
+    }
+    String::from_utf8(bytes).map_err(|_| no_plan(Code::Usage, &"it is not UTF-8, and so is no plan"))
 }
 
 /// What is typed beside a plan must be what the plan is of.
