@@ -65,9 +65,8 @@ fn complain(words: &[OsString], error: &clap::Error) -> ExitCode {
         return Printer::new(true, true).finish(commands::version(), &[]);
     }
     if asked_for {
-        // A reader that has gone away is not worth a word.
-        let _ = error.print();
-        return status;
+        let printer = Printer::new(json, false);
+        return answer::written(error.print()).map_or_else(|lost| printer.fail(&lost, &[]), |()| status);
     }
     let text = error.render().to_string();
     if !json {

@@ -186,14 +186,3 @@ fn damage_ends_with_its_status_and_what_came_before_it_is_good() {
     assert_eq!(ran.status, 9);
     assert!(ran.stdout.contains(" /config\n") && ran.stderr.contains("error: "), "{ran:?}");
 }
-
-#[test]
-fn a_full_disk_behind_the_output_is_an_error() {
-    let (world, id) = World::damaged();
-    for args in [&["ls", &*id][..], &["dump", &id, "/data", "file"]] {
-        let full = File::options().write(true).open("/dev/full").unwrap();
-        let output = world.command(args).stdout(full).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("error: "), "{args:?}: {output:?}");
-    }
-}

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use volsnap::{
     Code, Error, Result,
-    view::{ErrorDocument, ErrorView, RecoveredView},
+    view::{ErrorDocument, ErrorView, RecoveredView, severity},
 };
 
 use super::width::Width;
@@ -25,6 +25,8 @@ pub struct Answer {
     pub text: String,
     /// Decides the exit status; `None` is 0.
     pub code: Option<Code>,
+    /// Whether it tells of something that was done, and stays done also where nobody can be told.
+    pub of_deeds: bool,
 }
 
 impl Answer {
@@ -32,12 +34,12 @@ impl Answer {
     pub fn new(document: &impl Serialize, text: impl Into<String>) -> Result<Answer> {
         let document = serde_json::to_value(document)
             .map_err(|error| Error::new(Code::Internal, format!("the answer is no JSON: {error}")))?;
-        Ok(Answer { document: Some(document), text: text.into(), code: None })
+        Ok(Answer { document: Some(document), text: text.into(), code: None, of_deeds: false })
     }
 
     /// An answer that the command has written itself, for scripts and for people.
     pub fn written(code: Option<Code>) -> Answer {
-        Answer { document: None, text: String::new(), code }
+        Answer { document: None, text: String::new(), code, of_deeds: false }
     }
 
     /// The same answer with that code.
@@ -66,12 +68,18 @@ impl Printer {
             Ok(answer) => answer,
             Err(error) => return self.fail(&error, recovered),
         };
-        match answer.document {
+        let printed = match answer.document {
             Some(document) if self.json => print_json(document, recovered),
-            _ if answer.text.is_empty() => {}
+            _ if answer.text.is_empty() => Ok(()),
             _ => print(&Width::of(&io::stdout()).wrapped(answer.text.trim_end(), 2)),
-        }
-        exit(answer.code)
+        };
+        let Err(lost) = printed else { return exit(answer.code) };
+        let message = match answer.of_deeds {
+            true => format!("{}; what it would have told was done, and stays so", lost.message),
+            false => lost.message.clone(),
+        };
+        self.complain(&Error { message, ..lost.clone() });
+        exit(answer.code.into_iter().chain([lost.code]).max_by_key(|code| severity(*code)))
     }
 
     /// Prints an error.
@@ -82,16 +90,22 @@ impl Printer {
             }
             (_, _) => error.clone(),
         };
-        if self.json {
-            let document = ErrorDocument { error: ErrorView::of(error) };
-            print_json(serde_json::to_value(document).unwrap_or_default(), recovered);
-        } else {
-            say("error", "31", &error.message);
-            if let Some(hint) = &error.hint {
-                say("hint", "36", hint);
-            }
+        // What cannot be told where it belongs is told where it can be.
+        if !self.json || print_json(document_of(error), recovered).is_err() {
+            self.complain(error);
         }
         exit(Some(error.code))
+    }
+
+    /// Tells of an error on standard error: for people, and where standard output takes no document.
+    pub fn complain(&self, error: &Error) {
+        if self.json {
+            return tell(&document_of(error).to_string());
+        }
+        say("error", "31", &error.message);
+        if let Some(hint) = &error.hint {
+            say("hint", "36", hint);
+        }
     }
 
     /// Tells people something besides the answer.
@@ -171,18 +185,40 @@ impl Write for StandardError {
     }
 }
 
-fn print_json(mut document: Value, recovered: &[RecoveredView]) {
+fn document_of(error: &Error) -> Value {
+    serde_json::to_value(ErrorDocument { error: ErrorView::of(error) }).unwrap_or_default()
+}
+
+fn print_json(mut document: Value, recovered: &[RecoveredView]) -> Result<()> {
     if let (Value::Object(fields), false) = (&mut document, recovered.is_empty()) {
         // `recover` has the field already, as its very answer.
         fields.entry("recovered").or_insert_with(|| serde_json::to_value(recovered).unwrap_or_default());
     }
-    print(&document.to_string());
+    print(&document.to_string())
 }
 
-/// A reader that has gone away (`| head`) has heard enough: that is no failure of the command.
-fn print(text: &str) {
+fn print(text: &str) -> Result<()> {
+    write_out(&format!("{text}\n"))
+}
+
+/// Writes to standard output, to the letter. A reader that has gone away (`| head`) has heard enough: that is no failure
+/// of the command.
+pub fn write_out(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What became of writing to standard output.
+pub fn written(result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Standard output takes nothing more.
+pub fn unwritten(why: &dyn fmt::Display) -> Error {
+    Error::new(Code::Io, format!("cannot write standard output: {why}")).hint("look where standard output leads to")
 }
 
 fn exit(code: Option<Code>) -> ExitCode {

@@ -28,7 +28,7 @@ use volsnap::Result;
 
 use super::{
     answer::{Answer, Printer},
-    args::{AnyCommand, ApartCommand, Args, Command, ConfigCommand, Global},
+    args::{AnyCommand, ApartCommand, Args, Command, ConfigCommand, Global, HookCommand, Prune, WorkloadCommand},
     config::{Configuration, Settings},
     progress::Reporter,
     render,
@@ -60,7 +60,7 @@ fn in_force(global: &Global, command: &Command) -> Result<Settings> {
 fn answer_apart(global: &Global, command: ApartCommand, printer: &Printer) -> Result<Answer> {
     match command {
         ApartCommand::Completions(args) => documents::completions(&args, printer.json),
-        ApartCommand::Man(args) => documents::man(&args),
+        ApartCommand::Man(args) => documents::man(&args).map(|answer| Answer { of_deeds: true, ..answer }),
         ApartCommand::Schema(args) => documents::schema(&args),
         ApartCommand::Config(ConfigCommand::Show { workload }) => {
             let configuration = Configuration::load(global.config.as_deref())?;
@@ -79,7 +79,10 @@ async fn run_with(settings: Settings, global: &Global, command: Command, printer
     let reporter = Arc::new(Reporter::start(settings.general.progress.value, quiet));
     let rebuild = matches!(command, Command::Rebuild(_));
     let result = match Session::open(settings, *printer, reporter.clone(), rebuild).await {
-        Ok(session) => answer(&session, command).await,
+        Ok(session) => {
+            let changes = changes(&command);
+            answer(&session, command).await.map(|answer| Answer { of_deeds: changes, ..answer })
+        }
         Err(error) => Err(error),
     };
     let recovered = reporter.finish();
@@ -87,6 +90,43 @@ async fn run_with(settings: Settings, global: &Global, command: Command, printer
         printer.note(&render::recovered_line(item));
     }
     printer.finish(result, &recovered)
+}
+
+/// Whether what a command has to tell is something that it did. Also a proof is kept.
+fn changes(command: &Command) -> bool {
+    match command {
+        Command::Workload(WorkloadCommand::Add(args)) => !args.dry_run,
+        Command::Workload(WorkloadCommand::Hook(command)) => !matches!(command, HookCommand::List { .. }),
+        Command::Workload(WorkloadCommand::Remove { .. })
+        | Command::Create(_)
+        | Command::Extract(_)
+        | Command::Clone(_)
+        | Command::Drill(_)
+        | Command::Verify(_)
+        | Command::Restore(_)
+        | Command::Undo { .. }
+        | Command::Recover { dry_run: false, .. }
+        | Command::Pin(_)
+        | Command::Unpin { .. }
+        | Command::Delete(_)
+        | Command::Prune(Prune { dry_run: false, .. })
+        | Command::Export(_)
+        | Command::Import(_)
+        | Command::Rebuild(_)
+        | Command::Doctor { fix: true } => true,
+        Command::Workload(WorkloadCommand::List | WorkloadCommand::Discover | WorkloadCommand::Show { .. })
+        | Command::List { .. }
+        | Command::Show { .. }
+        | Command::Ls { .. }
+        | Command::Dump { .. }
+        | Command::Diff(_)
+        | Command::Plan(_)
+        | Command::Recover { dry_run: true, .. }
+        | Command::Status { .. }
+        | Command::Prune(Prune { dry_run: true, .. })
+        | Command::Doctor { fix: false }
+        | Command::Events { .. } => false,
+    }
 }
 
 async fn answer(session: &Session, command: Command) -> Result<Answer> {

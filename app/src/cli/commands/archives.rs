@@ -7,12 +7,12 @@ use std::{
 
 use volsnap::{
     Code, Error, ImportRequest, Result,
-    view::{ErrorView, ExportView, ImportView, RebuiltView, SnapshotView},
+    view::{ExportView, ImportView, RebuiltView, SnapshotView},
 };
 
-use super::inside::Outlet;
+use super::inside::{End, Outlet, cut};
 use crate::cli::{
-    answer::{Answer, tell},
+    answer::Answer,
     args::{Export, Import, Rebuild},
     render,
     session::Session,
@@ -36,14 +36,11 @@ async fn write_out(session: &Session, snapshot: volsnap::model::Snapshot) -> Res
             .hint("redirect standard output, or give a file"));
     }
     let outlet = Outlet::open()?;
-    match session.volsnap.write_out(snapshot, outlet.clone()).await {
-        Ok(_) => Ok(Answer::written(None)),
+    match (session.volsnap.write_out(snapshot, outlet.clone()).await, outlet.end()) {
+        (Ok(_), _) => Ok(Answer::written(None)),
+        (Err(_), End::Lost(lost)) => cut(session, &outlet, lost),
         // A part of an archive is none: whoever went away before its end has not got it.
-        Err(error) if session.printer.json && outlet.is_begun() => {
-            tell(&serde_json::json!({ "error": ErrorView::of(&error) }).to_string());
-            Ok(Answer::written(Some(error.code)))
-        }
-        Err(error) => Err(error),
+        (Err(error), End::Gone | End::Open) => cut(session, &outlet, error),
     }
 }
 

@@ -12,8 +12,13 @@ use volsnap::{
     view::{ChangeView, ErrorView, VolumeDifferenceView},
 };
 
-use super::inside::{Outlet, unwritten};
-use crate::cli::{answer::Answer, args::Diff, render, session::Session};
+use super::inside::{End, Outlet, cut};
+use crate::cli::{
+    answer::{Answer, unwritten},
+    args::Diff,
+    render,
+    session::Session,
+};
 
 pub async fn diff(session: &Session, args: Diff) -> Result<Answer> {
     let from = session.volsnap.snapshot(None, &args.snapshot).await?;
@@ -47,12 +52,13 @@ pub async fn diff(session: &Session, args: Diff) -> Result<Answer> {
     let compared = session.volsnap.diff(request, sink).await;
     let ended = lock(&written).end(compared.as_deref());
     let differs = |volumes: &[VolumeDifference]| volumes.iter().any(|volume| !volume.is_none());
-    match (outlet.is_gone(), compared, ended) {
-        (true, _, _) => Ok(Answer::written(None)),
-        (false, Err(error), Ok(true)) => Ok(Answer::written(Some(error.code))),
-        (false, Err(error), _) => Err(error),
-        (false, Ok(_), Err(error)) => Err(unwritten(&error)),
-        (false, Ok(volumes), Ok(_)) => {
+    match (outlet.end(), compared, ended) {
+        (End::Gone, _, _) => Ok(Answer::written(None)),
+        (End::Lost(lost), _, _) => cut(session, &outlet, lost),
+        (End::Open, Err(error), Ok(true)) => Ok(Answer::written(Some(error.code))),
+        (End::Open, Err(error), _) => Err(error),
+        (End::Open, Ok(_), Err(error)) => Err(unwritten(&error)),
+        (End::Open, Ok(volumes), Ok(_)) => {
             Ok(Answer::written((args.exit_code && differs(&volumes)).then_some(Code::Warnings)))
         }
     }

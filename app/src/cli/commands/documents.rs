@@ -1,10 +1,6 @@
 //! `completions`, `man`, `schema` and `--version`: what packages install beside the binary. None opens a state directory.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use clap::CommandFactory;
 use clap_mangen::Man as Page;
@@ -14,7 +10,7 @@ use volsnap::{
 };
 
 use crate::cli::{
-    answer::Answer,
+    answer::{Answer, write_out},
     args::{Args, Completions, Man, Schema},
     complete, render,
 };
@@ -25,7 +21,8 @@ pub fn completions(args: &Completions, json: bool) -> Result<Answer> {
     if json {
         return Answer::new(&CompletionsView { shell: args.shell.to_string(), script }, "");
     }
-    write_out(&script)
+    write_out(&script)?;
+    Ok(Answer::written(None))
 }
 
 /// The schemas, or the one of that name or of that command's document. It is JSON as it is.
@@ -39,16 +36,8 @@ pub fn schema(args: &Schema) -> Result<Answer> {
         Error::new(Code::NotFound, format!("there is no schema {name}"))
             .hint("`volsnap schema` lists them; a command's words are a name too, such as `workload add`")
     })?;
-    write_out(schema.text)
-}
-
-fn write_out(text: &str) -> Result<Answer> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(Answer::written(None)),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Answer::written(None)),
-        Err(error) => Err(unwritten("standard output", &error)),
-    }
+    write_out(schema.text)?;
+    Ok(Answer::written(None))
 }
 
 /// The version, as a document.

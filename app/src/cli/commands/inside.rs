@@ -6,20 +6,17 @@ use std::{
     io::{self, BufWriter, Write},
     os::fd::AsFd,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use volsnap::{
-    Code, Error, Result,
+    Error, Result,
     model::{Member, Snapshot},
     view::{ErrorView, MemberView},
 };
 
 use crate::cli::{
-    answer::{Answer, tell},
+    answer::{Answer, unwritten},
     render,
     session::Session,
 };
@@ -35,28 +32,33 @@ pub async fn ls(session: &Session, snapshot: &str, path: Option<OsString>) -> Re
     // A signal may end this at any time: nothing is changed.
     let listed = session.volsnap.members(snapshot, path.as_deref().map(Path::new), sink).await;
     let ended = lock(&listing).end(listed.as_ref().err());
-    match (outlet.is_gone(), listed, ended) {
-        (true, _, _) => Ok(Answer::written(None)),
-        (false, Err(error), Ok(true)) => Ok(Answer::written(Some(error.code))),
-        (false, Err(error), _) => Err(error),
-        (false, Ok(_), Ok(_)) => Ok(Answer::written(None)),
-        (false, Ok(_), Err(error)) => Err(unwritten(&error)),
+    match (outlet.end(), listed, ended) {
+        (End::Gone, _, _) => Ok(Answer::written(None)),
+        (End::Lost(lost), _, _) => cut(session, &outlet, lost),
+        (End::Open, Err(error), Ok(true)) => Ok(Answer::written(Some(error.code))),
+        (End::Open, Err(error), _) => Err(error),
+        (End::Open, Ok(_), Ok(_)) => Ok(Answer::written(None)),
+        (End::Open, Ok(_), Err(error)) => Err(unwritten(&error)),
     }
 }
 
 pub async fn dump(session: &Session, snapshot: &str, target: &str, path: PathBuf) -> Result<Answer> {
     let snapshot = session.volsnap.snapshot(None, snapshot).await?;
     let outlet = Outlet::open()?;
-    match session.volsnap.dump(snapshot, target, &path, outlet.clone()).await {
-        Ok(_) => Ok(Answer::written(None)),
-        Err(_) if outlet.is_gone() => Ok(Answer::written(None)),
-        // Standard output has a part of the file: nothing else may come after it.
-        Err(error) if session.printer.json && outlet.is_begun() => {
-            tell(&serde_json::json!({ "error": ErrorView::of(&error) }).to_string());
-            Ok(Answer::written(Some(error.code)))
-        }
-        Err(error) => Err(error),
+    match (session.volsnap.dump(snapshot, target, &path, outlet.clone()).await, outlet.end()) {
+        (Ok(_), _) | (Err(_), End::Gone) => Ok(Answer::written(None)),
+        (Err(_), End::Lost(lost)) => cut(session, &outlet, lost),
+        (Err(error), End::Open) => cut(session, &outlet, error),
     }
+}
+
+/// Ends an answer that was cut short. Where a part of it has been written, no document may come after it.
+pub(super) fn cut(session: &Session, outlet: &Outlet, error: Error) -> Result<Answer> {
+    if outlet.is_begun() && session.printer.json {
+        session.printer.complain(&error);
+        return Ok(Answer::written(Some(error.code)));
+    }
+    Err(error)
 }
 
 /// What is written so far of a list.
@@ -122,42 +124,56 @@ fn lock(listing: &Mutex<Listing>) -> MutexGuard<'_, Listing> {
     listing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn unwritten(error: &io::Error) -> Error {
-    Error::new(Code::Io, format!("cannot write the list: {error}")).hint("look where standard output leads to")
-}
-
 /// Standard output without a buffer, and how it is.
 #[derive(Clone)]
 pub(super) struct Outlet {
     file: Arc<File>,
-    begun: Arc<AtomicBool>,
-    gone: Arc<AtomicBool>,
+    state: Arc<Mutex<(u64, End)>>,
+}
+
+/// How standard output is in the end.
+#[derive(Clone)]
+pub(super) enum End {
+    /// It takes more.
+    Open,
+    /// The reader has gone away (`| head`): it has heard enough, and that is no failure of the command.
+    Gone,
+    /// It could not be written to.
+    Lost(Error),
 }
 
 impl Outlet {
     pub(super) fn open() -> Result<Outlet> {
         let file = io::stdout().as_fd().try_clone_to_owned().map_err(|error| unwritten(&error))?;
-        Ok(Outlet { file: Arc::new(file.into()), begun: Arc::default(), gone: Arc::default() })
+        Ok(Outlet { file: Arc::new(file.into()), state: Arc::new(Mutex::new((0, End::Open))) })
     }
 
     /// Whether something has been written.
     pub(super) fn is_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
+        self.state().0 > 0
     }
 
-    /// Whether the reader has gone away (`| head`): it has heard enough, and that is no failure of the command.
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+    pub(super) fn end(&self) -> End {
+        self.state().1.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, (u64, End)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Write for Outlet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = (&*self.file).write(bytes);
+        let mut state = self.state();
         match &written {
-            Ok(_) => self.begun.store(true, Ordering::Relaxed),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.gone.store(true, Ordering::Relaxed),
-            Err(_) => {}
+            Ok(count) => state.0 += *count as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => state.1 = End::Gone,
+            Err(error) if state.0 == 0 => state.1 = End::Lost(unwritten(error)),
+            Err(error) => {
+                state.1 = End::Lost(unwritten(&format_args!("{error}; the {} bytes before are written", state.0)));
+            }
         }
         written
     }
