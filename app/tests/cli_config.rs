@@ -180,6 +180,7 @@ fn what_is_wrong_is_told_with_its_file_and_line_and_what_was_meant() {
         ("[workload.app]\nmode = 7", 2, "unknown key mode in [workload.app]", "belongs in [create]"),
         ("[workload.app.restore]\nresum = true", 2, "in [workload.app.restore]", "did you mean `resume`?"),
         ("jobs = 0", 1, "jobs must be a number from 1", ""),
+        ("jobs = 257", 1, "jobs must be a number from 1 to 256, and is 257", ""),
         ("jobs = \"2\"", 1, "and is \"2\"", ""),
         ("state_dir = \"relative\"", 1, "absolute path", ""),
         ("docker_host = \"tcp://10.0.0.1\"", 1, "unix:///path", ""),

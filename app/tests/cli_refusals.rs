@@ -76,6 +76,8 @@ fn what_makes_no_sense_is_a_usage_error() {
         &["workload", "add", "twice", "--volume", &declared, "--volume", &declared],
         &["prune", "app"],
         &["prune", "app", "--keep-within", "0s"],
+        &["verify", &id, "--jobs", "0"],
+        &["verify", &id, "--jobs", "100000"],
     ] {
         world.fails("usage", 2, args);
     }

@@ -42,21 +42,24 @@ pub struct Disk {
 }
 
 /// Threads for one archive if nobody says how many: with more than these its memory passes 128 MiB.
-const JOBS_MAX: usize = 4;
+const JOBS_USUAL: usize = 4;
 
 impl Disk {
+    /// Threads for one archive at the most: a host does not give any number of them.
+    pub const JOBS_MAX: usize = 256;
+
     /// Opens the state directory at an absolute path; makes it, only for its owner's eyes, if it is not there. Blocks
     /// for a few system calls.
     pub fn open(state_dir: &Path) -> Result<Disk, FsError> {
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(JOBS_MAX);
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(JOBS_USUAL);
         Ok(Disk { state: State::open(state_dir)?, locks: Locks::default(), jobs })
     }
 
     /// How many threads compress or decompress an archive, and how many make files meanwhile; each takes some 25 MiB.
-    /// As many as there are processors, at most four, unless said otherwise.
+    /// As many as there are processors, at most four, unless said otherwise; never more than [`Disk::JOBS_MAX`].
     #[must_use]
     pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Disk {
-        self.jobs = jobs.get();
+        self.jobs = jobs.get().min(Self::JOBS_MAX);
         self
     }
 

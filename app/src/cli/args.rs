@@ -14,7 +14,7 @@ use volsnap::model::DeclaredVolume;
 
 use super::{
     config::{Origins, Timeout},
-    parse::{label, volume},
+    parse::{jobs, label, volume},
 };
 pub use archives::{Export, Import, Rebuild};
 pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man, Schema};
@@ -64,7 +64,7 @@ pub struct Global {
     #[arg(long, global = true, value_enum, value_name = "HOW")]
     pub progress: Option<ProgressMode>,
     /// Threads that compress or decompress, and as many that make files [default: the processors, at most 4]
-    #[arg(long, global = true, env = "VOLSNAP_JOBS", value_name = "N")]
+    #[arg(long, global = true, env = "VOLSNAP_JOBS", value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Say more on standard error; twice for even more (VOLSNAP_LOG takes a filter)
     #[arg(short, long, global = true, action = ArgAction::Count)]

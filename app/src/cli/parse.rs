@@ -1,12 +1,13 @@
 //! What single arguments mean: durations, labels, volumes, and where the state is when nobody says.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use volsnap::{
     Code, Error, Result,
     model::{DeclaredVolume, IdRange},
 };
+use volsnap_disk::Disk;
 
 /// `2m`, `90s`, `1h 30m`, `7d`, `2w`; a day has 24 hours.
 pub fn duration(text: &str) -> Result<SignedDuration, String> {
@@ -18,6 +19,12 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
         true => Ok(duration),
         false => Err(refused("it must be longer than nothing")),
     }
+}
+
+/// How many threads may be asked for. A host does not give any number of them.
+pub fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= Disk::JOBS_MAX);
+    number.ok_or_else(|| format!("must be a number from 1 to {}", Disk::JOBS_MAX))
 }
 
 /// `key=value`.
@@ -79,6 +86,14 @@ mod tests {
         }
         for text in ["", "soon", "0s", "-5m", "1month", "10"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn threads_are_a_number_that_a_host_gives() {
+        assert_eq!(["1", "256"].map(|text| jobs(text).unwrap().get()), [1, 256]);
+        for text in ["", "0", "-1", "257", "100000", "18446744073709551616", "four"] {
+            assert_eq!(jobs(text).unwrap_err(), "must be a number from 1 to 256", "{text}");
         }
     }
 

@@ -102,8 +102,8 @@ impl Written for u64 {
 
 impl Written for NonZeroUsize {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let number = u32::read(value).ok().and_then(|n| usize::try_from(n).ok()).and_then(NonZeroUsize::new);
-        number.ok_or_else(|| format!("must be a number from 1 to {}, and is {}", u32::MAX, found(value)))
+        let number = u32::read(value).map_or_else(|_| String::new(), |number| number.to_string());
+        parse::jobs(&number).map_err(|must| format!("{must}, and is {}", found(value)))
     }
 
     fn show(&self) -> Value {
