@@ -18,7 +18,7 @@ mod width;
 
 use std::{ffi::OsString, io, process::ExitCode};
 
-use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
+use clap::{FromArgMatches, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 use volsnap::{Code, Error};
 
@@ -49,8 +49,8 @@ pub fn main() -> ExitCode {
 
 /// The arguments, and which of them the environment gave.
 fn parsed(words: &[OsString]) -> Result<Args, clap::Error> {
-    let matches = Args::command().try_get_matches_from(words)?;
-    let mut args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut Args::command()))?;
+    let matches = Args::here().try_get_matches_from(words)?;
+    let mut args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut Args::here()))?;
     args.global.origins = Origins::of(&matches);
     Ok(args)
 }

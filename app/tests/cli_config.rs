@@ -43,6 +43,7 @@ fn an_argument_beats_the_environment_which_beats_the_file_which_beats_the_defaul
     assert_eq!(setting(&document, "jobs")["line"], json!(2));
     is(&document, "docker_host", format!("unix://{}", world.path("no-engine.sock").display()), "environment");
     is(&run(&[], Some("3")), "jobs", 3, "environment");
+    is(&run(&[], Some("")), "jobs", 2, "file");
     let document = run(&["--jobs", "4", "--state-dir", "elsewhere", "--progress", "none"], Some("3"));
     is(&document, "jobs", 4, "flag");
     is(&document, "state_dir", "elsewhere", "flag");
@@ -298,6 +299,19 @@ fn a_word_that_recovery_has_no_use_for_does_not_keep_an_app_down() {
 fn workload_of(world: &World) -> String {
     world.configure("");
     world.workload()
+}
+
+#[test]
+fn a_variable_that_is_empty_says_nothing() {
+    let world = World::registered();
+    let empty = |variable: &str, args: &[&str]| {
+        Ran::of(world.command(&[args, &["--json"]].concat()).env(variable, "").output().unwrap())
+    };
+    let shown = empty("VOLSNAP_STATE_DIR", &["config", "show"]).json();
+    assert_eq!(setting(&shown, "state_dir")["source"], "default", "{shown}");
+    let usual = empty("VOLSNAP_CONFIG", &["config", "show"]).json();
+    assert_eq!(setting(&usual, "config")["source"], "default", "{usual}");
+    assert_eq!(empty("VOLSNAP_JOBS", &["create", "app"]).status, 0);
 }
 
 #[test]

@@ -7,9 +7,13 @@ mod diff;
 mod hook;
 mod retention;
 
-use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    num::NonZeroUsize,
+    path::PathBuf,
+};
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum, builder::Resettable};
 use volsnap::model::DeclaredVolume;
 
 use super::{
@@ -75,6 +79,17 @@ pub struct Global {
     /// Which of these come from the environment.
     #[arg(skip)]
     pub origins: Origins,
+}
+
+impl Args {
+    /// The command line as it holds in this environment, where an empty variable says nothing.
+    pub fn here() -> clap::Command {
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        Args::command().mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
+            true => arg.env(Resettable::Reset),
+            false => arg,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

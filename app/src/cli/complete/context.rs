@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{ArgMatches, CommandFactory, parser::ValueSource};
+use clap::{ArgMatches, parser::ValueSource};
 
 use super::bash;
 use crate::cli::{
@@ -45,7 +45,7 @@ impl Context {
         let words = args.get(start(&args)..cursor.min(args.len()))?;
         let (words, ..) = bash::joined(words, words.len().saturating_sub(1));
         // What is not complete yet is wrong in some way, and what was understood before that is good.
-        let matches = Args::command().ignore_errors(true).try_get_matches_from(words).ok()?;
+        let matches = Args::here().ignore_errors(true).try_get_matches_from(words).ok()?;
         let path = |id: &str| deepest(&matches).try_get_one::<PathBuf>(id).ok().flatten().cloned();
         let global = Global { config: path("config"), state_dir: path("state_dir"), ..Global::default() };
         let configuration = Configuration::load(global.config.as_deref()).ok()?;
