@@ -186,6 +186,14 @@ impl Builder {
             Error::new(Code::Io, format!("state directory {}: {error}", state_dir.display()))
                 .hint("give an absolute path")
         })?;
+        // Before anything is made: neither the catalog nor a journal can hold such a path.
+        if state_dir.to_str().is_none() {
+            return Err(Error::new(
+                Code::Usage,
+                format!("the path of state directory {} is not UTF-8", state_dir.display()),
+            )
+            .hint("give a path that is UTF-8"));
+        }
         let disk = Disk::open(&state_dir).map_err(|error| Error::from(error).context("state directory"))?;
         let disk = match self.jobs {
             Some(jobs) => disk.with_jobs(jobs),

@@ -16,11 +16,11 @@ mod render;
 mod signals;
 mod width;
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::{ffi::OsString, io, os::unix::ffi::OsStrExt, process::ExitCode};
 
 use clap::{FromArgMatches, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
-use volsnap::{Code, Error};
+use volsnap::{Code, Error, model::member::printable};
 
 use self::{
     answer::Printer,
@@ -68,13 +68,21 @@ fn complain(words: &[OsString], error: &clap::Error) -> ExitCode {
         let printer = Printer::new(json, false);
         return answer::written(error.print()).map_or_else(|lost| printer.fail(&lost, &[]), |()| status);
     }
-    let text = error.render().to_string();
+    let is_named = error.kind() == ErrorKind::InvalidUtf8 && words.iter().any(|word| word.to_str().is_none());
+    let text = if is_named { not_text(words) } else { error.render().to_string() };
     if !json {
         answer::say("error", "31", text.trim_start_matches("error: ").trim_end());
         return status;
     }
     Printer::new(true, true)
         .fail(&Error::new(Code::Usage, complaint(&text)).hint("`volsnap help` shows the commands"), &[])
+}
+
+/// Arguments that are not UTF-8, which clap does not name. Paths may be among them that need not be.
+fn not_text(words: &[OsString]) -> String {
+    let odd = words.iter().filter(|word| word.to_str().is_none());
+    let odd: Vec<String> = odd.map(|word| format!("`{}`", printable(word.as_bytes()))).collect();
+    format!("of the arguments one must be UTF-8 that is not: {}", odd.join(", "))
 }
 
 /// The first paragraph of what clap has to say, on one line: it names the arguments that are missing below the first.

@@ -5,8 +5,10 @@
 mod support;
 
 use std::{
+    ffi::OsStr,
     fs::{self, OpenOptions},
     io::{Seek, SeekFrom, Write},
+    os::unix::ffi::OsStrExt,
 };
 
 use serde_json::json;
@@ -92,6 +94,24 @@ fn a_usage_error_names_what_is_missing() {
     let message = world.fails("usage", 2, &["restore", "app"]);
     assert!(message.contains("<SNAPSHOT>"), "{message}");
     assert!(!message.contains('\n'), "{message}");
+}
+
+#[test]
+fn what_must_be_utf_8_and_is_not_is_named_and_nothing_is_made() {
+    let world = World::registered();
+    let odd = |text: &[u8]| OsStr::from_bytes(text).to_os_string();
+    let run = |args: &[&str], last: &[u8]| Ran::of(world.command(args).arg(odd(last)).output().unwrap());
+
+    let ran = run(&["list", "--state-dir"], b"dir-\xff");
+    assert_eq!(ran.status, 2, "{ran:?}");
+    assert!(ran.stderr.contains(" is not UTF-8") && ran.stderr.contains("hint: give a path that is UTF-8"), "{ran:?}");
+    assert!(!world.path("").join(odd(b"dir-\xff")).exists());
+
+    for args in [&["workload", "add", "x", "--volume"][..], &["workload", "add", "x", "--json", "--volume"]] {
+        let ran = run(args, b"/d=/srv/\xff");
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!((ran.stdout + &ran.stderr).contains("of the arguments one must be UTF-8 that is not: `/d=/srv/%FF`"));
+    }
 }
 
 #[test]
