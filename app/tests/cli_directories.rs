@@ -7,11 +7,11 @@ mod support;
 use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
-use support::{REPORT, World, has};
+use support::{REPORT, Ran, World, has};
 
 #[test]
 fn a_restore_brings_back_every_byte_and_an_undo_every_byte_that_it_replaced() {
@@ -88,6 +88,30 @@ fn a_snapshot_is_shown_as_the_contract_says() {
     let quick = world.json(&["verify", "--quick", id]);
     assert_eq!((&quick["verified"][0]["snapshot"], &quick["verified"][0]["ok"]), (&taken["id"], &json!(true)));
     assert_ne!(world.json(&["show", id])["verified_at"], first);
+}
+
+/// In a mount namespace of its own.
+#[test]
+fn a_filesystem_inside_of_a_volume_is_named_as_what_it_is() {
+    let world = World::registered();
+    let script = r#"set -e; mount -t tmpfs none live/data/below; exec "$0" create app --json"#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_volsnap")]).current_dir(world.path(""));
+    command.envs(world.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let may = Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success());
+    if !may {
+        println!("skipped: no mount namespace for this user");
+        return;
+    }
+    let created = Ran::of(command.output().unwrap()).json();
+    let named = "below: another filesystem, whose contents are left out";
+    assert_eq!(created["warnings"], json!([format!("volume /data: {named}")]), "{created}");
+    let id = created["id"].as_str().unwrap();
+    let volume = |document: &Value| document["volumes"].as_array().unwrap()[1]["unsteady"].clone();
+    assert_eq!(volume(&world.json(&["show", id])), json!([named]));
+    let text = world.ok(&["show", id]);
+    assert!(text.contains(&format!("warning: /data: {named}\n")), "{text}");
 }
 
 #[test]

@@ -110,7 +110,8 @@ pub struct SnapshotVolumeView {
     pub absent: bool,
     /// Sockets, which are left out.
     pub sockets_skipped: u64,
-    /// Files that changed while they were read.
+    /// What could not be taken as it is, each as `name: reason`: it changed while it was read, vanished, is another
+    /// filesystem or of no known kind.
     pub unsteady: Vec<String>,
     /// How many entries are immutable or append-only, which a restore does not give back.
     pub immutable: u64,

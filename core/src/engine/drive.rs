@@ -258,8 +258,8 @@ impl Engine {
         let snapshot = Snapshot::from(archive);
         // Somebody held on to the originals when they were set aside: what they wrote since may be in no copy.
         for (_, volume, totals) in snapshot.volumes() {
-            let changed = |path| format!("safety snapshot, volume {}: {path} changed while it was read", volume.target);
-            warnings.extend(totals.unsteady.iter().map(changed));
+            let unsteady = |name| format!("safety snapshot, volume {}: {name}", volume.target);
+            warnings.extend(totals.unsteady.iter().map(unsteady));
         }
         if let Err(error) = self.ports.store.put_snapshot(&snapshot).await {
             warnings.push(format!("the safety snapshot {} is not in the catalog: {error}", plan.safety));

@@ -463,8 +463,8 @@ fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {
         if volume.absent {
             warnings.push(format!("volume {} does not exist", volume.target));
         }
-        for path in &totals.unsteady {
-            warnings.push(format!("volume {}: {path} changed while it was read", volume.target));
+        for name in &totals.unsteady {
+            warnings.push(format!("volume {}: {name}", volume.target));
         }
         for name in &totals.immutable_names {
             warnings.push(format!("volume {}: {name}: a restore brings it back without this flag", volume.target));

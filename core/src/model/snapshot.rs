@@ -102,7 +102,8 @@ pub struct VolumeTotals {
     pub digest: String,
     /// Sockets, which have no contents and are left out.
     pub sockets_skipped: u64,
-    /// Files that changed, grew, shrank or vanished while they were read, at most the first hundred.
+    /// What could not be taken as it is, with the reason: it changed while it was read, vanished, is another filesystem or
+    /// of no known kind. At most the first hundred, each as `name: reason`.
     #[serde(deserialize_with = "listed")]
     pub unsteady: Vec<String>,
     /// Entries with the immutable or append-only flag, which a restore does not give back: what has it can be neither

@@ -131,7 +131,7 @@ impl Visitor for Reader<'_, '_> {
                 Ok(())
             }
             FileType::Unknown => {
-                self.unsteady(entry.path, "is of no known kind and left out");
+                self.unsteady(entry.path, "of no known kind, so it is left out");
                 Ok(())
             }
         }
@@ -142,7 +142,7 @@ impl Visitor for Reader<'_, '_> {
     }
 
     fn mounted(&mut self, path: &[u8]) -> Result<(), FsError> {
-        self.unsteady(path, "is another filesystem, whose contents are left out");
+        self.unsteady(path, "another filesystem, whose contents are left out");
         Ok(())
     }
 }

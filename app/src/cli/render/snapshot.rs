@@ -127,7 +127,7 @@ pub fn snapshot(s: &SnapshotView) -> String {
         s.booted_at.map_or_else(String::new, |at| format!("booted    {}", time(at))),
         s.pinned_at.map_or_else(String::new, |at| format!("pinned    {}{}", time(at), in_brackets(&s.pin_note))),
         volumes,
-        labelled("changed while it was read", &all(|v| &v.unsteady)),
+        labelled("warning", &all(|v| &v.unsteady)),
         labelled("restored without this flag", &all(|v| &v.immutable_names)),
     ])
 }
