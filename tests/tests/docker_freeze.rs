@@ -172,7 +172,7 @@ fn a_kill_while_the_app_is_frozen_is_made_good_by_recover_and_by_the_next_snapsh
     let Some(stage) = Stage::new("killed while frozen") else { return };
     stage.kill_while_frozen();
     let status = stage.cli.ok(&["status", "shop"]).to_string();
-    assert!(status.contains("wake the app"), "{status}");
+    assert!(status.contains("thaw the app and remove the unfinished archive"), "{status}");
     let recovered = stage.cli.ok(&["recover", "shop"]);
     assert_eq!(recovered["recovered"].as_array().unwrap().len(), 1, "{recovered}");
     stage.assert_app_is_awake();

@@ -379,10 +379,7 @@ impl Engine {
                 outlook.workload = Some(quiesced.workload.name.clone());
                 outlook.snapshot = Some(quiesced.snapshot);
                 outlook.phase = "snapshot".into();
-                outlook.would = match quiesced.workload.has_hooks(HookEvent::PostCreate) {
-                    true => "wake the app, remove the unfinished archive, run its post-create hooks".into(),
-                    false => "wake the app and remove the unfinished archive".into(),
-                };
+                outlook.would = would_wake(&quiesced);
             }
             Ok(Ok(state)) => {
                 outlook.workload = Some(state.plan.workload.name.clone());
@@ -418,6 +415,22 @@ impl Engine {
             "workload {id} is blocked by its journal {}",
             self.ports.filesystem.state_dir().join("journal").join(format!("{id}.json")).display()
         ))
+    }
+}
+
+/// What recovery does after an interrupted snapshot.
+fn would_wake(quiesced: &Quiesced) -> String {
+    let app = match (quiesced.mode, quiesced.containers.is_empty()) {
+        // It was written for the hooks that are due.
+        (Mode::Live, _) | (_, true) => None,
+        (Mode::Pause, false) => Some("thaw the app"),
+        (Mode::Stop, false) => Some("start the app again"),
+    };
+    let hooks = quiesced.workload.has_hooks(HookEvent::PostCreate).then_some("run its post-create hooks");
+    let all: Vec<&str> = app.into_iter().chain(["remove the unfinished archive"]).chain(hooks).collect();
+    match all.as_slice() {
+        [first, second] => format!("{first} and {second}"),
+        all => all.join(", "),
     }
 }
 

@@ -3,6 +3,7 @@
 mod boot;
 mod catalog;
 mod copies;
+mod outlook;
 mod plans;
 mod precopy;
 mod quiet;
@@ -457,16 +458,6 @@ async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copi
     }
     let own = engine.neighbour(workload().id, &["/srv/data".into()], &["shop-1".into()]).await.expect("journals");
     assert_eq!(own, None, "its own is recovered first");
-}
-
-#[tokio::test]
-async fn an_outlook_does_not_promise_an_archive_that_is_taken_already() {
-    let mut entries = redeployed();
-    entries.push(Entry::Captured { safety: Safety::Taken });
-    let mut filesystem = with_journal(&restore(entries));
-    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
-    let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
-    assert_eq!(outlooks[0].would, "clean up");
 }
 
 #[tokio::test]

@@ -1,0 +1,45 @@
+//! What an outlook says that recovery would do.
+
+use super::*;
+use crate::{
+    model::{Hook, HookEvent, Pinned},
+    restore::{Body, Journal, journal::Quiesced},
+};
+
+#[tokio::test]
+async fn an_outlook_does_not_promise_an_archive_that_is_taken_already() {
+    let mut entries = redeployed();
+    entries.push(Entry::Captured { safety: Safety::Taken });
+    let mut filesystem = with_journal(&restore(entries));
+    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+    let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
+    assert_eq!(outlooks[0].would, "clean up");
+}
+
+#[tokio::test]
+async fn an_app_that_was_frozen_is_thawed_and_one_that_was_stopped_is_started() {
+    let hook =
+        Hook { at: HookEvent::PostCreate, container: None, command: vec!["true".into()], timeout: Duration::MAX };
+    for (mode, hooks, would) in [
+        (Mode::Pause, vec![], "thaw the app and remove the unfinished archive"),
+        (Mode::Stop, vec![], "start the app again and remove the unfinished archive"),
+        (Mode::Live, vec![], "remove the unfinished archive"),
+        (Mode::Stop, vec![hook], "start the app again, remove the unfinished archive, run its post-create hooks"),
+    ] {
+        let quiesced = Quiesced {
+            workload: Workload { hooks, ..workload() },
+            host: "host".into(),
+            snapshot: SnapshotId(Uuid::from_u128(2)),
+            mode,
+            containers: vec![Pinned { container: container(), member: true }],
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let bytes = Journal { body: Body::Snapshot(Box::new(quiesced)) }.encode().expect("a journal");
+        let mut filesystem = MockFilesystem::new();
+        filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
+        filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+        filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
+        let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
+        assert_eq!(outlooks[0].would, would);
+    }
+}
