@@ -230,7 +230,11 @@ fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
     }
     let check = state.health.as_ref();
     let last = check.and_then(|check| check.log.iter().flatten().last()).and_then(|result| result.output.clone());
-    let detail = last.map_or("its check has not said anything yet".into(), |output| output.trim().to_string());
+    let detail = match last.as_deref().map(str::trim) {
+        None => "its check has not said anything yet".to_string(),
+        Some("") => "its check says nothing".to_string(),
+        Some(said) => said.to_string(),
+    };
     match check.and_then(|check| check.status).unwrap_or(HealthStatusEnum::NONE) {
         HealthStatusEnum::HEALTHY => judged(HealthState::Healthy, detail),
         HealthStatusEnum::STARTING => judged(HealthState::Starting, detail),
@@ -293,6 +297,10 @@ mod tests {
         assert_eq!(of(Some(HealthStatusEnum::HEALTHY)).state, HealthState::Healthy);
         let ill = of(Some(HealthStatusEnum::UNHEALTHY));
         assert_eq!((ill.state, ill.detail.as_str()), (HealthState::Unhealthy, "pong"));
+        let mut silent = running(Some(HealthStatusEnum::UNHEALTHY));
+        let check = silent.state.as_mut().and_then(|state| state.health.as_mut()).unwrap();
+        check.log.as_mut().unwrap()[0].output = Some("\n".into());
+        assert_eq!(health("web", Some(&silent)).detail, "its check says nothing");
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl Gate {
     /// Judges what is seen of all the containers now.
     pub(super) fn judge(&mut self, now: Duration, health: &[Health]) -> Verdict {
         if let Some(sick) = health.iter().find(|h| h.state == HealthState::Unhealthy) {
-            return Verdict::Sick(format!("container {} is unhealthy: {}", sick.name, sick.detail));
+            let said = if sick.detail.is_empty() { "" } else { ": " };
+            return Verdict::Sick(format!("container {} is unhealthy{said}{}", sick.name, sick.detail));
         }
         // One that was started again between two looks was down as well.
         let again = |h: &Health| self.runs.get(&h.name).is_some_and(|run| *run != h.run);
