@@ -116,9 +116,12 @@ impl State {
         };
         match unlinkat(&fd, format!("{snapshot}.tar.zst"), AtFlags::empty()) {
             // Absent: perhaps since a moment ago, by a process that was killed before it could sync.
-            Ok(()) | Err(Errno::NOENT) => sync(FsOp::Remove, &dir, fd),
-            Err(errno) => Err(fail(errno)),
+            Ok(()) | Err(Errno::NOENT) => sync(FsOp::Remove, &dir, fd)?,
+            Err(errno) => return Err(fail(errno)),
         }
+        // After the last archive nothing is in it; a directory that stays is made no use of, and is no harm.
+        let _ = fs::remove_dir(&dir);
+        Ok(())
     }
 
     /// The unfinished archives of all workloads, ordered.
@@ -239,6 +242,22 @@ mod tests {
         let state = State::open(&root).unwrap();
         for dir in [state.root().to_path_buf(), state.journals(), state.locks(), root.join("snapshots")] {
             assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700, "{}", dir.display());
+        }
+    }
+
+    #[test]
+    fn the_place_of_archives_goes_with_the_last_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        let (workload, ids) = (WorkloadId(Uuid::nil()), [1, 2].map(|n| SnapshotId(Uuid::from_u128(n))));
+        let place = state.make_archives(workload).unwrap();
+        for id in ids {
+            fs::write(state.archive(workload, id), "").unwrap();
+        }
+        for (id, stays) in ids.into_iter().zip([true, false]) {
+            state.remove_archive(workload, id).unwrap();
+            state.remove_archive(workload, id).unwrap();
+            assert_eq!(place.exists(), stays);
         }
     }
 
