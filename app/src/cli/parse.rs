@@ -9,16 +9,19 @@ use volsnap::{
 };
 use volsnap_disk::Disk;
 
+/// The most that a calendar has.
+const DAYS_MAX: i64 = 7_304_484;
+
 /// `2m`, `90s`, `1h 30m`, `7d`, `2w`; a day has 24 hours.
 pub fn duration(text: &str) -> Result<SignedDuration, String> {
-    let refused = |why: &str| format!("{why}; write it such as `90s`, `2m`, `1h 30m` or `7d`");
-    let span: Span = text.parse().map_err(|error: jiff::Error| refused(&error.to_string()))?;
-    let duration =
-        span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| refused(&error.to_string()))?;
-    match duration.is_positive() {
-        true => Ok(duration),
-        false => Err(refused("it must be longer than nothing")),
-    }
+    let span: Option<Span> = text.parse().ok();
+    let duration = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let largest = SignedDuration::from_hours(24 * DAYS_MAX);
+    duration.filter(|duration| duration.is_positive() && *duration <= largest).ok_or_else(|| {
+        format!(
+            "must be a duration such as `90s`, `2m`, `1h 30m` or `7d`, longer than nothing and at most `{DAYS_MAX}d`"
+        )
+    })
 }
 
 /// How many threads may be asked for. A host does not give any number of them.
@@ -84,8 +87,9 @@ mod tests {
         {
             assert_eq!(duration(text).unwrap().as_secs(), seconds, "{text}");
         }
-        for text in ["", "soon", "0s", "-5m", "1month", "10"] {
-            assert!(duration(text).is_err(), "{text}");
+        assert_eq!(duration("7304484d"), duration("175307616h"));
+        for text in ["", "soon", "0s", "-5m", "1month", "10", "7304485d", "175307617h", "99999999999999999999s"] {
+            assert!(duration(text).unwrap_err().starts_with("must be a duration such as `90s`"), "{text}");
         }
     }
 
