@@ -11,6 +11,7 @@ mod session;
 
 mod answer;
 mod ask;
+mod plain;
 mod progress;
 mod render;
 mod signals;

@@ -1,4 +1,5 @@
-//! What standard output does not take is not lost in silence: the command fails, and says whether something was done.
+//! What reaches standard output: nothing that disturbs a terminal. What it does not take is not lost in silence: the command
+//! fails, and says whether something was done.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
@@ -16,6 +17,27 @@ fn unheard(world: &World, args: &[&str]) -> Ran {
 }
 
 const DONE: &str = "; what it would have told was done, and stays so";
+
+#[test]
+fn no_note_disturbs_a_terminal() {
+    let world = World::registered();
+    let note = "50% \u{1b}[2J\nsecond\u{9b}";
+    let id = world.json(&["create", "app", "--note", note])["id"].as_str().unwrap().to_string();
+    world.ok(&["pin", &id, "--note", note]);
+    let calm = "50% %1B[2J%0Asecond%C2%9B";
+    for args in [&["list"][..], &["show", &id], &["pin", &id, "--note", note]] {
+        let text = world.ok(args);
+        assert!(text.contains(calm), "{args:?}: {text:?}");
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{args:?}: {text:?}");
+    }
+    assert_eq!(world.ok(&["list"]).lines().count(), 2, "a heading and a row");
+    let refused = world.run(&["delete", &id]).stderr;
+    assert!(refused.contains("50% %1B[2J\nsecond%C2%9B"), "{refused:?}");
+    let mut asked = world.command(&["--", "volsnap", "show", ""]);
+    let offered = Ran::of(asked.env("VOLSNAP_COMPLETE", "fish").output().unwrap()).stdout;
+    assert!(offered.lines().any(|line| line.starts_with(&id) && line.ends_with(calm)), "{offered:?}");
+    assert_eq!(world.json(&["show", &id])["note"], note, "scripts get what was written");
+}
 
 #[test]
 fn whoever_looks_is_told_that_standard_output_takes_nothing() {

@@ -14,7 +14,7 @@ use volsnap::{
     view::{ErrorDocument, ErrorView, RecoveredView, severity},
 };
 
-use super::width::Width;
+use super::{plain, width::Width};
 
 /// What a command found out or did.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Printer {
         let printed = match answer.document {
             Some(document) if self.json => print_json(document, recovered),
             _ if answer.text.is_empty() => Ok(()),
-            _ => print(&Width::of(&io::stdout()).wrapped(answer.text.trim_end(), 2)),
+            _ => print(&Width::of(&io::stdout()).wrapped(&plain::text(answer.text.trim_end()), 2)),
         };
         let Err(lost) = printed else { return exit(answer.code) };
         let message = match answer.of_deeds {
@@ -111,14 +111,14 @@ impl Printer {
     /// Tells people something besides the answer.
     pub fn note(&self, text: &str) {
         if !self.json && !self.quiet {
-            tell(&Width::of(&io::stderr()).wrapped(text, 2));
+            tell(&Width::of(&io::stderr()).wrapped(&plain::text(text), 2));
         }
     }
 }
 
 /// A labelled text on standard error.
 pub fn say(label: &str, colour: &str, text: &str) {
-    let text = Width::of(&io::stderr()).wrapped(&format!("{label}: {text}"), 2);
+    let text = Width::of(&io::stderr()).wrapped(&format!("{label}: {}", plain::text(text)), 2);
     match is_coloured(&io::stderr()) {
         true => tell(&format!("\x1b[1;{colour}m{label}:\x1b[0m{}", &text[label.len() + 1..])),
         false => tell(&text),

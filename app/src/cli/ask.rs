@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use volsnap::{Code, Error, Result};
 
-use super::width::Width;
+use super::{plain, width::Width};
 
 /// Whether there is somebody to ask.
 pub fn is_possible() -> bool {
@@ -15,7 +15,7 @@ pub fn is_possible() -> bool {
 /// ends the question and the process.
 pub async fn ask(question: &str) -> Result<()> {
     // The answer stands behind it.
-    let question = Width::of(&io::stderr()).less(5).wrapped(&format!("{question} [y/N]"), 0);
+    let question = Width::of(&io::stderr()).less(5).wrapped(&format!("{} [y/N]", plain::line(question)), 0);
     let asked = tokio::task::spawn_blocking(move || answer(&question));
     match asked.await.map_err(|error| Error::new(Code::Internal, format!("the question: {error}")))? {
         Ok(answer) if is_yes(&answer) => Ok(()),

@@ -20,7 +20,7 @@ use crate::cli::{
     args::{self, RedeployArg, RestoreOptions, Unhealthy, What},
     ask,
     config::Timeout,
-    render,
+    plain, render,
     session::Session,
     width::Width,
 };
@@ -192,7 +192,7 @@ async fn agree(session: &Session, volsnap: &Volsnap, request: &mut RestoreReques
     let plan = volsnap.plan(request).await?;
     let view = view(session, request, &plan).await?;
     let width = Width::of(&io::stderr());
-    tell(&width.wrapped(&render::plan(&view, width), 2));
+    tell(&width.wrapped(&plain::text(&render::plan(&view, width)), 2));
     plan.check()?;
     if let Some(difference) = request.shown.as_ref().and_then(|shown| plan.differs_from(shown)) {
         return Err(Error::new(

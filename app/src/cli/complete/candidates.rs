@@ -12,7 +12,7 @@ use volsnap_docker::{DockerEngine, ListedContainer};
 use volsnap_sqlite::SqliteStore;
 
 use super::context::Context;
-use crate::cli::render;
+use crate::cli::{plain, render};
 
 /// Somebody waits at a prompt: an engine or a disk that takes longer than this is not worth the wait.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -69,7 +69,9 @@ impl Catalog {
     fn targets(&self) -> BTreeSet<String> {
         let of_snapshot = self.snapshot().into_iter().flat_map(|snapshot| &snapshot.archive.manifest.volumes);
         let declared = self.workload().into_iter().flat_map(|workload| &workload.volumes);
-        of_snapshot.map(|v| v.target.clone()).chain(declared.map(|v| v.target.clone())).collect()
+        let targets = of_snapshot.map(|v| v.target.clone()).chain(declared.map(|v| v.target.clone()));
+        // What nobody could type is not offered either.
+        targets.filter(|target| !target.contains(char::is_control)).collect()
     }
 }
 
@@ -93,7 +95,7 @@ pub fn snapshots() -> Vec<CompletionCandidate> {
     let one = |snapshot: &Snapshot| {
         let old = render::age(now.duration_since(snapshot.created_at()).as_secs());
         let note = snapshot.archive.manifest.note.as_ref().map(|note| format!(", {note}")).unwrap_or_default();
-        let help = format!("{}, {old} old{note}", snapshot.archive.manifest.workload_name);
+        let help = plain::line(&format!("{}, {old} old{note}", snapshot.archive.manifest.workload_name));
         CompletionCandidate::new(snapshot.id().to_string()).help(Some(help.into()))
     };
     in_order([latest].into_iter().chain(names.into_iter().map(named)).chain(catalog.snapshots.iter().map(one)))
@@ -122,7 +124,8 @@ pub fn hooks() -> Vec<CompletionCandidate> {
     let Some(catalog) = Catalog::read() else { return Vec::new() };
     let hooks = catalog.workload().into_iter().flat_map(|workload| &workload.hooks).enumerate();
     let one = |(n, hook): (usize, &Hook)| {
-        CompletionCandidate::new((n + 1).to_string()).help(Some(format!("{} {}", hook.at, hook.words()).into()))
+        CompletionCandidate::new((n + 1).to_string())
+            .help(Some(plain::line(&format!("{} {}", hook.at, hook.words())).into()))
     };
     in_order(hooks.map(one))
 }

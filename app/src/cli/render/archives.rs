@@ -3,6 +3,7 @@
 use volsnap::view::{ExportView, RebuiltView};
 
 use super::table::{bytes, join, labelled, number};
+use crate::cli::plain::line;
 
 /// What was exported and where to.
 pub fn exported(view: &ExportView) -> String {
@@ -13,7 +14,8 @@ pub fn exported(view: &ExportView) -> String {
 pub fn rebuilt(view: &RebuiltView) -> String {
     let catalog = view.damaged_catalog.iter().map(|path| format!("the damaged catalog was moved to {path}"));
     let registered = view.registered.iter().map(|workload| {
-        let volumes: Vec<String> = workload.volumes.iter().map(|v| format!("{} at {}", v.target, v.path)).collect();
+        let volumes: Vec<String> =
+            workload.volumes.iter().map(|v| line(&format!("{} at {}", v.target, v.path))).collect();
         match volumes.is_empty() {
             true => format!("registered {} again ({})", workload.name, workload.id),
             false => format!("registered {} again ({}): {}", workload.name, workload.id, volumes.join(", ")),

@@ -12,7 +12,7 @@ use super::table::{
     Column::{Number, Text},
     age, bytes, join, labelled, milliseconds, number, table, table_in, time,
 };
-use crate::cli::width::Width;
+use crate::cli::{plain::line, width::Width};
 
 /// The answer of `list`. A terminal that has no room for whole ids shows their beginnings, which name a snapshot too.
 pub fn snapshots(view: &SnapshotsView) -> String {
@@ -99,11 +99,11 @@ pub fn snapshot(s: &SnapshotView) -> String {
         }),
     );
     let all = |names: fn(&SnapshotVolumeView) -> &Vec<String>| -> Vec<String> {
-        s.volumes.iter().flat_map(|v| names(v).iter().map(|name| format!("{}: {name}", v.target))).collect()
+        s.volumes.iter().flat_map(|v| names(v).iter().map(|name| line(&format!("{}: {name}", v.target)))).collect()
     };
     join([
         format!("snapshot  {}", s.id),
-        format!("workload  {} ({})", s.workload, s.workload_id),
+        format!("workload  {} ({})", line(&s.workload), s.workload_id),
         format!(
             "created   {} ({} old)",
             time(s.created_at),
@@ -112,12 +112,12 @@ pub fn snapshot(s: &SnapshotView) -> String {
         format!("mode      {}, app quiet for {}", mode(s), milliseconds(s.quiesced_ms)),
         s.restore_id.map_or_else(String::new, |restore| format!("origin    {} of restore {restore}", s.origin)),
         s.imported.as_ref().map_or_else(String::new, |was| {
-            format!("imported  it was {} of {} ({})", was.snapshot, was.workload, was.workload_id)
+            format!("imported  it was {} of {} ({})", was.snapshot, line(&was.workload), was.workload_id)
         }),
-        s.note.as_ref().map_or_else(String::new, |note| format!("note      {note}")),
+        s.note.as_ref().map_or_else(String::new, |note| format!("note      {}", line(note))),
         s.images
             .iter()
-            .map(|i| format!("image     {}: {} {}", i.container, i.image, i.image_id))
+            .map(|i| line(&format!("image     {}: {} {}", i.container, i.image, i.image_id)))
             .collect::<Vec<_>>()
             .join("\n"),
         format!("archive   {} ({})", s.archive, bytes(s.archive_bytes)),
@@ -141,7 +141,7 @@ pub fn pinned(s: &SnapshotView) -> String {
 }
 
 fn in_brackets(note: &Option<String>) -> String {
-    note.as_ref().map_or_else(String::new, |note| format!(" ({note})"))
+    note.as_ref().map_or_else(String::new, |note| format!(" ({})", line(note)))
 }
 
 /// The answer of `verify`.

@@ -5,7 +5,7 @@ use std::io;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp, Unit};
 
-use crate::cli::width::Width;
+use crate::cli::{plain, width::Width};
 
 /// A column's heading; numbers are aligned to the right.
 pub enum Column {
@@ -13,7 +13,7 @@ pub enum Column {
     Number(&'static str),
 }
 
-/// A table for standard output, without lines around it; nothing for no rows.
+/// A table for standard output, without lines around it; nothing for no rows. No text makes more than one line of a row.
 pub fn table<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     table_in(Width::of(&io::stdout()), columns, rows)
 }
@@ -25,7 +25,7 @@ pub fn table_in<const N: usize>(
     columns: [Column; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
-    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|cell| plain::line(&cell))).collect();
     if rows.is_empty() {
         return String::new();
     }
