@@ -250,7 +250,14 @@ async fn open_catalog(
         }
         opened => opened,
     };
-    Ok(Arc::new(opened?))
+    match opened {
+        Ok(store) => Ok(Arc::new(store)),
+        // SQLite says only that it is unable to open a file.
+        Err(error) if error.kind == StoreErrorKind::Io && [state_dir, &path].into_iter().any(Disk::is_denied) => {
+            Err(StoreError { kind: StoreErrorKind::Denied, ..error })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(not(feature = "sqlite"))]

@@ -224,6 +224,30 @@ fn what_lies_on_a_filesystem_that_is_not_mounted_stays_noted() {
 }
 
 #[test]
+fn who_may_not_write_the_state_directory_is_told_so_and_not_that_a_disk_is_full() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::registered();
+    let binary = world.path("volsnap");
+    fs::copy(env!("CARGO_BIN_EXE_volsnap"), &binary).unwrap();
+    for path in [world.path(""), world.state()] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = std::process::Command::new(&binary);
+    let command = command.args(["list", "--json"]).env_clear().env("VOLSNAP_STATE_DIR", world.state());
+    let hinted = |ran: Ran| {
+        assert_eq!(ran.status, 1, "{ran:?}");
+        let hint = ran.json()["error"]["hint"].as_str().unwrap().to_string();
+        assert!(hint.starts_with("you need to read and write the state directory: run as a user who may"), "{ran:?}");
+    };
+    hinted(Ran::of(command.uid(4711).gid(4711).output().unwrap()));
+    // Nor may who finds no catalog make one.
+    fs::remove_file(world.state().join("catalog.db")).unwrap();
+    hinted(Ran::of(command.output().unwrap()));
+}
+
+#[test]
 fn users_other_than_root_get_everything_as_their_own() {
     if !rustix::process::geteuid().is_root() {
         return;

@@ -83,6 +83,10 @@ fn what_makes_no_sense_is_a_usage_error() {
     ] {
         world.fails("usage", 2, args);
     }
+    let unruled = world.json_with(2, &["prune", "app"])["error"]["hint"].to_string();
+    for rule in ["last", "hourly", "daily", "weekly", "monthly", "yearly", "within"] {
+        assert!(unruled.contains(&format!("--keep-{rule}")), "{unruled}");
+    }
     // Ids sort by time, so the beginning of one is the beginning of both for a minute or, rarely, across one.
     let ambiguous = world.run(&["show", &id[..4], "--json"]);
     assert_eq!((ambiguous.status, &ambiguous.json()["error"]["code"]), (2, &json!("usage")));

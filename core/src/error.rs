@@ -6,7 +6,7 @@ pub mod filesystem;
 use std::fmt;
 
 pub use engine::{EngineError, EngineErrorKind};
-pub use filesystem::{FsError, FsErrorKind, FsOp};
+pub use filesystem::{DENIED_HINT, FsError, FsErrorKind, FsOp};
 use serde::{Deserialize, Serialize};
 
 /// How an operation failed, as scripts see it. Each code has one exit status of the command line.

@@ -63,6 +63,12 @@ impl Disk {
         self
     }
 
+    /// Whether this process may not read and write what is there, for others whose errors do not tell. Blocks.
+    #[must_use]
+    pub fn is_denied(path: &Path) -> bool {
+        locate::is_denied(path)
+    }
+
     /// Runs a call on a thread that may block, under the locks that are held now.
     async fn run<T: Send + 'static>(
         &self,

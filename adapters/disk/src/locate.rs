@@ -166,6 +166,12 @@ fn may_move(real: &Path, live: &Statx, parent: &Statx) -> Result<bool, FsError> 
     Ok((!sticky || euid.is_root() || owns(live) || owns(parent)) && may_write(real)?)
 }
 
+/// Whether this process may not read and write what is there.
+pub(crate) fn is_denied(path: &Path) -> bool {
+    let found = accessat(CWD, path, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS);
+    matches!(found, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
+}
+
 fn may_write(dir: &Path) -> Result<bool, FsError> {
     match accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
         Ok(()) => Ok(true),

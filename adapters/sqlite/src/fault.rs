@@ -78,6 +78,9 @@ impl<T> At<T> for Result<T, Fault> {
                 Fault::Newer(what) => (StoreErrorKind::Newer, what),
                 Fault::Taken(what) => return StoreError::new(StoreErrorKind::Exists, what),
                 Fault::Busy(what) => (StoreErrorKind::Busy, what),
+                Fault::Disk(what, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    (StoreErrorKind::Denied, format!("{what}: {error}"))
+                }
                 Fault::Disk(what, error) => (StoreErrorKind::Io, format!("{what}: {error}")),
             };
             let kind = if is_full { StoreErrorKind::NoSpace } else { kind };
@@ -111,6 +114,7 @@ fn kind_of(error: &sqlx::Error) -> StoreErrorKind {
 /// By SQLite's primary result code, the low byte of the extended one (<https://www.sqlite.org/rescode.html>).
 fn kind_of_code(error: &dyn DatabaseError) -> StoreErrorKind {
     match extended_code(error) & 0xff {
+        libsqlite3_sys::SQLITE_PERM => StoreErrorKind::Denied,
         libsqlite3_sys::SQLITE_CORRUPT | libsqlite3_sys::SQLITE_NOTADB | libsqlite3_sys::SQLITE_FORMAT => {
             StoreErrorKind::Corrupt
         }

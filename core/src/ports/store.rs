@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    error::{Code, Error},
+    error::{Code, DENIED_HINT, Error},
     model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
 };
 
@@ -19,6 +19,8 @@ pub enum StoreErrorKind {
     Busy,
     /// A name or an id is taken.
     Exists,
+    /// The caller may not read or write it.
+    Denied,
     /// The disk or the server failed.
     Io,
     /// The disk is full.
@@ -53,6 +55,10 @@ impl From<StoreError> for Error {
             ),
             StoreErrorKind::Busy => Error::new(Code::Busy, message).hint("try again in a moment"),
             StoreErrorKind::Exists => Error::new(Code::Usage, message).hint("choose another name"),
+            StoreErrorKind::Denied => {
+                let hint = format!("you need to read and write the state directory: {DENIED_HINT}");
+                Error::new(Code::Io, message).hint(hint)
+            }
             StoreErrorKind::Io => Error::new(Code::Io, message).hint("see whether the disk of the state directory is full or failing"),
             StoreErrorKind::NoSpace => Error::new(Code::Io, message).hint(
                 "the disk of the state directory is full, and the space that was kept for this is used up: free some there. \

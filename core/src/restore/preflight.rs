@@ -11,9 +11,12 @@ use super::{
     plan::{Method, Options, Plan, PlannedContainer, PlannedVolume, Refusal},
     space::Needs,
 };
-use crate::model::{
-    Container, FilesystemInfo, Location, Mounted, Occupant, Redeploy, RestoreId, Snapshot, SnapshotId, Source, Space,
-    TreeSize, Workload,
+use crate::{
+    error::DENIED_HINT,
+    model::{
+        Container, FilesystemInfo, Location, Mounted, Occupant, Redeploy, RestoreId, Snapshot, SnapshotId, Source,
+        Space, TreeSize, Workload,
+    },
 };
 
 /// A volume of the workload as it is found now.
@@ -341,7 +344,7 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
                 Some(_) => format!("no permission to rename in {live}"),
                 None => format!("no permission to rename in the parent of {live}"),
             },
-            "run volsnap as a user who may write there (mostly root)",
+            DENIED_HINT,
         );
     }
     refusals

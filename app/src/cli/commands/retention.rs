@@ -91,8 +91,8 @@ async fn policies(session: &Session, args: &Prune) -> Result<Vec<(Workload, Poli
     if !says_something {
         let file = configuration.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         return Err(Error::new(Code::Usage, "no rule was given, so nothing says what to keep").hint(format!(
-            "give --keep-last, --keep-hourly, --keep-daily, --keep-weekly, --keep-monthly or --keep-within, \
-             or write a [retention] into {}",
+            "give --keep-last, --keep-hourly, --keep-daily, --keep-weekly, --keep-monthly, --keep-yearly or \
+             --keep-within, or write a [retention] into {}",
             file.display()
         )));
     }
