@@ -7,6 +7,7 @@ pub mod copies;
 pub mod drafts;
 pub mod filesystem;
 pub mod observer;
+pub mod outside;
 pub mod store;
 
 pub use crate::error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp};
@@ -16,8 +17,9 @@ pub use containers::{Boot, BootCheck, Containers, EngineInfo, Health, HealthStat
 pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
 pub use drafts::Draft;
 pub use filesystem::{
-    ArchiveSource, DraftArchive, Filesystem, Found, ImportJob, Lease, Limits, LookInto, MemberSink, Members, MembersOf,
-    Output, Place, Precopy, StageJob, Staged, Tree, Verified,
+    ArchiveSource, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Members, MembersOf, Place,
+    Precopy, StageJob, Staged, Tree, Verified,
 };
 pub use observer::{Observer, Phase, Progress, Quiet, Retold, Watch};
+pub use outside::{ImportJob, Output};
 pub use store::{Event, EventKind, Store, StoreError, StoreErrorKind};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{CopyJob, CopyMade, CopyNote, Draft, ReadBack, Watch};
+use super::{CopyJob, CopyMade, CopyNote, Draft, ImportJob, Output, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
@@ -113,19 +113,6 @@ pub enum Found {
     Nothing(Member),
 }
 
-/// A file that is to be taken among the archives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImportJob {
-    /// The file, by its absolute path; links are followed.
-    pub file: PathBuf,
-    /// BLAKE3 of its index as [`Filesystem::read_foreign`] gave it: another file under the same name is refused.
-    pub archive_digest: String,
-    /// What the archive is to say of itself. It names the file's volumes in their order.
-    pub manifest: Manifest,
-    /// Whether an archive that stands there is replaced.
-    pub replace: bool,
-}
-
 /// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
 pub type MemberSink = Box<dyn FnMut(usize, Member) -> Result<(), String> + Send>;
 
@@ -155,15 +142,6 @@ pub struct MembersOf {
 pub trait Members: Send {
     /// The next ones; none at the end.
     async fn next(&mut self) -> Result<Vec<Member>, FsError>;
-}
-
-/// Takes the contents of a file piece by piece. An error is in words, and ends the reading.
-pub trait Output: Send {
-    /// The next bytes.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), String>;
-
-    /// All of them have come.
-    fn end(&mut self) -> Result<(), String>;
 }
 
 /// An archive whose volumes have been read. Dropping it removes the unfinished file.
