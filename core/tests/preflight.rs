@@ -167,6 +167,11 @@ fn at_db(s: &mut Situation) -> &mut Candidate {
 fn what_is_in_no_snapshot_and_what_is_seen_elsewhere_must_not_go_with_what_is_replaced() {
     refused(|s| at_db(s).left_out.push("/srv/shop/db/lost+found".into()), "/srv/shop/db/lost+found, which snapshots");
     refused(|s| at_db(s).mounted.elsewhere.push("/srv/ftp/db".into()), "is mounted at /srv/ftp/db as well");
+    accepted(|s| {
+        at_db(s).mounted.elsewhere.push("/var/lib/docker/volumes/db/_data".into());
+        let location = location("/var/lib/docker", 51, &[50, 3, 2]);
+        s.protected.push(Protected { what: "the engine's own data", location, holds_named_volumes: true });
+    });
 }
 
 #[test]

@@ -319,8 +319,12 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
             "unmount it for the restore, or mount it outside of the volume",
         );
     }
-    // Whoever works there would go on in what is set aside, and would lose it with that.
-    for elsewhere in &candidate.mounted.elsewhere {
+    // Whoever works there would go on in what is set aside, and would lose it with that. But for the engine, which mounts a
+    // named volume with a device for as long as a container on it runs.
+    let is_the_engines = |path: &&PathBuf| {
+        s.protected.iter().any(|place| place.holds_named_volumes && path.starts_with(&place.location.real))
+    };
+    for elsewhere in candidate.mounted.elsewhere.iter().filter(|path| !is_the_engines(path)) {
         refuse(
             format!("volume {target} at {live}, or a directory in it, is mounted at {} as well", elsewhere.display()),
             "after the switch the replaced data would be there; unmount it for the restore",
