@@ -270,7 +270,7 @@ impl Engine {
         self.ports.filesystem.sweep_drafts(workload.id).await?;
         let archive = match self.ports.filesystem.read_archive(workload.id, *snapshot).await {
             Ok(archive) => Some(archive),
-            Err(error) if error.kind == FsErrorKind::NotFound => None,
+            Err(error) if matches!(error.kind, FsErrorKind::NotFound | FsErrorKind::Corrupt) => None,
             // Whether it is complete is not known yet: the journal stays for a recovery that can read it.
             Err(error) => return Err(error.into()),
         };

@@ -101,7 +101,8 @@ async fn a_snapshot_that_meets_another_at_its_container_gives_way_before_the_app
 
 #[tokio::test]
 async fn an_archive_that_cannot_be_read_after_a_crash_is_not_taken_for_an_unfinished_one() {
-    for (kind, ended) in [(FsErrorKind::NotFound, true), (FsErrorKind::Io, false)] {
+    // A damaged one would stay so, and bar every other command.
+    for (kind, ended) in [(FsErrorKind::NotFound, true), (FsErrorKind::Corrupt, true), (FsErrorKind::Io, false)] {
         let mut filesystem = MockFilesystem::new();
         filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
         filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
