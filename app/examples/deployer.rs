@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use volsnap::{
     Code, NewWorkload, RestoreRequest, SnapshotRequest, Volsnap,
     model::{
-        Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId,
+        Container, ContainerId, Mount, Particulars, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
+        WorkloadId,
     },
     ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease},
     restore::{Options, Outcome},
@@ -64,6 +65,7 @@ impl Deployer {
             }],
             depends_on: Vec::new(),
             stop_timeout: None,
+            particulars: Particulars::default(),
             // Whatever `redeploy` needs to make it anew, also after a crash: it is written into the journal.
             spec: serde_json::json!({ "revision": 7 }),
         }
@@ -84,7 +86,7 @@ impl Drop for Deploying {
 #[async_trait]
 impl Containers for Deployer {
     async fn info(&self) -> Result<EngineInfo> {
-        Ok(EngineInfo { version: "our deployer 1".into(), root: None, live_restore: None })
+        Ok(EngineInfo { version: "our deployer 1".into(), id: None, root: None, live_restore: None })
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>> {

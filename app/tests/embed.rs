@@ -177,6 +177,7 @@ fn interrupted(app: &Workload, volsnap: &Volsnap) -> Vec<u8> {
     let quiesced = Quiesced {
         workload: app.clone(),
         host: ports.filesystem.host(),
+        runtime: None,
         snapshot: SnapshotId(ports.clock.fresh_id()),
         mode: Mode::Live,
         containers: Vec::new(),

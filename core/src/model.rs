@@ -18,7 +18,9 @@ pub mod registration;
 
 pub mod retention;
 
-pub use container::{Container, ContainerId, Mount, Pinned, Redeploy, RestartPolicy, RunState};
+pub use container::{
+    Condition, Container, ContainerId, Mount, Particulars, Peer, Pinned, Redeploy, RestartPolicy, RunState, Shares,
+};
 pub use database::Database;
 pub use difference::{Aspect, Change, VolumeDifference};
 pub use group::{Bond, Group};

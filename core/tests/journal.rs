@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 use volsnap_core::{
     error::{Code, Error},
-    model::{Identity, RestoreId, Selector, SnapshotId, Source, Workload, WorkloadId},
+    model::{Identity, Redeploy, RestoreId, Selector, SnapshotId, Source, Workload, WorkloadId},
     restore::{Body, Entry, Journal, JournalError, Options, Plan, PlannedVolume, Record, Safety, State, plan::Method},
 };
 
@@ -30,12 +30,13 @@ fn sample_plan() -> Plan {
             hooks: vec![],
         },
         host: "0123456789abcdef".into(),
+        runtime: None,
         created_at: Timestamp::UNIX_EPOCH,
         snapshot: SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0003)),
         snapshot_created_at: Timestamp::UNIX_EPOCH,
         archive_digest: "ab".repeat(32),
         safety: SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0004)),
-        options: Options::default(),
+        options: Options { redeploy: Redeploy::Recreate, ..Options::default() },
         volumes: vec![PlannedVolume {
             target: "/data".into(),
             live: "/srv/shop/data".into(),
@@ -85,16 +86,17 @@ fn keep(journal: &Journal) -> Vec<u8> {
     bytes
 }
 
-/// Journals outlive the version that wrote them: this file was written by format 1 and is never changed.
-const FROZEN: &[u8] = include_bytes!("samples/journal-1.json");
+/// Journals outlive the version that wrote them: these files were written by formats 1 and 2 and are never changed.
+const FIRST: &[u8] = include_bytes!("samples/journal-1.json");
+const FROZEN: &[u8] = include_bytes!("samples/journal-2.json");
 
 #[test]
-fn a_journal_of_format_1_is_read_for_ever() {
-    assert_eq!(Journal::decode(FROZEN).unwrap(), sample());
+fn a_journal_of_an_earlier_format_is_read_for_ever() {
+    assert_eq!(Journal::decode(FIRST).unwrap(), sample());
 }
 
 #[test]
-fn what_is_written_today_is_still_format_1() {
+fn what_is_written_today_is_still_format_2() {
     let written = keep(&sample());
     assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(FROZEN));
 }
@@ -108,9 +110,9 @@ fn white_space_after_the_document_is_the_file_s_padding() {
 
 #[test]
 fn a_newer_journal_is_kept_for_a_newer_version() {
-    let newer = br#"{"format":2,"checksum":"","body":{"restore":"in words we do not know"}}"#;
+    let newer = br#"{"format":3,"checksum":"","body":{"restore":"in words we do not know"}}"#;
     let error = Journal::decode(newer).unwrap_err();
-    assert_eq!(error, JournalError::Newer { found: 2 });
+    assert_eq!(error, JournalError::Newer { found: 3 });
     assert_eq!(Error::from(error).code, Code::NeedsAttention);
 }
 

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use volsnap_core::{
     model::{
         ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Inode,
-        Location, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, RestartPolicy, RestoreId, RunState,
-        Selector, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
+        Location, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, Particulars, RestartPolicy, RestoreId,
+        RunState, Selector, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     restore::{
         Options,
@@ -67,6 +67,7 @@ fn container(name: &str, run: RunState) -> Container {
         mounts: vec![],
         depends_on: vec![],
         stop_timeout: None,
+        particulars: Particulars::default(),
         spec: serde_json::Value::Null,
     }
 }
@@ -118,6 +119,7 @@ fn situation() -> Situation {
         safety: SnapshotId(Uuid::from_u128(4)),
         now: Timestamp::UNIX_EPOCH,
         host: "host".into(),
+        runtime: None,
         members: vec![container("shop", RunState::Running)],
         consumers: vec![container("shop", RunState::Running)],
         workload,

@@ -91,6 +91,7 @@ impl Harness for Simulated {
             env: wanted.env.clone(),
             depends_on: services.map(str::to_string).collect(),
             health: HealthBehaviour::None,
+            particulars: volsnap_core::model::Particulars::default(),
             name: wanted.name.clone(),
         });
     }

@@ -101,6 +101,7 @@ impl Containers for DockerEngine {
         let version = info.server_version.unwrap_or_else(|| "of an unknown version".into());
         Ok(EngineInfo {
             version: format!("Docker Engine {version}"),
+            id: info.id.filter(|id| !id.is_empty()),
             root: api.root().cloned(),
             live_restore: info.live_restore_enabled,
         })

@@ -80,6 +80,7 @@ impl Case {
             ],
             depends_on: vec!["shop-db-1".into()],
             stop_timeout: None,
+            particulars: model::Particulars::default(),
             spec: Value::Null,
         };
         let copies = [("/data".to_string(), "/scratch/copy/staged".into())].into();

@@ -9,7 +9,10 @@ use std::{
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary};
 use futures_util::future::join_all;
 use volsnap_core::{
-    model::{Container, ContainerId, RestartPolicy, RestoreId, RunState, Selector, container},
+    model::{
+        Condition, Container, ContainerId, Particulars, Peer, RestartPolicy, RestoreId, RunState, Selector, Shares,
+        container,
+    },
     ports::{EngineError, EngineErrorKind},
 };
 
@@ -17,7 +20,7 @@ use crate::{
     api::{Api, name_of},
     mounts::{self, Volumes},
     order::{Compose, waves},
-    record::Record,
+    record::{Record, peer_of},
 };
 
 /// How many containers are looked at at the same time: each look is a connection.
@@ -184,6 +187,14 @@ impl Overview {
             mounts,
             depends_on: self.needed_by(line, &record),
             stop_timeout: stop_timeout(&seen),
+            particulars: Particulars {
+                removes_itself: seen.host_config.as_ref().and_then(|host| host.auto_remove) == Some(true),
+                is_one_off: line.compose.is_one_off,
+                orchestrator: line.compose.swarm_service.clone(),
+                is_restarting: seen.state.as_ref().and_then(|state| state.restarting) == Some(true),
+                conditions: self.conditions_of(line),
+                peers: self.peers_of(&seen),
+            },
             spec: record.to_spec()?,
         })
     }
@@ -195,6 +206,33 @@ impl Overview {
         let names: BTreeSet<String> =
             services.map(|other| other.name.clone()).chain(record.peers().values().cloned()).collect();
         names.into_iter().filter(|name| *name != line.name && is_own_name(name)).collect()
+    }
+
+    /// What each container that it depends on must do before it is started, where that is more than to run.
+    fn conditions_of(&self, line: &Line) -> BTreeMap<String, Condition> {
+        let of = |other: &Line| {
+            let asked = *line.compose.conditions.get(other.compose.service.as_ref()?)?;
+            (line.compose.needs(&other.compose) && is_own_name(&other.name)).then(|| (other.name.clone(), asked))
+        };
+        self.by_name.values().filter_map(of).collect()
+    }
+
+    /// What it uses of other containers, by their names.
+    fn peers_of(&self, seen: &ContainerInspectResponse) -> Vec<Peer> {
+        let Some(host) = &seen.host_config else { return Vec::new() };
+        let modes =
+            [(&host.network_mode, Shares::Network), (&host.ipc_mode, Shares::Ipc), (&host.pid_mode, Shares::Pid)];
+        let spaces = modes.into_iter().filter_map(|(mode, shares)| Some((peer_of(mode.as_deref()?)?, shares)));
+        // Each `name[:mode]`; a link is `/other:/self/alias`.
+        let first = |text: &'_ String| text.trim_start_matches('/').split(':').next().unwrap_or_default().to_string();
+        let volumes = host.volumes_from.iter().flatten().map(|from| (first(from), Shares::Volumes));
+        let links = host.links.iter().flatten().map(|link| (first(link), Shares::Link));
+        let all = spaces.map(|(peer, shares)| (peer.to_string(), shares)).chain(volumes).chain(links);
+        let mut peers: Vec<Peer> =
+            all.map(|(of, shares)| Peer { name: self.name_of(&of).unwrap_or(of), shares }).collect();
+        peers.sort();
+        peers.dedup();
+        peers
     }
 
     fn name_of(&self, reference: &str) -> Option<String> {

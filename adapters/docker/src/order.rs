@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use volsnap_core::model::Condition;
+
 /// The label that compose puts on each container of a project.
 pub(crate) const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+const ONE_OFF: &str = "com.docker.compose.oneoff";
+/// The label that Swarm puts on each container of a service.
+const SWARM_SERVICE: &str = "com.docker.swarm.service.name";
 
 /// A container's place in a compose project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +19,12 @@ pub(crate) struct Compose {
     pub(crate) service: Option<String>,
     /// Services of the same project that must run before it.
     pub(crate) depends_on: Vec<String>,
+    /// Those of them that must do more than run.
+    pub(crate) conditions: BTreeMap<String, Condition>,
+    /// Whether it is no container of its service but runs one command (`compose run`).
+    pub(crate) is_one_off: bool,
+    /// The Swarm service that it is a task of.
+    pub(crate) swarm_service: Option<String>,
 }
 
 impl Compose {
@@ -21,19 +32,34 @@ impl Compose {
     pub(crate) fn of(labels: Option<&HashMap<String, String>>) -> Self {
         let label = |name: &str| labels.and_then(|l| l.get(name)).filter(|value| !value.is_empty()).cloned();
         let depends_on = label(DEPENDS_ON).unwrap_or_default();
-        let services = depends_on.split(',').filter_map(|part| part.split(':').next()).map(str::trim);
+        let parts = || depends_on.split(',').map(|part| part.trim().split(':'));
+        let services = parts().filter_map(|mut part| part.next());
+        let conditions = parts().filter_map(|mut part| Some((part.next()?.to_string(), condition(part.next()?)?)));
         Compose {
             project: label(PROJECT),
             service: label(SERVICE),
             depends_on: services.filter(|s| !s.is_empty()).map(String::from).collect(),
+            conditions: conditions.collect(),
+            is_one_off: label(ONE_OFF).is_some_and(|said| said.eq_ignore_ascii_case("true")),
+            swarm_service: label(SWARM_SERVICE),
         }
     }
 
     /// Whether a container of that place must run before this one.
     pub(crate) fn needs(&self, other: &Compose) -> bool {
-        self.project.is_some()
+        !other.is_one_off
+            && self.project.is_some()
             && self.project == other.project
             && other.service.as_ref().is_some_and(|service| self.depends_on.contains(service))
+    }
+}
+
+/// What compose's word for a condition asks for beyond running.
+fn condition(word: &str) -> Option<Condition> {
+    match word {
+        "service_healthy" => Some(Condition::Healthy),
+        "service_completed_successfully" => Some(Condition::Completed),
+        _ => None,
     }
 }
 
@@ -108,8 +134,10 @@ mod tests {
         ]);
         let web = Compose::of(Some(&labels));
         assert_eq!(web.depends_on, ["db", "cache"]);
-        let db = Compose { project: Some("shop".into()), service: Some("db".into()), depends_on: vec![] };
+        assert_eq!(web.conditions, BTreeMap::from([("db".into(), Condition::Healthy)]));
+        let db = Compose { project: Some("shop".into()), service: Some("db".into()), ..Compose::default() };
         assert!(web.needs(&db));
+        assert!(!web.needs(&Compose { is_one_off: true, ..db.clone() }), "`compose run db` is not the service db");
         assert!(!db.needs(&web));
         let elsewhere = Compose { project: Some("other".into()), ..db };
         assert!(!web.needs(&elsewhere), "a service of another project is another service");

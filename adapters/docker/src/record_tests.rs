@@ -201,6 +201,7 @@ fn container(spec: Value) -> Container {
         mounts: vec![],
         depends_on: vec![],
         stop_timeout: None,
+        particulars: volsnap_core::model::Particulars::default(),
         spec,
     }
 }

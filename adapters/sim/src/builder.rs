@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, RestartPolicy, RunState, Workload};
+use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, Particulars, RestartPolicy, RunState, Workload};
 
 use crate::{
     archive::{Draft, Entry, Tree},
@@ -76,6 +76,9 @@ pub struct ContainerSpec {
     pub depends_on: Vec<String>,
     /// What its health check says.
     pub health: HealthBehaviour,
+    /// In what it differs from one that simply runs until it is stopped. Conditions and peers may name services of its
+    /// project.
+    pub particulars: Particulars,
 }
 
 impl ContainerSpec {
@@ -92,6 +95,7 @@ impl ContainerSpec {
             env: BTreeMap::new(),
             depends_on: Vec::new(),
             health: HealthBehaviour::None,
+            particulars: Particulars::default(),
         }
     }
 
@@ -316,6 +320,7 @@ impl World {
             mounts: spec.mounts,
             depends_on: spec.depends_on,
             stop_timeout: None,
+            particulars: spec.particulars,
             spec: serde_json::Value::Null,
         };
         let mut container = SimContainer {

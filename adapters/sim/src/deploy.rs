@@ -406,14 +406,19 @@ impl World {
     /// As the port shows it. A dependency that names a service of the project is
     /// shown as the container that is this service.
     fn shown(&self, container: &SimContainer) -> Container {
-        let named = |on: &String| {
+        let named = |on: &str| {
             let is_service = |c: &&Shared<SimContainer>| {
-                c.project.is_some() && c.project == container.project && c.seen.service.as_ref() == Some(on)
+                c.project.is_some() && c.project == container.project && c.seen.service.as_deref() == Some(on)
             };
-            self.engine.containers.values().find(is_service).map_or_else(|| on.clone(), |c| c.seen.name.clone())
+            self.engine.containers.values().find(is_service).map_or_else(|| on.to_string(), |c| c.seen.name.clone())
         };
-        let depends_on = container.seen.depends_on.iter().map(named).collect();
-        Container { depends_on, project: container.project.clone(), ..container.seen.clone() }
+        let depends_on = container.seen.depends_on.iter().map(|on| named(on)).collect();
+        let mut particulars = container.seen.particulars.clone();
+        particulars.conditions = particulars.conditions.into_iter().map(|(on, what)| (named(&on), what)).collect();
+        for peer in &mut particulars.peers {
+            peer.name = named(&peer.name);
+        }
+        Container { depends_on, particulars, project: container.project.clone(), ..container.seen.clone() }
     }
 }
 

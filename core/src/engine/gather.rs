@@ -9,7 +9,7 @@ use super::{Engine, RestoreRequest};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{Container, Mounted, Occupant, Resolved, RestoreId, Selector, Sight, SnapshotId, TreeSize, Workload},
-    ports::Containers,
+    ports::{Containers, EngineInfo},
     restore::{
         Plan, Refusal,
         preflight::{self, Candidate, Protected, Situation},
@@ -93,7 +93,8 @@ impl Engine {
             location: filesystem.locate(&state_dir).await?,
             holds_named_volumes: false,
         }];
-        if let Some(root) = self.engine_root(workload).await? {
+        let engine = self.engine_info(workload).await?;
+        if let Some(root) = engine.as_ref().and_then(|info| info.root.clone()) {
             let what = "the container engine's own data";
             match filesystem.locate(&root).await {
                 Ok(location) => protected.push(Protected { what, location, holds_named_volumes: true }),
@@ -104,16 +105,19 @@ impl Engine {
         }
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
         let neighbour = self.neighbour(workload.id, &paths, &names).await?;
+        let consumers = self.consumers(workload, &paths).await?;
+        let takes_part = !workload.selector.is_empty() || !consumers.is_empty();
         let situation = Situation {
             restore: RestoreId(self.ports.clock.fresh_id()),
             safety: SnapshotId(self.ports.clock.fresh_id()),
             now: self.ports.clock.now(),
             host: filesystem.host(),
+            runtime: engine.filter(|_| takes_part).and_then(|info| info.id),
             workload: self.hooked(workload),
             snapshot: snapshot.clone(),
             targets: targets.clone(),
             options: *options,
-            consumers: self.consumers(workload, &paths).await?,
+            consumers,
             members,
             candidates,
             protected,
@@ -154,11 +158,11 @@ impl Engine {
         }
     }
 
-    async fn engine_root(&self, workload: &Workload) -> Result<Option<PathBuf>> {
+    async fn engine_info(&self, workload: &Workload) -> Result<Option<EngineInfo>> {
         let Some(containers) = &self.ports.containers else { return Ok(None) };
         match containers.info().await {
             Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(None),
-            other => Ok(other?.root),
+            other => Ok(Some(other?)),
         }
     }
 

@@ -196,6 +196,7 @@ impl Engine {
         Quiesced {
             workload: request.workload.clone(),
             host: self.ports.filesystem.host(),
+            runtime: None,
             snapshot,
             mode: request.mode,
             containers,

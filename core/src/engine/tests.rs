@@ -26,8 +26,8 @@ use crate::{
     error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
     model::{
         ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Location,
-        Manifest, ManifestVolume, Mode, Mount, Mounted, Occupant, Origin, RestartPolicy, RestoreId, RunState, Selector,
-        Sight, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
+        Manifest, ManifestVolume, Mode, Mount, Mounted, Occupant, Origin, Particulars, RestartPolicy, RestoreId,
+        RunState, Selector, Sight, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
         EngineInfo, Lease, NoCommands, Verified, Watch,
@@ -74,6 +74,7 @@ fn container() -> Container {
         }],
         depends_on: vec![],
         stop_timeout: None,
+        particulars: Particulars::default(),
         spec: serde_json::Value::Null,
     }
 }
@@ -247,6 +248,7 @@ fn restore(entries: Vec<Entry>) -> State {
         restore: RestoreId(Uuid::from_u128(7)),
         workload: Workload { selector: Selector::default(), source: Source::Directories, ..workload() },
         host: "host".into(),
+        runtime: None,
         created_at: Timestamp::UNIX_EPOCH,
         snapshot: SnapshotId(Uuid::from_u128(2)),
         snapshot_created_at: Timestamp::UNIX_EPOCH,

@@ -1,6 +1,6 @@
 //! Containers as an engine shows them.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -106,8 +106,82 @@ pub struct Container {
     /// How long its engine waits for its end before it kills it; `None` if that is not known, or without end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<Duration>,
+    /// In what it differs from one that simply runs until it is stopped.
+    #[serde(default, skip_serializing_if = "Particulars::is_plain")]
+    pub particulars: Particulars,
     /// What the adapter needs to make the container anew; opaque to core, journalled before the container is touched.
     pub spec: serde_json::Value,
+}
+
+/// What has to be true of another container before one that depends on it is started: compose's conditions of
+/// `depends_on`, by their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// `service_started`: it runs.
+    Started,
+    /// `service_healthy`: its health check says so.
+    Healthy,
+    /// `service_completed_successfully`: it has ended with exit code 0.
+    Completed,
+}
+
+/// What a container uses of another one. It loses that when the other one ends, and cannot be started while the other
+/// one is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shares {
+    /// Its network.
+    Network,
+    /// Its shared memory and queues.
+    Ipc,
+    /// Its processes.
+    Pid,
+    /// Its mounts (`--volumes-from`).
+    Volumes,
+    /// Its address, under a name (`--link`).
+    Link,
+}
+
+/// A container's use of another one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Peer {
+    /// The other container's name, or its id if there is no such container any more.
+    pub name: String,
+    /// What it uses of it.
+    pub shares: Shares,
+}
+
+/// In what a container differs from one that simply runs until it is stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Particulars {
+    /// The engine removes it, with its anonymous volumes, as soon as it ends (`--rm`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub removes_itself: bool,
+    /// It runs one command for a person or a script (`compose run`), and must never be started a second time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_one_off: bool,
+    /// The service of an orchestrator that makes another container as soon as this one ends (Swarm).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orchestrator: Option<String>,
+    /// It has ended, and the engine is about to start it again: a crash loop.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_restarting: bool,
+    /// What it waits for, by container name, where that is more than [`Condition::Started`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub conditions: BTreeMap<String, Condition>,
+    /// What it uses of other containers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<Peer>,
+}
+
+impl Particulars {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Particulars::default()
+    }
 }
 
 /// What a container was before a restore touched it; journalled before it is touched.

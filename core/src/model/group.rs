@@ -69,7 +69,7 @@ pub fn meant_by(name: &str, containers: &[Container]) -> Vec<Bond> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ContainerId, RestartPolicy, RunState};
+    use crate::model::{ContainerId, Particulars, RestartPolicy, RunState};
 
     fn container(name: &str, project: Option<&str>) -> Container {
         Container {
@@ -82,6 +82,7 @@ mod tests {
             run: RunState::Running,
             restart_policy: RestartPolicy::never(),
             stop_timeout: None,
+            particulars: Particulars::default(),
             mounts: vec![],
             depends_on: vec![],
             spec: serde_json::Value::Null,

@@ -151,7 +151,7 @@ impl Resolved {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ContainerId, Mount, RestartPolicy, RunState};
+    use crate::model::{ContainerId, Mount, Particulars, RestartPolicy, RunState};
 
     fn container(name: &str, source: &str, writable: bool) -> Container {
         Container {
@@ -172,6 +172,7 @@ mod tests {
             }],
             depends_on: vec![],
             stop_timeout: None,
+            particulars: Particulars::default(),
             spec: serde_json::Value::Null,
         }
     }

@@ -19,8 +19,11 @@ use crate::{
     model::{Identity, Mode, Pinned, SnapshotId, Workload},
 };
 
-/// The version that this code writes and reads.
-pub const FORMAT: u32 = 1;
+/// The version that this code writes; it reads this one and all before it.
+///
+/// A field that is added makes a new version, so that an older volsnap answers "newer" and not "damaged". A reader of
+/// version 1 knows no engine ids, no particulars of containers and no redeployment of the snapshot's image.
+pub const FORMAT: u32 = 2;
 
 /// What became of the originals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +120,10 @@ pub struct Quiesced {
     pub workload: Workload,
     /// The machine.
     pub host: String,
+    /// The container engine that has the containers ([`EngineInfo::id`](crate::ports::EngineInfo)); another one is not
+    /// asked in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
     /// The snapshot.
     pub snapshot: SnapshotId,
     /// What is done to the app.

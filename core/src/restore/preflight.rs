@@ -56,6 +56,8 @@ pub struct Situation {
     pub now: Timestamp,
     /// The machine.
     pub host: String,
+    /// The container engine, where containers have a part in it.
+    pub runtime: Option<String>,
     /// The workload.
     pub workload: Workload,
     /// The snapshot.
@@ -127,6 +129,7 @@ pub fn plan(situation: &Situation) -> Plan {
         restore: s.restore,
         workload: s.workload.clone(),
         host: s.host.clone(),
+        runtime: s.runtime.clone(),
         created_at: s.now,
         snapshot: manifest.snapshot,
         snapshot_created_at: manifest.created_at,

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Identity, RestartPolicy, RestoreId, RunState, Selector, Sight, SnapshotId, Source,
-        Workload, WorkloadId, container::passing_name,
+        Container, ContainerId, Identity, Particulars, RestartPolicy, RestoreId, RunState, Selector, Sight, SnapshotId,
+        Source, Workload, WorkloadId, container::passing_name,
     },
     restore::{
         Entry, Facts, Options, Places, Plan, PlannedVolume, Record, Seen, State, Step,
@@ -59,6 +59,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
             hooks: vec![],
         },
         host: "host".into(),
+        runtime: None,
         created_at: Timestamp::UNIX_EPOCH,
         snapshot: SnapshotId(Uuid::from_u128(2)),
         snapshot_created_at: Timestamp::UNIX_EPOCH,
@@ -233,6 +234,7 @@ impl World {
                 mounts: vec![],
                 depends_on: vec![],
                 stop_timeout: None,
+                particulars: Particulars::default(),
                 spec: serde_json::Value::Null,
             },
             member: true,

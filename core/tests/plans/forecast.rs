@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use volsnap_core::{
-    model::{Container, ContainerId, RestartPolicy, RunState},
+    model::{Container, ContainerId, Particulars, RestartPolicy, RunState},
     restore::{Forecast, Outcome, Report, forecast::forecast, plan::Method, report::ReportedVolume},
 };
 
@@ -22,6 +22,7 @@ fn member(run: RunState) -> Container {
         mounts: vec![],
         depends_on: vec![],
         stop_timeout: Some(Duration::from_secs(10)),
+        particulars: Particulars::default(),
         spec: serde_json::Value::Null,
     }
 }

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use volsnap_core::{
     model::{
-        ARCHIVE_FORMAT, Container, ContainerId, Manifest, ManifestVolume, Mode, Mount, Origin, Pinned, Redeploy,
-        RestartPolicy, RestoreId, RunState, Selector, SnapshotId, Source, WorkloadId,
+        ARCHIVE_FORMAT, Container, ContainerId, Manifest, ManifestVolume, Mode, Mount, Origin, Particulars, Pinned,
+        Redeploy, RestartPolicy, RestoreId, RunState, Selector, SnapshotId, Source, WorkloadId,
     },
     ports::{ArchiveSource, Clock, Containers, EngineError, EngineInfo, Filesystem, Health, Lease, Quiet},
 };
@@ -68,6 +68,7 @@ impl OneApp {
             run: self.state(),
             restart_policy: RestartPolicy { name: "always".into(), retries_max: 0 },
             stop_timeout: None,
+            particulars: Particulars::default(),
             mounts: self.lives.iter().enumerate().map(mount).collect(),
             depends_on: Vec::new(),
             spec: Value::Null,
@@ -139,7 +140,7 @@ pub fn digests(lives: &[PathBuf]) -> Vec<String> {
 #[async_trait]
 impl Containers for OneApp {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
-        Ok(EngineInfo { version: "one app".into(), root: None, live_restore: None })
+        Ok(EngineInfo { version: "one app".into(), id: None, root: None, live_restore: None })
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {

@@ -54,6 +54,7 @@ impl Containers for SimContainers {
             w.engine_call("info", String::new)?;
             Ok(EngineInfo {
                 version: "simulated engine 1".into(),
+                id: Some("simulated-1".into()),
                 root: Some(PathBuf::from("/var/lib/engine")),
                 live_restore: Some(false),
             })

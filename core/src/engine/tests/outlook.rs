@@ -29,6 +29,7 @@ async fn an_app_that_was_frozen_is_thawed_and_one_that_was_stopped_is_started() 
         let quiesced = Quiesced {
             workload: Workload { hooks, ..workload() },
             host: "host".into(),
+            runtime: None,
             snapshot: SnapshotId(Uuid::from_u128(2)),
             mode,
             containers: vec![Pinned { container: container(), member: true }],

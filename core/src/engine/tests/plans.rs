@@ -22,9 +22,9 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![container()]));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
-        containers
-            .expect_info()
-            .returning(|| Ok(EngineInfo { version: "1".into(), root: Some("/engine".into()), live_restore: None }));
+        containers.expect_info().returning(|| {
+            Ok(EngineInfo { version: "1".into(), id: None, root: Some("/engine".into()), live_restore: None })
+        });
         let snapshot = Snapshot::from(archive(vec![]));
         let engine = engine(filesystem, MockStore::new(), Some(containers));
         let planned = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await;

@@ -16,7 +16,15 @@ fn frozen_by_another() -> Quiesced {
     let workload = Workload { id: WorkloadId(Uuid::from_u128(99)), name: "other".into(), ..workload() };
     let containers = vec![Pinned { container: container(), member: true }];
     let snapshot = SnapshotId(Uuid::from_u128(98));
-    Quiesced { workload, host: "host".into(), snapshot, mode: Mode::Pause, containers, at: Timestamp::UNIX_EPOCH }
+    Quiesced {
+        workload,
+        host: "host".into(),
+        runtime: None,
+        snapshot,
+        mode: Mode::Pause,
+        containers,
+        at: Timestamp::UNIX_EPOCH,
+    }
 }
 
 fn bytes_of(quiesced: Quiesced) -> Vec<u8> {
