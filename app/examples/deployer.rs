@@ -86,7 +86,13 @@ impl Drop for Deploying {
 #[async_trait]
 impl Containers for Deployer {
     async fn info(&self) -> Result<EngineInfo> {
-        Ok(EngineInfo { version: "our deployer 1".into(), id: None, root: None, live_restore: None })
+        Ok(EngineInfo {
+            version: "our deployer 1".into(),
+            id: None,
+            root: None,
+            live_restore: None,
+            fixed_policies: false,
+        })
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>> {

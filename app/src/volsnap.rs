@@ -25,7 +25,7 @@ use volsnap_core::{
     },
     model::{Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId},
     ports::{Event, Output, Phase, Retold, Verified, Watch},
-    restore::{Options, Outcome, Report},
+    restore::{Options, Outcome, Refusal, Report},
 };
 
 pub use self::{
@@ -74,6 +74,8 @@ pub struct Inspection {
     pub resolved: Resolved,
     /// Its containers, in starting order.
     pub containers: Vec<Container>,
+    /// What the engine cannot do with them, which a restore of all volumes would be refused for.
+    pub unable: Option<Refusal>,
 }
 
 impl fmt::Debug for Volsnap {
@@ -279,7 +281,12 @@ impl Volsnap {
             }
             (_, true) => Vec::new(),
         };
-        Ok(Inspection { resolved: workload.resolve(&containers), containers })
+        let has_policy = containers.iter().any(|container| !container.restart_policy.is_never());
+        let unable = match &self.engine.ports().containers {
+            Some(engine) if has_policy => engine.info().await?.cannot_hold(&containers),
+            Some(_) | None => None,
+        };
+        Ok(Inspection { resolved: workload.resolve(&containers), containers, unable })
     }
 
     /// Snapshots of a workload or of all, newest first.

@@ -9,7 +9,7 @@ use bollard::{
     models::{
         ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, EndpointSettings,
         ExecInspectResponse, ImageConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
-        RestartPolicyNameEnum, SystemInfo,
+        RestartPolicyNameEnum, SystemInfo, SystemVersion,
     },
     query_parameters::{
         CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListNetworksOptions,
@@ -17,6 +17,7 @@ use bollard::{
     },
 };
 use futures_util::StreamExt;
+use rustix::fs::{AtFlags, StatxFlags};
 use serde_json::{Value, json};
 use volsnap_core::{
     model::RestartPolicy,
@@ -35,6 +36,56 @@ const WORDS_LINES: usize = 5;
 const WORDS_BYTES: usize = 2000;
 
 type Result<T> = std::result::Result<T, EngineError>;
+
+/// What stands behind a socket that speaks Docker's API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// Docker Engine, or what takes itself for one.
+    Docker {
+        /// Its version.
+        version: String,
+    },
+    /// Podman's compatible socket.
+    Podman {
+        /// Its version.
+        version: String,
+    },
+}
+
+impl Program {
+    fn of(version: &SystemVersion) -> Self {
+        let components = version.components.iter().flatten();
+        let mut podman = components.filter(|component| component.name == "Podman Engine");
+        match podman.next() {
+            Some(component) => Program::Podman { version: component.version.clone() },
+            None => {
+                let version = version.version.clone().unwrap_or_else(|| "of an unknown version".into());
+                Program::Docker { version }
+            }
+        }
+    }
+
+    /// Whether restart policies of containers that exist cannot be changed. Podman can since 5.1; before, its
+    /// compatible socket knows no update.
+    pub(crate) fn has_fixed_policies(&self) -> bool {
+        match self {
+            Program::Docker { .. } => false,
+            Program::Podman { version } => {
+                let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+                (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) < (5, 1)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Program::Docker { version } => write!(f, "Docker Engine {version}"),
+            Program::Podman { version } => write!(f, "Podman {version}"),
+        }
+    }
+}
 
 /// A connection whose version is agreed.
 #[derive(Clone, Debug)]
@@ -67,6 +118,13 @@ impl Api {
             true => MacAddress::OfContainer,
             false => MacAddress::OfEndpoint,
         }
+    }
+
+    /// The program behind the socket, by its own words.
+    pub(crate) async fn program(&self) -> Result<Program> {
+        let version =
+            self.docker.version().await.map_err(|error| engine_error("ask the engine for its version", &error))?;
+        Ok(Program::of(&version))
     }
 
     pub(crate) async fn info(&self) -> Result<SystemInfo> {
@@ -148,7 +206,7 @@ impl Api {
 
     /// Makes a container from a body that may hold more than bollard's type: what the type does not know is not lost.
     pub(crate) async fn create(&self, name: &str, body: &Value) -> Result<String> {
-        let raw: Arc<[u8]> = body.to_string().into_bytes().into();
+        let raw: Arc<[u8]> = portable(body.clone()).to_string().into_bytes().into();
         let docker = self.docker.clone().with_request_modifier(move |mut request| {
             *request.body_mut() = bollard::body_full(raw.to_vec().into());
             request
@@ -282,6 +340,18 @@ impl Api {
     }
 }
 
+/// A body in which every value is one that an engine takes, not only shows: Podman shows limits under the names that the
+/// kernel's headers have (`RLIMIT_NOFILE`), and before 5 takes only those of the command line (`nofile`).
+fn portable(mut body: Value) -> Value {
+    let limits = body.pointer_mut("/HostConfig/Ulimits").and_then(Value::as_array_mut);
+    for limit in limits.into_iter().flatten() {
+        if let Some(name) = limit["Name"].as_str().and_then(|name| name.strip_prefix("RLIMIT_")) {
+            limit["Name"] = json!(name.to_ascii_lowercase());
+        }
+    }
+    body
+}
+
 /// A container's name without the slash.
 pub(crate) fn name_of(seen: &ContainerInspectResponse) -> &str {
     seen.name.as_deref().unwrap_or_default().trim_start_matches('/')
@@ -330,9 +400,73 @@ fn lenient_list(contents: &str) -> Result<Vec<ContainerSummary>> {
     read().map_err(|error| EngineError::new(EngineErrorKind::Failed, format!("read the list of containers: {error}")))
 }
 
+/// What tells one directory from every other, as long as it stands, also after it was moved or mounted elsewhere.
+pub(crate) async fn identity_of(directory: PathBuf) -> Option<String> {
+    let look = move || {
+        let wanted = StatxFlags::INO | StatxFlags::BTIME;
+        let seen = rustix::fs::statx(rustix::fs::CWD, &directory, AtFlags::empty(), wanted).ok()?;
+        Some(format!("{}-{}.{}", seen.stx_ino, seen.stx_btime.tv_sec, seen.stx_btime.tv_nsec))
+    };
+    tokio::task::spawn_blocking(look).await.ok().flatten()
+}
+
 #[cfg(test)]
 mod tests {
+    use bollard::models::SystemVersionComponents;
+
     use super::*;
+
+    fn version(component: &str, number: &str) -> SystemVersion {
+        let component =
+            SystemVersionComponents { name: component.into(), version: number.into(), ..Default::default() };
+        SystemVersion { components: Some(vec![component]), version: Some(number.into()), ..Default::default() }
+    }
+
+    #[test]
+    fn limits_have_the_names_that_every_engine_takes() {
+        let limit = |name: &str| json!({"Name": name, "Soft": 1, "Hard": 2});
+        let body = |names: [&str; 2]| json!({"Image": "it", "HostConfig": {"Ulimits": names.map(limit)}});
+        assert_eq!(portable(body(["RLIMIT_NOFILE", "nproc"])), body(["nofile", "nproc"]));
+        for plain in [json!({}), json!({"HostConfig": {"Ulimits": null}})] {
+            assert_eq!(portable(plain.clone()), plain);
+        }
+    }
+
+    #[test]
+    fn podman_is_known_by_its_name() {
+        assert_eq!(Program::of(&version("Podman Engine", "5.4.2")).to_string(), "Podman 5.4.2");
+        assert_eq!(Program::of(&version("Engine", "28.5.2")).to_string(), "Docker Engine 28.5.2");
+        assert_eq!(Program::of(&SystemVersion::default()).to_string(), "Docker Engine of an unknown version");
+    }
+
+    #[test]
+    fn only_podman_before_5_1_keeps_its_restart_policies() {
+        for (component, number, fixed) in [
+            ("Podman Engine", "4.3.1", true),
+            ("Podman Engine", "5.0.3", true),
+            ("Podman Engine", "5.1.0", false),
+            ("Podman Engine", "5.10.0-rc1", false),
+            ("Podman Engine", "6.0.0-dev", false),
+            ("Engine", "4.3.1", false),
+        ] {
+            assert_eq!(Program::of(&version(component, number)).has_fixed_policies(), fixed, "{component} {number}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_has_one_identity_as_long_as_it_stands() {
+        let base = std::env::temp_dir().join(format!("volsnap-identity-{}", std::process::id()));
+        let (one, other) = (base.join("one"), base.join("other"));
+        std::fs::create_dir_all(&one).unwrap();
+        std::fs::create_dir_all(&other).unwrap();
+        let identity = identity_of(one.clone()).await.unwrap();
+        assert_ne!(identity_of(other).await.unwrap(), identity);
+        std::fs::write(one.join("file"), "").unwrap();
+        std::fs::rename(&one, base.join("moved")).unwrap();
+        assert_eq!(identity_of(base.join("moved")).await.unwrap(), identity);
+        assert_eq!(identity_of(one).await, None);
+        std::fs::remove_dir_all(&base).unwrap();
+    }
 
     #[test]
     fn an_unknown_state_counts_as_running() {

@@ -17,7 +17,12 @@ use volsnap_core::{
     },
 };
 
-use crate::{api::Api, boot, exec, look, look::ListedContainer, quiesce, replace};
+use crate::{
+    api::{Api, Program, identity_of},
+    boot, exec, look,
+    look::ListedContainer,
+    quiesce, replace,
+};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -97,13 +102,22 @@ impl Lease for NoLease {}
 impl Containers for DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let api = self.api().await?;
-        let info = api.info().await?;
-        let version = info.server_version.unwrap_or_else(|| "of an unknown version".into());
+        let (info, program) = futures_util::future::try_join(api.info(), api.program()).await?;
+        let root = api.root().cloned();
+        let id = match (&program, &root) {
+            (Program::Docker { .. }, _) => info.id.filter(|id| !id.is_empty()),
+            // It makes up another id at each call. What it has lies in its directory, and is lost with it.
+            (Program::Podman { .. }, Some(root)) => {
+                identity_of(root.clone()).await.map(|identity| format!("podman-{identity}"))
+            }
+            (Program::Podman { .. }, None) => None,
+        };
         Ok(EngineInfo {
-            version: format!("Docker Engine {version}"),
-            id: info.id.filter(|id| !id.is_empty()),
-            root: api.root().cloned(),
+            version: program.to_string(),
+            id,
+            root,
             live_restore: info.live_restore_enabled,
+            fixed_policies: program.has_fixed_policies(),
         })
     }
 

@@ -20,3 +20,6 @@ mod error;
 
 pub use engine::DockerEngine;
 pub use look::ListedContainer;
+
+#[cfg(test)]
+mod engine_tests;

@@ -90,9 +90,8 @@ pub(crate) async fn set_policy(
         Some(_) => {}
         None => return Ok(None),
     }
-    if !update_policy(api, id, policy).await? {
-        return Ok(None);
-    }
+    // "Not found" may also mean that the engine knows no such call: whether the container is there is looked at.
+    update_policy(api, id, policy).await?;
     match api.inspect(id).await? {
         Some(seen) if !same(&restart_policy(&seen), policy) => Err(EngineError::new(
             EngineErrorKind::Failed,

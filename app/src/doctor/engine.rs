@@ -1,5 +1,7 @@
 //! The container engine.
 
+use volsnap_core::ports::EngineInfo;
+
 use super::{Finding, Severity};
 use crate::Volsnap;
 
@@ -38,5 +40,36 @@ pub(super) async fn look(volsnap: &Volsnap) -> Vec<Finding> {
         let message = "live-restore is on: containers run on while it restarts";
         findings.push(find(Severity::Note, message.into()));
     }
+    if info.fixed_policies {
+        findings.push(fixed_policies(volsnap, &info).await);
+    }
     findings
+}
+
+/// An engine that cannot change restart policies: whom it hinders, if anybody.
+async fn fixed_policies(volsnap: &Volsnap, info: &EngineInfo) -> Finding {
+    let mut hindered = Vec::new();
+    for workload in volsnap.workloads().await.unwrap_or_default() {
+        // Containers that cannot be found are told of elsewhere.
+        let containers = volsnap.inspect(&workload).await.map(|seen| seen.containers).unwrap_or_default();
+        if info.cannot_hold(&containers).is_some() {
+            hindered.push(workload.name);
+        }
+    }
+    let what = format!("{} cannot change the restart policy of a container that exists", info.version);
+    match hindered.is_empty() {
+        true => Finding::new(
+            "engine",
+            Severity::Note,
+            "restart policies",
+            format!("{what}; no workload's container has one"),
+        ),
+        false => {
+            let message =
+                format!("{what}: restores and snapshots with --mode stop are refused of {}", hindered.join(", "));
+            Finding::new("engine", Severity::Warning, "restart policies", message).remedy(
+                "make the containers anew without a restart policy and let systemd units start them, or use Podman 5.1 or newer",
+            )
+        }
+    }
 }

@@ -58,6 +58,9 @@ pub struct NowView {
     /// Hooks to think about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suggestions: Vec<SuggestionView>,
+    /// What the engine cannot do with its containers, and what to do about it: restores would be refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unable: Option<String>,
 }
 
 /// A volume of a workload.
@@ -156,6 +159,7 @@ impl NowView {
             containers: seen.containers.iter().map(RunningView::of).collect(),
             left_out: seen.resolved.left_out.clone(),
             suggestions: advice.map(|a| SuggestionView::of(a, &workload.name)).collect(),
+            unable: seen.unable.as_ref().map(|refusal| format!("{}: {}", refusal.message, refusal.hint)),
         }
     }
 }

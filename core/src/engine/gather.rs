@@ -106,6 +106,7 @@ impl Engine {
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
         let neighbour = self.neighbour(workload.id, &paths, &names).await?;
         let consumers = self.consumers(workload, &paths).await?;
+        let cannot_hold = engine.as_ref().and_then(|info| info.cannot_hold(members.iter().chain(&consumers)));
         let takes_part = !workload.selector.is_empty() || !consumers.is_empty();
         let situation = Situation {
             restore: RestoreId(self.ports.clock.fresh_id()),
@@ -125,6 +126,7 @@ impl Engine {
         };
         let mut plan = preflight::plan(&situation);
         plan.refusals.extend(neighbour.map(|neighbour| neighbour.refusal()));
+        plan.refusals.extend(cannot_hold);
         Ok(plan)
     }
 

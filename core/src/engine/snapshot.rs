@@ -13,7 +13,7 @@ use crate::{
         RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId,
     },
     ports::{ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
-    restore::{Body, Journal, journal::Quiesced},
+    restore::{Body, Journal, Refusal, journal::Quiesced},
 };
 
 /// What to snapshot, and how.
@@ -141,6 +141,21 @@ impl Engine {
         neighbour.map_or(Ok(()), |neighbour| Err(neighbour.into()))
     }
 
+    /// Members are stopped only where they can be kept so.
+    async fn refuse_unheld(&self, mode: Mode, members: &[Container]) -> Result<()> {
+        let is_revived = |member: &&Container| !member.restart_policy.is_never() && disturbs(mode, member);
+        let stopped: Vec<_> = members.iter().filter(|member| mode == Mode::Stop && is_revived(member)).collect();
+        if stopped.is_empty() {
+            return Ok(());
+        }
+        match self.containers()?.info().await?.cannot_hold(stopped) {
+            None => Ok(()),
+            Some(Refusal { message, hint }) => {
+                Err(Error::new(Code::Refused, message).hint(format!("{hint}; `--mode pause` needs no change of it")))
+            }
+        }
+    }
+
     async fn take(
         &self,
         request: &SnapshotRequest,
@@ -167,6 +182,7 @@ impl Engine {
             registration: Some(self.registration(workload, created_at)),
             imported: None,
         };
+        self.refuse_unheld(request.mode, &members).await?;
         watch.progress(&Progress::begin(Phase::Archive));
         let (members, precopy) = match members.iter().any(|c| disturbs(request.mode, c)) {
             // The app is not touched yet: an ordinary failure here, such as a full disk, costs it nothing.

@@ -26,6 +26,35 @@ pub struct EngineInfo {
     pub root: Option<PathBuf>,
     /// Whether containers run on while it restarts; `None` if it does not say.
     pub live_restore: Option<bool>,
+    /// Whether the restart policy of a container that exists cannot be changed, as with Podman before 5.1.
+    pub fixed_policies: bool,
+}
+
+impl EngineInfo {
+    /// Why this engine cannot hold these containers stopped: their restart policies start them after a reboot, whatever
+    /// becomes of their volumes meanwhile, and cannot be set aside.
+    #[must_use]
+    pub fn cannot_hold<'a>(&self, containers: impl IntoIterator<Item = &'a Container>) -> Option<Refusal> {
+        let revived = |container: &&Container| self.fixed_policies && !container.restart_policy.is_never();
+        let mut names: Vec<String> = containers
+            .into_iter()
+            .filter(revived)
+            .map(|container| format!("{} ({})", container.name, container.restart_policy.name))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        (!names.is_empty()).then(|| {
+            Refusal::new(
+                format!(
+                    "{} cannot change the restart policy of a container that exists, so a reboot in the middle would start \
+                     {} again",
+                    self.version,
+                    names.join(", ")
+                ),
+                "make the container anew without a restart policy and let a systemd unit start it, or use Podman 5.1 or newer",
+            )
+        })
+    }
 }
 
 /// How a container is.

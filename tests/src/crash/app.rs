@@ -140,7 +140,7 @@ pub fn digests(lives: &[PathBuf]) -> Vec<String> {
 #[async_trait]
 impl Containers for OneApp {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
-        Ok(EngineInfo { version: "one app".into(), id: None, root: None, live_restore: None })
+        Ok(EngineInfo { version: "one app".into(), id: None, root: None, live_restore: None, fixed_policies: false })
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {

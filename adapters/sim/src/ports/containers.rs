@@ -57,6 +57,7 @@ impl Containers for SimContainers {
                 id: Some("simulated-1".into()),
                 root: Some(PathBuf::from("/var/lib/engine")),
                 live_restore: Some(false),
+                fixed_policies: false,
             })
         };
         self.machine.ask(info).await

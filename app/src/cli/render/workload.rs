@@ -32,7 +32,8 @@ pub fn workload(view: &WorkloadView) -> String {
         table([Text("VOLUME"), Text("DIRECTORY")], now.volumes.iter().map(|v| [v.target.clone(), v.path.clone()]));
     let left_out = labelled("left out", &now.left_out);
     let hooks = hook_table(&view.hooks);
-    join(head.into_iter().chain([volumes, containers(&now.containers), left_out, hooks]))
+    let unable = labelled("restores would be refused", now.unable.as_slice());
+    join(head.into_iter().chain([volumes, containers(&now.containers), left_out, unable, hooks]))
 }
 
 /// Containers, one below the other.
