@@ -1,6 +1,7 @@
-//! A Docker Engine of our own that a test may kill and restart.
+//! A container engine of our own that a test may kill and restart.
 
 mod cgroups;
+mod kinds;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,17 +19,21 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-use self::cgroups::{cgroup_parent, for_each_cgroup, remove_cgroup, thaw};
+use self::cgroups::{cgroup_parent, cgroup_parents, for_each_cgroup, remove_cgroup, thaw};
+pub use self::kinds::{ENGINE, Kind, Program};
 
 /// How long an engine may take to answer after its start.
 const READY: Duration = Duration::from_secs(60);
 /// The programs of BusyBox that the test image offers under their own names.
 const APPLETS: [&str; 12] =
     ["sh", "sleep", "cat", "touch", "date", "mkdir", "sync", "echo", "ls", "rm", "true", "false"];
+/// The programs that engines are made of.
+const PROGRAMS: [&str; 8] =
+    ["dockerd", "containerd", "docker-proxy", "runc", "podman", "conmon", "netavark", "aardvark-dns"];
 /// Ends at once when it is asked to: the shell waits for a background child, which a signal interrupts.
 pub const FOREVER: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
 
-/// A Docker Engine for one test: a private one where that is possible, otherwise the one that `DOCKER_HOST` names.
+/// A container engine for one test: a private one where that is possible, otherwise the one that `DOCKER_HOST` names.
 ///
 /// Dropping it ends every process and removes every mount, container and file that it brought, also after a panic.
 pub struct PrivateEngine {
@@ -40,6 +45,7 @@ pub struct PrivateEngine {
 
 /// What is ours alone.
 struct Private {
+    kind: Kind,
     dir: TempDir,
     daemon: Option<Child>,
     /// Whether it has the network to itself. On that of this machine, rules of another engine may drop what containers
@@ -90,13 +96,18 @@ impl PrivateEngine {
     }
 
     fn start_in(test: &str, alone: bool) -> Option<Self> {
+        let kind = Kind::from_env();
+        let asked = kind.root.clone();
         // Of this process and this test: what carries it is removed when the test ends, while others may still run.
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let prefix = format!("volsnap-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let why = match Self::start_private(&prefix, alone) {
+        let why = match Self::start_private(kind, &prefix, alone) {
             Ok(engine) => return Some(engine),
             Err(why) => why,
         };
+        if let Some(root) = asked {
+            panic!("{test} was to run on the engine of {}: {why}", root.display());
+        }
         if let Ok(host) = std::env::var("DOCKER_HOST")
             && host.starts_with("unix://")
         {
@@ -111,15 +122,16 @@ impl PrivateEngine {
     }
 
     /// Starts a private engine, or says why it cannot.
-    fn start_private(prefix: &str, alone: bool) -> Result<Self, String> {
+    fn start_private(kind: Kind, prefix: &str, alone: bool) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("a private engine needs root".into());
         }
         // A socket's path is short, and mounts below it must be recognised by it.
         let dir = tempfile::Builder::new().prefix("volsnap-engine-").tempdir().map_err(|e| e.to_string())?;
         let host = format!("unix://{}/docker.sock", dir.path().display());
-        let mut engine =
-            PrivateEngine { host, private: Some(Private { dir, daemon: None, alone }), prefix: prefix.to_string() };
+        kind.lay_out(dir.path())?;
+        let private = Private { kind, dir, daemon: None, alone };
+        let mut engine = PrivateEngine { host, private: Some(private), prefix: prefix.to_string() };
         engine.start_after_boot()?;
         Ok(engine)
     }
@@ -127,12 +139,17 @@ impl PrivateEngine {
     /// Starts the daemon as after a boot: a power cut takes what lay in /run with it, and a start expects that.
     fn start_after_boot(&mut self) -> Result<(), String> {
         let private = self.private.as_ref().ok_or("a shared engine is not ours to start")?;
-        let _ = fs::remove_dir_all(private.dir.path().join("exec"));
-        self.start_daemon()
+        let dir = private.dir.path();
+        for volatile in ["exec", "run"] {
+            unmount_below(&dir.join(volatile));
+            let _ = fs::remove_dir_all(dir.join(volatile));
+        }
+        fs::create_dir_all(dir.join("run")).map_err(|e| e.to_string())?;
+        self.start_daemon(true)
     }
 
-    /// Starts the daemon and waits until it answers.
-    fn start_daemon(&mut self) -> Result<(), String> {
+    /// Starts the daemon, as a boot does or again beside what runs, and waits until it answers.
+    fn start_daemon(&mut self, boots: bool) -> Result<(), String> {
         let private = self.private.as_mut().ok_or("a shared engine is not ours to start")?;
         let dir = private.dir.path().to_path_buf();
         // A killed daemon takes its containerd with it. Where nobody buries that, its number still counts as alive.
@@ -141,29 +158,32 @@ impl PrivateEngine {
         }
         fs::write(dir.join("daemon.json"), "{}").map_err(|e| e.to_string())?;
         let log = fs::File::options().create(true).append(true).open(dir.join("log")).map_err(|e| e.to_string())?;
-        let at = |name: &str| dir.join(name).into_os_string();
-        let mut command = Command::new(if private.alone { "unshare" } else { "dockerd" });
-        if private.alone {
-            command.args(["--net", "dockerd"]);
-        }
+        let mut command = match private.kind.program {
+            Program::Docker => {
+                let mut command = private.kind.enter("dockerd", &dir, private.alone);
+                for (option, name) in [
+                    ("--config-file", "daemon.json"),
+                    ("--data-root", "data"),
+                    ("--exec-root", "exec"),
+                    ("--pidfile", "pid"),
+                ] {
+                    command.arg(option).arg(dir.join(name));
+                }
+                command
+                    .args(["-H", &self.host])
+                    .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
+                    .args(["--exec-opt", "native.cgroupdriver=cgroupfs"])
+                    .arg(format!("--cgroup-parent={}", cgroup_parent(&dir)));
+                command
+            }
+            Program::Podman => private.kind.podman_service(&dir, &self.host, boots),
+        };
         let daemon = command
-            .arg("--config-file")
-            .arg(at("daemon.json"))
-            .arg("--data-root")
-            .arg(at("data"))
-            .arg("--exec-root")
-            .arg(at("exec"))
-            .arg("--pidfile")
-            .arg(at("pid"))
-            .args(["-H", &self.host])
-            .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
-            .args(["--exec-opt", "native.cgroupdriver=cgroupfs"])
-            .arg(format!("--cgroup-parent={}", cgroup_parent(&dir)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(|e| e.to_string())?)
             .stderr(log)
             .spawn()
-            .map_err(|e| format!("start dockerd: {e}"))?;
+            .map_err(|e| format!("start the engine: {e}"))?;
         private.daemon = Some(daemon);
         self.wait_until_ready(&dir)
     }
@@ -176,7 +196,7 @@ impl PrivateEngine {
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(5).collect();
-                return Err(format!("dockerd did not start: {}", tail.join(" | ")));
+                return Err(format!("the engine did not start: {}", tail.join(" | ")));
             }
             sleep(Duration::from_millis(20));
         }
@@ -191,6 +211,12 @@ impl PrivateEngine {
     #[must_use]
     pub fn is_private(&self) -> bool {
         self.private.is_some()
+    }
+
+    /// Which program it is.
+    #[must_use]
+    pub fn program(&self) -> Program {
+        self.private.as_ref().map_or(Program::Docker, |private| private.kind.program)
     }
 
     /// The engine's address, as `DOCKER_HOST` has it.
@@ -246,7 +272,7 @@ impl PrivateEngine {
     /// # Panics
     /// If it does not come up, or the engine is not private.
     pub fn restart_daemon(&mut self) {
-        self.start_daemon().unwrap();
+        self.start_daemon(false).unwrap();
     }
 
     /// The docker command on this engine.
@@ -414,8 +440,8 @@ impl Private {
                 let _ = kill_process(pid, Signal::KILL);
             }
             // A frozen process dies when it is thawed; its group, frozen, would keep the container from ever starting.
-            let parent = cgroup_parent(self.dir.path());
-            for_each_cgroup(&parent, thaw);
+            let parents = cgroup_parents(self.dir.path());
+            parents.iter().for_each(|parent| for_each_cgroup(parent, thaw));
             if let Some(daemon) = self.daemon.as_mut() {
                 let _ = daemon.kill();
                 if daemon.wait().is_ok() {
@@ -423,7 +449,7 @@ impl Private {
                 }
             }
             if pids.is_empty() || Instant::now() > deadline {
-                return for_each_cgroup(&parent, remove_cgroup);
+                return parents.iter().for_each(|parent| for_each_cgroup(parent, remove_cgroup));
             }
             sleep(Duration::from_millis(10));
         }
@@ -431,13 +457,20 @@ impl Private {
 
     /// Takes away what the engine mounted, the innermost first.
     fn unmount(&self) {
-        let below = format!("{}/", self.dir.path().display());
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mut places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).collect();
-        places.sort_unstable();
-        for place in places.iter().rev().filter(|place| place.starts_with(&below)) {
-            let _ = unmount(*place, UnmountFlags::DETACH);
+        unmount_below(self.dir.path());
+        if self.kind.root.is_some() {
+            let _ = unmount(self.dir.path(), UnmountFlags::DETACH);
         }
+    }
+}
+
+fn unmount_below(dir: &Path) {
+    let below = format!("{}/", dir.display());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    places.sort_unstable();
+    for place in places.iter().rev().filter(|place| place.starts_with(&below)) {
+        let _ = unmount(*place, UnmountFlags::DETACH);
     }
 }
 
@@ -459,9 +492,7 @@ fn processes_of(mark: &str) -> BTreeSet<i32> {
         children.entry(parent).or_default().push(pid);
         let program = command.split(|b| *b == 0).next().unwrap_or_default();
         let program = String::from_utf8_lossy(program).into_owned();
-        if ["dockerd", "containerd", "docker-proxy", "runc"].iter().any(|ours| program.contains(ours))
-            && String::from_utf8_lossy(&command).contains(mark)
-        {
+        if PROGRAMS.iter().any(|ours| program.contains(ours)) && String::from_utf8_lossy(&command).contains(mark) {
             found.push(pid);
         }
     }

@@ -175,6 +175,27 @@ fn a_snapshot_of_a_writing_app_is_restored_and_undone() {
 }
 
 #[test]
+fn a_snapshot_of_a_stopped_app_leaves_it_running_with_its_policy() {
+    let Some(stage) = Stage::new("stop mode", "always") else { return };
+    let started = stage.engine.inspect(&stage.app, "{{.State.StartedAt}}");
+    let taken = stage.cli.ok(&["create", "shop", "--mode", "stop"]);
+    assert_eq!(taken["mode"], "stop", "{taken}");
+    assert_ne!(stage.engine.inspect(&stage.app, "{{.State.StartedAt}}"), started, "it was stopped for it");
+    stage.assert_app_is_back("always");
+}
+
+#[test]
+fn a_snapshot_is_proved_by_starting_the_app_on_a_copy() {
+    let Some(stage) = Stage::new("drill", "always") else { return };
+    let snapshot = stage.create();
+    let before = stage.engine.inspect(&stage.app, "{{.Id}} {{.State.StartedAt}}");
+    let drilled = stage.cli.ok(&["drill", "shop", "--boot"]);
+    assert_eq!((&drilled["booted"], &drilled["snapshot"]), (&true.into(), &snapshot.into()), "{drilled}");
+    assert_eq!(stage.engine.inspect(&stage.app, "{{.Id}} {{.State.StartedAt}}"), before, "the app is not touched");
+    stage.assert_app_is_back("always");
+}
+
+#[test]
 fn what_was_stopped_stays_stopped() {
     let Some(stage) = Stage::new("stays stopped", "always") else { return };
     let snapshot = stage.create();

@@ -1,4 +1,4 @@
-//! The commands of the repository: `cargo xtask demo | test | crash | soak | fuzz | ci | bench | tidy`.
+//! The commands of the repository: `cargo xtask demo | test | crash | soak | engines | fuzz | ci | bench | tidy`.
 
 mod bench;
 mod block;
@@ -6,6 +6,7 @@ mod checks;
 mod crash;
 mod demo;
 mod engine;
+mod engines;
 mod fuzz;
 mod run;
 mod scratch;
@@ -27,6 +28,8 @@ usage: cargo xtask COMMAND
   fuzz [TARGET] [--seconds N | --hours H]
                               any bytes as a volume, archive, manifest or journal; all of them and a minute for each,
                               unless something else is said
+  engines [NAME…] [--write]   the tests of containers on other engines than this machine's, each out of another Debian
+                              release (root; mmdebstrap); --write puts the results into adapters/docker/README.md
   fuzz seeds                  makes the inputs anew with which the fuzzer begins
   tidy                        what the compiler does not check: floors, crate arrows, files, words
   ci                          formatting, clippy, docs, tidy, a minute of each fuzz target, and every test
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         ["soak", arguments @ ..] => crash::soak(arguments),
         ["crash", arguments @ ..] => crash::crash(arguments),
         ["fuzz", arguments @ ..] => fuzz::fuzz(arguments),
+        ["engines", arguments @ ..] => engines::engines(arguments),
         ["tidy"] => tidy::tidy(),
         ["ci"] => checks::ci(),
         // Not for people: the process that cleans up behind a demonstration or a measurement.

@@ -192,7 +192,7 @@ fn processes_of(mark: &str) -> BTreeSet<i32> {
 }
 
 /// What the engine mounted, the innermost first.
-fn unmount_below(dir: &Path) {
+pub fn unmount_below(dir: &Path) {
     let below = format!("{}/", dir.display());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).collect();

@@ -11,6 +11,21 @@ pub(super) fn cgroup_parent(dir: &Path) -> String {
     format!("/{}", dir.file_name().unwrap_or_default().to_string_lossy())
 }
 
+/// The groups that the engine of that directory may leave behind. Podman's lie beside those of other Podmans: ours are
+/// known by the containers that it keeps.
+pub(super) fn cgroup_parents(dir: &Path) -> Vec<String> {
+    let kept = fs::read_dir(dir.join("data/overlay-containers")).into_iter().flatten().flatten();
+    let podman = kept.flat_map(|entry| {
+        let id = entry.file_name().to_string_lossy().into_owned();
+        [
+            format!("/libpod_parent/libpod-{id}"),
+            format!("/libpod_parent/libpod-conmon-{id}"),
+            format!("/conmon/libpod-{id}"),
+        ]
+    });
+    podman.chain([cgroup_parent(dir)]).collect()
+}
+
 /// Does something to that group in each hierarchy.
 pub(super) fn for_each_cgroup(parent: &str, what: fn(&Path)) {
     let root = Path::new("/sys/fs/cgroup");
