@@ -50,6 +50,14 @@ impl Store for UnavailableStore {
         self.refuse()
     }
 
+    async fn sequence(&self) -> Result<u64, StoreError> {
+        self.refuse()
+    }
+
+    async fn advance(&self, _: u64) -> Result<u64, StoreError> {
+        self.refuse()
+    }
+
     async fn snapshots(&self, _: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError> {
         self.refuse()
     }

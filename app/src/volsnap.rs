@@ -9,7 +9,7 @@ mod plans;
 mod retention;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     future::Future,
     io,
@@ -23,7 +23,10 @@ use volsnap_core::{
     engine::{
         Engine, Kept, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
     },
-    model::{Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId},
+    model::{
+        Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId, Source, Workload,
+        WorkloadId,
+    },
     ports::{Event, Output, Phase, Retold, Verified, Watch},
     restore::{Options, Outcome, Refusal, Report},
 };
@@ -342,6 +345,12 @@ impl Volsnap {
     /// [`Volsnap::restore`] then goes on with it, by the plan that was made for it.
     pub async fn resumes(&self, request: &RestoreRequest) -> Result<bool> {
         self.engine.resumes(request).await
+    }
+
+    /// The snapshots that have an archive, listed or not.
+    pub async fn archives(&self) -> Result<BTreeSet<SnapshotId>> {
+        let archives = self.engine.ports().filesystem.archives().await?;
+        Ok(archives.into_iter().map(|(_, snapshot)| snapshot).collect())
     }
 
     /// The snapshot that [`Volsnap::undo`] would restore now.

@@ -29,7 +29,7 @@ mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 pub use boot::Booted;
 pub use clone::CloneRequest;
@@ -90,6 +90,7 @@ pub struct Engine {
     hooks: bool,
     host_hooks: HostHooks,
     limits: ArchiveLimits,
+    zone: TimeZone,
 }
 
 /// A workload's lock and the host's deploy lock, held together.
@@ -110,7 +111,15 @@ impl Engine {
             hooks: true,
             host_hooks: HostHooks::default(),
             limits: ArchiveLimits::default(),
+            zone: TimeZone::UTC,
         }
+    }
+
+    /// The same engine, which goes by the calendar of this zone when it prunes. Without it, by UTC's.
+    #[must_use]
+    pub fn with_timezone(mut self, zone: TimeZone) -> Self {
+        self.zone = zone;
+        self
     }
 
     /// The same engine, which takes nothing out of an archive and none in from elsewhere that goes beyond these limits.

@@ -33,8 +33,9 @@ pub use place::{
     FilesystemId, FilesystemInfo, Identity, Inode, Location, Mounted, Occupant, Sight, Space, TreeSize, Writer,
 };
 pub use registration::{Imported, RegisteredVolume, Registration};
-pub use retention::{Period, Policy, Rule, Verdict};
+pub use retention::{Circumstances, Period, Policy, Rule, Verdict};
 pub use snapshot::{
-    ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin, Snapshot, VolumeTotals,
+    ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mark, Mode, Order, Origin, Pin, Snapshot,
+    VolumeTotals,
 };
 pub use workload::{DeclaredVolume, Resolved, Selector, Source, VolumePath, Workload};

@@ -34,6 +34,7 @@ fn sample_plan() -> Plan {
         created_at: Timestamp::UNIX_EPOCH,
         snapshot: SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0003)),
         snapshot_created_at: Timestamp::UNIX_EPOCH,
+        sequence: 0,
         archive_digest: "ab".repeat(32),
         safety: SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0004)),
         options: Options { redeploy: Redeploy::Recreate, ..Options::default() },

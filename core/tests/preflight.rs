@@ -99,6 +99,7 @@ fn situation() -> Situation {
         volumes: vec![volume("/db"), volume("/www")],
         registration: None,
         imported: None,
+        sequence: None,
     };
     let archive = ArchiveSummary {
         manifest,

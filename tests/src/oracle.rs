@@ -8,7 +8,7 @@ use std::{
 
 use volsnap_core::{
     model::{
-        RunState, container,
+        RestoreId, RunState, container,
         place::{PRIVATE_PREFIX, aside_in, leaving_in, staged_in},
     },
     restore::{Body, Journal, Outcome, Report, State, journal::Safety, state::Direction},
@@ -228,6 +228,15 @@ fn seen(scene: &Scene, world: &World) -> String {
     format!("{:?}", volumes.collect::<Vec<(String, Vec<String>)>>())
 }
 
+/// The restore that the record of the last one is of.
+fn last_restore(scene: &Scene, world: &World) -> Option<RestoreId> {
+    let path = world.state_dir().join("journal").join(format!("{}.last", scene.workload.id));
+    match Journal::decode(&world.read(&path)?).ok()?.body {
+        Body::Restore(records) => State::replay(&records).ok().map(|state| state.plan.restore),
+        Body::Snapshot(_) => None,
+    }
+}
+
 /// Nothing of ours is left, and nothing of others is gone.
 fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past) -> Wrongs {
     let mut wrongs = Wrongs::new();
@@ -246,6 +255,12 @@ fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past
     }
     if !world.journal_names().is_empty() {
         wrongs.push("closed is clean: the journal is left".into());
+    }
+    if let Some(report) = report
+        && report.outcome == Outcome::Restored
+        && last_restore(scene, world) != Some(report.restore_id)
+    {
+        wrongs.push("undo would be of another restore than the last".into());
     }
     if let Some(report) = report
         && !past.faults

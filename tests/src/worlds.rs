@@ -273,6 +273,7 @@ impl SceneSpec {
             volumes: self.volumes.iter().enumerate().map(volume).collect(),
             registration: None,
             imported: None,
+            sequence: None,
         }
     }
 

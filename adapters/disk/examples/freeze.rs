@@ -75,6 +75,7 @@ fn manifest(round: u64) -> Manifest {
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
         registration: None,
         imported: None,
+        sequence: None,
     }
 }
 

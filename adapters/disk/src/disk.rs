@@ -393,6 +393,18 @@ impl Filesystem for Disk {
         self.with_journals(move |journals| journals.remove(workload)).await
     }
 
+    async fn retire_journal(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.with_journals(move |journals| journals.retire(workload)).await
+    }
+
+    async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
+        self.with_journals(move |journals| journals.retired(workload)).await
+    }
+
+    async fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.with_journals(move |journals| journals.forget_retired(workload)).await
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         let locks = self.locks.clone();
         self.run(FsOp::Lock, &self.state.locks(), move |dir| locks.take(dir, workload)).await

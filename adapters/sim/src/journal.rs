@@ -125,6 +125,56 @@ impl World {
         self.sync_dir(spot.disk, spot.dir, &dir_path).at(OP, &path)
     }
 
+    /// One rename over the record of an earlier restore.
+    pub(crate) fn retire_journal(&mut self, workload: WorkloadId) -> FsResult<()> {
+        let (dir_path, path) = self.journal_path(workload);
+        self.call("retire_journal", || path.display().to_string()).at(OP, &path)?;
+        if self.mutant == Some(Mutant::RecordNotKept) {
+            return self.remove_journal(workload);
+        }
+        let spot = self.walk(&path, false).at(OP, &path)?;
+        self.writable(spot.disk).at(OP, &path)?;
+        if let Some(ino) = spot.node {
+            let retired = retired(workload);
+            let edits = vec![(spot.dir, spot.name.clone(), None), (spot.dir, Name::from(&*retired), Some(ino))];
+            let what = || format!("rename {} -> {retired}", spot.name);
+            let change = |w: &mut World| w.disk_mut(spot.disk).change(ChangeKind::Move, edits);
+            self.micro(MicroKind::Change, what, change).at(OP, &path)?;
+        }
+        self.reserves.remove(&workload);
+        if self.mutant == Some(Mutant::JournalRemovalNotSynced) {
+            return Ok(());
+        }
+        self.sync_dir(spot.disk, spot.dir, &dir_path).at(OP, &path)
+    }
+
+    pub(crate) fn retired_journal(&mut self, workload: WorkloadId) -> FsResult<Option<Vec<u8>>> {
+        let dir = self.journal_dir();
+        let path = dir.join(retired(workload));
+        self.call("retired_journal", || path.display().to_string()).at(OP, &path)?;
+        let spot = self.walk(&path, false).at(OP, &path)?;
+        self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)?;
+        if spot.node.is_none() {
+            return Ok(None);
+        }
+        match self.file(&path).at(OP, &path)? {
+            Content::Bytes(bytes) => Ok(Some(bytes.to_vec())),
+            Content::Archive(_) => Err(FsError::new(FsErrorKind::Corrupt, OP, path, "not a journal").into()),
+        }
+    }
+
+    pub(crate) fn forget_retired(&mut self, workload: WorkloadId) -> FsResult<()> {
+        let dir = self.journal_dir();
+        let path = dir.join(retired(workload));
+        self.call("forget_retired", || path.display().to_string()).at(OP, &path)?;
+        let spot = self.walk(&path, false).at(OP, &path)?;
+        self.writable(spot.disk).at(OP, &path)?;
+        if spot.node.is_some() {
+            self.unlink(spot.disk, spot.dir, &spot.name, &|| path.display().to_string()).at(OP, &path)?;
+        }
+        self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)
+    }
+
     /// Takes the lock; the caller makes it a lease.
     pub(crate) fn lock(&mut self, workload: WorkloadId) -> FsResult<()> {
         let path = self.state_dir.join("locks").join(workload.to_string());
@@ -167,6 +217,10 @@ impl World {
         );
         holds(bytes) && !had
     }
+}
+
+fn retired(workload: WorkloadId) -> String {
+    format!("{workload}.last")
 }
 
 /// A journal whose checksum is that of its body, whatever it was; `None` if there is no body to be read.

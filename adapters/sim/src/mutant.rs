@@ -79,6 +79,8 @@ pub enum Mutant {
     UnreadableJournalSkipped,
     /// The space for a journal's replacements is not kept free.
     JournalSpaceNotReserved,
+    /// A journal that is retired is removed: the record of the last restore is that of an earlier one.
+    RecordNotKept,
     /// Journals are looked up in the catalog.
     JournalsByCatalog,
     /// The workload's lock is given to everyone who asks.
@@ -97,4 +99,6 @@ pub enum Mutant {
     ImageByName,
     /// The audit trail is not written.
     EventsNotRecorded,
+    /// Snapshots are listed by what the clock said when they were taken.
+    LatestByClock,
 }

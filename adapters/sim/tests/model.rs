@@ -51,6 +51,7 @@ fn world(ordered: bool) -> (World, String) {
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
         registration: None,
         imported: None,
+        sequence: None,
     };
     let app = ContainerSpec { policy: policy("always"), ..ContainerSpec::named("app").bind("/data", live()) };
     let (builder, summary) = WorldBuilder::new(DiskSpec::at("/"), "/var/lib/volsnap")

@@ -123,6 +123,14 @@ impl Store for SqliteStore {
         })
     }
 
+    async fn sequence(&self) -> Result<u64, StoreError> {
+        snapshots::sequence(&self.readers).await.at("reading the sequence", &self.path)
+    }
+
+    async fn advance(&self, above: u64) -> Result<u64, StoreError> {
+        write!(self, "giving out a sequence", tx => snapshots::advance(&mut tx, above).await?)
+    }
+
     async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError> {
         snapshots::newest_first(&self.readers, workload).await.at("listing snapshots", &self.path)
     }

@@ -211,7 +211,8 @@ pub enum Command {
     ///
     /// Without a rule here, those of the configuration hold: the workload's own, else those for all. Pinned snapshots, the
     /// last verified one and that of an open restore are kept in any case. Hours, days, weeks (from Monday), months and
-    /// years are those of UTC, and only those count that have a snapshot.
+    /// years are those of the time zone of the configuration, by default the host's, and only those count that have a
+    /// snapshot. What has no archive takes no place.
     Prune(Prune),
     /// Copy a snapshot's archive to a file, every byte checked
     ///

@@ -221,6 +221,8 @@ impl Engine {
             volumes,
             registration: Some(self.registration(&plan.workload, plan.created_at)),
             imported: None,
+            // A journal of an earlier version has none.
+            sequence: (plan.sequence > 0).then_some(plan.sequence),
         };
         // An attempt that a crash cut off left an unfinished file.
         self.ports.filesystem.sweep_drafts(plan.workload.id).await?;

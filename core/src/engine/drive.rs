@@ -228,7 +228,14 @@ impl Engine {
         if state.plan.has_containers() {
             self.containers()?.discard(state.plan.restore).await?;
         }
-        self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
+        match report.outcome {
+            // What undo goes by. While it cannot be kept, the journal is open and says the same.
+            Outcome::Restored => self.ports.filesystem.retire_journal(state.plan.workload.id).await?,
+            // The data are those that the restore before this one left.
+            Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention => {
+                self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
+            }
+        }
         Ok(report)
     }
 

@@ -194,6 +194,7 @@ mod tests {
             volumes: targets.iter().map(volume).collect(),
             registration: None,
             imported: None,
+            sequence: None,
         };
         let totals = targets.iter().map(|_| Default::default()).collect();
         let archive = ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 0, digest: String::new() };

@@ -72,7 +72,7 @@ impl Engine {
                     .hint("`volsnap workload list` shows the workloads"));
             }
         };
-        let plan = self.plan_now(request).await?;
+        let mut plan = self.plan_now(request).await?;
         if let Err(refused) = plan.check() {
             let event = self.event(workload, EventKind::RestoreEnded, "refused", json!(plan.refusals));
             self.tell(&event).await;
@@ -88,6 +88,10 @@ impl Engine {
                 plan.workload.name, plan.snapshot
             )));
         }
+        // Read and not given out: a catalog that cannot be written stops no restore. What takes the same place at the same
+        // time is of another workload.
+        let given = self.ports.store.sequence().await?;
+        plan.sequence = given.max(self.restored_at(workload.id).await?).saturating_add(1);
         let mut state = State::opened(plan, self.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
         self.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;

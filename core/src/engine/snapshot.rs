@@ -167,6 +167,8 @@ impl Engine {
         let filesystem = &self.ports.filesystem;
         let Seen { members, resolved, volumes, sources } = seen;
         let created_at = self.ports.clock.now();
+        // Given out before anything is read: a catalog that takes nothing is found out while the app runs.
+        let sequence = self.ports.store.advance(self.restored_at(workload.id).await?).await?;
         let manifest = Manifest {
             format: ARCHIVE_FORMAT,
             snapshot,
@@ -181,6 +183,7 @@ impl Engine {
             volumes,
             registration: Some(self.registration(workload, created_at)),
             imported: None,
+            sequence: Some(sequence),
         };
         self.refuse_unheld(request.mode, &members).await?;
         watch.progress(&Progress::begin(Phase::Archive));

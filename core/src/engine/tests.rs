@@ -252,6 +252,7 @@ fn restore(entries: Vec<Entry>) -> State {
         created_at: Timestamp::UNIX_EPOCH,
         snapshot: SnapshotId(Uuid::from_u128(2)),
         snapshot_created_at: Timestamp::UNIX_EPOCH,
+        sequence: 0,
         archive_digest: "d".into(),
         safety: SnapshotId(Uuid::from_u128(3)),
         options: Options::default(),
@@ -304,6 +305,7 @@ fn archive(unsteady: Vec<String>) -> ArchiveSummary {
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
         registration: None,
         imported: None,
+        sequence: None,
     };
     let totals = vec![VolumeTotals { unsteady, ..VolumeTotals::default() }];
     ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 1, digest: "d".into() }
@@ -320,7 +322,10 @@ fn with_journal(state: &State) -> MockFilesystem {
     filesystem
 }
 
-fn engine(filesystem: MockFilesystem, store: MockStore, containers: Option<MockContainers>) -> Engine {
+fn engine(mut filesystem: MockFilesystem, mut store: MockStore, containers: Option<MockContainers>) -> Engine {
+    filesystem.expect_retired_journal().returning(|_| Ok(None));
+    store.expect_advance().returning(|above| Ok(above + 1));
+    store.expect_sequence().returning(|| Ok(0));
     Engine::new(Ports {
         store: Arc::new(store),
         containers: containers.map(|c| Arc::new(c) as _),
@@ -374,7 +379,7 @@ async fn a_safety_snapshot_that_was_written_to_while_it_was_read_is_told() {
     let mut state = restore(entries);
     let mut filesystem = with_journal(&state);
     filesystem.expect_read_archive().returning(|_, _| Ok(archive(vec!["log: changed".into()])));
-    filesystem.expect_remove_journal().times(1).returning(|_| Ok(()));
+    filesystem.expect_retire_journal().times(1).returning(|_| Ok(()));
     let mut store = MockStore::new();
     store.expect_put_snapshot().times(1).returning(|_| Ok(()));
     store.expect_record().returning(|_| Ok(()));

@@ -84,6 +84,21 @@ pub struct Manifest {
     /// What the snapshot was before it was imported, if it was made another one by that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
+    /// Its place in the order of the catalog that it was made for: what came later has a greater one, whatever the clock
+    /// said. Archives of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+}
+
+/// Where a snapshot stands among others: sequence first, so that a clock that was wrong changes nothing.
+pub type Order = (u64, Timestamp, SnapshotId);
+
+impl Manifest {
+    /// See [`Snapshot::order`].
+    #[must_use]
+    pub fn order(&self) -> Order {
+        (self.sequence.unwrap_or(0), self.created_at, self.snapshot)
+    }
 }
 
 /// The version of the archive format that this code writes.
@@ -246,6 +261,13 @@ impl Snapshot {
     #[must_use]
     pub fn created_at(&self) -> Timestamp {
         self.archive.manifest.created_at
+    }
+
+    /// Its place in the order of its workload: the greater is the newer. What was taken before there was a sequence comes
+    /// first, in the order of its labels; ids settle the rest.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.archive.manifest.order()
     }
 
     /// Why it was taken.

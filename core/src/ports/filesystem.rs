@@ -472,6 +472,17 @@ pub trait Filesystem: Send + Sync {
     /// Removes a journal durably; absent is success.
     async fn remove_journal(&self, workload: WorkloadId) -> Result<(), FsError>;
 
+    /// Makes the journal the workload's record of its last restore, durably: no journal is open any more, and the record
+    /// of an earlier restore is gone. Takes no space, and is one step: after a crash the journal is open, or it is the
+    /// record. Absent is success.
+    async fn retire_journal(&self, workload: WorkloadId) -> Result<(), FsError>;
+
+    /// The bytes of the record of the last restore, durable; `None` if there is none.
+    async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError>;
+
+    /// Removes the record of the last restore durably; absent is success.
+    async fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError>;
+
     // The lock.
 
     /// Takes the workload's lock, which ends with the process; [`FsErrorKind::Busy`](crate::error::FsErrorKind) names the owner. Does not wait.

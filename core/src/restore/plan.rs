@@ -175,6 +175,10 @@ pub struct Plan {
     pub runtime: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Its place in the order of snapshots and restores, which the pre-restore snapshot gets; given when the restore
+    /// begins. Journals of earlier versions have none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sequence: u64,
     /// What is restored.
     pub snapshot: SnapshotId,
     /// When that was taken.
@@ -195,6 +199,11 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// The form that serde asks for.
+fn is_zero(sequence: &u64) -> bool {
+    *sequence == 0
 }
 
 impl Plan {

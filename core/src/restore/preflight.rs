@@ -133,6 +133,7 @@ pub fn plan(situation: &Situation) -> Plan {
         created_at: s.now,
         snapshot: manifest.snapshot,
         snapshot_created_at: manifest.created_at,
+        sequence: 0,
         archive_digest: s.snapshot.archive.digest.clone(),
         safety: s.safety,
         options: s.options,

@@ -63,6 +63,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
         created_at: Timestamp::UNIX_EPOCH,
         snapshot: SnapshotId(Uuid::from_u128(2)),
         snapshot_created_at: Timestamp::UNIX_EPOCH,
+        sequence: 0,
         archive_digest: "d".into(),
         safety: SnapshotId(Uuid::from_u128(3)),
         options: Options { safety_snapshot: safety, ..Options::default() },

@@ -138,6 +138,7 @@ macro_rules! filesystem_contract {
             a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
+            a_retired_journal_is_the_record_of_the_last_restore
             a_lock_is_exclusive_until_it_is_dropped
         }
     };
@@ -202,6 +203,7 @@ fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
         volumes: absent.iter().enumerate().map(volume).collect(),
         registration: None,
         imported: None,
+        sequence: None,
     }
 }
 

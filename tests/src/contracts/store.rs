@@ -45,6 +45,8 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
         an_event_comes_back_as_it_was_recorded,
         an_event_that_is_recorded_twice_stands_once,
         events_are_listed_newest_first_and_bounded,
+        the_order_is_that_of_the_sequence_and_of_no_clock,
+        a_sequence_is_given_out_once,
         a_setting_is_what_it_was_set_to_last,
         odd_texts_are_kept_to_the_letter,
         instants_are_kept_and_sorted_to_the_nanosecond,
@@ -91,6 +93,7 @@ fn snapshot(number: u128, workload: u128, created_at: &str) -> Snapshot {
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
         registration: None,
         imported: None,
+        sequence: None,
     };
     let totals = vec![VolumeTotals { bytes: 5, entries: 2, digest: "aa".into(), ..VolumeTotals::default() }];
     let archive = ArchiveSummary { manifest, totals, quiesced_ms: 12, archive_bytes: 345, digest: "bb".into() };
@@ -390,20 +393,64 @@ async fn an_event_that_is_recorded_twice_stands_once(store: &dyn Store) {
 
 async fn events_are_listed_newest_first_and_bounded(store: &dyn Store) {
     let times = [
-        (3, 1, "2026-11-20T10:00:00Z"),
-        (1, 2, "2026-11-20T12:00:00Z"),
+        (3, 1, "2043-02-05T10:00:00Z"), // the clock was wrong
         (4, 1, "2026-11-20T11:00:00Z"),
-        (2, 1, "2026-11-20T11:00:00.000000001Z"),
+        (2, 1, "1970-01-01T00:00:00Z"),
+        (1, 2, "2026-11-20T10:00:00Z"),
     ];
     for (number, workload, at) in times {
         store.record(&event(number, workload, at)).await.unwrap();
     }
+    // Recorded again, as after a crash, it keeps its place.
+    store.record(&event(3, 1, "2026-11-20T12:00:00Z")).await.unwrap();
     assert_eq!(event_numbers(store, None, u32::MAX).await, [1, 2, 4, 3]);
     assert_eq!(event_numbers(store, None, 2).await, [1, 2]);
     assert_eq!(event_numbers(store, Some(1), 2).await, [2, 4]);
     assert_eq!(event_numbers(store, Some(2), 2).await, [1]);
     assert_eq!(event_numbers(store, Some(9), 2).await, []);
     assert_eq!(event_numbers(store, None, 0).await, []);
+}
+
+async fn the_order_is_that_of_the_sequence_and_of_no_clock(store: &dyn Store) {
+    let taken = [
+        (4, Some(3), "2043-02-05T00:09:49Z"),
+        (2, Some(4), "2026-11-20T10:00:00Z"),
+        (3, Some(5), "1970-01-01T00:10:00Z"),
+        // Of an earlier version: before all that have a place, in the order of their times.
+        (1, None, "2026-11-20T09:00:00Z"),
+        (5, None, "2026-11-20T08:00:00Z"),
+        // An import shares a place: times settle it.
+        (6, Some(4), "2026-11-20T09:00:00Z"),
+    ];
+    for (number, sequence, at) in taken {
+        let mut snapshot = snapshot(number, 1, at);
+        snapshot.archive.manifest.sequence = sequence;
+        store.put_snapshot(&snapshot).await.unwrap();
+    }
+    assert_eq!(snapshot_numbers(store, None).await, [3, 2, 6, 4, 1, 5]);
+    assert_eq!(snapshot_numbers(store, Some(1)).await, [3, 2, 6, 4, 1, 5]);
+    // A mark does not move it.
+    store.mark_snapshot(snapshot_id(4), &Mark::Pinned(pin("audit"))).await.unwrap();
+    assert_eq!(snapshot_numbers(store, None).await, [3, 2, 6, 4, 1, 5]);
+}
+
+async fn a_sequence_is_given_out_once(store: &dyn Store) {
+    assert_eq!(store.sequence().await.unwrap(), 0);
+    assert_eq!(store.advance(0).await.unwrap(), 1);
+    assert_eq!(store.advance(0).await.unwrap(), 2);
+    assert_eq!(store.advance(10).await.unwrap(), 11);
+    let mut recorded = snapshot(1, 1, "2026-11-20T10:00:00Z");
+    recorded.archive.manifest.sequence = Some(20);
+    store.put_snapshot(&recorded).await.unwrap();
+    // Neither a deletion nor what is older lowers it.
+    store.remove_snapshot(snapshot_id(1)).await.unwrap();
+    store.put_snapshot(&snapshot(2, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    assert_eq!(store.sequence().await.unwrap(), 20);
+    assert_eq!(store.advance(3).await.unwrap(), 21);
+    let given = tokio::join!(store.advance(0), store.advance(0), store.advance(0));
+    let mut given = [given.0.unwrap(), given.1.unwrap(), given.2.unwrap()];
+    given.sort_unstable();
+    assert_eq!(given, [22, 23, 24]);
 }
 
 async fn a_setting_is_what_it_was_set_to_last(store: &dyn Store) {

@@ -124,6 +124,7 @@ pub fn digests(lives: &[PathBuf]) -> Vec<String> {
                 note: None,
                 images: Vec::new(),
                 imported: None,
+                sequence: None,
                 registration: None,
                 volumes: (0..lives.len()).map(|i| ManifestVolume { target: target(i), absent: false }).collect(),
             };

@@ -170,6 +170,7 @@ fn flow() -> Vec<Mutant> {
             Decision(d::kept_discarded),
             Errors(PLAIN),
         ),
+        mutant("the last restore is not recorded", "close: undo is of the last", Port(Lie::RecordNotKept), plain),
         mutant("the audit trail is not written", "close: an event for each end", Port(Lie::EventsNotRecorded), plain),
         mutant(
             "other people's containers overlooked",

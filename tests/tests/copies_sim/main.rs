@@ -55,6 +55,7 @@ fn world(ordered: bool, occupied: bool) -> (World, Snapshot) {
         note: None,
         images: vec![],
         imported: None,
+        sequence: None,
         registration: None,
         volumes: PLACES.iter().map(volume).collect(),
     };

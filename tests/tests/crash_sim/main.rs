@@ -6,6 +6,7 @@ mod crashes;
 mod faults;
 mod lives;
 mod mutants;
+mod order;
 mod resumed;
 mod snapshots;
 mod stories;

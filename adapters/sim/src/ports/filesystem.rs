@@ -362,6 +362,18 @@ impl Filesystem for SimFilesystem {
         self.machine.ask(|w| w.remove_journal(workload)).await
     }
 
+    async fn retire_journal(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.retire_journal(workload)).await
+    }
+
+    async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
+        self.machine.ask(|w| w.retired_journal(workload)).await
+    }
+
+    async fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.forget_retired(workload)).await
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         let lease = |()| Lock { machine: self.machine.clone(), workload };
         Ok(Box::new(self.machine.ask_for(|w| w.lock(workload), lease).await?))

@@ -31,6 +31,7 @@ pub fn shop(hooks: Vec<Hook>, health: HealthBehaviour) -> (World, Workload, Snap
         note: None,
         images: vec![],
         imported: None,
+        sequence: None,
         registration: None,
         volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
     };

@@ -33,6 +33,30 @@ pub async fn a_journal_is_listed_until_it_is_removed(h: &impl Harness) {
     assert_eq!(fs.journals().await.unwrap(), [other]);
 }
 
+pub async fn a_retired_journal_is_the_record_of_the_last_restore(h: &impl Harness) {
+    let fs = h.filesystem();
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None);
+    fs.retire_journal(WORKLOAD).await.unwrap();
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None, "there was none to be retired");
+    for text in ["\"a long first one\"", "\"second\""] {
+        fs.write_journal(WORKLOAD, text.as_bytes()).await.unwrap();
+        fs.retire_journal(WORKLOAD).await.unwrap();
+        let second = h.second_process();
+        assert_eq!(second.journals().await.unwrap(), []);
+        assert_eq!(second.read_journal(WORKLOAD).await.unwrap(), None);
+        assert_eq!(second.retired_journal(WORKLOAD).await.unwrap().as_deref(), Some(text.as_bytes()));
+    }
+    // Neither a journal that is opened and removed nor a second retirement touches it, and it is one workload's.
+    fs.write_journal(WORKLOAD, b"{}").await.unwrap();
+    fs.remove_journal(WORKLOAD).await.unwrap();
+    fs.retire_journal(WORKLOAD).await.unwrap();
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap().as_deref(), Some(&b"\"second\""[..]));
+    assert_eq!(fs.retired_journal(WorkloadId(Uuid::from_u128(11))).await.unwrap(), None);
+    fs.forget_retired(WORKLOAD).await.unwrap();
+    fs.forget_retired(WORKLOAD).await.unwrap();
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None);
+}
+
 pub async fn a_lock_is_exclusive_until_it_is_dropped(h: &impl Harness) {
     let (fs, second) = (h.filesystem(), h.second_process());
     let lease = fs.lock(WORKLOAD).await.unwrap();

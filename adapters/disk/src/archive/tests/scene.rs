@@ -81,6 +81,7 @@ impl Scene {
             volumes: (0..volumes).map(volume).collect(),
             registration: None,
             imported: None,
+            sequence: None,
         };
         let scene = Scene { dir: tempfile::tempdir_in(base).unwrap(), manifest };
         for i in 0..volumes {
