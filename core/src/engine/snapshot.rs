@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::{Engine, act::images, hooks::Around};
 use crate::{
-    error::{Code, Error, Result},
+    error::{Code, Error, FsErrorKind, Result},
     model::{
-        ARCHIVE_FORMAT, Container, HookEvent, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved,
-        RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId,
+        ARCHIVE_FORMAT, Container, HookEvent, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned,
+        Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId,
     },
     ports::{ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
     restore::{Body, Journal, Refusal, journal::Quiesced},
@@ -131,9 +131,9 @@ impl Engine {
     async fn see_volumes(&self, workload: &Workload) -> Result<Seen> {
         let members = self.members(workload).await?;
         let resolved = workload.resolve(&members);
-        let (volumes, sources) = self.sources(workload, &resolved).await?;
+        let (volumes, sources, roots) = self.sources(workload, &resolved).await?;
         self.refuse_neighbour(workload, &sources, &names(&members)).await?;
-        Ok(Seen { members, resolved, volumes, sources })
+        Ok(Seen { members, resolved, volumes, sources, roots })
     }
 
     async fn refuse_neighbour(&self, workload: &Workload, sources: &[ArchiveSource], members: &[String]) -> Result<()> {
@@ -165,7 +165,7 @@ impl Engine {
     ) -> Result<Snapshotted> {
         let workload = &request.workload;
         let filesystem = &self.ports.filesystem;
-        let Seen { members, resolved, volumes, sources } = seen;
+        let Seen { members, resolved, volumes, sources, roots } = seen;
         let created_at = self.ports.clock.now();
         // Given out before anything is read: a catalog that takes nothing is found out while the app runs.
         let sequence = self.ports.store.advance(self.restored_at(workload.id).await?).await?;
@@ -190,13 +190,17 @@ impl Engine {
         let (members, precopy) = match members.iter().any(|c| disturbs(request.mode, c)) {
             // The app is not touched yet: an ordinary failure here, such as a full disk, costs it nothing.
             true => match filesystem.precopy(&manifest, &sources, watch.clone()).await? {
-                Some(precopy) => (self.unmoved(workload, &manifest, &sources).await?, Some(precopy)),
+                Some(precopy) => {
+                    self.same_roots(&roots).await?;
+                    (self.unmoved(workload, &manifest, &sources).await?, Some(precopy))
+                }
                 None => (members, None),
             },
             false => (members, None),
         };
         let outsiders = self.outsiders(request, &members, &sources).await?;
-        let reading = Reading { manifest: &manifest, sources: &sources, members: names(&members), precopy };
+        let reading =
+            Reading { manifest: &manifest, sources: &sources, roots: &roots, members: names(&members), precopy };
         let disturbed = members.into_iter().filter(|c| disturbs(request.mode, c));
         let pinned = disturbed.map(|container| Pinned { container, member: true }).collect();
         let quiesced = self.quiesced(request, snapshot, pinned);
@@ -242,13 +246,14 @@ impl Engine {
         &self,
         workload: &Workload,
         resolved: &Resolved,
-    ) -> Result<(Vec<ManifestVolume>, Vec<ArchiveSource>)> {
+    ) -> Result<(Vec<ManifestVolume>, Vec<ArchiveSource>, Vec<Root>)> {
         if resolved.volumes.is_empty() {
             return Err(Error::new(Code::Refused, format!("workload {} has no volumes at present", workload.name))
                 .hint("none of its containers exists, or none mounts a directory of the host; start the app first"));
         }
         let mut volumes = Vec::new();
         let mut sources = Vec::new();
+        let mut roots = Vec::new();
         let state_dir = self.ports.filesystem.locate(&self.ports.filesystem.state_dir()).await?;
         for volume in &resolved.volumes {
             let target = volume.target.clone();
@@ -270,7 +275,11 @@ impl Engine {
                     return Err(Error::new(Code::Refused, format!("volume {target} at {path} is not a directory"))
                         .hint("only directories can be volumes"));
                 }
-                Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) | Occupant::Immutable(_) => {
+                Occupant::Directory(identity)
+                | Occupant::MountPoint(identity)
+                | Occupant::Subvolume(identity)
+                | Occupant::Immutable(identity) => {
+                    roots.push(Root { target: target.clone(), path: location.real.clone(), identity });
                     Some(location.real)
                 }
             };
@@ -285,7 +294,28 @@ impl Engine {
             )
             .hint("check that its filesystems are mounted and its containers exist"));
         }
-        Ok((volumes, sources))
+        Ok((volumes, sources, roots))
+    }
+
+    /// Whether each root is still the directory that it was. One that was replaced while it was read is no snapshot:
+    /// what was read lies somewhere else by now, and may have been changed or removed there meanwhile.
+    async fn same_roots(&self, roots: &[Root]) -> Result<()> {
+        for Root { target, path, identity } in roots {
+            let now = match self.ports.filesystem.locate(path).await {
+                Ok(location) => location.occupant.identity(),
+                Err(error) if error.kind == FsErrorKind::NotFound => None,
+                Err(error) => return Err(Error::from(error).context(format_args!("volume {target}"))),
+            };
+            if now != Some(*identity) {
+                let what = if now.is_some() { "was replaced" } else { "went away" };
+                return Err(Error::new(
+                    Code::Aborted,
+                    format!("volume {target} at {} {what} while it was read", path.display()),
+                )
+                .hint("see who moves or mounts something there, then take the snapshot again"));
+            }
+        }
+        Ok(())
     }
 
     /// The members as they are now, after a copy that may have taken long. They are other ones only if somebody
@@ -297,7 +327,7 @@ impl Engine {
         sources: &[ArchiveSource],
     ) -> Result<Vec<Container>> {
         let members = self.members(workload).await?;
-        let (_, now) = self.sources(workload, &workload.resolve(&members)).await?;
+        let (_, now, _) = self.sources(workload, &workload.resolve(&members)).await?;
         match now == sources && images(members.iter()) == manifest.images {
             true => Ok(members),
             false => Err(Error::new(
@@ -387,14 +417,16 @@ impl Engine {
     }
 
     async fn read(&self, reading: Reading<'_>, watch: &Watch) -> Result<Box<dyn DraftArchive>> {
-        let Reading { manifest, sources, precopy, members: _ } = reading;
-        Ok(match precopy {
+        let Reading { manifest, sources, roots, precopy, members: _ } = reading;
+        let draft = match precopy {
             Some(precopy) => {
                 let watch: Watch = Arc::new(Retold::new(watch.clone(), Phase::CatchUp, BTreeMap::new()));
                 precopy.capture(watch).await?
             }
             None => self.ports.filesystem.draft_archive(manifest, sources, watch.clone()).await?,
-        })
+        };
+        self.same_roots(roots).await?;
+        Ok(draft)
     }
 
     async fn quiet(&self, quiesced: &Quiesced) -> Result<()> {
@@ -444,6 +476,14 @@ struct Seen {
     resolved: Resolved,
     volumes: Vec<ManifestVolume>,
     sources: Vec<ArchiveSource>,
+    roots: Vec<Root>,
+}
+
+/// The root of a volume that exists, and which directory it was when the snapshot began.
+struct Root {
+    target: String,
+    path: PathBuf,
+    identity: Identity,
 }
 
 /// How a snapshot ended, as its hooks are told.
@@ -455,6 +495,7 @@ pub(super) fn outcome_of(complete: bool) -> &'static str {
 struct Reading<'a> {
     manifest: &'a Manifest,
     sources: &'a [ArchiveSource],
+    roots: &'a [Root],
     /// The names of all members.
     members: Vec<String>,
     precopy: Option<Box<dyn Precopy>>,
@@ -485,6 +526,12 @@ fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {
         }
         for name in &totals.unsteady {
             warnings.push(format!("volume {}: {name}", volume.target));
+        }
+        if let Some(devices) = totals.devices_told() {
+            warnings.push(format!(
+                "volume {} has {devices}: a restore makes them only with --allow-devices",
+                volume.target
+            ));
         }
         for name in &totals.immutable_names {
             warnings.push(format!("volume {}: {name}: a restore brings it back without this flag", volume.target));
