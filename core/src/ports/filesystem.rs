@@ -245,8 +245,8 @@ pub trait Filesystem: Send + Sync {
     /// Whether a directory has entries that [`Filesystem::move_entries`] moves. Absent is `false`.
     async fn has_entries(&self, dir: &Path) -> Result<bool, FsError>;
 
-    /// Moves every entry of a directory into another one on the same filesystem, but for `lost+found` and names that
-    /// begin with [`PRIVATE_PREFIX`](crate::model::place::PRIVATE_PREFIX).
+    /// Moves every entry of a directory into another one on the same filesystem, but for what
+    /// [archives leave out](crate::model::place::is_left_out).
     /// [`FsErrorKind::Exists`](crate::error::FsErrorKind) if a name is taken there. May be interrupted and called again.
     async fn move_entries(&self, from: &Path, to: &Path) -> Result<(), FsError>;
 
@@ -266,8 +266,7 @@ pub trait Filesystem: Send + Sync {
     // Archives: `<state>/snapshots/<workload>/<snapshot>.tar.zst`.
 
     /// Reads the sources into an archive under a passing name. Returns when the sources have been read to the end;
-    /// nothing is durable yet. Leaves out `lost+found` and names that begin with [`PRIVATE_PREFIX`](crate::model::place::PRIVATE_PREFIX) at a volume's
-    /// root.
+    /// nothing is durable yet. Leaves out what [`is_left_out`](crate::model::place::is_left_out) names at a volume's root.
     async fn draft_archive(
         &self,
         manifest: &Manifest,

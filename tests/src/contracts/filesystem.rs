@@ -25,7 +25,7 @@ use volsnap_core::{
     model::{
         ArchiveSummary, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, RestoreId, Sight, SnapshotId,
         Source, WorkloadId,
-        place::{private_dir, staged_in},
+        place::{private_dir, private_name, staged_in},
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{
