@@ -229,6 +229,21 @@ fn a_volume_that_the_snapshot_has_not_is_named_and_needs_a_choice() {
 }
 
 #[test]
+fn device_nodes_are_refused_unless_they_are_allowed() {
+    let has = |s: &mut Situation, devices| {
+        let totals = &mut s.snapshot.archive.totals[0];
+        (totals.devices, totals.device_names) = (devices, vec!["dev/sda".into()]);
+    };
+    refused(|s| has(s, Some(1)), "of the snapshot has 1 device node (`dev/sda`)");
+    accepted(|s| {
+        has(s, Some(1));
+        s.options.devices = true;
+    });
+    accepted(|s| has(s, Some(0)));
+    accepted(|s| has(s, None));
+}
+
+#[test]
 fn a_volume_with_another_filesystem_in_it_is_refused() {
     refused(
         |s| s.candidates.get_mut("/db").unwrap().mounted.within.push("/srv/shop/db/archive".into()),

@@ -10,6 +10,7 @@ mod tree;
 
 mod attributes;
 mod copies;
+mod direct;
 mod entries;
 mod journal;
 mod locate;

@@ -305,7 +305,10 @@ fn refuse_unprintable(file: &ArchiveSummary) -> Result<()> {
     let manifest = &file.manifest;
     let images = manifest.images.iter().flat_map(|image| [&image.container, &image.image, &image.image_id]);
     let targets = manifest.volumes.iter().map(|volume| &volume.target);
-    let named = file.totals.iter().flat_map(|totals| totals.unsteady.iter().chain(&totals.immutable_names));
+    let named = file
+        .totals
+        .iter()
+        .flat_map(|totals| totals.unsteady.iter().chain(&totals.immutable_names).chain(&totals.device_names));
     let mut texts = images.chain(targets).chain(named).chain([&manifest.workload_name]).chain(&manifest.note);
     let odd = |text: &&String| text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     match texts.find(odd) {

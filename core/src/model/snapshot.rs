@@ -128,11 +128,27 @@ pub struct VolumeTotals {
     /// Their names and which flag it is, at most the first hundred.
     #[serde(default, deserialize_with = "listed")]
     pub immutable_names: Vec<String>,
+    /// Device nodes, which are made only where that is allowed; not those of an overlay's whiteouts, which are no devices.
+    /// `None` in archives of earlier versions, of which it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<u64>,
+    /// Their names, at most the first hundred.
+    #[serde(default, deserialize_with = "listed", skip_serializing_if = "Vec::is_empty")]
+    pub device_names: Vec<String>,
 }
 
 impl VolumeTotals {
     /// Names in each of the lists at the most.
     pub const LISTED_MAX: usize = 100;
+
+    /// Its device nodes, with the first of their names; `None` if none are known.
+    #[must_use]
+    pub fn devices_told(&self) -> Option<String> {
+        let count = self.devices.filter(|count| *count > 0)?;
+        let (first, is_one) = (self.device_names.iter().take(3).cloned().collect::<Vec<_>>().join("`, `"), count == 1);
+        let (what, more) = (if is_one { "device node" } else { "device nodes" }, if count > 3 { ", …" } else { "" });
+        Some(format!("{count} {what} (`{first}`{more})"))
+    }
 }
 
 /// Reads names, and no more than anybody writes: an archive is not believed, and an empty name takes eight times as much

@@ -165,6 +165,12 @@ pub fn plan(situation: &Situation) -> Plan {
             }
         };
         plan.refusals.extend(refuse_place(s, &volume.target, candidate, location));
+        if let (Some(devices), false) = (totals.devices_told(), s.options.devices) {
+            plan.refusals.push(Refusal::new(
+                format!("volume {} of the snapshot has {devices}", volume.target),
+                "a device node gives access to a disk or to memory: if the app needs them, allow them with --allow-devices",
+            ));
+        }
         // The private directory and what stands in it beside the staged tree.
         let own = if location.occupant.fixed().is_some() { 5 } else { 2 };
         needs.add(&location.filesystem, location.space, totals.bytes_allocated, totals.entries + own);
