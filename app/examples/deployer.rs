@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use volsnap::{
     Code, NewWorkload, RestoreRequest, SnapshotRequest, Volsnap,
     model::{
-        Container, ContainerId, Mount, Particulars, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
-        WorkloadId,
+        Container, ContainerId, Losses, Mount, Particulars, Pinned, Redeploy, RestartPolicy, RestoreId, RunState,
+        Selector, WorkloadId,
     },
     ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease},
     restore::{Options, Outcome},
@@ -116,6 +116,15 @@ impl Containers for Deployer {
     async fn of_restore(&self, _: RestoreId) -> Result<Vec<Container>> {
         // It makes no second container under a passing name.
         Ok(Vec::new())
+    }
+
+    async fn losses(&self, _: &ContainerId) -> Result<Losses> {
+        // It keeps nothing in the container: whatever is in there is of the revision.
+        Ok(Losses::default())
+    }
+
+    async fn has_image(&self, _: &str) -> Result<bool> {
+        Ok(true)
     }
 
     async fn settle(&self) -> Result<()> {

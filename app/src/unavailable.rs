@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Hook, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot, SnapshotId,
-        Workload, WorkloadId,
+        Container, ContainerId, Hook, Losses, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot,
+        SnapshotId, Workload, WorkloadId,
     },
     ports::{
         Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Ran,
@@ -151,6 +151,14 @@ impl Containers for UnavailableEngine {
     }
 
     async fn stop(&self, _: &[ContainerId]) -> Result<(), EngineError> {
+        self.refuse()
+    }
+
+    async fn losses(&self, _: &ContainerId) -> Result<Losses, EngineError> {
+        self.refuse()
+    }
+
+    async fn has_image(&self, _: &str) -> Result<bool, EngineError> {
         self.refuse()
     }
 

@@ -24,8 +24,8 @@ use volsnap_core::{
         Engine, Kept, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
     },
     model::{
-        Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId, Source, Workload,
-        WorkloadId,
+        Container, DeclaredVolume, ImageChoice, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId, Source,
+        Workload, WorkloadId,
     },
     ports::{Event, Output, Phase, Retold, Verified, Watch},
     restore::{Options, Outcome, Refusal, Report},
@@ -401,6 +401,11 @@ async fn undoing(engine: &Engine, workload: &Workload, options: Options) -> Resu
     let snapshot = engine.undo_of(workload).await?;
     // What that restore replaced may be some of the volumes: the others were not touched, so they stay.
     let targets = snapshot.volumes().map(|(_, volume, _)| volume.target.clone()).collect();
+    let image = match options.image {
+        ImageChoice::Current => engine.image_to_undo(workload, &snapshot).await?,
+        ImageChoice::Snapshot => ImageChoice::Snapshot,
+    };
+    let options = Options { image, ..options };
     Ok(RestoreRequest { targets, options, ..RestoreRequest::of(workload.clone(), snapshot) })
 }
 

@@ -19,7 +19,8 @@ pub mod registration;
 pub mod retention;
 
 pub use container::{
-    Condition, Container, ContainerId, Mount, Particulars, Peer, Pinned, Redeploy, RestartPolicy, RunState, Shares,
+    Condition, Container, ContainerId, ImageChoice, Losses, Mount, Particulars, Peer, Pinned, Redeploy, RestartPolicy,
+    RunState, Shares,
 };
 pub use database::Database;
 pub use difference::{Aspect, Change, VolumeDifference};

@@ -51,6 +51,7 @@ fn sample_plan() -> Plan {
             entries: 2,
         }],
         containers: vec![],
+        images: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],

@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Inode,
-        Location, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, Particulars, RestartPolicy, RestoreId,
-        RunState, Selector, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
+        ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, ImageChoice,
+        ImageRef, Inode, Location, Losses, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, Particulars,
+        Peer, Redeploy, RestartPolicy, RestoreId, RunState, Selector, Shares, Snapshot, SnapshotId, Source, Space,
+        TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     restore::{
         Options,
@@ -123,6 +127,9 @@ fn situation() -> Situation {
         runtime: None,
         members: vec![container("shop", RunState::Running)],
         consumers: vec![container("shop", RunState::Running)],
+        losses: BTreeMap::new(),
+        others: vec![],
+        images_gone: BTreeSet::new(),
         workload,
         snapshot: Snapshot::from(archive),
         targets: vec![],
@@ -403,4 +410,106 @@ fn a_path_that_the_journal_cannot_hold_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let name = Path::new("/srv").join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
     refused(|s| at(s, "/db").real = name, "not UTF-8");
+}
+
+fn image(container: &str, content: &str) -> ImageRef {
+    ImageRef { container: container.into(), image: "shop:latest".into(), image_id: content.into() }
+}
+
+fn peer(name: &str, shares: Shares, by_name: bool) -> Peer {
+    Peer { name: name.into(), shares, by_name }
+}
+
+/// The situation with these containers as members; every one is to be made anew.
+fn recreating(members: Vec<Container>) -> Situation {
+    let options = Options { redeploy: Redeploy::Recreate, ..Options::default() };
+    Situation { consumers: members.clone(), members, options, ..situation() }
+}
+
+fn using(name: &str, run: RunState, peers: Vec<Peer>) -> Container {
+    let mut container = container(name, run);
+    container.particulars.peers = peers;
+    container
+}
+
+#[test]
+fn a_plan_says_what_goes_with_a_container_that_is_made_anew() {
+    let losses = Losses { changes: 2, first: vec!["/etc/app".into()], log: true, anonymous: vec!["/cache".into()] };
+    let mut s = recreating(vec![container("shop", RunState::Running), container("idle", RunState::Stopped)]);
+    s.losses = BTreeMap::from([("shop".to_string(), Ok(losses.clone()))]);
+    let made = plan(&s);
+    assert_eq!(made.containers[0].loses, Some(losses.clone()));
+    assert_eq!((made.containers[1].action.as_str(), &made.containers[1].loses), ("leave stopped", &None));
+    s.options.redeploy = Redeploy::Restart;
+    let made = plan(&s);
+    assert_eq!((made.containers[0].action.as_str(), &made.containers[0].loses), ("stop and start", &None));
+    s.members[0].particulars.removes_itself = true;
+    assert_eq!(plan(&s).containers[0].loses, Some(losses), "the engine removes it when it is stopped");
+    s.losses = BTreeMap::from([("shop".to_string(), Err("no such call".to_string()))]);
+    assert!(plan(&s).warnings.iter().any(|w| w.contains("shop") && w.contains("no such call")));
+}
+
+#[test]
+fn a_container_outside_that_would_lose_a_member_is_refused_before_anything_is_touched() {
+    for shares in [Shares::Network, Shares::Ipc, Shares::Pid, Shares::Link] {
+        let mut s = recreating(vec![container("shop", RunState::Running)]);
+        s.others = vec![using("outside", RunState::Running, vec![peer("shop", shares, false)])];
+        let refusals = plan(&s).refusals;
+        assert!(refusals[0].message.contains("outside") && refusals[0].message.contains("shop"), "{refusals:?}");
+        assert!(refusals[0].hint.contains("--redeploy restart"), "{refusals:?}");
+        s.options.redeploy = Redeploy::Restart;
+        assert_eq!(plan(&s).refusals, [], "it keeps what it has of a container that stays");
+        s.options.redeploy = Redeploy::Recreate;
+        s.others[0].particulars.peers[0].by_name = true;
+        assert_eq!(plan(&s).refusals, [], "by its name it finds the new one");
+    }
+    let mut s = recreating(vec![container("shop", RunState::Running)]);
+    s.others = vec![using("outside", RunState::Running, vec![peer("shop", Shares::Volumes, false)])];
+    let made = plan(&s);
+    assert_eq!(made.refusals, []);
+    assert!(made.warnings[0].contains("outside") && made.warnings[0].contains("--volumes-from"), "{:?}", made.warnings);
+}
+
+#[test]
+fn a_member_that_refers_to_one_that_is_made_anew_is_made_anew_or_named() {
+    let mut s = recreating(vec![
+        container("vpn", RunState::Running),
+        using("app", RunState::Running, vec![peer("vpn", Shares::Network, false)]),
+        using("log", RunState::Running, vec![peer("app", Shares::Pid, false)]),
+        container("apart", RunState::Running),
+        using("idle", RunState::Stopped, vec![peer("vpn", Shares::Network, false)]),
+    ]);
+    s.options = Options { redeploy: Redeploy::Restart, image: ImageChoice::Snapshot, ..Options::default() };
+    s.snapshot.archive.manifest.images =
+        s.members.iter().map(|m| image(&m.name, if m.name == "vpn" { "sha256:then" } else { &m.image_id })).collect();
+    let made = plan(&s);
+    let actions: Vec<&str> = made.containers.iter().map(|c| c.action.as_str()).collect();
+    let anew = "stop and recreate";
+    assert_eq!(actions, [anew, anew, anew, "stop and start", "leave stopped"]);
+    assert!(made.refusals[0].message.contains("idle, which does not run"), "{:?}", made.refusals);
+    assert_eq!(made.wanted(&s.members[0]).image_id, "sha256:then");
+    assert_eq!(made.wanted(&s.members[1]), s.members[1]);
+}
+
+#[test]
+fn images_are_compared_with_the_snapshots() {
+    let mut s = situation();
+    s.snapshot.archive.manifest.images = vec![image("shop", "sha256:0123456789abcdef")];
+    let made = plan(&s);
+    assert!(!made.images[0].is_same());
+    assert!(made.warnings[0].contains("0123456789ab") && made.warnings[0].contains("--image snapshot"), "{made:?}");
+    s.options.image = ImageChoice::Snapshot;
+    s.options.redeploy = Redeploy::Restart;
+    let made = plan(&s);
+    assert_eq!((&made.warnings, &made.refusals), (&vec![], &vec![]));
+    assert_eq!(made.containers[0].action, "stop and recreate");
+    s.images_gone.insert("sha256:0123456789abcdef".into());
+    let refusals = plan(&s).refusals;
+    assert!(refusals[0].message.contains("shop:latest (0123456789ab)"), "{refusals:?}");
+    s.members[0].run = RunState::Stopped;
+    let made = plan(&s);
+    assert!(made.warnings[0].contains("does not run and keeps its image"), "{:?}", made.warnings);
+    assert_eq!(made.refusals, [], "nothing is to be brought back");
+    s.snapshot.archive.manifest.images = vec![image("shop", &s.members[0].image_id)];
+    assert_eq!(plan(&s).warnings, Vec::<String>::new());
 }

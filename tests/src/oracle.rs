@@ -8,7 +8,7 @@ use std::{
 
 use volsnap_core::{
     model::{
-        RestoreId, RunState, container,
+        Redeploy, RestoreId, RunState, container,
         place::{PRIVATE_PREFIX, aside_in, leaving_in, staged_in},
     },
     restore::{Body, Journal, Outcome, Report, State, journal::Safety, state::Direction},
@@ -297,6 +297,12 @@ fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past)
         };
         if now.restart_policy != found.restart_policy && !excused {
             wrongs.push(format!("{} has policy {}", now.name, now.restart_policy.name));
+        }
+        // What stands in a container's own layer is in no archive: the way back leads to the very container, and so does a
+        // restore that only starts it again.
+        let went_back = report.is_some_and(|r| matches!(r.outcome, Outcome::Aborted | Outcome::Reverted));
+        if now.id != found.id && !past.faults && (went_back || scene.spec.redeploy == Redeploy::Restart) {
+            wrongs.push(format!("{} is not the container that it was, but another one", now.name));
         }
         if now.image_id != found.image_id {
             wrongs.push(format!("{} runs {}", now.name, now.image_id));

@@ -382,5 +382,10 @@ pub fn small() -> Vec<SceneSpec> {
             disks: vec![no_exchange],
             ..plain("an app, restarted unless stopped")
         },
+        SceneSpec {
+            redeploy: Redeploy::Recreate,
+            sick: true,
+            ..plain("an app made anew that is sick on the restored data").with_app()
+        },
     ]
 }

@@ -8,8 +8,8 @@ use bollard::{
     exec::{CreateExecOptions, StartExecResults},
     models::{
         ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, EndpointSettings,
-        ExecInspectResponse, ImageConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
-        RestartPolicyNameEnum, SystemInfo, SystemVersion,
+        ExecInspectResponse, FilesystemChange, ImageConfig, NetworkConnectRequest, NetworkCreateRequest,
+        NetworkDisconnectRequest, RestartPolicyNameEnum, SystemInfo, SystemVersion,
     },
     query_parameters::{
         CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListNetworksOptions,
@@ -163,6 +163,13 @@ impl Api {
     pub(crate) async fn image_id(&self, image: &str) -> Result<Option<String>> {
         let answer = found(self.docker.inspect_image(image).await, format_args!("look at image {image}"))?;
         Ok(answer.and_then(|image| image.id))
+    }
+
+    /// What differs in a container's own layer from its image.
+    pub(crate) async fn changes(&self, which: &str) -> Result<Vec<FilesystemChange>> {
+        let changes = self.docker.container_changes(which).await;
+        let doing = format_args!("list what was changed in container {which}");
+        changes.map(Option::unwrap_or_default).map_err(|error| engine_error(doing, &error))
     }
 
     /// What an image gives to its containers; `None` if the engine has it not.

@@ -10,7 +10,9 @@ use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
 use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use volsnap_core::{
-    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
+    model::{
+        Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId,
+    },
     ports::{
         Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease,
         Ran, Watch,
@@ -19,7 +21,7 @@ use volsnap_core::{
 
 use crate::{
     api::{Api, Program, identity_of},
-    boot, exec, look,
+    boot, exec, layer, look,
     look::ListedContainer,
     quiesce, replace,
 };
@@ -139,6 +141,14 @@ impl Containers for DockerEngine {
 
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
         look::of_restore(self.api().await?, restore).await
+    }
+
+    async fn losses(&self, id: &ContainerId) -> Result<Losses, EngineError> {
+        layer::losses(self.api().await?, id).await
+    }
+
+    async fn has_image(&self, image_id: &str) -> Result<bool, EngineError> {
+        Ok(self.api().await?.image_id(image_id).await?.is_some())
     }
 
     async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {

@@ -3,6 +3,7 @@
 
 mod engine;
 
+mod layer;
 mod look;
 mod mounts;
 mod order;

@@ -20,7 +20,7 @@ use crate::{
     api::{Api, name_of},
     mounts::{self, Volumes},
     order::{Compose, waves},
-    record::{Record, peer_of},
+    record::{self, Record},
 };
 
 /// How many containers are looked at at the same time: each look is a connection.
@@ -220,24 +220,24 @@ impl Overview {
     /// What it uses of other containers, by their names.
     fn peers_of(&self, seen: &ContainerInspectResponse) -> Vec<Peer> {
         let Some(host) = &seen.host_config else { return Vec::new() };
-        let modes =
-            [(&host.network_mode, Shares::Network), (&host.ipc_mode, Shares::Ipc), (&host.pid_mode, Shares::Pid)];
-        let spaces = modes.into_iter().filter_map(|(mode, shares)| Some((peer_of(mode.as_deref()?)?, shares)));
-        // Each `name[:mode]`; a link is `/other:/self/alias`.
-        let first = |text: &'_ String| text.trim_start_matches('/').split(':').next().unwrap_or_default().to_string();
-        let volumes = host.volumes_from.iter().flatten().map(|from| (first(from), Shares::Volumes));
-        let links = host.links.iter().flatten().map(|link| (first(link), Shares::Link));
-        let all = spaces.map(|(peer, shares)| (peer.to_string(), shares)).chain(volumes).chain(links);
-        let mut peers: Vec<Peer> =
-            all.map(|(of, shares)| Peer { name: self.name_of(&of).unwrap_or(of), shares }).collect();
+        let peer = |(of, shares): (String, Shares)| {
+            let name = self.name_of(&of);
+            let by_name = name.as_ref() == Some(&of) && shares != Shares::Link;
+            Peer { by_name, name: name.unwrap_or(of), shares }
+        };
+        let mut peers: Vec<Peer> = record::references(host).into_iter().map(peer).collect();
         peers.sort();
         peers.dedup();
         peers
     }
 
+    /// As the engine finds a container: by its id, its name, or the beginning of its id.
     fn name_of(&self, reference: &str) -> Option<String> {
-        let mut lines = self.by_name.values();
-        lines.find(|line| line.id == reference || line.name == reference).map(|line| line.name.clone())
+        let exact = self.by_name.values().find(|line| line.id == reference).or_else(|| self.by_name.get(reference));
+        let is_short = reference.len() >= 6 && reference.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut starting = self.by_name.values().filter(|line| is_short && line.id.starts_with(reference));
+        let begins = starting.next().filter(|_| starting.next().is_none());
+        exact.or(begins).map(|line| line.name.clone())
     }
 }
 

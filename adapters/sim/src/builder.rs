@@ -10,11 +10,11 @@ use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, Particular
 
 use crate::{
     archive::{Draft, Entry, Tree},
-    deploy::record_of,
     disk::{Body, ChangeKind, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
     engine::{EngineState, HealthBehaviour, SimContainer},
     fault::Trouble,
     ports::ClockState,
+    record::record_of,
     shared::Shared,
     world::World,
 };
@@ -74,10 +74,12 @@ pub struct ContainerSpec {
     pub env: BTreeMap<String, String>,
     /// Names, or services of its project, that must run before it.
     pub depends_on: Vec<String>,
+    /// What was changed in its own writable layer.
+    pub layer: BTreeSet<String>,
     /// What its health check says.
     pub health: HealthBehaviour,
-    /// In what it differs from one that simply runs until it is stopped. Conditions and peers may name services of its
-    /// project.
+    /// In what it differs from one that simply runs until it is stopped. Conditions may name services of its project; a
+    /// peer is a container that is there, and unless it is `by_name` the engine keeps its id.
     pub particulars: Particulars,
 }
 
@@ -94,6 +96,7 @@ impl ContainerSpec {
             labels: BTreeMap::new(),
             env: BTreeMap::new(),
             depends_on: Vec::new(),
+            layer: BTreeSet::new(),
             health: HealthBehaviour::None,
             particulars: Particulars::default(),
         }
@@ -305,6 +308,12 @@ impl World {
     /// of it are durable.
     pub fn add_container(&mut self, spec: ContainerSpec) {
         let image_id = format!("sha256:image-of-{}", spec.name);
+        let mut particulars = spec.particulars;
+        for peer in particulars.peers.iter_mut().filter(|peer| !peer.by_name) {
+            if let Some(other) = self.engine.named(&peer.name) {
+                peer.name = other.seen.id.0.clone();
+            }
+        }
         let engine = self.engine_mut();
         engine.images.insert(image_id.clone());
         let id = engine.fresh_id();
@@ -320,7 +329,7 @@ impl World {
             mounts: spec.mounts,
             depends_on: spec.depends_on,
             stop_timeout: None,
-            particulars: spec.particulars,
+            particulars,
             spec: serde_json::Value::Null,
         };
         let mut container = SimContainer {
@@ -328,6 +337,7 @@ impl World {
             project: spec.project,
             labels: spec.labels,
             env: spec.env,
+            layer: spec.layer,
             health: spec.health,
             stopped_by_hand: spec.run == RunState::Stopped,
             policy_on_disk: spec.policy,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use volsnap_core::model::{Container, ContainerId, Mount, RestartPolicy, RestoreId, RunState};
+use volsnap_core::model::{Container, ContainerId, Mount, Peer, RestartPolicy, RestoreId, RunState, Shares};
 
 use crate::{chooser::Chooser, disk::Body, shared::Shared, world::World};
 
@@ -36,6 +36,8 @@ pub(crate) struct SimContainer {
     pub project: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub env: BTreeMap<String, String>,
+    /// What was changed in its own writable layer.
+    pub layer: BTreeSet<String>,
     pub health: HealthBehaviour,
     /// The engine remembers it over restarts: `unless-stopped` depends on it.
     pub stopped_by_hand: bool,
@@ -167,6 +169,26 @@ impl World {
         self.engine.named(name).map(|c| &c.env)
     }
 
+    /// What stands in the own layer of the container of that name.
+    #[must_use]
+    pub fn layer(&self, name: &str) -> Option<&BTreeSet<String>> {
+        self.engine.named(name).map(|c| &c.layer)
+    }
+
+    /// Somebody changes something in a container's own layer (`docker cp`).
+    pub fn change_layer(&mut self, name: &str, path: &str) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone())
+            && let Some(container) = self.engine_mut().get_mut(&id)
+        {
+            container.layer.insert(path.to_string());
+        }
+    }
+
+    /// Somebody pulls or builds an image.
+    pub fn add_image(&mut self, image_id: &str) {
+        self.engine_mut().images.insert(image_id.to_string());
+    }
+
     /// The drills that have a network.
     #[must_use]
     pub fn drill_networks(&self) -> &BTreeSet<RestoreId> {
@@ -219,9 +241,28 @@ impl World {
                 starting.push(id);
             }
         }
-        for id in starting {
-            self.begin_running(&id);
+        // One whose namespaces are another's starts when that runs, and not without it.
+        while let Some(place) = starting.iter().position(|id| self.lacks(id).is_none()) {
+            self.begin_running(&starting.remove(place));
         }
+    }
+
+    /// What a container could not be started without and does not find: the other container does not run, or is gone.
+    pub(crate) fn lacks(&self, id: &ContainerId) -> Option<String> {
+        let container = self.engine.containers.get(id)?;
+        let runs = |peer: &Peer| match peer.by_name {
+            true => self.engine.named(&peer.name).is_some_and(|c| c.seen.run.is_active()),
+            false => {
+                let other = self.engine.containers.get(&ContainerId(peer.name.clone()));
+                other.is_some_and(|c| c.seen.run.is_active())
+            }
+        };
+        let needs = |peer: &&Peer| match peer.shares {
+            Shares::Network | Shares::Ipc | Shares::Pid | Shares::Link => true,
+            Shares::Volumes => false,
+        };
+        let missing = container.seen.particulars.peers.iter().filter(needs).find(|peer| !runs(peer));
+        missing.map(|peer| format!("{:?} of {}, which does not run", peer.shares, peer.name))
     }
 
     pub(crate) fn start_by_hand(&mut self, name: &str) {

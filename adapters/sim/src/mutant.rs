@@ -97,6 +97,8 @@ pub enum Mutant {
     PoliciesNotBack,
     /// A replacement is made from what its image's name means today.
     ImageByName,
+    /// The old container is removed as soon as the new one was started.
+    OriginalRemovedEarly,
     /// The audit trail is not written.
     EventsNotRecorded,
     /// Snapshots are listed by what the clock said when they were taken.

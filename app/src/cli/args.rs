@@ -374,6 +374,9 @@ pub struct RestoreOptions {
     /// How containers come back [default: recreate]
     #[arg(long, value_enum, value_name = "HOW")]
     pub redeploy: Option<RedeployArg>,
+    /// With which image containers come back [default: current]
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub image: Option<ImageArg>,
     /// After a crash while the data are staged, let `recover` (or the same command again) go on instead of rolling back
     ///
     /// What was staged is read back from the disk and compared with the archive; only what differs is written again.
@@ -392,6 +395,14 @@ pub enum Unhealthy {
     Revert,
     /// The restored data stay
     Keep,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ImageArg {
+    /// The one that they have now
+    Current,
+    /// The one that the snapshot was taken with: containers that have another one are made anew
+    Snapshot,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -39,7 +39,7 @@ impl Engine {
             Step::Stage { volume } => self.stage(state, *volume, watch).await?,
             Step::Prepare { containers } => {
                 for container in containers {
-                    self.containers()?.prepare(plan.restore, container).await?;
+                    self.containers()?.prepare(plan.restore, &plan.wanted(container)).await?;
                 }
             }
             Step::Fence { containers } => {
@@ -145,12 +145,13 @@ impl Engine {
     async fn redeploy(&self, state: &State, watch: &Watch) -> Result<Duration, Failure> {
         let plan = &state.plan;
         let pinned = state.pinned.as_deref().unwrap_or_default();
-        let how = match state.direction() {
-            Direction::Forward => plan.options.redeploy,
-            // On the way back whatever holds the name is good enough: the original container, as a rule.
-            Direction::Back | Direction::Undecided => Redeploy::Restart,
+        let wanted = |p: &Pinned| Pinned { container: plan.wanted(&p.container), ..p.clone() };
+        let (how, wanted) = match state.direction() {
+            Direction::Forward => (plan.options.redeploy, pinned.iter().map(wanted).collect()),
+            // On the way back the original containers come back, as they were.
+            Direction::Back | Direction::Undecided => (Redeploy::Restart, pinned.to_vec()),
         };
-        self.containers()?.redeploy(plan.restore, pinned, how).await?;
+        self.containers()?.redeploy(plan.restore, &wanted, how).await?;
         match plan.options.health_timeout {
             Some(timeout) if state.direction() == Direction::Forward => {
                 watch.progress(&Progress::begin(Phase::Health));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{ImageChoice, Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, EventKind, StoreError, StoreErrorKind},
     restore::{
         Body, Journal, Outcome, State,
@@ -267,6 +267,13 @@ impl Engine {
             let message = format!("the last restore of {name} left no safety snapshot, or it was deleted");
             Error::new(Code::NotFound, message).hint(hint)
         })
+    }
+
+    /// With which image the data that a restore replaced come back: if it brought the image of its snapshot along, that of
+    /// before belongs to them.
+    pub async fn image_to_undo(&self, workload: &Workload, safety: &Snapshot) -> Result<ImageChoice> {
+        let last = self.last_restore(workload.id).await?.filter(|last| last.plan.safety == safety.id());
+        Ok(last.map_or(ImageChoice::Current, |last| last.plan.options.image))
     }
 
     /// The event of the workload's last restore.

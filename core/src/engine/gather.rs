@@ -1,17 +1,19 @@
 //! Looks at everything that a plan depends on. Touches nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use super::{Engine, RestoreRequest};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
-    model::{Container, Mounted, Occupant, Resolved, RestoreId, Selector, Sight, SnapshotId, TreeSize, Workload},
+    model::{
+        Container, Losses, Mounted, Occupant, Resolved, RestoreId, Selector, Sight, SnapshotId, TreeSize, Workload,
+    },
     ports::{Containers, EngineInfo},
     restore::{
-        Plan, Refusal,
+        Options, Plan, PlannedImage, Refusal, anew,
         preflight::{self, Candidate, Protected, Situation},
         writers,
     },
@@ -107,6 +109,8 @@ impl Engine {
         let neighbour = self.neighbour(workload.id, &paths, &names).await?;
         let consumers = self.consumers(workload, &paths).await?;
         let cannot_hold = engine.as_ref().and_then(|info| info.cannot_hold(members.iter().chain(&consumers)));
+        let images = anew::images(&members, &snapshot.archive.manifest.images);
+        let (losses, others, images_gone) = self.costs(&members, &consumers, options, &images).await?;
         let takes_part = !workload.selector.is_empty() || !consumers.is_empty();
         let situation = Situation {
             restore: RestoreId(self.ports.clock.fresh_id()),
@@ -120,6 +124,9 @@ impl Engine {
             options: *options,
             consumers,
             members,
+            losses,
+            others,
+            images_gone,
             candidates,
             protected,
             state_filesystem: filesystem.space(&state_dir).await?,
@@ -144,6 +151,44 @@ impl Engine {
                 | EngineErrorKind::Failed => error.into(),
             }),
         }
+    }
+
+    /// What it costs to make those members anew that have to be, who else may refer to them, and which images that are to
+    /// be brought back are gone.
+    async fn costs(
+        &self,
+        members: &[Container],
+        consumers: &[Container],
+        options: &Options,
+        images: &[PlannedImage],
+    ) -> Result<(BTreeMap<String, Result<Losses, String>>, Vec<Container>, BTreeSet<String>)> {
+        let anew = anew::made_anew(members, options, images);
+        let (mut losses, mut gone) = (BTreeMap::new(), BTreeSet::new());
+        if anew.is_empty() {
+            return Ok((losses, Vec::new(), gone));
+        }
+        let containers = self.containers()?;
+        for member in members.iter().filter(|member| anew.contains(&member.name)) {
+            let known = match containers.losses(&member.id).await {
+                Ok(known) => Ok(known),
+                Err(error) if error.kind == EngineErrorKind::Failed => Err(error.message),
+                Err(error) => return Err(error.into()),
+            };
+            losses.insert(member.name.clone(), known);
+        }
+        for image in anew::brought_back(members, options, images) {
+            if !containers.has_image(&image.snapshot).await? {
+                gone.insert(image.snapshot.clone());
+            }
+        }
+        let all = match containers.all().await {
+            Ok(all) => all,
+            // A deployer that lists none knows of no others than these.
+            Err(error) if error.kind == EngineErrorKind::Failed => consumers.to_vec(),
+            Err(error) => return Err(error.into()),
+        };
+        let is_member = |container: &Container| members.iter().any(|member| member.id == container.id);
+        Ok((losses, all.into_iter().filter(|container| !is_member(container)).collect(), gone))
     }
 
     /// Every container that mounts one of the paths. For plain directories an engine is asked if it answers, and not

@@ -269,6 +269,7 @@ fn restore(entries: Vec<Entry>) -> State {
             entries: 1,
         }],
         containers: vec![],
+        images: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],

@@ -150,6 +150,10 @@ pub struct Peer {
     pub name: String,
     /// What it uses of it.
     pub shares: Shares,
+    /// Whether it finds the other one by its name: then one that is made anew under that name serves as well. A link
+    /// is to a container, whatever its name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_name: bool,
 }
 
 /// In what a container differs from one that simply runs until it is stopped.
@@ -200,8 +204,49 @@ pub struct Pinned {
 pub enum Redeploy {
     /// Made anew at the recorded image, with the same name, configuration, networks and anonymous volumes.
     Recreate,
-    /// The container that holds the name is started again.
+    /// The same container is started again.
     Restart,
+}
+
+/// With which image containers come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageChoice {
+    /// The one that they have now.
+    #[default]
+    Current,
+    /// The one that they had when the snapshot was taken: a container that has another one is made anew.
+    Snapshot,
+}
+
+impl ImageChoice {
+    /// Whether it is the one that they have now.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        *self == ImageChoice::Current
+    }
+}
+
+/// What one that is made anew in a container's place does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Losses {
+    /// How many files and directories of its own layer were added, changed or removed since it was made, without those
+    /// that its mounts hide.
+    pub changes: u64,
+    /// The first of them by name, at most [`Losses::NAMED_MAX`].
+    pub first: Vec<String>,
+    /// Whether the engine keeps its log only as long as it keeps the container.
+    pub log: bool,
+    /// Where its anonymous volumes are in it. They stay, and the new one has them by name, so that the engine does not
+    /// remove them with it any more.
+    pub anonymous: Vec<String>,
+}
+
+impl Losses {
+    /// So many changes of a layer are named.
+    pub const NAMED_MAX: usize = 10;
 }
 
 impl Pinned {
@@ -224,7 +269,7 @@ pub fn passing_name(name: &str, restore: RestoreId) -> String {
     format!("{name}.volsnap-new-{}", restore.0.simple())
 }
 
-/// The name under which a replaced container waits until its replacement runs.
+/// The name under which a replaced container waits until the restore is closed.
 #[must_use]
 pub fn retired_name(name: &str, restore: RestoreId) -> String {
     format!("{name}.volsnap-old-{}", restore.0.simple())

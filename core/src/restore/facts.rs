@@ -6,7 +6,7 @@ use super::{
     by_entry::Entries,
     state::{Direction, State},
 };
-use crate::model::{Container, ContainerId, Identity, Pinned, Redeploy, Sight, container};
+use crate::model::{Container, ContainerId, Identity, Pinned, Sight, container};
 
 /// What a name holds, for a restore that knows its two directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -186,12 +186,9 @@ impl Facts {
         self.containers.iter().filter(strange).map(|s| &s.container).collect()
     }
 
-    /// Running members whose replacement does not stand yet under its passing name.
+    /// Running members that are made anew and whose replacement does not stand yet under its passing name.
     #[must_use]
     pub fn unprepared(&self, state: &State) -> Vec<Container> {
-        if state.plan.options.redeploy == Redeploy::Restart {
-            return Vec::new();
-        }
         let stands = |name: &str| {
             let passing = container::passing_name(name, state.plan.restore);
             self.containers.iter().any(|s| s.container.name == passing)
@@ -199,7 +196,11 @@ impl Facts {
         self.containers
             .iter()
             .filter(|s| {
-                s.member && s.container.run.is_active() && !self.is_ours(state, s) && !stands(&s.container.name)
+                s.member
+                    && s.container.run.is_active()
+                    && !self.is_ours(state, s)
+                    && state.plan.makes_anew(&s.container.name)
+                    && !stands(&s.container.name)
             })
             .map(|s| s.container.clone())
             .collect()

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Code, Error},
-    model::{Identity, Redeploy, RestoreId, SnapshotId, Workload, place},
+    model::{Container, Identity, ImageChoice, Losses, Redeploy, RestoreId, SnapshotId, Workload, place},
 };
 
 /// How a restored directory gets to its place.
@@ -57,6 +57,9 @@ pub struct Options {
     /// Left out where it is not wanted, so that a journal without it reads and is written as before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
+    /// With which image containers come back.
+    #[serde(default, skip_serializing_if = "ImageChoice::is_current")]
+    pub image: ImageChoice,
 }
 
 impl Default for Options {
@@ -68,6 +71,7 @@ impl Default for Options {
             redeploy: Redeploy::Recreate,
             devices: false,
             resume: false,
+            image: ImageChoice::Current,
         }
     }
 }
@@ -139,6 +143,33 @@ pub struct PlannedContainer {
     pub image: String,
     /// In words: `stop and recreate`, `stop and start`, `leave stopped`, `hold stopped`.
     pub action: String,
+    /// What the one does not have that is made in its place; `None` if it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loses: Option<Losses>,
+}
+
+/// The images of a container: the one that it has now, and the one that the snapshot was taken with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedImage {
+    /// The container's name.
+    pub container: String,
+    /// Now, by content.
+    pub now: String,
+    /// Now, as it was asked for.
+    pub now_name: String,
+    /// When the snapshot was taken, by content.
+    pub snapshot: String,
+    /// When the snapshot was taken, as it was asked for.
+    pub snapshot_name: String,
+}
+
+impl PlannedImage {
+    /// Whether the two are one.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.now == self.snapshot
+    }
 }
 
 /// What a filesystem must have room for.
@@ -193,6 +224,9 @@ pub struct Plan {
     pub volumes: Vec<PlannedVolume>,
     /// The containers that the restore has to do with.
     pub containers: Vec<PlannedContainer>,
+    /// The images of those that the snapshot knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<PlannedImage>,
     /// Space.
     pub filesystems: Vec<FilesystemNeed>,
     /// Reasons not to begin; a plan with any is never opened.
@@ -228,6 +262,30 @@ impl Plan {
     #[must_use]
     pub fn live_paths(&self) -> Vec<PathBuf> {
         self.volumes.iter().map(|v| v.live.clone()).collect()
+    }
+
+    /// Whether a running member is made anew.
+    #[must_use]
+    pub fn makes_anew(&self, name: &str) -> bool {
+        self.options.redeploy == Redeploy::Recreate
+            || self.containers.iter().any(|planned| planned.name == name && planned.loses.is_some())
+    }
+
+    /// A container as it is to come back with the restored data: with the image that was chosen.
+    #[must_use]
+    pub fn wanted(&self, container: &Container) -> Container {
+        let image = match self.options.image {
+            ImageChoice::Current => None,
+            ImageChoice::Snapshot => {
+                self.images.iter().find(|image| image.container == container.name && !image.is_same())
+            }
+        };
+        match image {
+            Some(image) => {
+                Container { image: image.snapshot_name.clone(), image_id: image.snapshot.clone(), ..container.clone() }
+            }
+            None => container.clone(),
+        }
     }
 
     /// Whether containers have a part in it: the workload's own, or stopped ones of others that mount its directories

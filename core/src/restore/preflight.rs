@@ -1,21 +1,22 @@
 //! From what is seen before a restore to its plan: every reason not to begin, found while nothing is touched.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 
 use super::{
+    anew,
     plan::{Method, Options, Plan, PlannedContainer, PlannedVolume, Refusal},
     space::Needs,
 };
 use crate::{
     error::DENIED_HINT,
     model::{
-        Container, FilesystemInfo, Location, Mounted, Occupant, Redeploy, RestoreId, Snapshot, SnapshotId, Source,
-        Space, TreeSize, Workload,
+        Container, FilesystemInfo, Location, Losses, Mounted, Occupant, RestoreId, Snapshot, SnapshotId, Source, Space,
+        TreeSize, Workload,
     },
 };
 
@@ -70,6 +71,12 @@ pub struct Situation {
     pub members: Vec<Container>,
     /// Every container that mounts one of the volumes, members or not.
     pub consumers: Vec<Container>,
+    /// What the members lose that are made anew, by name; or why that is not known.
+    pub losses: BTreeMap<String, Result<Losses, String>>,
+    /// All containers but the members, where members are made anew: they may refer to these.
+    pub others: Vec<Container>,
+    /// Images of the snapshot, by content, that are to be brought back and that the engine has not any more.
+    pub images_gone: BTreeSet<String>,
     /// The workload's volumes as they are now, by target.
     pub candidates: BTreeMap<String, Candidate>,
     /// Directories that must not be touched.
@@ -138,12 +145,14 @@ pub fn plan(situation: &Situation) -> Plan {
         safety: s.safety,
         options: s.options,
         volumes: Vec::new(),
-        containers: containers(s),
+        containers: Vec::new(),
+        images: anew::images(&s.members, &manifest.images),
         filesystems: Vec::new(),
         refusals: Vec::new(),
         warnings: Vec::new(),
     };
     refuse_foreign(s, &mut plan);
+    plan_containers(s, &mut plan);
     let mut needs = Needs::default();
     let mut safety = TreeSize::default();
     for (index, volume, totals) in s.snapshot.volumes().filter(|(_, v, _)| s.selects(&v.target)) {
@@ -423,20 +432,42 @@ fn refuse_consumers(s: &Situation, plan: &mut Plan) {
     }
 }
 
-fn containers(s: &Situation) -> Vec<PlannedContainer> {
+fn plan_containers(s: &Situation, plan: &mut Plan) {
+    let anew = anew::made_anew(&s.members, &s.options, &plan.images);
+    plan.containers = containers(s, &anew);
+    let gone = anew::brought_back(&s.members, &s.options, &plan.images);
+    plan.refusals.extend(anew::refuse_images(gone.filter(|image| s.images_gone.contains(&image.snapshot))));
+    plan.warnings.extend(anew::image_warnings(&s.members, &s.options, &plan.images));
+    let (refusals, warnings) = anew::references(&s.members, &s.others, &anew, &s.workload.name);
+    plan.refusals.extend(refusals);
+    plan.warnings.extend(warnings);
+    let unknown = s.losses.iter().filter_map(|(name, losses)| Some((name, losses.as_ref().err()?)));
+    plan.warnings.extend(unknown.map(|(name, why)| format!("what container {name} would lose is not known: {why}")));
+}
+
+fn containers(s: &Situation, anew: &BTreeSet<String>) -> Vec<PlannedContainer> {
     let others = s.consumers.iter().filter(|c| !s.is_member(c));
+    let loses = |name: &str| {
+        let known = s.losses.get(name).and_then(|losses| losses.as_ref().ok());
+        anew.contains(name).then(|| known.cloned().unwrap_or_default())
+    };
     s.members
         .iter()
         .map(|c| {
-            let action = match (c.run.is_active(), s.options.redeploy) {
-                (true, Redeploy::Recreate) => "stop and recreate",
-                (true, Redeploy::Restart) => "stop and start",
+            let action = match (c.run.is_active(), anew.contains(&c.name)) {
+                (true, true) => "stop and recreate",
+                (true, false) => "stop and start",
                 (false, _) => "leave stopped",
             };
-            (c, action)
+            (c, action, loses(&c.name))
         })
-        .chain(others.map(|c| (c, if c.run.is_active() { "refuse" } else { "hold stopped" })))
-        .map(|(c, action)| PlannedContainer { name: c.name.clone(), image: c.image.clone(), action: action.into() })
+        .chain(others.map(|c| (c, if c.run.is_active() { "refuse" } else { "hold stopped" }, None)))
+        .map(|(c, action, loses)| PlannedContainer {
+            name: c.name.clone(),
+            image: c.image.clone(),
+            action: action.into(),
+            loses,
+        })
         .collect()
 }
 

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     anomaly::Anomaly,
     journal::{Entry, Safety, between},
-    plan::Method,
+    plan::{Method, PlannedContainer, PlannedImage},
     state::{Direction, State},
 };
 use crate::{
     error::Code,
-    model::{Pinned, RestoreId, SnapshotId, WorkloadId},
+    model::{ImageChoice, Losses, Pinned, RestoreId, SnapshotId, WorkloadId},
 };
 
 /// How a restore ended, in one word.
@@ -74,6 +74,15 @@ pub struct Notes {
     pub recovered: bool,
 }
 
+/// A container in whose place another one was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeAnew {
+    /// Its name.
+    pub name: String,
+    /// What the new one does not have.
+    pub loses: Losses,
+}
+
 /// The report of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -113,6 +122,15 @@ pub struct Report {
     /// Members that did not run when the restore began: they were left so.
     #[serde(default)]
     pub left_stopped: Vec<String>,
+    /// Members in whose place others were made, with what these do not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_anew: Vec<MadeAnew>,
+    /// With which image containers came back.
+    #[serde(default, skip_serializing_if = "ImageChoice::is_current")]
+    pub image: ImageChoice,
+    /// The images of the members that the snapshot knows, as they were when the restore began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<PlannedImage>,
     /// What needs a look.
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began the restore ended it.
@@ -176,6 +194,12 @@ impl Report {
             total_ms: millis(total),
             kept,
             left_stopped,
+            made_anew: match outcome {
+                Outcome::Restored => plan.containers.iter().filter_map(made_anew).collect(),
+                Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention => Vec::new(),
+            },
+            image: plan.options.image,
+            images: plan.images.clone(),
             warnings,
             recovered: notes.recovered,
         }
@@ -196,6 +220,10 @@ impl Report {
             Outcome::NeedsAttention => Some(Code::NeedsAttention),
         }
     }
+}
+
+fn made_anew(planned: &PlannedContainer) -> Option<MadeAnew> {
+    Some(MadeAnew { name: planned.name.clone(), loses: planned.loses.clone()? })
 }
 
 fn cause(state: &State, anomaly: Option<&Anomaly>) -> Option<Cause> {

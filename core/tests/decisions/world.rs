@@ -69,6 +69,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
         options: Options { safety_snapshot: safety, ..Options::default() },
         volumes: methods.iter().enumerate().map(volume).collect(),
         containers: vec![],
+        images: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use volsnap_core::{
     model::{
-        ARCHIVE_FORMAT, Container, ContainerId, Manifest, ManifestVolume, Mode, Mount, Origin, Particulars, Pinned,
-        Redeploy, RestartPolicy, RestoreId, RunState, Selector, SnapshotId, Source, WorkloadId,
+        ARCHIVE_FORMAT, Container, ContainerId, Losses, Manifest, ManifestVolume, Mode, Mount, Origin, Particulars,
+        Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, SnapshotId, Source, WorkloadId,
     },
     ports::{ArchiveSource, Clock, Containers, EngineError, EngineInfo, Filesystem, Health, Lease, Quiet},
 };
@@ -158,6 +158,14 @@ impl Containers for OneApp {
 
     async fn of_restore(&self, _: RestoreId) -> Result<Vec<Container>, EngineError> {
         Ok(Vec::new())
+    }
+
+    async fn losses(&self, _: &ContainerId) -> Result<Losses, EngineError> {
+        Ok(Losses::default())
+    }
+
+    async fn has_image(&self, _: &str) -> Result<bool, EngineError> {
+        Ok(true)
     }
 
     async fn settle(&self) -> Result<(), EngineError> {

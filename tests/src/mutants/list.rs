@@ -19,6 +19,7 @@ const MOUNT_POINT: usize = 15;
 const SICK_MOUNT_POINT: usize = 17;
 const SICK_TWO_RENAMES: usize = 19;
 const RESUMED: usize = 20;
+const SICK_ANEW: usize = 25;
 
 // The snapshots in which mutants show, by their place among those.
 const PAUSED: usize = 0;
@@ -162,6 +163,12 @@ fn flow() -> Vec<Mutant> {
         mutant("redeploy before Switched", "redeploy after B4", Decision(d::redeploy_before_switched), app),
         mutant("policies are not put back", "redeploy: policies back", Port(Lie::PoliciesNotBack), app),
         mutant("the image by its name", "redeploy: the recorded image", Port(Lie::ImageByName), app),
+        mutant(
+            "the old container goes before the new one is healthy",
+            "redeploy: the way back is the original container",
+            Port(Lie::OriginalRemovedEarly),
+            Crashes(SICK_ANEW, 1),
+        ),
         mutant("unlink before Captured", "B6: only now the first unlink", Decision(d::unlink_before_captured), plain),
         mutant("Captured without an archive", "capture", Decision(d::capture_believed), plain),
         mutant(

@@ -30,7 +30,7 @@ fn restore() -> RestoreId {
 }
 
 /// A call of the engine's API that the docker command would not make: a newer one refuses what an older engine can do.
-fn post(socket: &Path, path: &str, body: &Value) -> String {
+pub fn post(socket: &Path, path: &str, body: &Value) -> String {
     let body = body.to_string();
     let mut stream = UnixStream::connect(socket).unwrap();
     write!(
