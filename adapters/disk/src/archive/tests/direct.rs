@@ -1,4 +1,5 @@
-//! Writes past the page cache, on a disk that takes its time for them.
+//! Writes past the page cache, on a disk that takes its time for them. On btrfs that time is not counted to the group of
+//! processes that writes, so that it cannot be slowed down in this way.
 
 use std::{
     fs,
@@ -110,17 +111,16 @@ fn is_new(found: &[u8]) -> bool {
 
 #[test]
 fn a_direct_write_that_began_before_the_copy_and_ended_during_it_is_in_the_snapshot() {
-    Mounted::each(|base| {
-        let Some(slow) = Slow::new(base) else { return };
-        assert!(is_new(&archived(base, &slow, true)));
-    });
+    for kind in ["ext4", "xfs"] {
+        let Some(mounted) = Mounted::new(kind) else { continue };
+        let Some(slow) = Slow::new(&mounted.path()) else { return };
+        assert!(is_new(&archived(&mounted.path(), &slow, true)), "{kind}");
+    }
 }
 
 #[test]
 fn a_direct_write_in_flight_has_landed_before_it_is_read_under_the_freeze() {
-    for kind in ["xfs", "btrfs"] {
-        let Some(mounted) = Mounted::new(kind) else { continue };
-        let Some(slow) = Slow::new(&mounted.path()) else { return };
-        assert!(is_new(&archived(&mounted.path(), &slow, false)), "{kind}");
-    }
+    let Some(mounted) = Mounted::new("xfs") else { return };
+    let Some(slow) = Slow::new(&mounted.path()) else { return };
+    assert!(is_new(&archived(&mounted.path(), &slow, false)));
 }
