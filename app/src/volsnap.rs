@@ -22,6 +22,7 @@ use volsnap_core::{
     Code, Error, Result,
     engine::{
         Engine, Kept, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+        Take,
     },
     model::{
         Container, DeclaredVolume, ImageChoice, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId, Source,
@@ -79,6 +80,8 @@ pub struct Inspection {
     pub containers: Vec<Container>,
     /// What the engine cannot do with them, which a restore of all volumes would be refused for.
     pub unable: Option<Refusal>,
+    /// What people should know of its volumes before they rely on them.
+    pub concerns: Vec<String>,
 }
 
 impl fmt::Debug for Volsnap {
@@ -228,6 +231,15 @@ impl Volsnap {
         self.start(move |engine, watch| async move { engine.recover(workload, &watch).await })
     }
 
+    /// Brings a restore of a workload to its end that does not know its directories again: their names tell, and the caller
+    /// says which are to be live. Needs no catalog.
+    pub fn recover_named(&self, workload: WorkloadId, take: Take) -> Operation<Vec<Recovered>> {
+        self.start(move |engine, watch| async move {
+            let item = engine.recover_named(workload, take, &watch).await?;
+            Ok(vec![Recovered { workload, result: Ok(item) }])
+        })
+    }
+
     /// Unfinished archives that nobody works on any more and that no journal speaks of, of one workload or of all. Needs no
     /// catalog.
     pub async fn left_drafts(&self, workload: Option<WorkloadId>) -> Result<Vec<LeftDraft>> {
@@ -289,7 +301,8 @@ impl Volsnap {
             Some(engine) if has_policy => engine.info().await?.cannot_hold(&containers),
             Some(_) | None => None,
         };
-        Ok(Inspection { resolved: workload.resolve(&containers), containers, unable })
+        let concerns = self.engine.concerns(workload).await;
+        Ok(Inspection { resolved: workload.resolve(&containers), containers, unable, concerns })
     }
 
     /// Snapshots of a workload or of all, newest first.

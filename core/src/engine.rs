@@ -4,6 +4,7 @@ mod act;
 mod boot;
 mod catalog;
 mod clone;
+mod concerns;
 mod copies;
 mod destination;
 mod diff;
@@ -27,7 +28,7 @@ mod survey;
 mod tests;
 mod transfer;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -40,7 +41,7 @@ pub use drill::{BOOT_TIMEOUT, DrillRequest, Drilled, DrilledVolume};
 pub use extract::ExtractRequest;
 pub use kept::Kept;
 pub use rebuild::{Damaged, Rebuilt, Unregistered};
-pub use recover::{Outlook, Recovered, RecoveredItem};
+pub use recover::{Outlook, Recovered, RecoveredItem, Take};
 pub use restore::RestoreRequest;
 pub use retain::{Pins, Pruned};
 pub use snapshot::{SnapshotRequest, Snapshotted};
@@ -49,7 +50,7 @@ pub use transfer::{ImportOutcome, ImportRequest};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{ArchiveLimits, HostHooks, Registration, Workload, WorkloadId},
-    ports::{Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
+    ports::{Claim, Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{
         Facts, Move, State, Step,
         judge::{Failure, Verdict, judge, judge_survey},
@@ -190,6 +191,12 @@ impl Engine {
         }
     }
 
+    /// Holds live directories against everyone who knows them by another name or from another state directory.
+    async fn claim(&self, name: &str, dirs: &[PathBuf]) -> Result<Claim> {
+        let claim = self.ports.filesystem.claim(dirs).await;
+        claim.map_err(|error| Error::from(error).context(format_args!("workload {name}")))
+    }
+
     /// Writes an audit event. A catalog that is lost must not stop a restore or a recovery, so a failure is only told.
     async fn tell(&self, event: &Event) -> Option<String> {
         let failed = self.ports.store.record(event).await.err()?;
@@ -213,6 +220,16 @@ impl Engine {
             detail,
         }
     }
+}
+
+/// Says which directories others could not be kept from.
+fn unguarded(claim: &Claim) -> impl Iterator<Item = String> {
+    claim.unguarded.iter().map(|dir| {
+        format!(
+            "the filesystem of {} has no locks: do not work on it from another state directory at the same time",
+            dir.display()
+        )
+    })
 }
 
 /// The host's own deploy lock.

@@ -9,6 +9,7 @@ pub mod group;
 pub mod hook;
 pub mod member;
 pub mod owners;
+pub mod parts;
 pub mod snapshot;
 pub mod workload;
 
@@ -30,6 +31,7 @@ pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use limits::ArchiveLimits;
 pub use member::{Member, MemberKind};
 pub use owners::{IdMap, IdRange, Owners};
+pub use parts::parts;
 pub use place::{
     FilesystemId, FilesystemInfo, Identity, Inode, Location, Mounted, Occupant, Sight, Space, TreeSize, Writer,
 };

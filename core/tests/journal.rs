@@ -152,6 +152,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         Just(Entry::Committed { restored: vec![id] }),
         Just(Entry::Committed { restored: vec![] }),
         Just(Entry::Switched),
+        Just(Entry::Named),
         Just(Entry::Aborted { code: Code::Aborted, reason: "a test".into() }),
         Just(Entry::Reverted),
         Just(Entry::Redeployed { problem: None }),

@@ -14,7 +14,7 @@ use volsnap_core::{
         ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, ImageChoice,
         ImageRef, Inode, Location, Losses, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, Particulars,
         Peer, Redeploy, RestartPolicy, RestoreId, RunState, Selector, Shares, Snapshot, SnapshotId, Source, Space,
-        TreeSize, VolumeTotals, Workload, WorkloadId,
+        TreeSize, VolumeTotals, Workload, WorkloadId, parts,
     },
     restore::{
         Options,
@@ -138,6 +138,7 @@ fn situation() -> Situation {
             ("/db".to_string(), candidate("/srv/shop/db", 31)),
             ("/www".to_string(), candidate("/srv/shop/www", 32)),
         ]),
+        parts: BTreeMap::new(),
         protected: vec![Protected {
             what: "volsnap's state directory",
             location: location("/var/lib/volsnap", 41, &[40, 3, 2]),
@@ -337,6 +338,68 @@ fn nested_volumes_are_refused_also_through_an_alias_and_also_when_only_one_is_ch
         },
         "would be switched with it",
     );
+}
+
+#[test]
+fn a_volume_in_another_one_is_restored_as_part_of_it() {
+    let nest = |s: &mut Situation| {
+        *at(s, "/db") = location("/srv/shop/www/db", 31, &[32, 20, 2]);
+        s.parts = BTreeMap::from([("/db".into(), "/www".into())]);
+    };
+    // A snapshot that holds both, as earlier ones do.
+    let plan = accepted(nest);
+    let targets: Vec<&str> = plan.volumes.iter().map(|volume| volume.target.as_str()).collect();
+    assert_eq!(targets, ["/www"]);
+    assert!(plan.warnings.iter().any(|warning| warning.contains("/db is part of /www")), "{:?}", plan.warnings);
+    // The outer one alone takes the inner one along; the inner one alone is a directory like any other.
+    let alone = |target: &str| {
+        accepted(|s| {
+            nest(s);
+            s.targets = vec![target.into()];
+        })
+    };
+    assert_eq!(alone("/www").volumes[0].target, "/www");
+    assert_eq!(alone("/db").volumes[0].target, "/db");
+    let only_outer = |s: &mut Situation| {
+        nest(s);
+        s.snapshot.archive.manifest.volumes.remove(0);
+        s.snapshot.archive.totals.remove(0);
+    };
+    assert_eq!(accepted(only_outer).volumes.len(), 1);
+    refused(
+        |s| {
+            only_outer(s);
+            s.targets = vec!["/db".into()];
+        },
+        "the snapshot holds it as part of that",
+    );
+}
+
+#[test]
+fn a_volume_is_part_of_the_outermost_that_has_it_unless_something_is_mounted_there() {
+    let [outer, middle, inner] = [
+        location("/srv/a", 10, &[5, 2]),
+        location("/srv/a/b", 11, &[10, 5, 2]),
+        location("/srv/a/b/c", 12, &[11, 10, 5, 2]),
+    ];
+    let places = || [("/c", &inner), ("/b", &middle), ("/a", &outer)];
+    let part = |inner: &str, outer: &str| (inner.to_string(), outer.to_string());
+    assert_eq!(parts(places()), BTreeMap::from([part("/b", "/a"), part("/c", "/a")]));
+    assert_eq!(parts([("/1", &outer), ("/2", &outer)]), BTreeMap::from([part("/2", "/1")]), "one directory, twice");
+    let Some(identity) = middle.occupant.identity() else { panic!("it is a directory") };
+    let mounted = Location { occupant: Occupant::MountPoint(identity), ..middle.clone() };
+    assert_eq!(parts([("/b", &mounted), ("/a", &outer)]), BTreeMap::new());
+}
+
+#[test]
+fn a_directory_of_a_union_stays_and_its_entries_are_moved() {
+    let plan = accepted(|s| {
+        for target in ["/db", "/www"] {
+            at(s, target).filesystem.kind = "fuse.mergerfs".into();
+        }
+    });
+    assert_eq!(plan.volumes[0].method, Method::ByEntry);
+    assert_eq!(plan.volumes[0].parent, plan.volumes[0].original.unwrap(), "its names change within it");
 }
 
 #[test]

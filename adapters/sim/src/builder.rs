@@ -140,6 +140,7 @@ impl WorldBuilder {
             boot: 1,
             locks: BTreeSet::new(),
             deploy_locks: BTreeSet::new(),
+            claims: BTreeMap::new(),
             copy_leases: BTreeSet::new(),
             reserves: BTreeMap::new(),
             mutant: None,
@@ -253,6 +254,13 @@ impl World {
     /// Another program makes a directory with those above it.
     pub fn put_dir(&mut self, path: &Path) {
         self.made_directory(path);
+    }
+
+    /// The filesystem of that mount point is one whose directories have numbers that follow from their paths.
+    pub fn number_by_path(&mut self, mount: &Path) {
+        for disk in self.disks.iter_mut().filter(|disk| *disk.mount == *mount) {
+            disk.get_mut().numbers_by_path = true;
+        }
     }
 
     /// Somebody makes an existing directory one that no rename may move.
@@ -369,6 +377,7 @@ fn new_disk(spec: DiskSpec, covers: Option<(usize, u64)>) -> Disk {
         births: spec.births,
         ordered: spec.ordered,
         reuses_inodes: spec.reuses_inodes,
+        numbers_by_path: false,
         bytes_max: spec.bytes_max,
         inodes_max: spec.inodes_max,
         inode_next: ROOT + 1,

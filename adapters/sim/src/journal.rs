@@ -12,7 +12,7 @@ use crate::{
     disk::{BLOCK, Body, ChangeKind, Content, File, Name},
     micro::MicroKind,
     mutant::Mutant,
-    places::{At, FsResult},
+    places::{At, FsResult, Halt},
     world::World,
 };
 
@@ -183,6 +183,29 @@ impl World {
             Ok(())
         } else {
             Err(FsError::new(FsErrorKind::Busy, FsOp::Lock, path, "held by the simulated process").into())
+        }
+    }
+
+    /// Holds live directories; the caller makes it a lease. A path stands for its directory: one directory has one path
+    /// here, and who holds a name holds whatever gets it.
+    pub(crate) fn claim(&mut self, dirs: &[PathBuf]) -> FsResult<u64> {
+        // Marks on open directories change nothing on a disk and meet no fault of one.
+        if self.dead {
+            return Err(Halt::Silence);
+        }
+        let held = |dir: &&PathBuf| {
+            self.claims.values().flatten().any(|other| dir.starts_with(other) || other.starts_with(dir))
+        };
+        match dirs.iter().find(held) {
+            Some(dir) if self.mutant != Some(Mutant::ClaimNotExclusive) => {
+                let words = "the simulated process is at work on it";
+                Err(FsError::new(FsErrorKind::Busy, FsOp::Lock, dir, words).into())
+            }
+            Some(_) | None => {
+                let id = self.claims.keys().next_back().map_or(0, |last| last + 1);
+                self.claims.insert(id, dirs.to_vec());
+                Ok(id)
+            }
         }
     }
 

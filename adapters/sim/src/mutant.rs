@@ -43,6 +43,8 @@ pub enum Mutant {
     IdentityByName,
     /// A directory is recognised by its inode and its filesystem's number, which changes when that is mounted anew.
     IdentityByDevice,
+    /// Whether directories keep their identity over a rename is not tried out before.
+    RenamesNotTried,
     /// A look that fails says that nothing is there.
     UnreadableIsAbsent,
     /// An exchange is three renames.
@@ -85,6 +87,8 @@ pub enum Mutant {
     JournalsByCatalog,
     /// The workload's lock is given to everyone who asks.
     LockNotExclusive,
+    /// Live directories are given to everyone who asks.
+    ClaimNotExclusive,
 
     // Container engine and catalog.
     /// What the engine has recorded is looked at without being made durable first.

@@ -192,6 +192,12 @@ pub enum Command {
         /// Leave out the hooks that are due
         #[arg(long)]
         no_hooks: bool,
+        /// Which data are to be live, where a restore does not know its directories again
+        ///
+        /// For filesystems that give directories other inode numbers when they are renamed. The names in the private
+        /// directory then say which directory is which; look at them first (`volsnap status` shows where they are).
+        #[arg(long, requires = "workload", conflicts_with = "dry_run")]
+        take: Option<TakeArg>,
     },
     /// Show what is open, what recovery would do, and which originals are kept
     Status {
@@ -386,6 +392,14 @@ pub struct RestoreOptions {
     /// Run none of the workload's hooks
     #[arg(long)]
     pub no_hooks: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TakeArg {
+    /// Those that were there before the restore
+    Original,
+    /// Those that were restored
+    Restored,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -185,8 +185,11 @@ impl Drawn {
     fn add(&mut self, member: &Container, resolved: &Resolved, snapshot: &Snapshot, copy: &impl Fn(usize) -> PathBuf) {
         let mut copies = BTreeMap::new();
         for mount in member.mounts.iter().filter(|mount| mount.unsupported.is_none()) {
-            let Some((volume, below)) = volume_of(resolved, &mount.source) else { continue };
-            match snapshot.volumes().find(|(_, in_snapshot, _)| in_snapshot.target == *volume) {
+            let held = |target: &String| snapshot.volumes().find(|(_, volume, _)| volume.target == *target);
+            let Some((volume, below)) = volume_of(resolved, &mount.source, |target| held(target).is_some()) else {
+                continue;
+            };
+            match held(volume) {
                 Some((index, _, _)) if below.as_os_str().is_empty() => {
                     copies.insert(mount.target.clone(), copy(index));
                 }
@@ -216,11 +219,15 @@ impl Drawn {
     }
 }
 
-/// The volume that a directory is or lies in, the innermost one, and where in it.
-fn volume_of<'a>(resolved: &'a Resolved, source: &'a Path) -> Option<(&'a String, &'a Path)> {
+/// The volume that a directory is or lies in, the innermost one that the snapshot holds by itself, and where in it.
+fn volume_of<'a>(
+    resolved: &'a Resolved,
+    source: &'a Path,
+    is_held: impl Fn(&String) -> bool,
+) -> Option<(&'a String, &'a Path)> {
     let volumes = resolved.volumes.iter();
     let found = volumes.filter_map(|volume| Some((&volume.target, source.strip_prefix(&volume.path).ok()?)));
-    found.min_by_key(|(_, below)| below.components().count())
+    found.min_by_key(|(target, below)| (!is_held(target), below.components().count()))
 }
 
 /// Runs of containers of which none depends on another one in its run.

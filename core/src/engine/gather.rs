@@ -5,13 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Engine, RestoreRequest};
+use super::{Engine, RestoreRequest, recover::quiet};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
-        Container, Losses, Mounted, Occupant, Resolved, RestoreId, Selector, Sight, SnapshotId, TreeSize, Workload,
+        Container, Losses, Mounted, Occupant, Resolved, RestoreId, Selector, Sight, Snapshot, SnapshotId, TreeSize,
+        Workload, parts,
     },
-    ports::{Containers, EngineInfo},
+    ports::{Containers, EngineInfo, Found, LookInto, Place},
     restore::{
         Options, Plan, PlannedImage, Refusal, anew,
         preflight::{self, Candidate, Protected, Situation},
@@ -47,6 +48,11 @@ impl Engine {
 
     /// The plan, from the world as it is this moment.
     pub(super) async fn plan_now(&self, request: &RestoreRequest) -> Result<Plan> {
+        Ok(self.plan_with_places(request).await?.0)
+    }
+
+    /// The plan, and where all volumes of the workload are, those included that stay as they are.
+    pub(super) async fn plan_with_places(&self, request: &RestoreRequest) -> Result<(Plan, Vec<PathBuf>)> {
         let RestoreRequest { workload, snapshot, targets, options, .. } = request;
         let filesystem = &self.ports.filesystem;
         // The archive is asked, not the catalog: it must be there, whole at both ends, and be the one that is listed.
@@ -68,12 +74,14 @@ impl Engine {
         let resolved = workload.resolve(&members);
         let mut candidates = BTreeMap::new();
         let mut paths = Vec::new();
+        let mut places = Vec::new();
         for volume in resolved.volumes {
             let chosen = targets.is_empty() || targets.contains(&volume.target);
             let located = filesystem.locate(&volume.path).await;
             let mut size = TreeSize::default();
             let mut mounted = Mounted::default();
             let mut left_out = Vec::new();
+            places.extend(located.as_ref().map(|location| location.real.clone()).ok());
             if let (true, Ok(location)) = (chosen, &located) {
                 paths.push(location.real.clone());
                 mounted = filesystem.mounted(&location.real).await?;
@@ -89,22 +97,9 @@ impl Engine {
             let location = located.map_err(|e| e.to_string());
             candidates.insert(volume.target, Candidate { location, named, size, mounted, left_out });
         }
-        let state_dir = filesystem.state_dir();
-        let mut protected = vec![Protected {
-            what: "volsnap's state directory",
-            location: filesystem.locate(&state_dir).await?,
-            holds_named_volumes: false,
-        }];
+        let parts = self.parts_in(snapshot, &candidates).await?;
         let engine = self.engine_info(workload).await?;
-        if let Some(root) = engine.as_ref().and_then(|info| info.root.clone()) {
-            let what = "the container engine's own data";
-            match filesystem.locate(&root).await {
-                Ok(location) => protected.push(Protected { what, location, holds_named_volumes: true }),
-                // An engine in a namespace of its own: what it calls its root is not on this host.
-                Err(error) if error.kind == FsErrorKind::NotFound => {}
-                Err(error) => return Err(Error::from(error).context(what)),
-            }
-        }
+        let protected = self.protected(engine.as_ref()).await?;
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
         let neighbour = self.neighbour(workload.id, &paths, &names).await?;
         let consumers = self.consumers(workload, &paths).await?;
@@ -128,13 +123,52 @@ impl Engine {
             others,
             images_gone,
             candidates,
+            parts,
             protected,
-            state_filesystem: filesystem.space(&state_dir).await?,
+            state_filesystem: filesystem.space(&filesystem.state_dir()).await?,
         };
         let mut plan = preflight::plan(&situation);
         plan.refusals.extend(neighbour.map(|neighbour| neighbour.refusal()));
         plan.refusals.extend(cannot_hold);
-        Ok(plan)
+        Ok((plan, places))
+    }
+
+    /// Volumes that are part of another one now, and in the snapshot: either it holds them only so, or what it holds of
+    /// both is the same.
+    async fn parts_in(
+        &self,
+        snapshot: &Snapshot,
+        candidates: &BTreeMap<String, Candidate>,
+    ) -> Result<BTreeMap<String, String>> {
+        let located =
+            |(target, candidate): &(&String, &Candidate)| candidate.location.as_ref().ok().map(|_| target.to_string());
+        let known: Vec<String> = candidates.iter().filter_map(|pair| located(&pair)).collect();
+        let at = |target: &str| candidates.get(target).and_then(|candidate| candidate.location.as_ref().ok());
+        let mut parts = parts(known.iter().filter_map(|target| Some((target.as_str(), at(target)?))));
+        let held = |target: &str| snapshot.volumes().find(|(_, volume, _)| volume.target == target && !volume.absent);
+        let mut strange = Vec::new();
+        for (inner, outer) in &parts {
+            let (Some((_, _, totals)), Some((index, _, _))) = (held(inner), held(outer)) else { continue };
+            let (Some(inside), Some(around)) = (at(inner), at(outer)) else { continue };
+            let below = match inside.real.strip_prefix(&around.real) {
+                Ok(below) => below.as_os_str().as_encoded_bytes().to_vec(),
+                Err(_) if inside.is_same(around) => Vec::new(),
+                // Known by another path only: what the snapshot has of it is not looked for.
+                Err(_) => {
+                    strange.push(inner.clone());
+                    continue;
+                }
+            };
+            let (workload, id) = (snapshot.workload(), snapshot.id());
+            let archive = LookInto { workload, snapshot: id, archive_digest: snapshot.archive.digest.clone() };
+            let place = [Place { index, path: below }];
+            let found = self.ports.filesystem.list_members(&archive, &place, Box::new(|_, _| Ok(())), quiet()).await?;
+            if found != Found::Done(totals.entries) {
+                strange.push(inner.clone());
+            }
+        }
+        parts.retain(|inner, _| !strange.contains(inner));
+        Ok(parts)
     }
 
     /// The workload's containers; none for plain directories.
@@ -205,7 +239,27 @@ impl Engine {
         }
     }
 
-    async fn engine_info(&self, workload: &Workload) -> Result<Option<EngineInfo>> {
+    /// Directories that no volume may be, contain or lie in.
+    pub(super) async fn protected(&self, engine: Option<&EngineInfo>) -> Result<Vec<Protected>> {
+        let filesystem = &self.ports.filesystem;
+        let mut protected = vec![Protected {
+            what: "volsnap's state directory",
+            location: filesystem.locate(&filesystem.state_dir()).await?,
+            holds_named_volumes: false,
+        }];
+        if let Some(root) = engine.and_then(|info| info.root.clone()) {
+            let what = "the container engine's own data";
+            match filesystem.locate(&root).await {
+                Ok(location) => protected.push(Protected { what, location, holds_named_volumes: true }),
+                // An engine in a namespace of its own: what it calls its root is not on this host.
+                Err(error) if error.kind == FsErrorKind::NotFound => {}
+                Err(error) => return Err(Error::from(error).context(what)),
+            }
+        }
+        Ok(protected)
+    }
+
+    pub(super) async fn engine_info(&self, workload: &Workload) -> Result<Option<EngineInfo>> {
         let Some(containers) = &self.ports.containers else { return Ok(None) };
         match containers.info().await {
             Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(None),
@@ -215,7 +269,7 @@ impl Engine {
 
     /// What stands at the top of a live directory and is in no archive of it: the switch would take it along into what is
     /// set aside, to be removed with it.
-    async fn left_out(&self, live: &Path) -> Result<Vec<PathBuf>> {
+    pub(super) async fn left_out(&self, live: &Path) -> Result<Vec<PathBuf>> {
         let filesystem = &self.ports.filesystem;
         let mut left_out = filesystem.private_dirs(live).await?;
         let found = live.join("lost+found");

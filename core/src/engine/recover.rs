@@ -8,12 +8,15 @@ use serde_json::json;
 use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{HookEvent, Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
+    model::{Container, HookEvent, Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
     ports::{EventKind, Phase, Progress, Quiet, Watch},
     restore::{
-        Anomaly, Body, Entry, Journal, Refusal, Report, State,
+        Anomaly, Body, Entry, Facts, Journal, Record, Refusal, Report, State,
+        facts::{Holds, Names},
         journal::Quiesced,
         judge,
+        next::abort,
+        plan::Method,
         report::{Notes, Outcome},
         state::Direction,
     },
@@ -69,6 +72,15 @@ pub struct Outlook {
     pub in_progress: bool,
     /// Why the journal cannot be followed.
     pub problem: Option<Error>,
+}
+
+/// Which directories a person wants to be live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Those that were there before the restore.
+    Original,
+    /// Those that were staged.
+    Restored,
 }
 
 /// For whose sake a journal is followed.
@@ -147,6 +159,86 @@ impl Engine {
             }
         }
         Ok(recovered)
+    }
+
+    /// Brings an open restore to its end where its directories are not recognised any more, since their filesystem gives
+    /// them other identities when they are renamed: from here on the names in the private directories tell which is
+    /// which. A person asks for it, having looked, and says which of the two is to be live.
+    ///
+    /// Refused unless the names of each volume tell of both directories. What is decided is written down before anything
+    /// is renamed, so that a crash leaves a restore that [`Engine::recover`] brings to the end that was chosen.
+    pub async fn recover_named(&self, id: WorkloadId, take: Take, watch: &Watch) -> Result<RecoveredItem> {
+        let name = id.to_string();
+        let _lock = self.lock(id, &name).await?;
+        let _deploy = match &self.ports.containers {
+            Some(containers) => Some(super::deploy_lease(containers.as_ref(), id).await?),
+            None => None,
+        };
+        let Some(bytes) = self.ports.filesystem.read_journal(id).await? else {
+            return Err(Error::new(Code::NotFound, format!("no operation on workload {name} is open"))
+                .hint("`volsnap status` shows what is"));
+        };
+        let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
+        let Body::Restore(records) = journal.body else {
+            return Err(Error::new(Code::Refused, "what is open is a snapshot, which replaces nothing")
+                .hint("run `volsnap recover` without --take"));
+        };
+        let mut state = State::replay(&records).map_err(|e| self.name_journal(id, e.into()))?;
+        if let Some(anomaly) = self.other_host(&state.plan.host) {
+            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+        }
+        let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
+        let entries = self.choice(&state, take).await?;
+        for entry in entries {
+            state.append(Record { at: self.ports.clock.now(), entry })?;
+        }
+        // In one step: which directory is which, and which of them is to be live.
+        self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
+        watch.progress(&Progress::begin(Phase::Recover));
+        let up_all_along = Some(false);
+        let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
+        Ok(RecoveredItem::Restore(Box::new(self.drive(&mut state, watch, notes).await?)))
+    }
+
+    /// What has to be written down for a person's choice, if it can be followed.
+    async fn choice(&self, state: &State, take: Take) -> Result<Vec<Entry>> {
+        let name = &state.plan.workload.name;
+        let refuse = |message: String| {
+            Err(Error::new(Code::Refused, message).hint(format!("`volsnap recover {name}` goes on without a choice")))
+        };
+        if state.committed.is_none() || state.is_settled() {
+            return refuse(format!("the restore of {name} has nothing to choose: no directory of it is on its way"));
+        }
+        if state.direction() == Direction::Back && take == Take::Restored {
+            return refuse(format!("the restore of {name} is on its way back to the original data, and stays so"));
+        }
+        let volumes = self.places(state).await?;
+        let facts = Facts { volumes, ..Facts::default() };
+        for (volume, planned) in state.plan.volumes.iter().enumerate() {
+            let names = facts.names(state, volume);
+            let is_known = |names: Names| {
+                let holds = |what| [names.live, names.staged, names.aside].contains(&what);
+                holds(Holds::Restored) && (holds(Holds::Original) || planned.original.is_none())
+            };
+            let told = match planned.method {
+                Method::TwoRenames => facts.volumes[volume].named(names),
+                Method::Exchange | Method::New | Method::ByEntry => None,
+            };
+            if !is_known(names) && !told.is_some_and(is_known) {
+                let (live, private) = (planned.live.display(), state.plan.private(volume));
+                return Err(Error::new(
+                    Code::NeedsAttention,
+                    format!("the names at {live} and in {} do not tell which directory is which", private.display()),
+                )
+                .hint("the original belongs at the live name or at `aside` in the private directory, the restored data at `staged`; move them there, then run this again"));
+            }
+        }
+        let named = (!state.named).then_some(Entry::Named);
+        let turn = match (take, state.direction()) {
+            (Take::Original, Direction::Forward) => Some(abort(Code::Aborted, "the original data were chosen")),
+            (Take::Original, Direction::Undecided | Direction::Back) | (Take::Restored, _) => None,
+        };
+        Ok(named.into_iter().chain(turn).collect())
     }
 
     /// The same for one workload that is about to be restored: a restore that could be resumed is rolled back (see
@@ -233,9 +325,10 @@ impl Engine {
                     let report = Box::new(Report::of(&state, Some(&anomaly), &notes));
                     return Ok(Some(Followed { item: RecoveredItem::Restore(report), is_own: false }));
                 }
+                let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
                 let is_own = sake.asks_for(&state);
                 if let Some(entry) = sake.first(&state) {
-                    let record = crate::restore::Record { at: self.ports.clock.now(), entry };
+                    let record = Record { at: self.ports.clock.now(), entry };
                     state.append(record)?;
                     self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
                 }
@@ -265,6 +358,7 @@ impl Engine {
         }
         // With nothing to wake, it was written for the hooks that are due.
         if !quiesced.containers.is_empty() {
+            let _claim = self.claim(&workload.name, &self.quieted_places(quiesced).await).await?;
             self.resume(quiesced).await?;
         }
         self.ports.filesystem.sweep_drafts(workload.id).await?;
@@ -289,6 +383,16 @@ impl Engine {
         self.tell(&event).await;
         self.ports.filesystem.remove_journal(workload.id).await?;
         Ok(RecoveredItem::Snapshot { workload: workload.name.clone(), snapshot: *snapshot, complete, warnings })
+    }
+
+    /// Where the volumes of an interrupted snapshot are. What cannot be found is not held: its app is woken all the same.
+    async fn quieted_places(&self, quiesced: &Quiesced) -> Vec<PathBuf> {
+        let containers: Vec<Container> = quiesced.containers.iter().map(|pinned| pinned.container.clone()).collect();
+        let mut places = Vec::new();
+        for volume in quiesced.workload.resolve(&containers).volumes {
+            places.extend(self.ports.filesystem.locate(&volume.path).await.map(|location| location.real).ok());
+        }
+        places
     }
 
     /// What was frozen is thawed, what was stopped is started.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Engine, drive::word, hooks::Around, recover::Sake};
+use super::{Engine, drive::word, hooks::Around, recover::Sake, unguarded};
 use crate::{
     error::{Code, Error, Result},
     model::{HookEvent, Snapshot, Workload},
@@ -72,7 +72,7 @@ impl Engine {
                     .hint("`volsnap workload list` shows the workloads"));
             }
         };
-        let mut plan = self.plan_now(request).await?;
+        let (mut plan, places) = self.plan_with_places(request).await?;
         if let Err(refused) = plan.check() {
             let event = self.event(workload, EventKind::RestoreEnded, "refused", json!(plan.refusals));
             self.tell(&event).await;
@@ -88,6 +88,8 @@ impl Engine {
                 plan.workload.name, plan.snapshot
             )));
         }
+        // Held until it has ended. A directory that was replaced since the plan was made is not what the plan knows.
+        let claim = self.claim(&workload.name, &places).await?;
         // Read and not given out: a catalog that cannot be written stops no restore. What takes the same place at the same
         // time is of another workload.
         let given = self.ports.store.sequence().await?;
@@ -101,7 +103,8 @@ impl Engine {
             Some(neighbour) => Some(self.give_up(&mut state, neighbour.into()).await?),
             None => self.prelude(&mut state, watch).await?,
         };
-        let mut report = self.drive(&mut state, watch, Notes::default()).await?;
+        let notes = Notes { warnings: unguarded(&claim).collect(), ..Notes::default() };
+        let mut report = self.drive(&mut state, watch, notes).await?;
         if let (Some(refused), Some(cause)) = (refused, &mut report.cause) {
             cause.hint = refused.hint;
         }

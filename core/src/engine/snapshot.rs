@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use serde_json::json;
 
-use super::{Engine, act::images, hooks::Around};
+use super::{Engine, act::images, hooks::Around, unguarded};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
     model::{
         ARCHIVE_FORMAT, Container, HookEvent, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned,
-        Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId,
+        Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId, parts,
     },
-    ports::{ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
+    ports::{ArchiveSource, Claim, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
     restore::{Body, Journal, Refusal, journal::Quiesced},
 };
 
@@ -74,7 +74,11 @@ impl Engine {
         let snapshot = SnapshotId(self.ports.clock.fresh_id());
         match request.workload.hooks.is_empty() {
             true => self.take(request, snapshot, seen, watch).await,
-            false => self.take_between_hooks(request, snapshot, watch).await,
+            false => {
+                // Seen, and held, again when the hooks before it have run.
+                drop(seen);
+                self.take_between_hooks(request, snapshot, watch).await
+            }
         }
     }
 
@@ -131,9 +135,10 @@ impl Engine {
     async fn see_volumes(&self, workload: &Workload) -> Result<Seen> {
         let members = self.members(workload).await?;
         let resolved = workload.resolve(&members);
-        let (volumes, sources, roots) = self.sources(workload, &resolved).await?;
+        let Sources { volumes, sources, roots, places } = self.sources(workload, &resolved).await?;
         self.refuse_neighbour(workload, &sources, &names(&members)).await?;
-        Ok(Seen { members, resolved, volumes, sources, roots })
+        let claim = self.claim(&workload.name, &places).await?;
+        Ok(Seen { members, resolved, volumes, sources, roots, claim })
     }
 
     async fn refuse_neighbour(&self, workload: &Workload, sources: &[ArchiveSource], members: &[String]) -> Result<()> {
@@ -165,7 +170,8 @@ impl Engine {
     ) -> Result<Snapshotted> {
         let workload = &request.workload;
         let filesystem = &self.ports.filesystem;
-        let Seen { members, resolved, volumes, sources, roots } = seen;
+        // Held until the archive is sealed and the app is awake.
+        let Seen { members, resolved, volumes, sources, roots, claim } = seen;
         let created_at = self.ports.clock.now();
         // Given out before anything is read: a catalog that takes nothing is found out while the app runs.
         let sequence = self.ports.store.advance(self.restored_at(workload.id).await?).await?;
@@ -209,6 +215,8 @@ impl Engine {
         let snapshot = Snapshot::from(archive);
         self.ports.store.put_snapshot(&snapshot).await?;
         let mut warnings = warnings(&snapshot, &resolved);
+        warnings.extend(unguarded(&claim));
+        warnings.extend(self.concerns(workload).await);
         warnings.extend(outsiders);
         let detail = json!({ "snapshot": snapshot.id(), "mode": request.mode, "warnings": warnings });
         self.tell(&self.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
@@ -242,11 +250,7 @@ impl Engine {
         }
     }
 
-    async fn sources(
-        &self,
-        workload: &Workload,
-        resolved: &Resolved,
-    ) -> Result<(Vec<ManifestVolume>, Vec<ArchiveSource>, Vec<Root>)> {
+    async fn sources(&self, workload: &Workload, resolved: &Resolved) -> Result<Sources> {
         if resolved.volumes.is_empty() {
             return Err(Error::new(Code::Refused, format!("workload {} has no volumes at present", workload.name))
                 .hint("none of its containers exists, or none mounts a directory of the host; start the app first"));
@@ -254,11 +258,17 @@ impl Engine {
         let mut volumes = Vec::new();
         let mut sources = Vec::new();
         let mut roots = Vec::new();
+        let mut places = Vec::new();
         let state_dir = self.ports.filesystem.locate(&self.ports.filesystem.state_dir()).await?;
+        let mut located = Vec::new();
         for volume in &resolved.volumes {
             let target = volume.target.clone();
             let location = self.ports.filesystem.locate(&volume.path).await;
             let location = location.map_err(|e| Error::from(e).context(format_args!("volume {target}")))?;
+            located.push((target, location));
+        }
+        let parts = parts(located.iter().map(|(target, location)| (target.as_str(), location)));
+        for (target, location) in located {
             // Every snapshot would hold all earlier ones, and no plan would ever restore it.
             if location.overlaps(&state_dir) {
                 let (path, state) = (location.real.display(), state_dir.real.display());
@@ -267,6 +277,10 @@ impl Engine {
                     format!("volume {target} at {path} overlaps with volsnap's state directory at {state}"),
                 )
                 .hint("move one of them elsewhere"));
+            }
+            places.push(location.real.clone());
+            if parts.contains_key(&target) {
+                continue;
             }
             let root = match location.occupant {
                 Occupant::Absent => None,
@@ -294,7 +308,7 @@ impl Engine {
             )
             .hint("check that its filesystems are mounted and its containers exist"));
         }
-        Ok((volumes, sources, roots))
+        Ok(Sources { volumes, sources, roots, places })
     }
 
     /// Whether each root is still the directory that it was. One that was replaced while it was read is no snapshot:
@@ -327,8 +341,8 @@ impl Engine {
         sources: &[ArchiveSource],
     ) -> Result<Vec<Container>> {
         let members = self.members(workload).await?;
-        let (_, now, _) = self.sources(workload, &workload.resolve(&members)).await?;
-        match now == sources && images(members.iter()) == manifest.images {
+        let now = self.sources(workload, &workload.resolve(&members)).await?;
+        match now.sources == sources && images(members.iter()) == manifest.images {
             true => Ok(members),
             false => Err(Error::new(
                 Code::Aborted,
@@ -477,6 +491,7 @@ struct Seen {
     volumes: Vec<ManifestVolume>,
     sources: Vec<ArchiveSource>,
     roots: Vec<Root>,
+    claim: Claim,
 }
 
 /// The root of a volume that exists, and which directory it was when the snapshot began.
@@ -484,6 +499,14 @@ struct Root {
     target: String,
     path: PathBuf,
     identity: Identity,
+}
+
+/// The volumes, as the manifest and as the reader want them, with their roots and places; a place is also where nothing is.
+struct Sources {
+    volumes: Vec<ManifestVolume>,
+    sources: Vec<ArchiveSource>,
+    roots: Vec<Root>,
+    places: Vec<PathBuf>,
 }
 
 /// How a snapshot ended, as its hooks are told.

@@ -56,7 +56,7 @@ impl Engine {
         Ok(facts)
     }
 
-    async fn places(&self, state: &State) -> Result<Vec<Places>, FsError> {
+    pub(super) async fn places(&self, state: &State) -> Result<Vec<Places>, FsError> {
         let filesystem = &self.ports.filesystem;
         let plan = &state.plan;
         let mut dirs = Vec::new();

@@ -30,7 +30,7 @@ use crate::{
         RunState, Selector, Sight, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
-        EngineInfo, Lease, NoCommands, Verified, Watch,
+        Claim, EngineInfo, Lease, NoCommands, Verified, Watch,
         clock::MockClock,
         containers::MockContainers,
         filesystem::{DraftArchive, MockDraftArchive, MockFilesystem},
@@ -42,6 +42,17 @@ use crate::{
 struct Held;
 
 impl Lease for Held {}
+
+fn claim() -> Claim {
+    Claim { lease: Box::new(Held), unguarded: vec![] }
+}
+
+/// Directories like any other, for what a snapshot says of them.
+fn ordinary(filesystem: &mut MockFilesystem) {
+    filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
+    filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
+    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+}
 
 fn workload() -> Workload {
     Workload {
@@ -114,6 +125,8 @@ fn clock() -> MockClock {
 fn unreadable(order: &mut Sequence) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut filesystem);
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().times(1).returning(|_| Ok(()));
@@ -135,6 +148,7 @@ async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
     let mut filesystem = unreadable(&mut order);
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
     containers.expect_find().returning(|_| Ok(vec![container()]));
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
@@ -162,6 +176,7 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
     let mut filesystem = unreadable(&mut order);
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
     found_then(&mut containers, RunState::Paused);
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
@@ -200,6 +215,7 @@ async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fen
         let mut filesystem = unreadable(&mut order);
         let mut containers = MockContainers::new();
         containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+        containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
         let members = |app: RunState, other: RunState| {
             let (id, name) = (ContainerId("cron".into()), "cron".into());
             vec![Container { run: app, ..container() }, Container { id, name, run: other, ..container() }]
@@ -318,6 +334,7 @@ fn with_journal(state: &State) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
     filesystem.expect_host().return_const("host");
     filesystem
@@ -425,6 +442,8 @@ async fn a_snapshot_that_is_deleted_while_it_is_verified_does_not_come_back_to_t
 async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut filesystem);
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
@@ -441,6 +460,7 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     });
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
     found_then(&mut containers, RunState::Paused);
     let named = |name: &str, run| Container { id: ContainerId(name.into()), name: name.into(), run, ..container() };
     let mounting = vec![container(), named("indexer", RunState::Running), named("asleep", RunState::Stopped)];
@@ -472,10 +492,12 @@ async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copi
 async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_what_is_missing() {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
     containers.expect_find().returning(|_| Ok(vec![]));
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));

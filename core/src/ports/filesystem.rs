@@ -17,6 +17,14 @@ use crate::{
 /// Something that is held as long as the value lives, and ends with the process.
 pub trait Lease: Send + Sync {}
 
+/// Live directories that are held.
+pub struct Claim {
+    /// Holds them as long as it lives.
+    pub lease: Box<dyn Lease>,
+    /// Those of them that others could not be kept from, since their filesystem has no locks.
+    pub unguarded: Vec<PathBuf>,
+}
+
 /// What an archive may ask of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -486,6 +494,12 @@ pub trait Filesystem: Send + Sync {
 
     /// Takes the workload's lock, which ends with the process; [`FsErrorKind::Busy`](crate::error::FsErrorKind) names the owner. Does not wait.
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError>;
+
+    /// Holds live directories, by their paths without links, against every other claim of this machine: under whatever
+    /// path, name or state directory, and whichever directory has the name by then. A directory above one that is held,
+    /// and one below, is held as well; so is a name that nothing has yet. [`FsErrorKind::Busy`](crate::error::FsErrorKind)
+    /// names the directory and who holds it. Ends with the process. Does not wait, and touches nothing.
+    async fn claim(&self, dirs: &[PathBuf]) -> Result<Claim, FsError>;
 }
 
 fn cannot_look_into(path: PathBuf) -> FsError {

@@ -101,7 +101,9 @@ impl Anomaly {
             }
             Anomaly::OriginalAside { .. } => "move it back to its live name, then run `volsnap recover`",
             Anomaly::OriginalMissing { .. } | Anomaly::RestoredMissing { .. } => {
-                "look for the directory and move it back to one of its names, then run `volsnap recover`"
+                "look for the directory and move it back to one of its names, then run `volsnap recover`; if it is there and not \
+                 recognised, since its filesystem gives directories other inode numbers when they are renamed, \
+                 `volsnap recover WORKLOAD --take original` (or `--take restored`) goes by the names instead"
             }
             Anomaly::OtherHost { .. } => {
                 "run `volsnap recover` on that machine, or move the journal away if it is a copy"

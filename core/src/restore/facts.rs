@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     by_entry::Entries,
+    plan::{Method, PlannedVolume},
     state::{Direction, State},
 };
 use crate::model::{Container, ContainerId, Identity, Pinned, Sight, container};
@@ -137,12 +138,41 @@ impl Places {
     }
 }
 
+impl Places {
+    /// What two renames have left at the names, if nobody else changed one: the private directory lets nobody in, and each
+    /// of its names is only ever given to one of the two directories. `None` where the names do not tell, or where what
+    /// is recognised says something else.
+    #[must_use]
+    pub fn named(&self, recognised: Names) -> Option<Names> {
+        let is_dir = |sight: Sight| matches!(sight, Sight::Directory { .. });
+        let told = match (is_dir(self.live), is_dir(self.staged), is_dir(self.aside)) {
+            (true, true, false) if self.aside == Sight::Absent => {
+                Names { live: Holds::Original, staged: Holds::Restored, aside: Holds::Absent }
+            }
+            (true, false, true) if self.staged == Sight::Absent => {
+                Names { live: Holds::Restored, staged: Holds::Absent, aside: Holds::Original }
+            }
+            // What came to the live name since is somebody else's.
+            (_, true, true) => Names { staged: Holds::Restored, aside: Holds::Original, ..recognised },
+            (true | false, true | false, true | false) => return None,
+        };
+        let agrees = |told: Holds, seen: Holds| told == seen || matches!(seen, Holds::Foreign | Holds::EmptyForeign);
+        let all = [(told.live, recognised.live), (told.staged, recognised.staged), (told.aside, recognised.aside)];
+        all.iter().all(|(told, seen)| agrees(*told, *seen)).then_some(told)
+    }
+}
+
 impl Facts {
     /// The names of a volume, recognised by what the journal recorded.
     #[must_use]
     pub fn names(&self, state: &State, volume: usize) -> Names {
         let restored = state.committed.as_ref().map(|ids| ids[volume]);
-        self.volumes[volume].recognise(state.plan.volumes[volume].original, restored)
+        let PlannedVolume { original, method, .. } = state.plan.volumes[volume];
+        let names = self.volumes[volume].recognise(original, restored);
+        match (state.named, method) {
+            (true, Method::TwoRenames) => self.volumes[volume].named(names).unwrap_or(names),
+            (true, Method::Exchange | Method::New | Method::ByEntry) | (false, _) => names,
+        }
     }
 
     /// Volumes that are switched by entry and whose live directory has other attributes by now than were kept for it.

@@ -61,6 +61,9 @@ pub enum Entry {
     },
     /// Every volume is restored, durably; the app may start.
     Switched,
+    /// A person said that the names in the private directories tell which directory is which, on a filesystem that gives
+    /// directories other identities when they are renamed.
+    Named,
     /// The decision is turned round as a whole.
     Aborted {
         /// The error's code.
@@ -93,6 +96,7 @@ impl Entry {
             Entry::Pinned { .. } => "pinned",
             Entry::Committed { .. } => "committed",
             Entry::Switched => "switched",
+            Entry::Named => "named",
             Entry::Aborted { .. } => "aborted",
             Entry::Reverted => "reverted",
             Entry::Redeployed { .. } => "redeployed",

@@ -79,6 +79,8 @@ pub struct Situation {
     pub images_gone: BTreeSet<String>,
     /// The workload's volumes as they are now, by target.
     pub candidates: BTreeMap<String, Candidate>,
+    /// Those of them that are part of another one, now and in the snapshot: they are restored as part of that.
+    pub parts: BTreeMap<String, String>,
     /// Directories that must not be touched.
     pub protected: Vec<Protected>,
     /// The filesystem of the state directory.
@@ -121,6 +123,10 @@ const SYSTEM: &[&str] = &[
     "/var/tmp",
 ];
 
+/// Unions of filesystems whose directories get other inode numbers when they are renamed.
+const UNIONS: &[&str] =
+    &["fuse.mergerfs", "fuse.shfs", "fuse.mhddfs", "fuse.unionfs", "fuse.unionfs-fuse", "fuse.policyfs"];
+
 /// Whether it is `/` or one of the directories of the system, which belong to nobody's data.
 #[must_use]
 pub fn is_system(path: &Path) -> bool {
@@ -156,6 +162,9 @@ pub fn plan(situation: &Situation) -> Plan {
     let mut needs = Needs::default();
     let mut safety = TreeSize::default();
     for (index, volume, totals) in s.snapshot.volumes().filter(|(_, v, _)| s.selects(&v.target)) {
+        if s.outer(&volume.target).is_some() {
+            continue;
+        }
         let Some(candidate) = s.candidates.get(&volume.target) else {
             plan.refusals.push(Refusal::new(
                 format!("volume {} of the snapshot is not a volume of {} any more", volume.target, s.workload.name),
@@ -173,7 +182,7 @@ pub fn plan(situation: &Situation) -> Plan {
                 continue;
             }
         };
-        plan.refusals.extend(refuse_place(s, &volume.target, candidate, location));
+        plan.refusals.extend(refuse_place(&s.protected, &volume.target, candidate, location));
         if let (Some(devices), false) = (totals.devices_told(), s.options.devices) {
             plan.refusals.push(Refusal::new(
                 format!("volume {} of the snapshot has {devices}", volume.target),
@@ -181,10 +190,10 @@ pub fn plan(situation: &Situation) -> Plan {
             ));
         }
         // The private directory and what stands in it beside the staged tree.
-        let own = if location.occupant.fixed().is_some() { 5 } else { 2 };
+        let (method, reason) = choose_method(location);
+        let own = if method == Method::ByEntry { 5 } else { 2 };
         needs.add(&location.filesystem, location.space, totals.bytes_allocated, totals.entries + own);
         safety.bytes_allocated += candidate.size.bytes_allocated;
-        let (method, reason) = choose_method(location);
         if volume.absent {
             plan.warnings.push(format!(
                 "volume {} did not exist when the snapshot was taken; an empty directory is restored",
@@ -207,6 +216,8 @@ pub fn plan(situation: &Situation) -> Plan {
             entries: totals.entries,
         });
     }
+    let parts = s.parts.iter().filter(|(inner, _)| s.outer(inner).is_some());
+    plan.warnings.extend(parts.map(|(inner, outer)| part_of(inner, outer)));
     refuse_selection(s, &mut plan);
     refuse_overlap(s, &mut plan);
     refuse_consumers(s, &mut plan);
@@ -226,9 +237,21 @@ impl Situation {
         self.targets.is_empty() || self.targets.iter().any(|t| t == target)
     }
 
+    /// The volume of the snapshot that is to be restored and has this one in it.
+    fn outer(&self, target: &str) -> Option<&str> {
+        let outer = self.parts.get(target).filter(|outer| self.selects(outer))?;
+        self.snapshot.volumes().any(|(_, volume, _)| volume.target == *outer).then_some(outer)
+    }
+
     fn is_member(&self, container: &Container) -> bool {
         self.members.iter().any(|m| m.id == container.id)
     }
+}
+
+/// What is said of a volume that lies in another one.
+#[must_use]
+pub fn part_of(inner: &str, outer: &str) -> String {
+    format!("volume {inner} is part of {outer}: both are kept and restored as one")
 }
 
 fn refuse_foreign(s: &Situation, plan: &mut Plan) {
@@ -260,7 +283,15 @@ fn refuse_foreign(s: &Situation, plan: &mut Plan) {
 fn refuse_selection(s: &Situation, plan: &mut Plan) {
     let manifest = &s.snapshot.archive.manifest;
     for target in &s.targets {
-        if !manifest.volumes.iter().any(|v| v.target == *target) {
+        let outer = s.parts.get(target).filter(|_| s.outer(target).is_none());
+        if let (Some(outer), false) = (outer, manifest.volumes.iter().any(|v| v.target == *target)) {
+            plan.refusals.push(Refusal::new(
+                format!("volume {target} lies in {outer}, and the snapshot holds it as part of that"),
+                format!("restore that one: --volume {outer}"),
+            ));
+        } else if s.outer(target).is_some() {
+            // It comes with that one.
+        } else if !manifest.volumes.iter().any(|v| v.target == *target) {
             let known: Vec<&str> = manifest.volumes.iter().map(|v| v.target.as_str()).collect();
             plan.refusals.push(Refusal::new(
                 format!("snapshot {} has no volume {target}", manifest.snapshot),
@@ -271,7 +302,7 @@ fn refuse_selection(s: &Situation, plan: &mut Plan) {
     let newer: Vec<&str> = s
         .candidates
         .keys()
-        .filter(|target| !manifest.volumes.iter().any(|v| v.target == **target))
+        .filter(|target| !manifest.volumes.iter().any(|v| v.target == **target) && s.outer(target).is_none())
         .map(String::as_str)
         .collect();
     if s.targets.is_empty() && !newer.is_empty() {
@@ -285,7 +316,9 @@ fn refuse_selection(s: &Situation, plan: &mut Plan) {
     }
 }
 
-fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &Location) -> Vec<Refusal> {
+/// Why the directory of a volume cannot be replaced.
+#[must_use]
+pub fn refuse_place(protected: &[Protected], target: &str, candidate: &Candidate, location: &Location) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let live = location.real.display();
     let mut refuse = |message: String, hint: &str| refusals.push(Refusal::new(message, hint));
@@ -301,12 +334,12 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
             "rename it",
         );
     }
-    for protected in &s.protected {
-        let of = &protected.location;
-        let inside = location.is_within(of) && !(candidate.named && protected.holds_named_volumes);
+    for one in protected {
+        let of = &one.location;
+        let inside = location.is_within(of) && !(candidate.named && one.holds_named_volumes);
         if inside || of.is_within(location) || location.is_same(of) {
             refuse(
-                format!("volume {target} at {live} overlaps with {} at {}", protected.what, of.real.display()),
+                format!("volume {target} at {live} overlaps with {} at {}", one.what, of.real.display()),
                 "move one of them elsewhere",
             );
         }
@@ -341,7 +374,7 @@ fn refuse_place(s: &Situation, target: &str, candidate: &Candidate, location: &L
     // Whoever works there would go on in what is set aside, and would lose it with that. But for the engine, which mounts a
     // named volume with a device for as long as a container on it runs.
     let is_the_engines = |path: &&PathBuf| {
-        s.protected.iter().any(|place| place.holds_named_volumes && path.starts_with(&place.location.real))
+        protected.iter().any(|place| place.holds_named_volumes && path.starts_with(&place.location.real))
     };
     for elsewhere in candidate.mounted.elsewhere.iter().filter(|path| !is_the_engines(path)) {
         refuse(
@@ -403,6 +436,7 @@ fn refuse_overlap(s: &Situation, plan: &mut Plan) {
         for (other, candidate) in &s.candidates {
             let chosen = plan.volumes.iter().any(|v| v.target == *other);
             if let (false, Ok(b)) = (chosen, &candidate.location)
+                && s.outer(other).is_none()
                 && b.is_within(a)
             {
                 refusals.push(Refusal::new(
@@ -486,10 +520,17 @@ fn choose_method(location: &Location) -> (Method, String) {
             ),
         );
     }
+    if UNIONS.contains(&kind.as_str()) {
+        let reason = format!(
+            "directories of {kind} are other ones when they are renamed; this one stays, and what is at its top level is \
+             moved, by name"
+        );
+        return (Method::ByEntry, reason);
+    }
     if kind == "overlay" {
         // Whether a directory is of a lower layer cannot be seen from above, nor whether the overlay redirects.
         let reason = "overlays are not known to exchange two names in one step; a directory of a lower layer cannot even \
-                      be renamed: then everything goes back to what it was";
+                      be renamed, which is found out before anything is touched";
         return (Method::TwoRenames, reason.to_string());
     }
     if !location.filesystem.exchange {

@@ -6,6 +6,7 @@
 //! | `Pinned` | undecided, once |
 //! | `Committed` | undecided, after `Pinned` |
 //! | `Switched` | forward, once |
+//! | `Named` | after `Committed`, before the volumes are where they should be, once |
 //! | `Aborted` | undecided or forward, before `Captured` |
 //! | `Reverted` | back from a commit, once |
 //! | `Redeployed` | after `Switched`, or on the way back as soon as every volume is the original |
@@ -54,6 +55,8 @@ pub struct State {
     pub committed: Option<Vec<Identity>>,
     /// Whether every volume is restored.
     pub switched: bool,
+    /// Whether directories that are not recognised are what their names say.
+    pub named: bool,
     /// Why the restore was turned round, if it was.
     pub aborted: Option<Abort>,
     /// Whether every volume is the original again.
@@ -78,6 +81,7 @@ impl State {
             pinned: None,
             committed: None,
             switched: false,
+            named: false,
             aborted: None,
             reverted: false,
             redeployed: None,
@@ -155,6 +159,7 @@ impl State {
                         && restored.len() == self.plan.volumes.len()
                 }
                 Entry::Switched => direction == Direction::Forward && !self.switched,
+                Entry::Named => self.committed.is_some() && !self.is_settled() && !self.named,
                 Entry::Aborted { .. } => direction != Direction::Back && self.captured.is_none(),
                 Entry::Reverted => direction == Direction::Back && self.committed.is_some() && !self.reverted,
                 Entry::Redeployed { .. } => self.is_settled() && self.redeployed.is_none(),
@@ -176,6 +181,7 @@ impl State {
             Entry::Pinned { containers } => self.pinned = Some(containers),
             Entry::Committed { restored } => self.committed = Some(restored),
             Entry::Switched => self.switched = true,
+            Entry::Named => self.named = true,
             Entry::Aborted { code, reason } => {
                 self.aborted = Some(Abort { code, reason });
                 self.redeployed = None;

@@ -29,8 +29,8 @@ use volsnap_core::{
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Precopy, Progress, Quiet,
-        StageJob, Watch,
+        ArchiveSource, Claim, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Precopy, Progress,
+        Quiet, StageJob, Watch,
     },
 };
 
@@ -140,6 +140,8 @@ macro_rules! filesystem_contract {
             a_journal_is_listed_until_it_is_removed
             a_retired_journal_is_the_record_of_the_last_restore
             a_lock_is_exclusive_until_it_is_dropped
+            a_claimed_directory_is_held_with_what_is_above_and_below_it
+            a_claim_holds_the_name_whatever_gets_it
         }
     };
     ($harness:expr; $($promise:ident)+) => {

@@ -131,6 +131,12 @@ fn flow() -> Vec<Mutant> {
             Together(PLAIN),
         ),
         mutant(
+            "directories are not held",
+            "open: by the directory, not only by its name",
+            Port(Lie::ClaimNotExclusive),
+            Together(PLAIN),
+        ),
+        mutant(
             "digests are not checked",
             "stage: checked against the manifest",
             Port(Lie::DigestsNotChecked),

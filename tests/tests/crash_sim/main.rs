@@ -4,6 +4,7 @@
 
 mod crashes;
 mod faults;
+mod identities;
 mod lives;
 mod mutants;
 mod order;

@@ -49,6 +49,8 @@ fn draft(calls: &Calls) -> MockDraftArchive {
 fn disks(calls: &Calls, course: Course) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut filesystem);
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
@@ -95,6 +97,7 @@ fn disks(calls: &Calls, course: Course) -> MockFilesystem {
 fn containers(calls: &Calls, course: Course) -> MockContainers {
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     // It is looked at before the copy, after it, and when the capture is done.
     containers.expect_find().times(1).returning(|_| Ok(vec![container()]));

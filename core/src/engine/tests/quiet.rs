@@ -36,6 +36,8 @@ async fn an_app_that_did_not_run_and_was_started_while_it_was_read_spoils_its_sn
     for (after, fine) in [(RunState::Stopped, true), (RunState::Running, false)] {
         let mut filesystem = MockFilesystem::new();
         filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+        filesystem.expect_claim().returning(|_| Ok(claim()));
+        ordinary(&mut filesystem);
         filesystem.expect_read_journal().returning(|_| Ok(None));
         filesystem.expect_journals().returning(|| Ok(vec![]));
         filesystem.expect_sweep_drafts().returning(|_| Ok(()));
@@ -50,6 +52,7 @@ async fn an_app_that_did_not_run_and_was_started_while_it_was_read_spoils_its_sn
         });
         let mut containers = MockContainers::new();
         containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+        containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
         let asleep = Container { run: RunState::Stopped, ..container() };
         containers.expect_find().times(1).return_once(move |_| Ok(vec![asleep]));
         containers.expect_find().returning(move |_| Ok(vec![Container { run: after, ..container() }]));
@@ -82,6 +85,8 @@ async fn a_snapshot_that_meets_another_at_its_container_gives_way_before_the_app
     let mut filesystem = MockFilesystem::new();
     let other = frozen_by_another().workload.id;
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut filesystem);
     let has_begun = met.clone();
     // Its journal appears when this one was written.
     let journals = move || if has_begun.load(std::sync::atomic::Ordering::Relaxed) { vec![other] } else { vec![] };
@@ -99,6 +104,7 @@ async fn a_snapshot_that_meets_another_at_its_container_gives_way_before_the_app
     filesystem.expect_remove_journal().times(1).returning(|_| Ok(()));
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
     containers.expect_find().returning(|_| Ok(vec![container()]));
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     let mut store = MockStore::new();
@@ -114,6 +120,8 @@ async fn an_archive_that_cannot_be_read_after_a_crash_is_not_taken_for_an_unfini
         let mut filesystem = MockFilesystem::new();
         filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
         filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+        filesystem.expect_claim().returning(|_| Ok(claim()));
+        ordinary(&mut filesystem);
         let quiesced = Quiesced { workload: workload(), containers: vec![], ..frozen_by_another() };
         filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes_of(quiesced.clone()))));
         filesystem.expect_host().return_const("host");

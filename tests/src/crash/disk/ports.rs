@@ -19,8 +19,8 @@ use volsnap_core::{
         WorkloadId, place::staged_in,
     },
     ports::{
-        ArchiveSource, Draft, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Precopy, StageJob, Staged,
-        Verified, Watch,
+        ArchiveSource, Claim, Draft, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Precopy, StageJob,
+        Staged, Verified, Watch,
     },
     restore::{Body, Journal},
 };
@@ -370,6 +370,10 @@ impl Filesystem for Watched {
 
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         self.disk.lock(workload).await
+    }
+
+    async fn claim(&self, dirs: &[PathBuf]) -> Result<Claim, FsError> {
+        self.disk.claim(dirs).await
     }
 }
 
