@@ -158,6 +158,10 @@ fn undo_is_of_the_last_restore_wherever_the_catalog_fails_in_it() {
                 others += 1;
                 continue;
             };
+            // The next process finds a catalog that works again.
+            let mut world = machine.snapshot();
+            world.restart_process();
+            let machine = Machine::start(world);
             let engine = engine(&machine);
             let undo = machine.run(engine.undo_of(&workload())).done().unwrap();
             // One that did not replace the data leaves the restore before it the last.
