@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Hook, Losses, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot,
-        SnapshotId, Workload, WorkloadId,
+        Container, ContainerId, Hook, KnownVolume, Losses, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector,
+        Snapshot, SnapshotId, Workload, WorkloadId,
     },
     ports::{
         Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Ran,
@@ -43,6 +43,10 @@ impl Store for UnavailableStore {
     }
 
     async fn set_hooks(&self, _: WorkloadId, _: &[Hook]) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    async fn set_known(&self, _: WorkloadId, _: &[KnownVolume]) -> Result<(), StoreError> {
         self.refuse()
     }
 

@@ -32,7 +32,9 @@ pub use archives::{
 pub use config::{ConfigCheckView, ConfigProblemView, ConfigView, SettingView};
 pub use copies::{CopiedVolumeView, CopyView, LeftCopyView};
 pub use diff::{ChangeView, DifferenceView, VolumeDifferenceView};
-pub use discover::{BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView};
+pub use discover::{
+    BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView, WithoutVolumesView,
+};
 pub use doctor::DoctorView;
 pub use documents::{CompletionsView, ManView, SchemaView, SchemasView, VersionView};
 pub use drafts::LeftDraftView;

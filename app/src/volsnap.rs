@@ -155,7 +155,16 @@ impl Volsnap {
         };
         let id = WorkloadId(ports.clock.fresh_id());
         let created_at = ports.clock.now();
-        Ok(Workload { id, name: new.name, source, selector: new.selector, volumes, created_at, hooks: Vec::new() })
+        Ok(Workload {
+            id,
+            name: new.name,
+            source,
+            selector: new.selector,
+            volumes,
+            created_at,
+            hooks: Vec::new(),
+            known: Vec::new(),
+        })
     }
 
     async fn existing_directory(&self, target: &str, path: &Path) -> Result<PathBuf> {
@@ -301,8 +310,9 @@ impl Volsnap {
             Some(engine) if has_policy => engine.info().await?.cannot_hold(&containers),
             Some(_) | None => None,
         };
+        let resolved = self.engine.name_volumes(workload, &containers).await?;
         let concerns = self.engine.concerns(workload).await;
-        Ok(Inspection { resolved: workload.resolve(&containers), containers, unable, concerns })
+        Ok(Inspection { resolved, containers, unable, concerns })
     }
 
     /// Snapshots of a workload or of all, newest first.
@@ -484,6 +494,7 @@ async fn owner(engine: &Engine, snapshot: &Snapshot) -> Result<Workload> {
             volumes: Vec::new(),
             created_at: manifest.created_at,
             hooks: Vec::new(),
+            known: Vec::new(),
         }
     }))
 }

@@ -15,6 +15,7 @@ pub mod workload;
 
 pub mod difference;
 pub mod limits;
+pub mod names;
 pub mod registration;
 
 pub mod retention;
@@ -30,6 +31,7 @@ pub use hook::{HOOK_TIMEOUT, Hook, HookEvent, HostHooks};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};
 pub use limits::ArchiveLimits;
 pub use member::{Member, MemberKind};
+pub use names::{KnownVolume, MountedAt, Recognised, Unrecognised};
 pub use owners::{IdMap, IdRange, Owners};
 pub use parts::parts;
 pub use place::{

@@ -28,6 +28,7 @@ fn sample_plan() -> Plan {
             volumes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
             hooks: vec![],
+            known: Vec::new(),
         },
         host: "0123456789abcdef".into(),
         runtime: None,
@@ -40,6 +41,7 @@ fn sample_plan() -> Plan {
         options: Options { redeploy: Redeploy::Recreate, ..Options::default() },
         volumes: vec![PlannedVolume {
             target: "/data".into(),
+            archived_as: None,
             live: "/srv/shop/data".into(),
             parent: Identity { inode: 2, birth_ns: Some(1) },
             original: Some(Identity { inode: 12, birth_ns: Some(1_700_000_000_000_000_000) }),

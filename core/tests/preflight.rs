@@ -13,8 +13,8 @@ use volsnap_core::{
     model::{
         ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, ImageChoice,
         ImageRef, Inode, Location, Losses, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, Particulars,
-        Peer, Redeploy, RestartPolicy, RestoreId, RunState, Selector, Shares, Snapshot, SnapshotId, Source, Space,
-        TreeSize, VolumeTotals, Workload, WorkloadId, parts,
+        Peer, Recognised, Redeploy, RestartPolicy, RestoreId, RunState, Selector, Shares, Snapshot, SnapshotId, Source,
+        Space, TreeSize, VolumePath, VolumeTotals, Workload, WorkloadId, parts,
     },
     restore::{
         Options,
@@ -86,8 +86,9 @@ fn situation() -> Situation {
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
         hooks: vec![],
+        known: Vec::new(),
     };
-    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false };
+    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false, ..ManifestVolume::default() };
     let totals = VolumeTotals { bytes: 100, bytes_allocated: 4096, entries: 3, ..VolumeTotals::default() };
     let manifest = Manifest {
         format: ARCHIVE_FORMAT,
@@ -119,7 +120,9 @@ fn situation() -> Situation {
         mounted: Mounted::default(),
         left_out: vec![],
     };
+    let present = |target: &str| VolumePath { target: target.into(), declared: true, ..VolumePath::default() };
     Situation {
+        recognised: Recognised::of(&archive.manifest, &[present("/db"), present("/www")]),
         restore: RestoreId(Uuid::from_u128(3)),
         safety: SnapshotId(Uuid::from_u128(4)),
         now: Timestamp::UNIX_EPOCH,

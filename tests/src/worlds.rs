@@ -258,7 +258,11 @@ impl SceneSpec {
     }
 
     fn manifest(&self) -> Manifest {
-        let volume = |(i, v): (usize, &VolumeSpec)| ManifestVolume { target: self.target(i), absent: v.absent };
+        let volume = |(i, v): (usize, &VolumeSpec)| ManifestVolume {
+            target: self.target(i),
+            absent: v.absent,
+            ..ManifestVolume::default()
+        };
         Manifest {
             format: ARCHIVE_FORMAT,
             snapshot: SNAPSHOT,
@@ -292,6 +296,7 @@ impl SceneSpec {
             volumes: if members { Vec::new() } else { (0..self.volumes.len()).map(declared).collect() },
             created_at: Timestamp::UNIX_EPOCH,
             hooks: vec![],
+            known: Vec::new(),
         }
     }
 }

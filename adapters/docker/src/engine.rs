@@ -23,7 +23,7 @@ use crate::{
     api::{Api, Program, identity_of},
     boot, exec, layer, look,
     look::ListedContainer,
-    quiesce, replace,
+    quiesce, replace, words,
 };
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -86,6 +86,20 @@ impl DockerEngine {
         look::listed(self.api().await?).await
     }
 
+    /// The same answer, with the names of containers where an error has their ids.
+    async fn told<T>(&self, answer: Result<T, EngineError>) -> Result<T, EngineError> {
+        match answer {
+            Err(error) if words::has_id(&error.message) => {
+                let names = match self.api().await {
+                    Ok(api) => look::names(api).await.unwrap_or_default(),
+                    Err(_) => Vec::new(),
+                };
+                Err(EngineError { message: words::named(&error.message, &names), ..error })
+            }
+            answer => answer,
+        }
+    }
+
     /// The connection, made by the first call that reaches the engine.
     async fn api(&self) -> Result<&Api, EngineError> {
         let Some(socket) = self.socket.to_str() else {
@@ -128,19 +142,19 @@ impl Containers for DockerEngine {
     }
 
     async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError> {
-        look::find(self.api().await?, selector).await
+        self.told(look::find(self.api().await?, selector).await).await
     }
 
     async fn all(&self) -> Result<Vec<Container>, EngineError> {
-        look::all(self.api().await?).await
+        self.told(look::all(self.api().await?).await).await
     }
 
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
-        look::mounting(self.api().await?, paths).await
+        self.told(look::mounting(self.api().await?, paths).await).await
     }
 
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
-        look::of_restore(self.api().await?, restore).await
+        self.told(look::of_restore(self.api().await?, restore).await).await
     }
 
     async fn losses(&self, id: &ContainerId) -> Result<Losses, EngineError> {
@@ -152,7 +166,7 @@ impl Containers for DockerEngine {
     }
 
     async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
-        exec::exec(self.api().await?, container, command, watch).await
+        self.told(exec::exec(self.api().await?, container, command, watch).await).await
     }
 
     async fn settle(&self) -> Result<(), EngineError> {
@@ -160,49 +174,49 @@ impl Containers for DockerEngine {
     }
 
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        quiesce::pause(self.api().await?, ids).await
+        self.told(quiesce::pause(self.api().await?, ids).await).await
     }
 
     async fn unpause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        quiesce::unpause(self.api().await?, ids).await
+        self.told(quiesce::unpause(self.api().await?, ids).await).await
     }
 
     async fn set_restart_policy(&self, id: &ContainerId, policy: &RestartPolicy) -> Result<(), EngineError> {
         let api = self.api().await?;
-        quiesce::set_policy(api, &id.0, policy).await?;
+        self.told(quiesce::set_policy(api, &id.0, policy).await).await?;
         // A policy that was set before, by a call that died here, may not be durable either.
         api.settle().await
     }
 
     async fn stop(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        quiesce::stop(self.api().await?, ids).await
+        self.told(quiesce::stop(self.api().await?, ids).await).await
     }
 
     async fn prepare(&self, restore: RestoreId, container: &Container) -> Result<(), EngineError> {
-        replace::prepare(self.api().await?, restore, container).await
+        self.told(replace::prepare(self.api().await?, restore, container).await).await
     }
 
     async fn redeploy(&self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<(), EngineError> {
-        replace::redeploy(self.api().await?, restore, pinned, how).await
+        self.told(replace::redeploy(self.api().await?, restore, pinned, how).await).await
     }
 
     async fn discard(&self, restore: RestoreId) -> Result<(), EngineError> {
         let api = self.api().await?;
-        replace::discard(api, restore).await?;
+        self.told(replace::discard(api, restore).await).await?;
         // Also what an earlier call removed, and did not live to sync.
         api.settle().await
     }
 
     async fn check_boot(&self, boots: &[Boot]) -> Result<BootCheck, EngineError> {
-        boot::check(self.api().await?, boots).await
+        self.told(boot::check(self.api().await?, boots).await).await
     }
 
     async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
-        boot::boot(self.api().await?, drill, boots).await
+        self.told(boot::boot(self.api().await?, drill, boots).await).await
     }
 
     async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError> {
-        boot::unboot(self.api().await?, drill).await
+        self.told(boot::unboot(self.api().await?, drill).await).await
     }
 
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {

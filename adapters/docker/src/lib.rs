@@ -15,6 +15,7 @@ mod isolate;
 mod quiesce;
 mod record;
 mod replace;
+mod words;
 
 mod api;
 mod error;

@@ -135,6 +135,12 @@ pub(crate) async fn listed(api: &Api) -> Result<Vec<ListedContainer>> {
     Ok(api.list().await?.into_iter().filter_map(one).collect())
 }
 
+/// Ids and names of all containers.
+pub(crate) async fn names(api: &Api) -> Result<Vec<(String, String)>> {
+    let one = |summary: ContainerSummary| Some((summary.id?, own_name(summary.names.as_deref().unwrap_or_default())?));
+    Ok(api.list().await?.into_iter().filter_map(one).collect())
+}
+
 /// What the engine's list tells of a container.
 struct Line {
     id: String,

@@ -48,7 +48,7 @@ fn world(ordered: bool) -> (World, String) {
         origin: Origin::Manual,
         note: None,
         images: vec![],
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
         registration: None,
         imported: None,
         sequence: None,

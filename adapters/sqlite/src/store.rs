@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use volsnap_core::{
-    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, KnownVolume, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, Store, StoreError},
 };
 
@@ -114,6 +114,10 @@ impl Store for SqliteStore {
 
     async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError> {
         write!(self, "changing hooks", tx => workloads::set_hooks(&mut tx, id, hooks).await?)
+    }
+
+    async fn set_known(&self, id: WorkloadId, known: &[KnownVolume]) -> Result<(), StoreError> {
+        write!(self, "remembering names of volumes", tx => workloads::set_known(&mut tx, id, known).await?)
     }
 
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {

@@ -146,7 +146,7 @@ async fn a_catalog_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_
     // the earliest time: time was their order.
     common::run_raw(
         &path,
-        r#"ALTER TABLE workloads DROP COLUMN hooks;
+        r#"ALTER TABLE workloads DROP COLUMN hooks; ALTER TABLE workloads DROP COLUMN known_volumes;
         DROP TABLE sequence;
         DROP INDEX snapshots_by_order; DROP INDEX snapshots_of_workload; ALTER TABLE snapshots DROP COLUMN sequence;
         DROP INDEX events_by_order; DROP INDEX events_of_workload; ALTER TABLE events DROP COLUMN sequence;

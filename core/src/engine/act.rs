@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     model::{
-        ARCHIVE_FORMAT, Container, ImageRef, Manifest, ManifestVolume, Mode, Origin, Pinned, Redeploy, RestartPolicy,
-        RunState, place,
+        ARCHIVE_FORMAT, Container, ImageRef, Manifest, Mode, Origin, Pinned, Redeploy, RestartPolicy, RunState, place,
     },
     ports::{ArchiveSource, HealthState, Limits, Phase, Progress, Retold, StageJob, Watch},
     restore::{
@@ -205,7 +204,7 @@ impl Engine {
                     )));
                 }
             };
-            volumes.push(ManifestVolume { target: planned.target.clone(), absent: root.is_none() });
+            volumes.push(plan.workload.in_manifest(&planned.target, root.is_none()));
             sources.push(ArchiveSource { target: planned.target.clone(), root });
         }
         let manifest = Manifest {

@@ -84,7 +84,7 @@ impl Engine {
     /// Registers a workload, if [`Engine::check_workload`] has nothing against it.
     pub async fn add_workload(&self, workload: &Workload) -> Result<()> {
         let resolved = self.check_workload(workload).await?;
-        self.ports.store.add_workload(workload).await?;
+        self.ports.store.add_workload(&workload.knowing(&resolved)).await?;
         self.tell(&self.event(workload, EventKind::WorkloadAdded, "added", json!({ "volumes": resolved.volumes })))
             .await;
         Ok(())

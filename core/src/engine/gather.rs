@@ -9,8 +9,8 @@ use super::{Engine, RestoreRequest, recover::quiet};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
-        Container, Losses, Mounted, Occupant, Resolved, RestoreId, Selector, Sight, Snapshot, SnapshotId, TreeSize,
-        Workload, parts,
+        Container, KnownVolume, Losses, Mounted, Occupant, Recognised, Resolved, RestoreId, Selector, Sight, Snapshot,
+        SnapshotId, TreeSize, Workload, parts,
     },
     ports::{Containers, EngineInfo, Found, LookInto, Place},
     restore::{
@@ -23,7 +23,35 @@ use crate::{
 impl Engine {
     /// The workload's volumes as they are now.
     pub async fn resolve(&self, workload: &Workload) -> Result<Resolved> {
-        Ok(workload.resolve(&self.members(workload).await?))
+        self.name_volumes(workload, &self.members(workload).await?).await
+    }
+
+    /// The volumes of these containers under the names that they keep. Where the catalog has none yet (an earlier version
+    /// wrote it), those count that the snapshots have.
+    pub async fn name_volumes(&self, workload: &Workload, members: &[Container]) -> Result<Resolved> {
+        if !workload.known.is_empty() || members.is_empty() {
+            return Ok(workload.resolve(members));
+        }
+        let mut known: Vec<KnownVolume> = Vec::new();
+        for snapshot in self.snapshots(Some(workload.id)).await? {
+            for volume in KnownVolume::all_of(&snapshot.archive.manifest) {
+                let is_declared = workload.volumes.iter().any(|declared| declared.target == volume.name);
+                if !is_declared && known.iter().all(|other| other.name != volume.name) {
+                    known.push(volume);
+                }
+            }
+        }
+        Ok(Workload { known, ..workload.clone() }.resolve(members))
+    }
+
+    /// Writes down the names of the volumes, unless they stand there already, so that they keep them. Gives the workload
+    /// as it is registered then.
+    pub(super) async fn remember(&self, workload: &Workload, resolved: &Resolved) -> Result<Workload> {
+        let knowing = workload.knowing(resolved);
+        if knowing.known != workload.known {
+            self.ports.store.set_known(workload.id, &knowing.known).await?;
+        }
+        Ok(knowing)
     }
 
     /// What a restore would do. Touches nothing.
@@ -71,12 +99,17 @@ impl Engine {
         }
         self.limits.check(&archive)?;
         let members = self.members(workload).await?;
-        let resolved = workload.resolve(&members);
+        let resolved = self.name_volumes(workload, &members).await?;
+        let workload = &workload.knowing(&resolved);
+        let recognised = Recognised::of(&archive.manifest, &resolved.volumes);
         let mut candidates = BTreeMap::new();
         let mut paths = Vec::new();
         let mut places = Vec::new();
         for volume in resolved.volumes {
-            let chosen = targets.is_empty() || targets.contains(&volume.target);
+            let archived = recognised.index_of(&volume.target).map(|index| &archive.manifest.volumes[index].target);
+            let chosen = targets.is_empty()
+                || targets.contains(&volume.target)
+                || archived.is_some_and(|target| targets.contains(target));
             let located = filesystem.locate(&volume.path).await;
             let mut size = TreeSize::default();
             let mut mounted = Mounted::default();
@@ -97,7 +130,7 @@ impl Engine {
             let location = located.map_err(|e| e.to_string());
             candidates.insert(volume.target, Candidate { location, named, size, mounted, left_out });
         }
-        let parts = self.parts_in(snapshot, &candidates).await?;
+        let parts = self.parts_in(snapshot, &recognised, &candidates).await?;
         let engine = self.engine_info(workload).await?;
         let protected = self.protected(engine.as_ref()).await?;
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
@@ -115,6 +148,7 @@ impl Engine {
             runtime: engine.filter(|_| takes_part).and_then(|info| info.id),
             workload: self.hooked(workload),
             snapshot: snapshot.clone(),
+            recognised,
             targets: targets.clone(),
             options: *options,
             consumers,
@@ -138,6 +172,7 @@ impl Engine {
     async fn parts_in(
         &self,
         snapshot: &Snapshot,
+        recognised: &Recognised,
         candidates: &BTreeMap<String, Candidate>,
     ) -> Result<BTreeMap<String, String>> {
         let located =
@@ -145,7 +180,10 @@ impl Engine {
         let known: Vec<String> = candidates.iter().filter_map(|pair| located(&pair)).collect();
         let at = |target: &str| candidates.get(target).and_then(|candidate| candidate.location.as_ref().ok());
         let mut parts = parts(known.iter().filter_map(|target| Some((target.as_str(), at(target)?))));
-        let held = |target: &str| snapshot.volumes().find(|(_, volume, _)| volume.target == target && !volume.absent);
+        let held = |target: &str| {
+            let index = recognised.index_of(target)?;
+            snapshot.volumes().nth(index).filter(|(_, volume, _)| !volume.absent)
+        };
         let mut strange = Vec::new();
         for (inner, outer) in &parts {
             let (Some((_, _, totals)), Some((index, _, _))) = (held(inner), held(outer)) else { continue };

@@ -179,7 +179,11 @@ mod tests {
     use crate::model::{ArchiveSummary, Manifest, ManifestVolume, Mode, Origin, SnapshotId, Source, WorkloadId};
 
     fn snapshot(targets: &[(&str, bool)]) -> Snapshot {
-        let volume = |&(target, absent): &(&str, bool)| ManifestVolume { target: target.into(), absent };
+        let volume = |&(target, absent): &(&str, bool)| ManifestVolume {
+            target: target.into(),
+            absent,
+            ..ManifestVolume::default()
+        };
         let manifest = Manifest {
             format: 1,
             snapshot: SnapshotId(uuid::Uuid::nil()),

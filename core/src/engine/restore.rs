@@ -9,7 +9,7 @@ use crate::{
     error::{Code, Error, Result},
     model::{HookEvent, Snapshot, Workload},
     ports::{EventKind, Phase, Progress, Watch},
-    restore::{Options, Outcome, Plan, Record, Report, State, next::abort, report::Notes},
+    restore::{Options, Outcome, Plan, PlannedVolume, Record, Report, State, next::abort, report::Notes},
 };
 
 /// What to restore, and how.
@@ -36,12 +36,19 @@ impl RestoreRequest {
 
     /// Whether a plan is of this very wish: the same data, for the same volumes, in the same way.
     pub(super) fn asks_for(&self, plan: &Plan) -> bool {
-        let all = self.snapshot.volumes().map(|(_, volume, _)| volume.target.as_str());
-        let wanted: BTreeSet<&str> =
-            all.filter(|target| self.targets.is_empty() || self.targets.iter().any(|t| t == target)).collect();
-        plan.archive_digest == self.snapshot.archive.digest
-            && plan.options == self.options
-            && plan.volumes.iter().map(|v| v.target.as_str()).collect::<BTreeSet<_>>() == wanted
+        let all: BTreeSet<&str> = self.snapshot.volumes().map(|(_, volume, _)| volume.target.as_str()).collect();
+        let planned = || plan.volumes.iter();
+        let (now, then): (BTreeSet<&str>, BTreeSet<&str>) =
+            (planned().map(|v| v.target.as_str()).collect(), planned().map(PlannedVolume::archived).collect());
+        // Each by the snapshot's name or, where it is not one of these, by the present one.
+        let is_asked = match self.targets.is_empty() {
+            true => then == all,
+            false => {
+                let wanted: BTreeSet<&str> = self.targets.iter().map(String::as_str).collect();
+                wanted == then || wanted == now
+            }
+        };
+        plan.archive_digest == self.snapshot.archive.digest && plan.options == self.options && is_asked
     }
 }
 
@@ -94,6 +101,13 @@ impl Engine {
         // time is of another workload.
         let given = self.ports.store.sequence().await?;
         plan.sequence = given.max(self.restored_at(workload.id).await?).saturating_add(1);
+        // A catalog that takes nothing, on a full disk, hinders no restore: the journal and the safety snapshot have the
+        // names as well, and they follow from what is seen.
+        if plan.workload.known != request.workload.known
+            && let Err(error) = self.ports.store.set_known(plan.workload.id, &plan.workload.known).await
+        {
+            tracing::warn!(%error, "the names of the volumes were not written down");
+        }
         let mut state = State::opened(plan, self.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
         self.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;

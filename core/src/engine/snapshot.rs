@@ -13,7 +13,7 @@ use crate::{
         Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId, parts,
     },
     ports::{ArchiveSource, Claim, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
-    restore::{Body, Journal, Refusal, journal::Quiesced},
+    restore::{Body, Journal, Refusal, journal::Quiesced, preflight},
 };
 
 /// What to snapshot, and how.
@@ -51,7 +51,12 @@ impl Engine {
     pub async fn create(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
         let _held = self.hold(&request.workload).await?;
         self.recover_or_refuse(request.workload.id, watch).await?;
-        let request = &SnapshotRequest { workload: self.hooked(&request.workload), ..request.clone() };
+        let mut workload = self.hooked(&request.workload);
+        // Now that nobody else can give names: somebody may have since the request was made.
+        if let Some(registered) = self.ports.store.workloads().await?.into_iter().find(|w| w.id == workload.id) {
+            workload.known = registered.known;
+        }
+        let request = &SnapshotRequest { workload, ..request.clone() };
         let mut created = self.create_held(request, watch).await;
         if let Err(error) = &mut created
             && error.code == Code::Aborted
@@ -134,7 +139,11 @@ impl Engine {
     /// What is to be read, if nothing speaks against it.
     async fn see_volumes(&self, workload: &Workload) -> Result<Seen> {
         let members = self.members(workload).await?;
-        let resolved = workload.resolve(&members);
+        let resolved = self.name_volumes(workload, &members).await?;
+        if members.is_empty() && resolved.volumes.is_empty() && !workload.selector.is_empty() {
+            let Refusal { message, hint } = preflight::no_containers(workload);
+            return Err(Error::new(Code::Refused, message).hint(hint));
+        }
         let Sources { volumes, sources, roots, places } = self.sources(workload, &resolved).await?;
         self.refuse_neighbour(workload, &sources, &names(&members)).await?;
         let claim = self.claim(&workload.name, &places).await?;
@@ -168,10 +177,11 @@ impl Engine {
         seen: Seen,
         watch: &Watch,
     ) -> Result<Snapshotted> {
-        let workload = &request.workload;
         let filesystem = &self.ports.filesystem;
         // Held until the archive is sealed and the app is awake.
         let Seen { members, resolved, volumes, sources, roots, claim } = seen;
+        // Before there is a snapshot that has these names.
+        let workload = &self.remember(&request.workload, &resolved).await?;
         let created_at = self.ports.clock.now();
         // Given out before anything is read: a catalog that takes nothing is found out while the app runs.
         let sequence = self.ports.store.advance(self.restored_at(workload.id).await?).await?;
@@ -253,8 +263,12 @@ impl Engine {
     async fn sources(&self, workload: &Workload, resolved: &Resolved) -> Result<Sources> {
         if resolved.volumes.is_empty() {
             return Err(Error::new(Code::Refused, format!("workload {} has no volumes at present", workload.name))
-                .hint("none of its containers exists, or none mounts a directory of the host; start the app first"));
+                .hint(format!(
+                    "none of its containers has a writable mount of a directory; `volsnap workload show {}` says what is left out",
+                    workload.name
+                )));
         }
+        let knowing = workload.knowing(resolved);
         let mut volumes = Vec::new();
         let mut sources = Vec::new();
         let mut roots = Vec::new();
@@ -297,7 +311,7 @@ impl Engine {
                     Some(location.real)
                 }
             };
-            volumes.push(ManifestVolume { target: target.clone(), absent: root.is_none() });
+            volumes.push(knowing.in_manifest(&target, root.is_none()));
             sources.push(ArchiveSource { target, root });
         }
         if sources.iter().all(|s| s.root.is_none()) {
@@ -341,7 +355,7 @@ impl Engine {
         sources: &[ArchiveSource],
     ) -> Result<Vec<Container>> {
         let members = self.members(workload).await?;
-        let now = self.sources(workload, &workload.resolve(&members)).await?;
+        let now = self.sources(workload, &self.name_volumes(workload, &members).await?).await?;
         match now.sources == sources && images(members.iter()) == manifest.images {
             true => Ok(members),
             false => Err(Error::new(

@@ -63,6 +63,7 @@ fn workload() -> Workload {
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
         hooks: vec![],
+        known: Vec::new(),
     }
 }
 
@@ -274,6 +275,7 @@ fn restore(entries: Vec<Entry>) -> State {
         options: Options::default(),
         volumes: vec![PlannedVolume {
             target: "/data".into(),
+            archived_as: None,
             live: "/srv/data".into(),
             parent: PARENT,
             original: Some(ORIGINAL),
@@ -319,7 +321,7 @@ fn archive(unsteady: Vec<String>) -> ArchiveSummary {
         origin: Origin::Manual,
         note: None,
         images: vec![],
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
         registration: None,
         imported: None,
         sequence: None,
@@ -344,6 +346,10 @@ fn engine(mut filesystem: MockFilesystem, mut store: MockStore, containers: Opti
     filesystem.expect_retired_journal().returning(|_| Ok(None));
     store.expect_advance().returning(|above| Ok(above + 1));
     store.expect_sequence().returning(|| Ok(0));
+    // Names of volumes, where a test says nothing of them: there are none yet.
+    store.expect_workloads().returning(|| Ok(vec![]));
+    store.expect_snapshots().returning(|_| Ok(vec![]));
+    store.expect_set_known().returning(|_, _| Ok(()));
     Engine::new(Ports {
         store: Arc::new(store),
         containers: containers.map(|c| Arc::new(c) as _),
@@ -503,5 +509,6 @@ async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_wh
     store.expect_record().returning(|_| Ok(()));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
     let error = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect_err("no volumes");
-    assert_eq!((error.code, error.message.as_str()), (Code::Refused, "workload shop has no volumes at present"));
+    let missing = "workload shop has no containers: there are none of the compose project shop";
+    assert_eq!((error.code, error.message.as_str()), (Code::Refused, missing));
 }

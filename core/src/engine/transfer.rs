@@ -8,7 +8,9 @@ use serde_json::json;
 use super::{Engine, inside::look_into};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{ArchiveSummary, Imported, Manifest, Mark, Origin, Snapshot, SnapshotId, Workload, member::printable},
+    model::{
+        ArchiveSummary, Imported, Manifest, Mark, Origin, Recognised, Snapshot, SnapshotId, Workload, member::printable,
+    },
     ports::{EventKind, FsError, ImportJob, Output, Watch},
 };
 
@@ -283,8 +285,9 @@ impl Engine {
                 return doubts;
             }
         };
-        for (_, volume, _) in snapshot.volumes() {
-            if volumes.iter().all(|own| own.target != volume.target) {
+        let recognised = Recognised::of(&snapshot.archive.manifest, &volumes);
+        for (index, volume, _) in snapshot.volumes() {
+            if recognised.get(index).is_err() {
                 let (name, target) = (&workload.name, &volume.target);
                 doubts.push(format!("{name} has no volume {target} at present: a restore would refuse it"));
             }

@@ -75,7 +75,7 @@ pub struct Mount {
     pub volume: Option<String>,
     /// Whether the container may write to it.
     pub writable: bool,
-    /// Why it cannot be a volume of a snapshot (a single file, a socket, another volume driver, an anonymous volume…).
+    /// Why it cannot be a volume of a snapshot (a single file, a socket, another volume driver…).
     pub unsupported: Option<String>,
 }
 

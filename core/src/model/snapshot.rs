@@ -8,7 +8,7 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-use super::{Imported, Registration, RestoreId, SnapshotId, Source, WorkloadId};
+use super::{Imported, MountedAt, Registration, RestoreId, SnapshotId, Source, WorkloadId};
 
 /// What the app did while its volumes were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,12 +45,18 @@ pub struct ImageRef {
 }
 
 /// A volume in a manifest. Its place in the list is its index in the archive (`volumes/<index>/…`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestVolume {
     /// Its name within the workload.
     pub target: String,
     /// Whether the directory did not exist: the archive has no members for it.
     pub absent: bool,
+    /// Its name in the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
+    /// Which containers could write to it, and where they had it. Archives of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_at: Vec<MountedAt>,
 }
 
 /// `volsnap.json`, the first member of every archive: what is known before the volumes are read.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Code, DENIED_HINT, Error},
-    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, KnownVolume, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
 };
 
 /// What kind of failure a store met.
@@ -137,6 +137,9 @@ pub trait Store: Send + Sync {
 
     /// Replaces the hooks of a workload. Nothing happens if it is not there.
     async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError>;
+
+    /// Replaces what is known of the volumes of a workload's containers. Nothing happens if it is not there.
+    async fn set_known(&self, id: WorkloadId, known: &[KnownVolume]) -> Result<(), StoreError>;
 
     /// Forgets a workload with its snapshots' rows; its events stay. Nothing happens if it is not there.
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError>;

@@ -112,6 +112,9 @@ impl Refusal {
 pub struct PlannedVolume {
     /// Its name within the workload.
     pub target: String,
+    /// Its name in the snapshot, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_as: Option<String>,
     /// The live directory, links resolved. The only path that is journalled: the private names beside it follow from
     /// it and the restore id.
     pub live: PathBuf,
@@ -238,6 +241,14 @@ pub struct Plan {
 /// The form that serde asks for.
 fn is_zero(sequence: &u64) -> bool {
     *sequence == 0
+}
+
+impl PlannedVolume {
+    /// Its name in the snapshot.
+    #[must_use]
+    pub fn archived(&self) -> &str {
+        self.archived_as.as_deref().unwrap_or(&self.target)
+    }
 }
 
 impl Plan {

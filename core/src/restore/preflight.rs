@@ -17,8 +17,8 @@ use super::{
 use crate::{
     error::DENIED_HINT,
     model::{
-        Container, FilesystemInfo, Location, Losses, Mounted, Occupant, RestoreId, Snapshot, SnapshotId, Source, Space,
-        TreeSize, Workload,
+        Container, FilesystemInfo, Location, Losses, Mounted, Occupant, Recognised, RestoreId, Snapshot, SnapshotId,
+        Source, Space, TreeSize, Unrecognised, Workload,
     },
 };
 
@@ -65,7 +65,9 @@ pub struct Situation {
     pub workload: Workload,
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// The volumes to restore; empty for all.
+    /// What the volumes of the snapshot are now.
+    pub recognised: Recognised,
+    /// The volumes to restore, by their names in the snapshot or now; empty for all.
     pub targets: Vec<String>,
     /// What the user chose.
     pub options: Options,
@@ -163,31 +165,35 @@ pub fn plan(situation: &Situation) -> Plan {
     containers::add(s, &mut plan);
     let mut needs = Needs::default();
     let mut safety = TreeSize::default();
-    for (index, volume, totals) in s.snapshot.volumes().filter(|(_, v, _)| s.selects(&v.target)) {
-        if s.outer(&volume.target).is_some() {
+    for (index, volume, totals) in s.snapshot.volumes().filter(|(index, _, _)| s.selects(*index)) {
+        let found = s.recognised.get(index).and_then(|target| match s.candidates.get_key_value(target) {
+            Some(found) => Ok(found),
+            None => Err(&Unrecognised::Gone),
+        });
+        let (target, candidate) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                plan.refusals.push(unrecognised(s, &volume.target, why));
+                continue;
+            }
+        };
+        if s.outer(target).is_some() {
             continue;
         }
-        let Some(candidate) = s.candidates.get(&volume.target) else {
-            plan.refusals.push(Refusal::new(
-                format!("volume {} of the snapshot is not a volume of {} any more", volume.target, s.workload.name),
-                "mount it in the workload again, or name the volumes to restore with --volume",
-            ));
-            continue;
-        };
         let location = match &candidate.location {
             Ok(location) => location,
             Err(reason) => {
                 plan.refusals.push(Refusal::new(
-                    format!("volume {} cannot be resolved: {reason}", volume.target),
+                    format!("volume {target} cannot be resolved: {reason}"),
                     "make its parent directory, mount its filesystem, or declare the volume anew",
                 ));
                 continue;
             }
         };
-        plan.refusals.extend(refuse_place(&s.protected, &volume.target, candidate, location));
+        plan.refusals.extend(refuse_place(&s.protected, target, candidate, location));
         if let (Some(devices), false) = (totals.devices_told(), s.options.devices) {
             plan.refusals.push(Refusal::new(
-                format!("volume {} of the snapshot has {devices}", volume.target),
+                format!("volume {target} of the snapshot has {devices}"),
                 "a device node gives access to a disk or to memory: if the app needs them, allow them with --allow-devices",
             ));
         }
@@ -198,12 +204,12 @@ pub fn plan(situation: &Situation) -> Plan {
         safety.bytes_allocated += candidate.size.bytes_allocated;
         if volume.absent {
             plan.warnings.push(format!(
-                "volume {} did not exist when the snapshot was taken; an empty directory is restored",
-                volume.target
+                "volume {target} did not exist when the snapshot was taken; an empty directory is restored"
             ));
         }
         plan.volumes.push(PlannedVolume {
-            target: volume.target.clone(),
+            target: target.clone(),
+            archived_as: (*target != volume.target).then(|| volume.target.clone()),
             live: location.real.clone(),
             parent: match (method, location.occupant.identity()) {
                 (Method::ByEntry, Some(live)) => live,
@@ -220,6 +226,10 @@ pub fn plan(situation: &Situation) -> Plan {
     }
     let parts = s.parts.iter().filter(|(inner, _)| s.outer(inner).is_some());
     plan.warnings.extend(parts.map(|(inner, outer)| part_of(inner, outer)));
+    if s.members.is_empty() && !s.workload.selector.is_empty() {
+        refuse_without_containers(s, &mut plan);
+    }
+    plan.warnings.extend(untouched(s));
     refuse_selection(s, &mut plan);
     refuse_overlap(s, &mut plan);
     refuse_consumers(s, &mut plan);
@@ -235,14 +245,21 @@ pub fn plan(situation: &Situation) -> Plan {
 }
 
 impl Situation {
-    fn selects(&self, target: &str) -> bool {
-        self.targets.is_empty() || self.targets.iter().any(|t| t == target)
+    /// Whether the volume with that index in the snapshot is to be restored.
+    fn selects(&self, index: usize) -> bool {
+        self.targets.is_empty() || self.targets.iter().any(|target| self.index_of(target) == Some(index))
+    }
+
+    /// The index of the volume that somebody means by that name: the snapshot's own names come first.
+    fn index_of(&self, target: &str) -> Option<usize> {
+        let volumes = &self.snapshot.archive.manifest.volumes;
+        volumes.iter().position(|v| v.target == target).or_else(|| self.recognised.index_of(target))
     }
 
     /// The volume of the snapshot that is to be restored and has this one in it.
     fn outer(&self, target: &str) -> Option<&str> {
-        let outer = self.parts.get(target).filter(|outer| self.selects(outer))?;
-        self.snapshot.volumes().any(|(_, volume, _)| volume.target == *outer).then_some(outer)
+        let outer = self.parts.get(target)?;
+        self.recognised.index_of(outer).is_some_and(|index| self.selects(index)).then_some(outer)
     }
 
     fn is_member(&self, container: &Container) -> bool {
@@ -281,19 +298,91 @@ fn refuse_foreign(s: &Situation, plan: &mut Plan) {
     }
 }
 
+/// That the workload has no container at all, and how to make them: no volume is named that only they have.
+#[must_use]
+pub fn no_containers(workload: &Workload) -> Refusal {
+    let Workload { name, selector, .. } = workload;
+    match &selector.compose_project {
+        Some(project) => Refusal::new(
+            format!("workload {name} has no containers: there are none of the compose project {project}"),
+            format!(
+                "`docker compose -p {project} up --no-start` in the directory of its compose file makes them, without starting \
+                 them; then run this again"
+            ),
+        ),
+        None => Refusal::new(
+            format!("workload {name} has no containers"),
+            "make them with `docker create` or the tool that deploys them; they need not run; then run this again",
+        ),
+    }
+}
+
+/// Says once that there are no containers, in the place of every volume that only they have.
+fn refuse_without_containers(s: &Situation, plan: &mut Plan) {
+    let is_missing = |index: usize| s.selects(index) && s.recognised.get(index).is_err();
+    if s.snapshot.volumes().any(|(index, _, _)| is_missing(index)) {
+        let missing: Vec<Refusal> = s
+            .snapshot
+            .volumes()
+            .filter_map(|(index, volume, _)| Some(unrecognised(s, &volume.target, s.recognised.get(index).err()?)))
+            .collect();
+        plan.refusals.retain(|refusal| !missing.contains(refusal));
+        plan.refusals.insert(0, no_containers(&s.workload));
+    }
+}
+
+/// What the containers can write to and no snapshot has: it stays as it is, beside older data.
+fn untouched(s: &Situation) -> Vec<String> {
+    let is_volume = |source: &Path| {
+        s.members.iter().flat_map(|c| &c.mounts).any(|m| m.unsupported.is_none() && m.writable && m.source == source)
+    };
+    let mut untouched = Vec::new();
+    for (container, mount) in s.members.iter().flat_map(|c| c.mounts.iter().map(move |mount| (c, mount))) {
+        // What is held in memory has no source, and goes with its container.
+        let has_data = mount.writable && mount.source.parent().is_some() && !is_volume(&mount.source);
+        if let (Some(why), true) = (&mount.unsupported, has_data) {
+            untouched.push(format!("stays as it is: {}:{}: {why}", container.name, mount.target));
+        }
+    }
+    untouched.sort();
+    untouched
+}
+
+/// Why a volume of the snapshot has no place to go to.
+fn unrecognised(s: &Situation, target: &str, why: &Unrecognised) -> Refusal {
+    let (name, snapshot) = (&s.workload.name, s.snapshot.id());
+    match why {
+        Unrecognised::Gone => Refusal::new(
+            format!("volume {target} of the snapshot is not a volume of {name} any more"),
+            "mount it in the workload again, or name the volumes to restore with --volume",
+        ),
+        Unrecognised::Ambiguous(names) => Refusal::new(
+            format!(
+                "volume {target} of the snapshot may be {} now: the snapshot does not say which",
+                names.join(" or ")
+            ),
+            format!(
+                "unpack it into an empty directory and move it where it belongs: `volsnap extract {snapshot} DIR --volume {target}`"
+            ),
+        ),
+    }
+}
+
 /// Volumes that were named and are not there, and volumes that would silently stay at the present.
 fn refuse_selection(s: &Situation, plan: &mut Plan) {
     let manifest = &s.snapshot.archive.manifest;
     for target in &s.targets {
-        let outer = s.parts.get(target).filter(|_| s.outer(target).is_none());
-        if let (Some(outer), false) = (outer, manifest.volumes.iter().any(|v| v.target == *target)) {
+        let index = s.index_of(target);
+        let now = index.and_then(|index| s.recognised.get(index).ok()).unwrap_or(target);
+        let outer = s.parts.get(now).filter(|_| s.outer(now).is_none());
+        if let (Some(outer), None) = (outer, index) {
             plan.refusals.push(Refusal::new(
                 format!("volume {target} lies in {outer}, and the snapshot holds it as part of that"),
                 format!("restore that one: --volume {outer}"),
             ));
-        } else if s.outer(target).is_some() {
+        } else if s.outer(now).is_some() {
             // It comes with that one.
-        } else if !manifest.volumes.iter().any(|v| v.target == *target) {
+        } else if index.is_none() {
             let known: Vec<&str> = manifest.volumes.iter().map(|v| v.target.as_str()).collect();
             plan.refusals.push(Refusal::new(
                 format!("snapshot {} has no volume {target}", manifest.snapshot),
@@ -304,7 +393,7 @@ fn refuse_selection(s: &Situation, plan: &mut Plan) {
     let newer: Vec<&str> = s
         .candidates
         .keys()
-        .filter(|target| !manifest.volumes.iter().any(|v| v.target == **target) && s.outer(target).is_none())
+        .filter(|target| s.recognised.index_of(target).is_none() && s.outer(target).is_none())
         .map(String::as_str)
         .collect();
     if s.targets.is_empty() && !newer.is_empty() {

@@ -36,6 +36,7 @@ pub fn foreign(volume: usize) -> Identity {
 pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
     let volume = |(i, method): (usize, &Method)| PlannedVolume {
         target: format!("/v{i}"),
+        archived_as: None,
         live: PathBuf::from(format!("/data/v{i}")),
         parent: if *method == Method::ByEntry { original(i) } else { PARENT },
         original: (*method != Method::New).then(|| original(i)),
@@ -57,6 +58,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
             volumes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
             hooks: vec![],
+            known: Vec::new(),
         },
         host: "host".into(),
         runtime: None,

@@ -190,7 +190,11 @@ async fn identity(fs: &Arc<dyn Filesystem>, path: &Path) -> Identity {
 }
 
 fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
-    let volume = |(index, absent): (usize, &bool)| ManifestVolume { target: format!("/v{index}"), absent: *absent };
+    let volume = |(index, absent): (usize, &bool)| ManifestVolume {
+        target: format!("/v{index}"),
+        absent: *absent,
+        ..ManifestVolume::default()
+    };
     Manifest {
         format: ARCHIVE_FORMAT,
         snapshot,

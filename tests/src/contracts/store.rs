@@ -7,8 +7,8 @@ use serde_json::json;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        ArchiveSummary, DeclaredVolume, Hook, HookEvent, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin,
-        RestoreId, Selector, Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId,
+        ArchiveSummary, DeclaredVolume, Hook, HookEvent, ImageRef, KnownVolume, Manifest, ManifestVolume, Mark, Mode,
+        MountedAt, Origin, Pin, RestoreId, Selector, Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId,
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{Event, EventKind, Store, StoreErrorKind},
@@ -28,6 +28,7 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
         a_fresh_store_has_nothing,
         a_workload_comes_back_as_it_was_registered,
         hooks_are_what_they_were_set_to_last,
+        names_of_volumes_are_what_they_were_set_to_last,
         workloads_are_listed_by_name,
         a_name_or_an_id_is_taken_once,
         a_refused_workload_leaves_no_trace,
@@ -75,6 +76,7 @@ fn workload(number: u128, name: &str) -> Workload {
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: instant("2026-11-20T10:00:00Z"),
         hooks: vec![],
+        known: Vec::new(),
     }
 }
 
@@ -90,7 +92,7 @@ fn snapshot(number: u128, workload: u128, created_at: &str) -> Snapshot {
         origin: Origin::Manual,
         note: None,
         images: Vec::new(),
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
         registration: None,
         imported: None,
         sequence: None,
@@ -149,6 +151,32 @@ async fn hooks_are_what_they_were_set_to_last(store: &dyn Store) {
     assert_eq!(store.workloads().await.unwrap().len(), 2, "nothing happens to what is not there");
 }
 
+fn known(name: &str) -> KnownVolume {
+    let at = |service: Option<&str>| MountedAt {
+        container: "shop_db_1".into(),
+        service: service.map(Into::into),
+        target: "/z".into(),
+    };
+    KnownVolume {
+        name: name.into(),
+        path: Some("/srv/%FF".into()),
+        volume: Some("shop_data".into()),
+        mounted_at: vec![at(Some("db")), at(None)],
+    }
+}
+
+async fn names_of_volumes_are_what_they_were_set_to_last(store: &dyn Store) {
+    store.add_workload(&workload(1, "blog")).await.unwrap();
+    store.add_workload(&workload(2, "shop")).await.unwrap();
+    for known in [vec![known("/z"), known("db:/z")], vec![known("/z")], vec![]] {
+        store.set_known(workload_id(1), &known).await.unwrap();
+        let rows = store.workloads().await.unwrap();
+        assert_eq!(rows, [Workload { known, ..workload(1, "blog") }, workload(2, "shop")]);
+    }
+    store.set_known(workload_id(9), &[known("/z")]).await.unwrap();
+    assert_eq!(store.workloads().await.unwrap().len(), 2, "nothing happens to what is not there");
+}
+
 async fn a_workload_comes_back_as_it_was_registered(store: &dyn Store) {
     let volume = |target: &str, path: &str| DeclaredVolume { target: target.into(), path: path.into() };
     let rich = Workload {
@@ -161,6 +189,7 @@ async fn a_workload_comes_back_as_it_was_registered(store: &dyn Store) {
         // In the order of the declaration, which is no order of target or path.
         volumes: vec![volume("/z", "/srv/1"), volume("/a", "/srv/3"), volume("/m", "/srv/2")],
         hooks: vec![hook(HookEvent::PostRestore, None), hook(HookEvent::PreCreate, Some("db"))],
+        known: vec![known("/z"), known("db:/z")],
         ..workload(1, "rich")
     };
     let bare = Workload {
@@ -255,7 +284,7 @@ async fn a_snapshot_comes_back_as_it_was_recorded(store: &dyn Store) {
         image_id: "sha256:01".into(),
     };
     manifest.images = vec![image("db"), image("app")];
-    manifest.volumes.push(ManifestVolume { target: "/absent".into(), absent: true });
+    manifest.volumes.push(ManifestVolume { target: "/absent".into(), absent: true, ..ManifestVolume::default() });
     rich.archive.totals[0].unsteady = vec!["log/b".into(), "log/a".into()];
     rich.archive.totals.push(VolumeTotals { bytes: u64::MAX, sockets_skipped: 3, ..VolumeTotals::default() });
     rich.archive.archive_bytes = u64::MAX;

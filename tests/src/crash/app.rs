@@ -126,7 +126,9 @@ pub fn digests(lives: &[PathBuf]) -> Vec<String> {
                 imported: None,
                 sequence: None,
                 registration: None,
-                volumes: (0..lives.len()).map(|i| ManifestVolume { target: target(i), absent: false }).collect(),
+                volumes: (0..lives.len())
+                    .map(|i| ManifestVolume { target: target(i), absent: false, ..ManifestVolume::default() })
+                    .collect(),
             };
             let source = |(i, live)| ArchiveSource { target: target(i), root: Some(live) };
             let sources: Vec<_> = lives.into_iter().enumerate().map(source).collect();

@@ -24,6 +24,7 @@ fn workload() -> Workload {
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: jiff::Timestamp::UNIX_EPOCH,
         hooks: Vec::new(),
+        known: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use volsnap_core::{
-    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, KnownVolume, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, FsErrorKind, Store, StoreError, StoreErrorKind},
 };
 
@@ -130,6 +130,15 @@ impl Store for SimStore {
             }
         };
         self.machine.ask(|w| w.store_write("set_hooks", set)).await
+    }
+
+    async fn set_known(&self, id: WorkloadId, known: &[KnownVolume]) -> Result<(), StoreError> {
+        let set = |catalog: &mut Catalog| {
+            if let Some(row) = catalog.workloads.get_mut(&id) {
+                Arc::make_mut(row).known = known.to_vec();
+            }
+        };
+        self.machine.ask(|w| w.store_write("set_known", set)).await
     }
 
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ fn directories() -> Workload {
 pub(super) fn snapshot() -> Snapshot {
     let mut archive = archive(vec![]);
     archive.manifest.workload = directories().id;
-    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false };
+    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false, ..ManifestVolume::default() };
     archive.manifest.volumes = vec![volume("/a"), volume("/b")];
     let totals = |digest: &str| VolumeTotals { bytes: 5, entries: 2, digest: digest.into(), ..VolumeTotals::default() };
     archive.totals = vec![totals("aa"), totals("bb")];
