@@ -197,9 +197,9 @@ pub async fn main() -> std::result::Result<(), Box<dyn Error>> {
     damage(&data)?;
 
     println!("restore");
-    // `Recreate` would want a replacement to be prepared while the app still runs, and this deployer makes none.
+    // With `Redeploy::Recreate` a replacement would be prepared while the app still runs, and this deployer makes none.
     let health_timeout = Some(std::time::Duration::from_secs(30));
-    let options = Options { health_timeout, redeploy: Redeploy::Restart, ..Options::default() };
+    let options = Options { health_timeout, ..Options::default() };
     let request = RestoreRequest { options, ..RestoreRequest::of(app.clone(), taken.snapshot.clone()) };
     let report = volsnap.restore(request).await?;
     assert_eq!((report.outcome, report.code()), (Outcome::Restored, None), "{:?}", report.cause);

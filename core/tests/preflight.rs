@@ -196,6 +196,14 @@ fn a_plain_situation_is_planned_with_method_reason_and_space() {
     assert_eq!(plan.filesystems.len(), 1, "one filesystem is counted once");
     // Two staged trees and the safety archive of two originals, on the same filesystem.
     assert!(plan.filesystems[0].bytes_needed >= 4 * 4096);
+    assert_eq!(plan.containers[0].action, "stop and start");
+}
+
+#[test]
+fn a_container_is_made_anew_where_that_is_asked_for_or_there_is_no_other_way() {
+    let plan = accepted(|s| s.options.redeploy = Redeploy::Recreate);
+    assert_eq!(plan.containers[0].action, "stop and recreate");
+    let plan = accepted(|s| s.members[0].particulars.removes_itself = true);
     assert_eq!(plan.containers[0].action, "stop and recreate");
 }
 

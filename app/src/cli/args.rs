@@ -377,7 +377,7 @@ pub struct RestoreOptions {
     /// Make device nodes that are in the archive
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub allow_devices: Option<bool>,
-    /// How containers come back [default: recreate]
+    /// How containers come back [default: restart]
     #[arg(long, value_enum, value_name = "HOW")]
     pub redeploy: Option<RedeployArg>,
     /// With which image containers come back [default: current]
@@ -421,9 +421,9 @@ pub enum ImageArg {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum RedeployArg {
-    /// Made anew at the image that ran
+    /// The same containers are started again; one that is gone, or removes itself, is made anew
     #[default]
-    Recreate,
-    /// Started again
     Restart,
+    /// Made anew at the image that ran; what they wrote elsewhere than into volumes is lost
+    Recreate,
 }

@@ -204,7 +204,7 @@ pub struct Pinned {
 pub enum Redeploy {
     /// Made anew at the recorded image, with the same name, configuration, networks and anonymous volumes.
     Recreate,
-    /// The same container is started again.
+    /// The same container is started again, with its own layer, id and logs. One that is gone is made anew.
     Restart,
 }
 

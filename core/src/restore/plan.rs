@@ -68,7 +68,7 @@ impl Default for Options {
             health_timeout: None,
             on_unhealthy: OnUnhealthy::Revert,
             safety_snapshot: true,
-            redeploy: Redeploy::Recreate,
+            redeploy: Redeploy::Restart,
             devices: false,
             resume: false,
             image: ImageChoice::Current,

@@ -109,6 +109,14 @@ fn restart_instead_of_recreate_prepares_nothing() {
     let state = State::opened(plan, Timestamp::UNIX_EPOCH);
     world.perform(&state, &Step::Stage { volume: 0 }, 1);
     assert!(matches!(next(&state, &world.look(&state)), Move::Record(Entry::Pinned { .. })));
+    // One that would be gone as soon as it is stopped has to be made anew: that is seen to be possible before.
+    let mut facts = world.look(&state);
+    facts.containers[0].container.particulars.removes_itself = true;
+    let prepared = match next(&state, &facts) {
+        Move::Perform(Step::Prepare { containers }) => containers,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(prepared[0].name, "app");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use jiff::Timestamp;
 use volsnap_core::{
     error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
+    model::Redeploy,
     restore::{
         Entry, Move, Options, Plan, Safety, State, Step,
         judge::{Failure, Verdict, interrupted, judge},
@@ -138,6 +139,9 @@ fn every_reachable_state_keeps_the_promise() {
                 let plan = plan(&methods, app, safety);
                 let states = explore(plan.clone());
                 assert!(states > 20, "only {states} states for {methods:?}");
+                let kept = Options { redeploy: Redeploy::Restart, ..plan.options };
+                let states = explore(Plan { options: kept, ..plan.clone() });
+                assert!(states > 20, "only {states} states for {methods:?}, the app kept");
                 let resumed = explore(Plan { options: Options { resume: true, ..plan.options }, ..plan });
                 assert!(resumed > 20, "only {resumed} states for {methods:?}, resumed");
             }

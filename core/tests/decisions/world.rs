@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Identity, Particulars, RestartPolicy, RestoreId, RunState, Selector, Sight, SnapshotId,
-        Source, Workload, WorkloadId, container::passing_name,
+        Container, ContainerId, Identity, Particulars, Redeploy, RestartPolicy, RestoreId, RunState, Selector, Sight,
+        SnapshotId, Source, Workload, WorkloadId, container::passing_name,
     },
     restore::{
         Entry, Facts, Options, Places, Plan, PlannedVolume, Record, Seen, State, Step,
@@ -68,7 +68,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
         sequence: 0,
         archive_digest: "d".into(),
         safety: SnapshotId(Uuid::from_u128(3)),
-        options: Options { safety_snapshot: safety, ..Options::default() },
+        options: Options { safety_snapshot: safety, redeploy: Redeploy::Recreate, ..Options::default() },
         volumes: methods.iter().enumerate().map(volume).collect(),
         containers: vec![],
         images: vec![],
