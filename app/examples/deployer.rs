@@ -172,7 +172,9 @@ impl Containers for Deployer {
 
     async fn health(&self, names: &[String]) -> Result<Vec<Health>> {
         let state = if *self.state() == RunState::Running { HealthState::Healthy } else { HealthState::Down };
-        let health = |name: &String| Health { name: name.clone(), state, run: None, detail: "asked over HTTP".into() };
+        let detail = "asked over HTTP".to_string();
+        let health =
+            |name: &String| Health { name: name.clone(), state, run: None, exit_code: None, detail: detail.clone() };
         Ok(names.iter().map(health).collect())
     }
 }

@@ -5,6 +5,7 @@ mod boot;
 mod catalog;
 mod clone;
 mod concerns;
+mod conditions;
 mod copies;
 mod destination;
 mod diff;
@@ -27,6 +28,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod wake;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -11,6 +11,7 @@ pub mod space;
 pub mod journal;
 pub mod state;
 
+pub mod conditions;
 pub mod facts;
 pub mod switch;
 

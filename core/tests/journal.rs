@@ -54,6 +54,7 @@ fn sample_plan() -> Plan {
         }],
         containers: vec![],
         images: vec![],
+        down: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde_json::json;
 use volsnap_core::{
-    model::{Container, Mount, Particulars, Peer, Shares},
+    model::{Condition, Container, Mount, Particulars, Peer, Shares},
     ports::Containers,
 };
 use volsnap_sim::{
@@ -76,6 +76,13 @@ impl Harness for Simulated {
     async fn add(&self, wanted: &Wanted) {
         let label = |key: &str| wanted.labels.get(&format!("com.docker.compose.{key}")).cloned();
         let services = label("depends_on").unwrap_or_default();
+        let parts = || services.split(',').map(|on| on.split(':').collect::<Vec<_>>());
+        let conditions = parts().filter_map(|part| match part.as_slice() {
+            [on, "service_healthy", ..] => Some(((*on).to_string(), Condition::Healthy)),
+            [on, "service_completed_successfully", ..] => Some(((*on).to_string(), Condition::Completed)),
+            _ => None,
+        });
+        let particulars = Particulars { conditions: conditions.collect(), ..Particulars::default() };
         let services = services.split(',').filter_map(|on| on.split(':').next()).filter(|on| !on.is_empty());
         let mounts: Vec<Mount> =
             wanted.places.iter().map(|place| mount(&wanted.name, place, wanted.writable)).collect();
@@ -93,7 +100,7 @@ impl Harness for Simulated {
             depends_on: services.map(str::to_string).collect(),
             health: HealthBehaviour::None,
             layer: std::collections::BTreeSet::new(),
-            particulars: Particulars { peers: wanted.uses.iter().map(peer).collect(), ..Particulars::default() },
+            particulars: Particulars { peers: wanted.uses.iter().map(peer).collect(), ..particulars },
             name: wanted.name.clone(),
         });
     }

@@ -253,7 +253,8 @@ fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
         let started = seen.state.as_ref()?.started_at.as_ref()?;
         Some(format!("{started} {}", seen.restart_count.unwrap_or_default()))
     });
-    let judged = |state, detail: String| Health { name: name.to_string(), state, run: run.clone(), detail };
+    let judged =
+        |state, detail: String| Health { name: name.to_string(), state, run: run.clone(), detail, exit_code: None };
     let Some(seen) = seen else { return judged(HealthState::Down, "there is no such container".into()) };
     let Some(state) = &seen.state else { return judged(HealthState::Running, "in an unknown state".into()) };
     let exit_code = state.exit_code.unwrap_or_default();
@@ -262,7 +263,13 @@ fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
         return judged(HealthState::Down, format!("restarted {count} times, last exit code {exit_code}"));
     }
     match look::run_state(Some(state)) {
-        RunState::Stopped => return judged(HealthState::Down, format!("exit code {exit_code}")),
+        RunState::Stopped => {
+            let down = judged(HealthState::Down, format!("exit code {exit_code}"));
+            // One that was only made, or could not be started, has a code as well, which says nothing.
+            let has_run = state.started_at.as_deref().is_some_and(|at| !at.starts_with("0001-"));
+            let exit_code = state.exit_code.filter(|_| has_run && state.error.as_deref().is_none_or(str::is_empty));
+            return Health { exit_code, ..down };
+        }
         // A frozen container cannot answer its check; it is as it should be.
         RunState::Paused => return judged(HealthState::Running, "paused".into()),
         RunState::Running => {}
@@ -364,5 +371,15 @@ mod tests {
         };
         let seen = ContainerInspectResponse { state: Some(ended), ..Default::default() };
         assert_eq!(health("web", Some(&seen)).detail, "exit code 137");
+        assert_eq!(health("web", Some(&seen)).exit_code, None, "it has never been started");
+        let with = |started_at: &str, error: &str| {
+            let mut seen = seen.clone();
+            let state = seen.state.as_mut().unwrap();
+            (state.started_at, state.error) = (Some(started_at.into()), Some(error.into()));
+            health("web", Some(&seen)).exit_code
+        };
+        assert_eq!(with("2026-11-23T02:49:15Z", ""), Some(137));
+        assert_eq!(with("0001-01-01T00:00:00Z", ""), None);
+        assert_eq!(with("2026-11-23T02:49:15Z", "no such device"), None);
     }
 }

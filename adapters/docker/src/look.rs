@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary};
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary, HealthStatusEnum,
+};
 use futures_util::future::join_all;
 use volsnap_core::{
     model::{
@@ -197,6 +199,7 @@ impl Overview {
                 removes_itself: seen.host_config.as_ref().and_then(|host| host.auto_remove) == Some(true),
                 is_one_off: line.compose.is_one_off,
                 orchestrator: line.compose.swarm_service.clone(),
+                is_unhealthy: is_unhealthy(seen.state.as_ref()),
                 is_restarting: seen.state.as_ref().and_then(|state| state.restarting) == Some(true),
                 conditions: self.conditions_of(line),
                 peers: self.peers_of(&seen),
@@ -258,6 +261,12 @@ impl Line {
             sources: summary.mounts.iter().flatten().flat_map(|mount| volumes.sources(mount)).collect(),
         })
     }
+}
+
+/// Whether its own check says that it is not well.
+fn is_unhealthy(state: Option<&ContainerState>) -> bool {
+    let status = state.and_then(|state| state.health.as_ref()).and_then(|health| health.status);
+    status == Some(HealthStatusEnum::UNHEALTHY)
 }
 
 /// A container's own name; the list also has the names that links give it (`/other/alias`).

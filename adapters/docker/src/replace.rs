@@ -156,20 +156,22 @@ async fn put_back(api: &Api, restore: RestoreId, container: &Container) -> Resul
     let retired = retired_name(&container.name, restore);
     let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
     match (holder, old) {
-        (Some(holder), _) if id(&holder) == container.id.0 => run(api, id(&holder), container).await,
+        (Some(holder), _) if id(&holder) == container.id.0 => start_again(api, id(&holder), container).await,
         (Some(holder), Some(old)) if !run_state(holder.state.as_ref()).is_active() => {
             // Under its passing name it is tried again by the next call, or discarded.
             api.rename(id(&holder), &passing_name(&container.name, restore)).await?;
             revive(api, &old, container).await
         }
         (None, Some(old)) => revive(api, &old, container).await,
-        (Some(_) | None, None) | (Some(_), Some(_)) => Ok(()),
+        // The replacement is all that there is: it is the app from now on.
+        (Some(holder), None) => start_again(api, id(&holder), container).await,
+        (None, None) | (Some(_), Some(_)) => Ok(()),
     }
 }
 
 async fn revive(api: &Api, old: &ContainerInspectResponse, container: &Container) -> Result<()> {
     api.rename(id(old), &container.name).await?;
-    run(api, id(old), container).await
+    start_again(api, id(old), container).await
 }
 
 /// Starts the recorded container, under its own name again if a replacement had taken that; a member that cannot be
@@ -181,13 +183,13 @@ async fn restart(api: &Api, restore: RestoreId, pinned: &Pinned) -> Result<()> {
     let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
     if !pinned.member {
         return match holder {
-            Some(holder) => run(api, id(&holder), container).await,
+            Some(holder) => start_again(api, id(&holder), container).await,
             None => Ok(()),
         };
     }
     match (holder, old) {
         (Some(original), _) if is_original(&original) => match serves(api, restore, container, &original).await? {
-            true => run(api, id(&original), container).await,
+            true => start_again(api, id(&original), container).await,
             false => replace(api, restore, container).await,
         },
         (Some(replacement), Some(original)) if is_original(&original) => {
@@ -196,17 +198,17 @@ async fn restart(api: &Api, restore: RestoreId, pinned: &Pinned) -> Result<()> {
                     step_aside(api, restore, container, &replacement).await?;
                     revive(api, &original, container).await
                 }
-                false => run(api, id(&replacement), container).await,
+                false => start_again(api, id(&replacement), container).await,
             }
         }
         (None, Some(original)) if serves(api, restore, container, &original).await? => {
             revive(api, &original, container).await
         }
-        (Some(other), _) => run(api, id(&other), container).await,
+        (Some(other), _) => start_again(api, id(&other), container).await,
         (None, _) => {
             let new = make(api, restore, container, Which::Standing).await?;
             api.rename(&new, &container.name).await?;
-            run(api, &new, container).await
+            start_again(api, &new, container).await
         }
     }
 }
@@ -245,6 +247,17 @@ async fn step_aside(
         Err(error) if error.kind == EngineErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// As [`run`], for the container that is the app whatever happens. One that cannot be started now, for want of a device or
+/// of an address, has its policy back all the same: nobody else remembers what it was.
+async fn start_again(api: &Api, id: &str, container: &Container) -> Result<()> {
+    let ran = run(api, id, container).await;
+    if ran.is_err() {
+        // If that fails as well, the first failure says more.
+        quiesce::set_policy(api, id, &container.restart_policy).await.ok();
+    }
+    ran
 }
 
 /// Starts a container and gives it what was recorded: its restart policy, and the frost.

@@ -282,30 +282,14 @@ impl World {
         self.engine_call("health", || format!("{names:?}"))?;
         let now = self.clock.wall_ns();
         let health = |name: &String| {
-            let state = match self.engine.named(name) {
-                None => HealthState::Down,
-                Some(c) if !c.seen.run.is_active() => HealthState::Down,
-                Some(c) => self.checked(c, now),
-            };
-            let run = self.engine.named(name).map(|c| c.run_at(now));
-            Health { name: name.clone(), state, run, detail: format!("simulated {state:?}") }
+            let container = self.engine.named(name);
+            let state = container.map_or(HealthState::Down, |c| self.health_of(c, now));
+            let run = container.map(|c| c.run_at(now));
+            let ended = container.filter(|c| state == HealthState::Down && c.started_ns != 0);
+            let exit_code = ended.map(|c| i64::from(c.health != HealthBehaviour::Completes));
+            Health { name: name.clone(), state, run, detail: format!("simulated {state:?}"), exit_code }
         };
         Ok(names.iter().map(health).collect())
-    }
-
-    fn checked(&self, container: &SimContainer, now_ns: i64) -> HealthState {
-        match &container.health {
-            HealthBehaviour::None | HealthBehaviour::DiesEvery(_) => HealthState::Running,
-            HealthBehaviour::Exits | HealthBehaviour::FailsToStart => HealthState::Down,
-            HealthBehaviour::After(ms) => {
-                let age_ms = container.age_ms(now_ns);
-                if age_ms >= *ms { HealthState::Healthy } else { HealthState::Starting }
-            }
-            HealthBehaviour::SickWith(file) => {
-                let sick = container.bound.iter().any(|(disk, ino, _)| self.disk(*disk).lookup(*ino, file).is_some());
-                if sick { HealthState::Unhealthy } else { HealthState::Healthy }
-            }
-        }
     }
 
     /// As the port shows it. A dependency that names a service of the project is
@@ -320,6 +304,10 @@ impl World {
         let mut depends_on: Vec<String> = container.seen.depends_on.iter().map(|on| named(on)).collect();
         let mut particulars = container.seen.particulars.clone();
         particulars.conditions = particulars.conditions.into_iter().map(|(on, what)| (named(&on), what)).collect();
+        if self.mutant == Some(Mutant::ConditionsNotSeen) {
+            particulars.conditions.clear();
+        }
+        particulars.is_unhealthy = self.health_of(container, self.clock.wall_ns()) == HealthState::Unhealthy;
         for peer in &mut particulars.peers {
             if let Some(other) = self.engine.containers.get(&ContainerId(peer.name.clone())) {
                 peer.name = other.seen.name.clone();

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use volsnap_core::model::{Container, ContainerId, Mount, Peer, RestartPolicy, RestoreId, RunState, Shares};
+use volsnap_core::{
+    model::{Condition, Container, ContainerId, Mount, Peer, RestartPolicy, RestoreId, RunState, Shares},
+    ports::HealthState,
+};
 
 use crate::{chooser::Chooser, disk::Body, shared::Shared, world::World};
 
@@ -57,8 +60,10 @@ pub enum HealthBehaviour {
     After(u64),
     /// It fails as long as a file of that name is in one of the mounted directories.
     SickWith(String),
-    /// The process exits soon after each start.
+    /// The process exits soon after each start, with an error.
     Exits,
+    /// The process does its work and ends well, soon after each start.
+    Completes,
     /// There is none, and the process ends so many milliseconds after each start and is started again at once.
     DiesEvery(u64),
     /// The engine cannot start it.
@@ -79,6 +84,7 @@ impl SimContainer {
             | HealthBehaviour::After(_)
             | HealthBehaviour::SickWith(_)
             | HealthBehaviour::Exits
+            | HealthBehaviour::Completes
             | HealthBehaviour::FailsToStart => 0,
         };
         format!("{} {again}", self.started_ns)
@@ -286,6 +292,7 @@ impl World {
     /// Starts it: mounts are captured by directory, and a missing bind source is made, as Docker does.
     pub(crate) fn begin_running(&mut self, id: &ContainerId) {
         let Some(container) = self.engine.containers.get(id) else { return };
+        let lacks_something = self.lacks_something(container);
         let sources: Vec<Mount> = container.seen.mounts.clone();
         let mut bound = Vec::new();
         for mount in sources.iter().filter(|mount| mount.writable && mount.unsupported.is_none()) {
@@ -299,10 +306,70 @@ impl World {
             container.stopped_by_hand = false;
             container.bound = bound;
             container.started_ns = now;
-            if container.health == HealthBehaviour::Exits {
+            let ends = matches!(container.health, HealthBehaviour::Exits | HealthBehaviour::Completes);
+            if ends || lacks_something {
                 container.seen.run = RunState::Stopped;
                 container.bound.clear();
             }
+        }
+    }
+
+    /// Whether it dies at its start for want of what it waits for, and is not started again until that is there: who waits
+    /// for a healthy database ends without one.
+    fn lacks_something(&self, container: &SimContainer) -> bool {
+        let now = self.clock.wall_ns();
+        let is_there = |(on, condition): (&String, &Condition)| {
+            let is_it = |c: &&Shared<SimContainer>| {
+                c.seen.name == *on
+                    || c.project.is_some() && c.project == container.project && c.seen.service.as_ref() == Some(on)
+            };
+            let Some(other) = self.engine.containers.values().find(is_it) else { return true };
+            match condition {
+                Condition::Started => true,
+                Condition::Healthy => {
+                    let state = self.health_of(other, now);
+                    matches!(state, HealthState::Healthy | HealthState::Running)
+                }
+                Condition::Completed => other.health == HealthBehaviour::Completes && !other.seen.run.is_active(),
+            }
+        };
+        container.seen.restart_policy.is_never() && !container.seen.particulars.conditions.iter().all(is_there)
+    }
+
+    /// How a container is at that time.
+    pub(crate) fn health_of(&self, container: &SimContainer, now_ns: i64) -> HealthState {
+        match (container.seen.run.is_active(), &container.health) {
+            (false, _) => HealthState::Down,
+            (true, HealthBehaviour::None | HealthBehaviour::DiesEvery(_)) => HealthState::Running,
+            (true, HealthBehaviour::Exits | HealthBehaviour::Completes | HealthBehaviour::FailsToStart) => {
+                HealthState::Down
+            }
+            (true, HealthBehaviour::After(ms)) => match container.age_ms(now_ns) >= *ms {
+                true => HealthState::Healthy,
+                false => HealthState::Starting,
+            },
+            (true, HealthBehaviour::SickWith(file)) => {
+                let sick = container.bound.iter().any(|(disk, ino, _)| self.disk(*disk).lookup(*ino, file).is_some());
+                if sick { HealthState::Unhealthy } else { HealthState::Healthy }
+            }
+        }
+    }
+
+    /// Somebody changes how a container does: unplugs what it needs to start, and plugs it in again.
+    pub fn set_health_by_hand(&mut self, name: &str, health: HealthBehaviour) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone())
+            && let Some(container) = self.engine_mut().get_mut(&id)
+        {
+            container.health = health;
+        }
+    }
+
+    /// Somebody deploys a container with other conditions, while it runs on.
+    pub fn set_conditions_by_hand(&mut self, name: &str, conditions: BTreeMap<String, Condition>) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone())
+            && let Some(container) = self.engine_mut().get_mut(&id)
+        {
+            container.seen.particulars.conditions = conditions;
         }
     }
 

@@ -99,6 +99,10 @@ pub enum Mutant {
     OtherUsersNotSeen,
     /// A container that is brought back keeps the policy that the fence gave it.
     PoliciesNotBack,
+    /// A container that cannot be started keeps the policy that the fence gave it.
+    PolicyLostOnFailedStart,
+    /// No container shows what it waits for.
+    ConditionsNotSeen,
     /// A replacement is made from what its image's name means today.
     ImageByName,
     /// The old container is removed as soon as the new one was started.

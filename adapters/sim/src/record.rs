@@ -15,6 +15,7 @@ pub(crate) fn record_of(container: &SimContainer) -> Value {
         HealthBehaviour::SickWith(file) => json!({ "sick_with": file }),
         HealthBehaviour::DiesEvery(ms) => json!({ "dies_every_ms": ms }),
         HealthBehaviour::Exits => json!("exits"),
+        HealthBehaviour::Completes => json!("completes"),
         HealthBehaviour::FailsToStart => json!("fails to start"),
     };
     json!({ "project": container.project, "labels": container.labels, "env": container.env, "health": health })
@@ -31,6 +32,7 @@ pub(crate) fn from_record(seen: Container) -> SimContainer {
     let health = match (health["after_ms"].as_u64(), text(&health["sick_with"])) {
         _ if health.is_null() => HealthBehaviour::None,
         _ if health == "fails to start" => HealthBehaviour::FailsToStart,
+        _ if health == "completes" => HealthBehaviour::Completes,
         _ if health["dies_every_ms"].is_u64() => {
             HealthBehaviour::DiesEvery(health["dies_every_ms"].as_u64().unwrap_or_default())
         }

@@ -149,8 +149,7 @@ impl World {
             self.rename_container(&old, &record.name)?;
         }
         if let Some(old) = self.engine.named(&record.name).map(|c| c.seen.id.clone()) {
-            self.start_one(&old)?;
-            self.write_policy(&old, &record.restart_policy)?;
+            self.start_again(&old, record)?;
         }
         Ok(())
     }
@@ -185,14 +184,28 @@ impl World {
         let Some(id) = self.engine.named(&record.name).map(|c| c.seen.id.clone()) else { return Ok(()) };
         match record.run {
             RunState::Stopped => self.stop_one(&id)?,
-            RunState::Running => self.start_one(&id)?,
-            RunState::Paused => {
-                self.start_one(&id)?;
-                if self.engine.containers[&id].seen.run == RunState::Running {
-                    self.set_run(&id, RunState::Paused)?;
-                }
-            }
+            RunState::Running | RunState::Paused => return self.start_again(&id, record),
         }
         self.write_policy(&id, &record.restart_policy)
+    }
+
+    /// The container that is the app whatever happens: it has its policy back also if it cannot be started.
+    fn start_again(&mut self, id: &ContainerId, record: &Container) -> EngineResult<()> {
+        if let Err(halt) = self.start_one(id) {
+            if matches!(halt, Halt::Error(_)) && self.mutant != Some(Mutant::PolicyLostOnFailedStart) {
+                self.write_policy(id, &record.restart_policy)?;
+            }
+            return Err(halt);
+        }
+        if record.run == RunState::Paused && self.engine.containers[id].seen.run == RunState::Running {
+            self.set_run(id, RunState::Paused)?;
+        }
+        self.write_policy(id, &record.restart_policy)?;
+        // It ended before it had its policy, so that the engine let it lie.
+        let seen = &self.engine.containers[id].seen;
+        match !seen.run.is_active() && !seen.restart_policy.is_never() {
+            true => self.start_one(id),
+            false => Ok(()),
+        }
     }
 }

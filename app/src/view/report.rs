@@ -49,6 +49,10 @@ pub struct ReportView {
     pub images: Vec<PlannedImageView>,
     /// With which of them the containers came back.
     pub image: ImageChoice,
+    /// Why the app is not back as it was; `status` names it as long as its containers are down. Not
+    /// there if it is back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_problem: Option<String>,
     /// What needs a look.
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began it brought it to its end.
@@ -131,6 +135,7 @@ impl ReportView {
                 .collect(),
             images: PlannedImageView::all(&report.images),
             image: report.image,
+            app_problem: report.app_problem.clone(),
             warnings: report.warnings.clone(),
             finished_by_recovery: report.recovered,
         }

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     Engine,
+    conditions::PATIENCE,
     health::{Gate, Verdict},
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     restore::{
         Entry, Facts, State, Step,
         by_entry::{Root, Shift},
+        conditions::jobs,
         facts::Holds,
         judge::Failure,
         plan::Method,
@@ -143,29 +145,35 @@ impl Engine {
     /// Starts the app, and says how long it had been up already when it was found to be.
     async fn redeploy(&self, state: &State, watch: &Watch) -> Result<Duration, Failure> {
         let plan = &state.plan;
-        let pinned = state.pinned.as_deref().unwrap_or_default();
+        let pinned = state.owed();
         let wanted = |p: &Pinned| Pinned { container: plan.wanted(&p.container), ..p.clone() };
-        let (how, wanted) = match state.direction() {
+        let (how, wanted): (Redeploy, Vec<Pinned>) = match state.direction() {
+            // When it is tried again, a container that serves is good enough.
+            Direction::Forward if state.again => (Redeploy::Restart, pinned.iter().map(wanted).collect()),
             Direction::Forward => (plan.options.redeploy, pinned.iter().map(wanted).collect()),
             // On the way back the original containers come back, as they were.
             Direction::Back | Direction::Undecided => (Redeploy::Restart, pinned.to_vec()),
         };
-        self.containers()?.redeploy(plan.restore, &wanted, how).await?;
-        match plan.options.health_timeout {
-            Some(timeout) if state.direction() == Direction::Forward => {
+        let health_timeout = plan.options.health_timeout.filter(|_| state.direction() == Direction::Forward);
+        let began = self.ports.clock.monotonic();
+        self.bring_back(plan.restore, &wanted, how, health_timeout.unwrap_or(PATIENCE)).await?;
+        match health_timeout {
+            Some(timeout) => {
                 watch.progress(&Progress::begin(Phase::Health));
-                self.await_health(pinned, timeout).await
+                self.await_health(pinned, began, timeout).await
             }
-            Some(_) | None => Ok(Duration::ZERO),
+            None => Ok(Duration::ZERO),
         }
     }
 
     /// Healthy is: every container that ran is healthy by its own check, or has none and stays up.
-    async fn await_health(&self, pinned: &[Pinned], timeout: Duration) -> Result<Duration, Failure> {
+    /// The time runs since the first of them was started.
+    async fn await_health(&self, pinned: &[Pinned], began: Duration, timeout: Duration) -> Result<Duration, Failure> {
         let containers = self.containers()?;
         let clock = &self.ports.clock;
         let names = running(pinned);
-        let mut gate = Gate::new(clock.monotonic(), timeout);
+        let mut gate = Gate::new(began, timeout);
+        gate.more_started(clock.monotonic());
         loop {
             let health = containers.health(&names).await?;
             match gate.judge(clock.monotonic(), &health) {
@@ -178,7 +186,7 @@ impl Engine {
 
     /// Whether the app runs. An engine that does not answer counts as no.
     async fn is_up(&self, state: &State) -> bool {
-        let names = running(state.pinned.as_deref().unwrap_or_default());
+        let names = running(state.owed());
         let Ok(containers) = self.containers() else { return false };
         let health = containers.health(&names).await.unwrap_or_default();
         !health.is_empty() && health.iter().all(|health| health.state != HealthState::Down)
@@ -242,8 +250,9 @@ pub(super) fn images<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec
         .collect()
 }
 
-/// The names of the members that ran.
-fn running(pinned: &[Pinned]) -> Vec<String> {
+/// The names of the members that ran and have to go on running: not those of jobs, which end when they are done.
+pub(super) fn running(pinned: &[Pinned]) -> Vec<String> {
+    let jobs = jobs(pinned);
     let running = pinned.iter().filter(|p| p.member && p.container.run == RunState::Running);
-    running.map(|p| p.container.name.clone()).collect()
+    running.map(|p| p.container.name.clone()).filter(|name| !jobs.contains(name.as_str())).collect()
 }

@@ -57,7 +57,9 @@ impl Engine {
     /// What a restore would do. Touches nothing.
     pub async fn plan(&self, request: &RestoreRequest) -> Result<Plan> {
         let mut plan = self.plan_now(request).await?;
-        if self.ports.filesystem.read_journal(request.workload.id).await?.is_some() {
+        let id = request.workload.id;
+        // One that only waits for the app hinders nobody: the restore takes over what it owes.
+        if self.ports.filesystem.read_journal(id).await?.is_some() && self.owed(id).await?.is_none() {
             let name = &request.workload.name;
             plan.refusals.insert(
                 0,
@@ -161,7 +163,8 @@ impl Engine {
             protected,
             state_filesystem: filesystem.space(&filesystem.state_dir()).await?,
         };
-        let mut plan = preflight::plan(&situation);
+        let down = self.owed(workload.id).await?.unwrap_or_default();
+        let mut plan = preflight::plan(&situation).owing(down);
         plan.refusals.extend(neighbour.map(|neighbour| neighbour.refusal()));
         plan.refusals.extend(cannot_hold);
         Ok((plan, places))

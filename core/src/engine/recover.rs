@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{Container, HookEvent, Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
+    model::{Container, HookEvent, Mode, RestoreId, Snapshot, SnapshotId, WorkloadId},
     ports::{EventKind, Phase, Progress, Quiet, Watch},
     restore::{
         Anomaly, Body, Entry, Facts, Journal, Record, Refusal, Report, State,
@@ -45,6 +45,9 @@ pub enum RecoveredItem {
         snapshot: SnapshotId,
         /// Whether the archive was complete.
         complete: bool,
+        /// Why the app is not back: the journal stays. `None` if it is back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        app_problem: Option<String>,
         /// What its hooks complained of.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
@@ -86,8 +89,10 @@ pub enum Take {
 /// For whose sake a journal is followed.
 #[derive(Clone, Copy)]
 pub(super) enum Sake<'a> {
-    /// Its own, or that of work which needs the workload at rest.
+    /// Its own: an app that did not come back is tried once more.
     Itself,
+    /// That of work which needs the workload at rest.
+    Work,
     /// A restore's; `None` if it is not known yet what it asks for.
     Restore(Option<&'a RestoreRequest>),
 }
@@ -97,7 +102,7 @@ impl Sake<'_> {
     fn asks_for(self, state: &State) -> bool {
         match self {
             Sake::Restore(Some(request)) => state.resumes() && request.asks_for(&state.plan),
-            Sake::Restore(None) | Sake::Itself => false,
+            Sake::Restore(None) | Sake::Itself | Sake::Work => false,
         }
     }
 
@@ -105,7 +110,7 @@ impl Sake<'_> {
     fn first(self, state: &State) -> Option<Entry> {
         match self {
             Sake::Restore(_) if !self.asks_for(state) => judge::superseded(state),
-            Sake::Restore(_) | Sake::Itself => judge::interrupted(state),
+            Sake::Restore(_) | Sake::Itself | Sake::Work => judge::interrupted(state),
         }
     }
 }
@@ -292,7 +297,7 @@ impl Engine {
 
     /// As [`Engine::recover_held`], for work that cannot go on beside an open journal.
     pub(super) async fn recover_or_refuse(&self, id: WorkloadId, watch: &Watch) -> Result<()> {
-        match self.recover_held(id, watch, Sake::Itself).await? {
+        match self.recover_held(id, watch, Sake::Work).await? {
             Some((Report { outcome: Outcome::NeedsAttention, cause, workload, .. }, _)) => {
                 let (message, hint) = cause.map_or((String::new(), None), |c| (c.message, c.hint));
                 let error = Error::new(
@@ -326,6 +331,11 @@ impl Engine {
                     return Ok(Some(Followed { item: RecoveredItem::Restore(report), is_own: false }));
                 }
                 let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
+                // Work that comes next takes over what is owed to the app. A restore may be the very remedy.
+                match sake {
+                    Sake::Itself => state.try_again(),
+                    Sake::Work | Sake::Restore(_) => {}
+                }
                 let is_own = sake.asks_for(&state);
                 if let Some(entry) = sake.first(&state) {
                     let record = Record { at: self.ports.clock.now(), entry };
@@ -344,23 +354,30 @@ impl Engine {
                 let report = self.drive(&mut state, watch, notes).await?;
                 Ok(Some(Followed { item: RecoveredItem::Restore(Box::new(report)), is_own }))
             }
+            // Nothing was interrupted, and work that comes next takes over what is owed to the app.
+            Body::Snapshot(quiesced) if quiesced.waits_for_the_app() && !matches!(sake, Sake::Itself) => Ok(None),
             Body::Snapshot(quiesced) => {
-                Ok(Some(Followed { item: self.recover_snapshot(&quiesced).await?, is_own: false }))
+                Ok(Some(Followed { item: self.recover_snapshot(*quiesced, sake).await?, is_own: false }))
             }
         }
     }
 
     /// Gives the app its life back after an interrupted snapshot.
-    async fn recover_snapshot(&self, quiesced: &Quiesced) -> Result<RecoveredItem> {
-        let Quiesced { workload, snapshot, .. } = quiesced;
+    async fn recover_snapshot(&self, quiesced: Quiesced, sake: Sake<'_>) -> Result<RecoveredItem> {
         if let Some(anomaly) = self.other_host(&quiesced.host) {
             return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
         }
-        // With nothing to wake, it was written for the hooks that are due.
-        if !quiesced.containers.is_empty() {
-            let _claim = self.claim(&workload.name, &self.quieted_places(quiesced).await).await?;
-            self.resume(quiesced).await?;
+        let places = self.quieted_places(&quiesced).await;
+        let _claim = match quiesced.containers.is_empty() {
+            true => None,
+            false => Some(self.claim(&quiesced.workload.name, &places).await?),
+        };
+        // With nothing to wake, it was written for the hooks that are due, or for what is down.
+        let mut quiesced = self.wake(quiesced).await?;
+        if !quiesced.down.is_empty() && matches!(sake, Sake::Itself) {
+            quiesced = self.start_what_is_down(quiesced).await?;
         }
+        let Quiesced { workload, snapshot, .. } = &quiesced;
         self.ports.filesystem.sweep_drafts(workload.id).await?;
         let archive = match self.ports.filesystem.read_archive(workload.id, *snapshot).await {
             Ok(archive) => Some(archive),
@@ -381,8 +398,9 @@ impl Engine {
         let mut event = self.event(workload, EventKind::Recovered, "snapshot", detail);
         event.id = snapshot.0;
         self.tell(&event).await;
-        self.ports.filesystem.remove_journal(workload.id).await?;
-        Ok(RecoveredItem::Snapshot { workload: workload.name.clone(), snapshot: *snapshot, complete, warnings })
+        self.lay_down(&quiesced).await?;
+        let Quiesced { workload, snapshot, problem: app_problem, .. } = quiesced;
+        Ok(RecoveredItem::Snapshot { workload: workload.name, snapshot, complete, app_problem, warnings })
     }
 
     /// Where the volumes of an interrupted snapshot are. What cannot be found is not held: its app is woken all the same.
@@ -393,22 +411,6 @@ impl Engine {
             places.extend(self.ports.filesystem.locate(&volume.path).await.map(|location| location.real).ok());
         }
         places
-    }
-
-    /// What was frozen is thawed, what was stopped is started.
-    pub(super) async fn resume(&self, quiesced: &Quiesced) -> Result<()> {
-        match quiesced.mode {
-            Mode::Live => {}
-            Mode::Pause => {
-                let ids: Vec<_> = quiesced.containers.iter().map(|p| p.container.id.clone()).collect();
-                self.containers()?.unpause(&ids).await?;
-            }
-            Mode::Stop => {
-                let restore = RestoreId(quiesced.snapshot.0);
-                self.containers()?.redeploy(restore, &quiesced.containers, Redeploy::Restart).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Another workload's open journal that speaks of one of these directories, or of one above or below: to restore or
@@ -490,7 +492,7 @@ impl Engine {
                 outlook.restore_id = Some(state.plan.restore);
                 outlook.snapshot = Some(state.plan.snapshot);
                 outlook.phase = state.phase().into();
-                outlook.would = would(&state).into();
+                outlook.would = would(&state);
                 if state.plan.workload.has_hooks(HookEvent::PostRestore) {
                     outlook.would.push_str("; then run its post-restore hooks");
                 }
@@ -514,7 +516,7 @@ impl Engine {
         differs.then(|| Anomaly::OtherHost { journal: journal.to_string() })
     }
 
-    fn name_journal(&self, id: WorkloadId, error: Error) -> Error {
+    pub(super) fn name_journal(&self, id: WorkloadId, error: Error) -> Error {
         error.context(format_args!(
             "workload {id} is blocked by its journal {}",
             self.ports.filesystem.state_dir().join("journal").join(format!("{id}.json")).display()
@@ -525,6 +527,10 @@ impl Engine {
 /// What recovery does after an interrupted snapshot.
 fn would_wake(quiesced: &Quiesced) -> String {
     let app = match (quiesced.mode, quiesced.containers.is_empty()) {
+        (_, true) if !quiesced.down.is_empty() => {
+            let why = quiesced.problem.as_deref().unwrap_or("nobody knows why");
+            return format!("start the app again, which did not come back ({why})");
+        }
         // It was written for the hooks that are due.
         (Mode::Live, _) | (_, true) => None,
         (Mode::Pause, false) => Some("thaw the app"),
@@ -538,9 +544,12 @@ fn would_wake(quiesced: &Quiesced) -> String {
     }
 }
 
-fn would(state: &State) -> &'static str {
-    match (state.direction(), state.is_settled(), &state.redeployed, state.closed) {
+fn would(state: &State) -> String {
+    let what = match (state.direction(), state.is_settled(), &state.redeployed, state.closed) {
         (_, _, _, true) => "remove the journal: everything else is done",
+        (_, _, Some(Some(problem)), _) if state.waits_for_the_app() => {
+            return format!("start the app again, which did not come back ({problem}); all else is done");
+        }
         _ if state.captured.is_some() => "clean up",
         (Direction::Undecided, ..) if state.resumes() => {
             "go on with the restore: stage what is missing, put the restored data in place and bring the app back"
@@ -552,5 +561,6 @@ fn would(state: &State) -> &'static str {
         (Direction::Back, false, ..) => "roll back: put the original data in place and bring the app back",
         (Direction::Back, true, None, _) => "bring the app back on the original data and clean up",
         (Direction::Back, true, Some(_), _) => "clean up",
-    }
+    };
+    what.into()
 }

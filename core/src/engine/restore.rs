@@ -108,6 +108,9 @@ impl Engine {
         {
             tracing::warn!(%error, "the names of the volumes were not written down");
         }
+        if !plan.down.is_empty() {
+            self.take_over(workload.id).await?;
+        }
         let mut state = State::opened(plan, self.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
         self.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;

@@ -10,10 +10,10 @@ use crate::{
     error::{Code, Error, FsErrorKind, Result},
     model::{
         ARCHIVE_FORMAT, Container, HookEvent, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned,
-        Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId, parts,
+        Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, parts,
     },
     ports::{ArchiveSource, Claim, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
-    restore::{Body, Journal, Refusal, journal::Quiesced, preflight},
+    restore::{Body, Refusal, journal::Quiesced, preflight},
 };
 
 /// What to snapshot, and how.
@@ -57,7 +57,8 @@ impl Engine {
             workload.known = registered.known;
         }
         let request = &SnapshotRequest { workload, ..request.clone() };
-        let mut created = self.create_held(request, watch).await;
+        let down = self.owed(request.workload.id).await?.unwrap_or_default();
+        let mut created = self.create_held(request, down, watch).await;
         if let Err(error) = &mut created
             && error.code == Code::Aborted
             && watch.cancelled()
@@ -73,16 +74,17 @@ impl Engine {
         created
     }
 
-    async fn create_held(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
+    async fn create_held(&self, request: &SnapshotRequest, down: Vec<Pinned>, watch: &Watch) -> Result<Snapshotted> {
         self.ports.filesystem.sweep_drafts(request.workload.id).await?;
         let seen = self.see_volumes(&request.workload).await?;
         let snapshot = SnapshotId(self.ports.clock.fresh_id());
+        let journal = self.quiesced(request, snapshot, down);
         match request.workload.hooks.is_empty() {
-            true => self.take(request, snapshot, seen, watch).await,
+            true => self.take(request, journal, seen, watch).await,
             false => {
                 // Seen, and held, again when the hooks before it have run.
                 drop(seen);
-                self.take_between_hooks(request, snapshot, watch).await
+                self.take_between_hooks(request, journal, watch).await
             }
         }
     }
@@ -91,20 +93,20 @@ impl Engine {
     async fn take_between_hooks(
         &self,
         request: &SnapshotRequest,
-        snapshot: SnapshotId,
+        journal: Quiesced,
         watch: &Watch,
     ) -> Result<Snapshotted> {
         let workload = &request.workload;
-        let around = Around { workload, snapshot, restore: None };
+        let around = Around { workload, snapshot: journal.snapshot, restore: None };
         let is_due = workload.has_hooks(HookEvent::PostCreate);
         if is_due {
             // Written before the first of them runs: whoever finds the journal runs those that come after.
-            self.write_quiesced(&self.quiesced(request, snapshot, Vec::new())).await?;
+            self.write_quiesced(&journal).await?;
         }
         let taken = match self.run_before(HookEvent::PreCreate, &around, watch).await {
             // They may have changed what there is to see.
             Ok(()) => match self.see_volumes(workload).await {
-                Ok(seen) => self.take(request, snapshot, seen, watch).await,
+                Ok(seen) => self.take(request, journal.clone(), seen, watch).await,
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
@@ -116,7 +118,11 @@ impl Engine {
         let name = &workload.name;
         let complaints = match self.run_after(HookEvent::PostCreate, &around, outcome_of(taken.is_ok())).await {
             Ok(complaints) => {
-                self.ports.filesystem.remove_journal(workload.id).await?;
+                match self.journal_body(workload.id).await? {
+                    // What could not be woken stays remembered.
+                    Some(Body::Snapshot(quiesced)) => self.lay_down(&quiesced).await?,
+                    Some(Body::Restore(_)) | None => {}
+                }
                 complaints
             }
             Err(error) => {
@@ -173,10 +179,11 @@ impl Engine {
     async fn take(
         &self,
         request: &SnapshotRequest,
-        snapshot: SnapshotId,
+        journal: Quiesced,
         seen: Seen,
         watch: &Watch,
     ) -> Result<Snapshotted> {
+        let snapshot = journal.snapshot;
         let filesystem = &self.ports.filesystem;
         // Held until the archive is sealed and the app is awake.
         let Seen { members, resolved, volumes, sources, roots, claim } = seen;
@@ -218,9 +225,9 @@ impl Engine {
         let reading =
             Reading { manifest: &manifest, sources: &sources, roots: &roots, members: names(&members), precopy };
         let disturbed = members.into_iter().filter(|c| disturbs(request.mode, c));
-        let pinned = disturbed.map(|container| Pinned { container, member: true }).collect();
-        let quiesced = self.quiesced(request, snapshot, pinned);
-        let (draft, quiesced_ms) = self.read_quietly(&quiesced, reading, watch).await?;
+        let containers = disturbed.map(|container| Pinned { container, member: true }).collect();
+        let quiesced = Quiesced { containers, at: self.ports.clock.now(), ..journal };
+        let (draft, quiesced_ms, app_problem) = self.read_quietly(quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
         let snapshot = Snapshot::from(archive);
         self.ports.store.put_snapshot(&snapshot).await?;
@@ -230,33 +237,31 @@ impl Engine {
         warnings.extend(outsiders);
         let detail = json!({ "snapshot": snapshot.id(), "mode": request.mode, "warnings": warnings });
         self.tell(&self.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
+        if let Some(problem) = app_problem {
+            let name = &workload.name;
+            let message = format!(
+                "snapshot {} of {name} was taken, and the app did not come back after it: {problem}",
+                snapshot.id()
+            );
+            return Err(Error::new(Code::NeedsAttention, message)
+                .hint(format!("see to what keeps it down, then run `volsnap recover {name}`: it knows what ran")));
+        }
         Ok(Snapshotted { snapshot, warnings, complaints: Vec::new() })
     }
 
-    fn quiesced(&self, request: &SnapshotRequest, snapshot: SnapshotId, containers: Vec<Pinned>) -> Quiesced {
+    /// The journal of a snapshot before anything is disturbed for it, for an app of which an earlier operation left those
+    /// down.
+    fn quiesced(&self, request: &SnapshotRequest, snapshot: SnapshotId, down: Vec<Pinned>) -> Quiesced {
         Quiesced {
             workload: request.workload.clone(),
             host: self.ports.filesystem.host(),
             runtime: None,
             snapshot,
             mode: request.mode,
-            containers,
+            containers: Vec::new(),
+            problem: (!down.is_empty()).then(|| "an earlier operation left it down".to_string()),
+            down,
             at: self.ports.clock.now(),
-        }
-    }
-
-    async fn write_quiesced(&self, quiesced: &Quiesced) -> Result<()> {
-        let journal = Journal { body: Body::Snapshot(Box::new(quiesced.clone())) };
-        Ok(self.ports.filesystem.write_journal(quiesced.workload.id, &journal.encode()?).await?)
-    }
-
-    /// Whether the journal says that there is an app to be woken; one that cannot be read may.
-    async fn is_quiesced(&self, id: WorkloadId) -> bool {
-        let Ok(bytes) = self.ports.filesystem.read_journal(id).await else { return true };
-        match bytes.map(|bytes| Journal::decode(&bytes)) {
-            Some(Ok(Journal { body: Body::Snapshot(quiesced) })) => !quiesced.containers.is_empty(),
-            Some(Ok(Journal { body: Body::Restore(_) }) | Err(_)) => true,
-            None => false,
         }
     }
 
@@ -392,43 +397,44 @@ impl Engine {
     /// Reads the volumes while the app is quiet, and wakes it as soon as what they are is held fast, whatever happened.
     async fn read_quietly(
         &self,
-        quiesced: &Quiesced,
+        quiesced: Quiesced,
         reading: Reading<'_>,
         watch: &Watch,
-    ) -> Result<(Box<dyn DraftArchive>, u64)> {
+    ) -> Result<(Box<dyn DraftArchive>, u64, Option<String>)> {
         let (sources, members) = (reading.sources, reading.members.clone());
         if quiesced.containers.is_empty() {
             let draft = self.read(reading, watch).await?;
             // Nobody had to be quieted when it began. That says nothing of those who came since.
-            self.still_quiet(quiesced).await?;
+            self.still_quiet(&quiesced).await?;
             self.refuse_neighbour(&quiesced.workload, sources, &members).await?;
-            return Ok((draft, 0));
+            return Ok((draft, 0, None));
         }
         // Written before the app is touched: whoever finds the journal wakes the app.
-        self.write_quiesced(quiesced).await?;
+        self.write_quiesced(&quiesced).await?;
         // Asked now that this journal can be seen: of two that begin at once, at least one sees the other.
         if let Err(error) = self.refuse_neighbour(&quiesced.workload, sources, &members).await {
-            self.put_down(quiesced).await?;
+            self.put_down(&quiesced).await?;
             return Err(error);
         }
         let began = self.ports.clock.monotonic();
-        let drafted = self.read_stilled(quiesced, reading, watch).await;
-        let woken = self.resume(quiesced).await;
+        let drafted = self.read_stilled(&quiesced, reading, watch).await;
+        let (name, before) = (quiesced.workload.name.clone(), quiesced.problem.clone());
+        let woken = self.wake(quiesced).await;
         let quiesced_ms = self.ports.clock.monotonic().saturating_sub(began).as_millis();
-        woken.map_err(|e| {
-            let name = &quiesced.workload.name;
-            e.context(format_args!("{name} was not woken after its snapshot"))
-                .hint(format!("run `volsnap recover {name}`"))
+        let woken = woken.map_err(|e| {
+            let error = e.context(format_args!("{name} was not woken after its snapshot"));
+            Error { code: Code::NeedsAttention, ..error }.hint(format!("run `volsnap recover {name}`"))
         })?;
-        self.put_down(quiesced).await?;
-        Ok((drafted?, u64::try_from(quiesced_ms).unwrap_or(u64::MAX)))
-    }
-
-    /// The app is as it was, so nobody has to wake it; hooks may be due yet.
-    async fn put_down(&self, quiesced: &Quiesced) -> Result<()> {
-        match quiesced.workload.has_hooks(HookEvent::PostCreate) {
-            true => self.write_quiesced(&Quiesced { containers: Vec::new(), ..quiesced.clone() }).await,
-            false => Ok(self.ports.filesystem.remove_journal(quiesced.workload.id).await?),
+        self.put_down(&woken).await?;
+        let is_new = woken.problem != before;
+        let app_problem = woken.problem.filter(|_| is_new);
+        match (drafted, app_problem) {
+            (Ok(draft), app_problem) => Ok((draft, u64::try_from(quiesced_ms).unwrap_or(u64::MAX), app_problem)),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(problem)) => {
+                let message = format!("{error}; and the app did not come back: {problem}");
+                Err(Error::new(Code::NeedsAttention, message).hint(format!("run `volsnap recover {name}`")))
+            }
         }
     }
 

@@ -288,6 +288,7 @@ fn restore(entries: Vec<Entry>) -> State {
         }],
         containers: vec![],
         images: vec![],
+        down: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],

@@ -172,6 +172,9 @@ pub struct Particulars {
     /// It has ended, and the engine is about to start it again: a crash loop.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_restarting: bool,
+    /// Its health check says that it is not well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_unhealthy: bool,
     /// What it waits for, by container name, where that is more than [`Condition::Started`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub conditions: BTreeMap<String, Condition>,

@@ -84,6 +84,10 @@ pub struct Health {
     /// again in between, however short that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// With which code it ended, of one that has run and is down, where the engine tells: a job that others wait for has
+    /// done its work if that is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
     /// For people: the last output of the check; of one that is down the exit code and, where the engine keeps them,
     /// its last words.
     pub detail: String,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     by_entry::Entries,
+    conditions::jobs,
     plan::{Method, PlannedVolume},
     state::{Direction, State},
 };
@@ -89,8 +90,7 @@ impl Survey {
     /// What has to be looked at in this state.
     #[must_use]
     pub fn of(state: &State) -> Self {
-        let settled = state.is_settled();
-        let redeploying = settled && state.redeployed.is_none() && state.pinned.is_some();
+        let redeploying = state.redeploys();
         let capturing =
             state.direction() == Direction::Forward && state.redeployed.is_some() && state.captured.is_none();
         Survey {
@@ -234,6 +234,22 @@ impl Facts {
             })
             .map(|s| s.container.clone())
             .collect()
+    }
+
+    /// Names of containers that are not as they were found: members that ran and do not now, and whoever has lost its
+    /// restart policy. A job that others wait for ends when it is done.
+    #[must_use]
+    pub fn not_back(&self, state: &State) -> Vec<String> {
+        let jobs = jobs(state.owed());
+        let is_back = |found: &Pinned| {
+            let name = found.container.name.as_str();
+            let now = self.containers.iter().map(|s| &s.container).find(|now| now.name == name);
+            let runs = now.is_some_and(|now| now.run.is_active());
+            let has_lost =
+                |now: &Container| now.restart_policy.is_never() && !found.container.restart_policy.is_never();
+            (!found.member || !found.was_active() || jobs.contains(name) || runs) && !now.is_some_and(has_lost)
+        };
+        state.owed().iter().filter(|found| !is_back(found)).map(|found| found.container.name.clone()).collect()
     }
 
     /// Containers under a name that this restore gave.

@@ -134,8 +134,22 @@ pub struct Quiesced {
     pub mode: Mode,
     /// The containers that were active, as they were.
     pub containers: Vec<Pinned>,
+    /// Containers that this snapshot, or an operation before it, could not bring back, as they were found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub down: Vec<Pinned>,
+    /// Why they are down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// When.
     pub at: Timestamp,
+}
+
+impl Quiesced {
+    /// Whether it stands only for containers that could not be started: the snapshot itself has ended.
+    #[must_use]
+    pub fn waits_for_the_app(&self) -> bool {
+        self.containers.is_empty() && !self.down.is_empty() && self.workload.hooks.is_empty()
+    }
 }
 
 /// What a journal is about.

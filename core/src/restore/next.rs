@@ -13,7 +13,7 @@
 //! ```text
 //! undecided   stage every volume → prepare the replacements → Pinned → fence → stop → Committed
 //! forward     fence, stop again if something was revived → rename → Switched → redeploy → Redeployed
-//!             → capture → Captured → discard → Closed
+//!             → capture → Captured → discard → Closed, or AppDown until the app is back
 //! back        (if committed: fence, stop → rename → Reverted) → redeploy → Redeployed → discard → Closed
 //! ```
 
@@ -107,7 +107,7 @@ fn forward(state: &State, facts: &Facts) -> Move {
     if !state.switched {
         return settle(facts, renames(Direction::Forward, state, facts), Entry::Switched);
     }
-    if state.redeployed.is_none() {
+    if state.redeployed.is_none() || state.again {
         return bring_back(state);
     }
     if state.captured.is_none() {
@@ -143,7 +143,7 @@ fn back(state: &State, facts: &Facts) -> Move {
         return settle(facts, renames(Direction::Back, state, facts), Entry::Reverted);
     }
     // Bringing the app back comes before sweeping: a large tree to delete must not keep it down.
-    if state.pinned.is_some() && state.redeployed.is_none() {
+    if state.redeploys() {
         return bring_back(state);
     }
     close(state, facts)
@@ -171,9 +171,9 @@ fn quiesce(facts: &Facts) -> Option<Move> {
 }
 
 fn bring_back(state: &State) -> Move {
-    match state.pinned.as_deref() {
-        None | Some([]) => Move::Record(Entry::Redeployed { problem: None }),
-        Some(_) => Move::Perform(Step::Redeploy),
+    match state.owed() {
+        [] => Move::Record(Entry::Redeployed { problem: None }),
+        [..] => Move::Perform(Step::Redeploy),
     }
 }
 
@@ -207,7 +207,11 @@ fn close(state: &State, facts: &Facts) -> Move {
     if facts.has_leftovers(state) {
         return Move::Perform(Step::DiscardContainers);
     }
-    Move::Record(Entry::Closed)
+    // One that is sick, or that somebody has started meanwhile, is not down.
+    match state.problem() {
+        Some(_) if !facts.not_back(state).is_empty() => Move::AppDown,
+        Some(_) | None => Move::Record(Entry::Closed),
+    }
 }
 
 fn renames(direction: Direction, state: &State, facts: &Facts) -> Result<Vec<(usize, Rename)>, Anomaly> {
@@ -242,7 +246,12 @@ fn first_anomaly(state: &State, facts: &Facts) -> Option<Anomaly> {
 /// What ran: members, and others that the engine could start on the volumes in the middle.
 fn pins(state: &State, facts: &Facts) -> Vec<Pinned> {
     let relevant = facts.containers.iter().filter(|s| !facts.is_ours(state, s));
-    relevant.map(|s| Pinned { container: s.container.clone(), member: s.member }).collect()
+    let mut pins: Vec<Pinned> =
+        relevant.map(|s| Pinned { container: state.plan.as_found(&s.container), member: s.member }).collect();
+    // What is gone since is made anew.
+    let is_gone = |down: &&Pinned| facts.containers.iter().all(|s| s.container.name != down.container.name);
+    pins.extend(state.plan.down.iter().filter(is_gone).cloned());
+    pins
 }
 
 fn staged(facts: &Facts) -> Vec<Identity> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Code, Error},
-    model::{Container, Identity, ImageChoice, Losses, Redeploy, RestoreId, SnapshotId, Workload, place},
+    model::{Container, Identity, ImageChoice, Losses, Pinned, Redeploy, RestoreId, SnapshotId, Workload, place},
 };
 
 /// How a restored directory gets to its place.
@@ -144,7 +144,7 @@ pub struct PlannedContainer {
     pub name: String,
     /// Its image as asked for.
     pub image: String,
-    /// In words: `stop and recreate`, `stop and start`, `leave stopped`, `hold stopped`.
+    /// In words: `stop and recreate`, `stop and start`, `start`, `leave stopped`, `hold stopped`.
     pub action: String,
     /// What the one does not have that is made in its place; `None` if it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -230,6 +230,10 @@ pub struct Plan {
     /// The images of those that the snapshot knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<PlannedImage>,
+    /// Containers that an earlier operation could not bring back, as that one found them: what this restore owes the app
+    /// however it ends. It finds them stopped, and would leave them so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub down: Vec<Pinned>,
     /// Space.
     pub filesystems: Vec<FilesystemNeed>,
     /// Reasons not to begin; a plan with any is never opened.
@@ -252,6 +256,33 @@ impl PlannedVolume {
 }
 
 impl Plan {
+    /// The same plan, for an app of which an earlier operation left those down.
+    #[must_use]
+    pub fn owing(mut self, down: Vec<Pinned>) -> Self {
+        for container in self.containers.iter_mut().filter(|c| c.action == "leave stopped") {
+            if down.iter().any(|p| p.container.name == container.name && p.was_active()) {
+                container.action = "start".into();
+            }
+        }
+        self.down = down;
+        self
+    }
+
+    /// A container as it was before anything was done to it: as it is now, unless an earlier operation left it down.
+    #[must_use]
+    pub fn as_found(&self, now: &Container) -> Container {
+        let mut found = now.clone();
+        if let Some(before) = self.down.iter().find(|p| p.container.name == now.name).map(|p| &p.container) {
+            if !now.run.is_active() {
+                found.run = before.run;
+            }
+            if now.restart_policy.is_never() {
+                found.restart_policy = before.restart_policy.clone();
+            }
+        }
+        found
+    }
+
     /// The private directory of a volume.
     #[must_use]
     pub fn private(&self, volume: usize) -> PathBuf {

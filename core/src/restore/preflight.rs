@@ -157,6 +157,7 @@ pub fn plan(situation: &Situation) -> Plan {
         volumes: Vec::new(),
         containers: Vec::new(),
         images: anew::images(&s.members, &manifest.images),
+        down: Vec::new(),
         filesystems: Vec::new(),
         refusals: Vec::new(),
         warnings: Vec::new(),

@@ -131,6 +131,9 @@ pub struct Report {
     /// The images of the members that the snapshot knows, as they were when the restore began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<PlannedImage>,
+    /// Why the app is not back as it was: what of it could not be started, or is not healthy. `None` if it is back.
+    #[serde(default)]
+    pub app_problem: Option<String>,
     /// What needs a look.
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began the restore ended it.
@@ -150,7 +153,7 @@ impl Report {
         };
         let mut warnings = plan.warnings.clone();
         warnings.extend(notes.warnings.iter().cloned());
-        if let Some(Some(problem)) = &state.redeployed {
+        if let Some(problem) = state.problem() {
             warnings.push(format!("the app did not come back: {problem}"));
         }
         let mut kept = Vec::new();
@@ -200,6 +203,7 @@ impl Report {
             },
             image: plan.options.image,
             images: plan.images.clone(),
+            app_problem: state.problem().map(String::from),
             warnings,
             recovered: notes.recovered,
         }
@@ -211,6 +215,8 @@ impl Report {
         match self.outcome {
             Outcome::Restored if self.warnings.is_empty() => None,
             Outcome::Restored => Some(Code::Warnings),
+            // Rolled back is: the original data, and the app back on them.
+            Outcome::Reverted | Outcome::Aborted if self.app_problem.is_some() => Some(Code::NeedsAttention),
             Outcome::Reverted => Some(Code::Aborted),
             // A bad archive and a refusal are what they are, also when they are found after the restore began.
             Outcome::Aborted => Some(match &self.cause {

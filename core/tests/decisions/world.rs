@@ -72,6 +72,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
         volumes: methods.iter().enumerate().map(volume).collect(),
         containers: vec![],
         images: vec![],
+        down: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],

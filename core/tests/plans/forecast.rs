@@ -49,6 +49,7 @@ fn report(downtime_ms: u64, engine_ms: u64) -> Report {
         made_anew: vec![],
         image: volsnap_core::model::ImageChoice::Current,
         images: vec![],
+        app_problem: None,
         warnings: vec![],
         recovered: false,
     }

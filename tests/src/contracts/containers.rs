@@ -205,6 +205,8 @@ macro_rules! containers_contract {
             what_refers_to_a_lost_container_comes_back_with_it
             a_container_comes_back_with_the_image_that_is_asked_for
             what_a_container_would_lose_is_told
+            a_container_that_cannot_be_started_has_its_policy_back
+            what_a_container_waits_for_is_shown_by_name
             what_was_stopped_stays_stopped
             what_was_paused_is_paused_again
             a_stranger_gets_its_policy_back_and_is_never_made_anew

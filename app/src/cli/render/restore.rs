@@ -225,6 +225,7 @@ pub fn report(report: &ReportView) -> String {
         left_stopped(report),
         join(report.made_anew.iter().map(|made| format!("{} was made anew: {}", made.name, lost(&made.loses)))),
         cause.unwrap_or_default(),
+        way_up(report),
         way_back(report),
     ])
 }
@@ -242,6 +243,21 @@ pub fn headline(report: &ReportView) -> String {
             format!("down for {}{engine}", milliseconds(report.downtime_ms))
         }
     };
+    // An app that did not come back is down yet, and nobody knows for how long.
+    match (report.outcome, &report.app_problem) {
+        (Outcome::Restored, Some(_)) => return format!("{workload} has the data of {snapshot}, and is not back"),
+        (Outcome::Reverted, Some(_)) => {
+            return format!(
+                "{workload} has its original data again, and is not back: the restore of {snapshot} was turned round"
+            );
+        }
+        (Outcome::Aborted, Some(_)) => {
+            return format!(
+                "{workload} has its original data, and is not back: the restore of {snapshot} was given up"
+            );
+        }
+        (Outcome::NeedsAttention, _) | (_, None) => {}
+    }
     match report.outcome {
         Outcome::Restored => format!("{workload} is restored from {snapshot}; {down}"),
         Outcome::Reverted => {
@@ -257,6 +273,17 @@ pub fn headline(report: &ReportView) -> String {
             };
             format!("{workload} needs attention: the restore of {snapshot} cannot be ended safely; {kept}")
         }
+    }
+}
+
+/// What to do about an app that did not come back.
+fn way_up(report: &ReportView) -> String {
+    let ReportView { workload, app_problem, .. } = report;
+    match app_problem {
+        None => String::new(),
+        Some(_) => format!(
+            "see to what keeps it down, then run `volsnap recover {workload}`: it knows what ran; or restore another snapshot"
+        ),
     }
 }
 

@@ -60,7 +60,13 @@ fn starter(members: Vec<Container>, state: HealthState, calls: &Calls) -> MockCo
         boots.iter().for_each(|boot| note(&log, shown(boot)));
         Ok(())
     });
-    let health = move |name: &String| Health { name: name.clone(), state, detail: "exit code 3".into(), run: None };
+    let health = move |name: &String| Health {
+        name: name.clone(),
+        state,
+        detail: "exit code 3".into(),
+        run: None,
+        exit_code: None,
+    };
     containers.expect_health().returning(move |names| Ok(names.iter().map(health).collect()));
     let log = calls.clone();
     containers.expect_unboot().returning(move |drill| {

@@ -30,6 +30,8 @@ async fn an_app_that_was_frozen_is_thawed_and_one_that_was_stopped_is_started() 
             workload: Workload { hooks, ..workload() },
             host: "host".into(),
             runtime: None,
+            down: vec![],
+            problem: None,
             snapshot: SnapshotId(Uuid::from_u128(2)),
             mode,
             containers: vec![Pinned { container: container(), member: true }],

@@ -18,6 +18,7 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
         filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
         filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
         filesystem.expect_journals().returning(|| Ok(vec![]));
+        filesystem.expect_read_journal().returning(|_| Ok(None));
         filesystem.expect_host().return_const("host");
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![container()]));

@@ -20,6 +20,8 @@ fn frozen_by_another() -> Quiesced {
         workload,
         host: "host".into(),
         runtime: None,
+        down: vec![],
+        problem: None,
         snapshot,
         mode: Mode::Pause,
         containers,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use volsnap_core::model::{
-    Pinned, Redeploy, RestartPolicy, RunState, Shares,
+    Condition, Pinned, Redeploy, RestartPolicy, RunState, Shares,
     container::{passing_name, retired_name},
 };
 
@@ -177,6 +177,35 @@ pub async fn restarting_keeps_the_container(h: &mut dyn Harness) {
     h.rename(&name, &retired_name(&name, restore)).await;
     restart().await.unwrap();
     assert_eq!(see(h, &name).await, now);
+}
+
+/// Whoever plugs in later what it lacks finds it as it was: nobody else remembers its policy.
+pub async fn a_container_that_cannot_be_started_has_its_policy_back(h: &mut dyn Harness) {
+    let name = h.name("broken");
+    h.add(&Wanted::new(&name).policy("always")).await;
+    let mut pinned = quiesce(h, &name).await;
+    h.spoil(&mut pinned.container);
+    h.remove(&name).await;
+    let restore = restore();
+    for _ in 0..2 {
+        let error = h.containers().redeploy(restore, std::slice::from_ref(&pinned), Redeploy::Restart).await;
+        assert!(!error.unwrap_err().is_transient());
+        let now = see(h, &name).await;
+        assert_eq!((now.run, now.policy.name.as_str()), (RunState::Stopped, "always"));
+    }
+}
+
+/// Compose's conditions, of the containers that are those services.
+pub async fn what_a_container_waits_for_is_shown_by_name(h: &mut dyn Harness) {
+    let [project, db, job, web] = ["project", "db", "job", "web"].map(|stem| h.name(stem));
+    h.add(&Wanted::new(&db).service(&project, "db", "")).await;
+    h.add(&Wanted::new(&job).service(&project, "job", "db:service_started:false")).await;
+    let on = "db:service_healthy:false,job:service_completed_successfully:false";
+    h.add(&Wanted::new(&web).service(&project, "web", on)).await;
+    let found = find(h, &web).await;
+    let expected = BTreeMap::from([(db.clone(), Condition::Healthy), (job.clone(), Condition::Completed)]);
+    assert_eq!(found.particulars.conditions, expected);
+    assert_eq!(find(h, &job).await.particulars.conditions, BTreeMap::new(), "to run is no condition of its own");
 }
 
 /// A container that did not run gets its policy back and is not started.
