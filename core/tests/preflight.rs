@@ -76,6 +76,12 @@ fn container(name: &str, run: RunState) -> Container {
     }
 }
 
+/// What the snapshot's volumes are among the two that there are.
+fn recognised(manifest: &Manifest) -> Recognised {
+    let present = |target: &str| VolumePath { target: target.into(), declared: true, ..VolumePath::default() };
+    Recognised::of(manifest, &[present("/db"), present("/www")])
+}
+
 /// Two volumes, `/db` and `/www`, in separate directories of one filesystem, and one container.
 fn situation() -> Situation {
     let workload = Workload {
@@ -120,9 +126,8 @@ fn situation() -> Situation {
         mounted: Mounted::default(),
         left_out: vec![],
     };
-    let present = |target: &str| VolumePath { target: target.into(), declared: true, ..VolumePath::default() };
     Situation {
-        recognised: Recognised::of(&archive.manifest, &[present("/db"), present("/www")]),
+        recognised: recognised(&archive.manifest),
         restore: RestoreId(Uuid::from_u128(3)),
         safety: SnapshotId(Uuid::from_u128(4)),
         now: Timestamp::UNIX_EPOCH,
@@ -375,6 +380,7 @@ fn a_volume_in_another_one_is_restored_as_part_of_it() {
         nest(s);
         s.snapshot.archive.manifest.volumes.remove(0);
         s.snapshot.archive.totals.remove(0);
+        s.recognised = recognised(&s.snapshot.archive.manifest);
     };
     assert_eq!(accepted(only_outer).volumes.len(), 1);
     refused(
