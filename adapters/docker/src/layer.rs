@@ -8,13 +8,15 @@ use volsnap_core::{
     ports::{EngineError, EngineErrorKind},
 };
 
-use crate::{
-    api::Api,
-    mounts::{self, is_anonymous},
-};
+use crate::{api::Api, mounts};
 
 /// Log drivers that keep the log in the container's own directory.
 const OWN_LOGS: &[&str] = &["", "json-file", "local", "k8s-file"];
+
+/// Whether the engine made up the name of the volume.
+fn is_anonymous(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
 
 /// What one that is made anew would not have.
 pub(crate) async fn losses(api: &Api, id: &ContainerId) -> Result<Losses, EngineError> {
@@ -32,8 +34,7 @@ fn of(seen: &ContainerInspectResponse, changes: &[FilesystemChange]) -> Losses {
     let targets: Vec<&str> =
         mounts.iter().filter_map(|mount| mount.destination.as_deref()).chain(in_memory.map(String::as_str)).collect();
     let own = own(changes, &targets);
-    let is_unnamed = |name: &str| is_anonymous(name);
-    let anonymous = mounts.iter().filter(|mount| mount.name.as_deref().is_some_and(is_unnamed));
+    let anonymous = mounts.iter().filter(|mount| mount.name.as_deref().is_some_and(is_anonymous));
     let driver = host.and_then(|host| host.log_config.as_ref()).and_then(|log| log.typ.clone()).unwrap_or_default();
     Losses {
         changes: u64::try_from(own.len()).unwrap_or(u64::MAX),
