@@ -65,6 +65,11 @@ impl Volumes {
     }
 }
 
+/// Whether the engine made up the name of the volume.
+pub(crate) fn is_anonymous(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// What a container mounts. The engine's own list lacks what was asked for by `--tmpfs`.
 pub(crate) fn of(seen: &ContainerInspectResponse) -> Vec<MountPoint> {
     let mut mounts = seen.mounts.clone().unwrap_or_default();

@@ -49,6 +49,7 @@ fn world(containers: Vec<ContainerSpec>) -> (World, Workload, Snapshot) {
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
         hooks: vec![],
+        known: Vec::new(),
     };
     let manifest = Manifest {
         format: 1,
@@ -63,7 +64,8 @@ fn world(containers: Vec<ContainerSpec>) -> (World, Workload, Snapshot) {
         images: vec![],
         imported: None,
         registration: None,
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        sequence: None,
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
     };
     let mut builder =
         WorldBuilder::new(DiskSpec::at("/"), "/state").disk(DiskSpec::at("/srv")).tree("/srv/data", &[("a", "old")]);
