@@ -356,6 +356,13 @@ fn portable(mut body: Value) -> Value {
             limit["Name"] = json!(name.to_ascii_lowercase());
         }
     }
+    // Podman shows a share of the processors in both ways, and takes it in one.
+    if let Some(host) = body.get_mut("HostConfig").and_then(Value::as_object_mut)
+        && host.get("NanoCpus").and_then(Value::as_i64).is_some_and(|share| share > 0)
+    {
+        host.remove("CpuPeriod");
+        host.remove("CpuQuota");
+    }
     body
 }
 
@@ -434,7 +441,10 @@ mod tests {
         let limit = |name: &str| json!({"Name": name, "Soft": 1, "Hard": 2});
         let body = |names: [&str; 2]| json!({"Image": "it", "HostConfig": {"Ulimits": names.map(limit)}});
         assert_eq!(portable(body(["RLIMIT_NOFILE", "nproc"])), body(["nofile", "nproc"]));
-        for plain in [json!({}), json!({"HostConfig": {"Ulimits": null}})] {
+        let cpus = json!({"HostConfig": {"NanoCpus": 500, "CpuPeriod": 100, "CpuQuota": 50}});
+        assert_eq!(portable(cpus), json!({"HostConfig": {"NanoCpus": 500}}));
+        let quota = json!({"HostConfig": {"NanoCpus": 0, "CpuPeriod": 100, "CpuQuota": 50}});
+        for plain in [json!({}), json!({"HostConfig": {"Ulimits": null}}), quota] {
             assert_eq!(portable(plain.clone()), plain);
         }
     }
