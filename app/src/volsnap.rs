@@ -235,6 +235,13 @@ impl Volsnap {
         self.start(|engine, watch| async move { make_way(&engine, &workload, &watch).await })
     }
 
+    /// The same, whose recovery goes on where the container engine that an operation began on, or a container that a
+    /// snapshot froze or stopped, is gone for good: for a user who has said so.
+    #[must_use]
+    pub fn without_missing(&self) -> Volsnap {
+        Volsnap { engine: self.engine.clone().without_missing(), ..self.clone() }
+    }
+
     /// Finishes or rolls back what crashes left, for one workload or for all. Needs no catalog.
     pub fn recover(&self, workload: Option<WorkloadId>) -> Operation<Vec<Recovered>> {
         self.start(move |engine, watch| async move { engine.recover(workload, &watch).await })

@@ -91,6 +91,7 @@ pub struct Engine {
     judge: fn(&State, &Step, &Failure, u32) -> Verdict,
     judge_survey: fn(&State, &Failure, u32) -> Verdict,
     hooks: bool,
+    without_missing: bool,
     host_hooks: HostHooks,
     limits: ArchiveLimits,
     zone: TimeZone,
@@ -112,6 +113,7 @@ impl Engine {
             judge,
             judge_survey,
             hooks: true,
+            without_missing: false,
             host_hooks: HostHooks::default(),
             limits: ArchiveLimits::default(),
             zone: TimeZone::UTC,
@@ -129,6 +131,14 @@ impl Engine {
     #[must_use]
     pub fn with_limits(mut self, limits: ArchiveLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same engine, whose recovery goes on where the container engine that an operation began on, or a container that
+    /// a snapshot froze or stopped, is gone for good. For a user who has said so.
+    #[must_use]
+    pub fn without_missing(mut self) -> Self {
+        self.without_missing = true;
         self
     }
 

@@ -55,9 +55,11 @@ fn sample_plan() -> Plan {
         containers: vec![],
         images: vec![],
         down: vec![],
+        dependants: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],
+        notes: vec![],
     }
 }
 

@@ -138,6 +138,9 @@ fn situation() -> Situation {
         losses: BTreeMap::new(),
         others: vec![],
         images_gone: BTreeSet::new(),
+        onlookers: vec![],
+        dependants: vec![],
+        silence: None,
         workload,
         snapshot: Snapshot::from(archive),
         targets: vec![],
@@ -592,4 +595,75 @@ fn images_are_compared_with_the_snapshots() {
     assert_eq!(made.refusals, [], "nothing is to be brought back");
     s.snapshot.archive.manifest.images = vec![image("shop", &s.members[0].image_id)];
     assert_eq!(plan(&s).warnings, Vec::<String>::new());
+}
+
+fn one_off() -> Container {
+    let particulars = Particulars { is_one_off: true, ..Particulars::default() };
+    Container { particulars, ..container("shop_web_run_1", RunState::Running) }
+}
+
+#[test]
+fn a_one_off_container_at_work_is_stopped_only_where_that_is_wanted_and_one_that_ended_is_no_matter() {
+    refused(|s| s.members.push(one_off()), "shop_web_run_1 runs one command");
+    let action = |plan: &volsnap_core::restore::Plan| {
+        plan.containers.iter().find(|c| c.name == "shop_web_run_1").map(|c| c.action.clone())
+    };
+    let stopped = accepted(|s| {
+        s.members.push(one_off());
+        s.options.stop_one_offs = true;
+    });
+    assert_eq!(action(&stopped).as_deref(), Some("stop for good"));
+    let ended = accepted(|s| s.members.push(Container { run: RunState::Stopped, ..one_off() }));
+    assert_eq!(action(&ended), None);
+}
+
+#[test]
+fn a_task_of_an_orchestrator_is_refused_member_or_not() {
+    let particulars = Particulars { orchestrator: Some("web".into()), ..Particulars::default() };
+    let task = || Container { particulars: particulars.clone(), ..container("web.1", RunState::Running) };
+    refused(|s| s.members.push(task()), "web.1 is a task of the Swarm service web");
+    refused(|s| s.consumers.push(task()), "web.1 is a task of the Swarm service web");
+    accepted(|s| s.members.push(Container { run: RunState::Stopped, ..task() }));
+}
+
+#[test]
+fn who_only_looks_on_is_a_note_and_who_was_not_asked_is_a_warning() {
+    let plan = accepted(|s| s.onlookers.push("monitor".into()));
+    assert!(plan.warnings.is_empty() && plan.notes[0].contains("monitor"), "{plan:?}");
+    let plan = accepted(|s| s.silence = Some("no answer".into()));
+    assert!(plan.warnings[0].contains("is not known (no answer)"), "{plan:?}");
+}
+
+#[test]
+fn who_uses_a_members_network_is_named_and_started_again_unless_that_destroys_it() {
+    let peer = Peer { name: "shop".into(), shares: Shares::Network, by_name: false };
+    let outsider = |particulars| (Container { particulars, ..container("vpn", RunState::Running) }, peer.clone());
+    let restart = Options { redeploy: Redeploy::Restart, ..Options::default() };
+    let plan = accepted(|s| {
+        s.options = restart;
+        s.dependants.push(outsider(Particulars::default()));
+    });
+    assert_eq!(plan.dependants, ["vpn"]);
+    assert!(plan.notes[0].contains("vpn uses the network of shop"), "{:?}", plan.notes);
+    let plan = accepted(|s| {
+        s.options = restart;
+        s.dependants.push(outsider(Particulars { removes_itself: true, ..Particulars::default() }));
+    });
+    assert!(plan.dependants.is_empty() && plan.warnings[0].contains("vpn uses the network of shop"), "{plan:?}");
+    let plan = accepted(|s| {
+        s.options = Options { redeploy: Redeploy::Recreate, ..Options::default() };
+        s.members[0].run = RunState::Running;
+        s.dependants.push(outsider(Particulars::default()));
+    });
+    assert!(plan.dependants.is_empty() && plan.warnings[0].contains("container that is replaced"), "{plan:?}");
+}
+
+#[test]
+fn what_removes_itself_is_made_anew_also_where_containers_are_started_again() {
+    let plan = accepted(|s| {
+        s.options.redeploy = Redeploy::Restart;
+        s.members[0].run = RunState::Running;
+        s.members[0].particulars.removes_itself = true;
+    });
+    assert_eq!(plan.containers[0].action, "stop and recreate");
 }

@@ -92,6 +92,8 @@ impl std::fmt::Display for Program {
 pub(crate) struct Api {
     docker: Docker,
     root: Option<PathBuf>,
+    /// What tells the engine's directory from every other one, where the engine itself has no word that does.
+    root_identity: Option<String>,
 }
 
 impl Api {
@@ -103,7 +105,16 @@ impl Api {
         let docker = docker.negotiate_version().await.map_err(|error| engine_error(&doing, &error))?;
         let info = docker.info().await.map_err(|error| engine_error(&doing, &error))?;
         let root = local_root(&info).await;
-        Ok(Api { docker: docker.with_timeout(CALL), root })
+        let root_identity = root_identity(&info).await;
+        Ok(Api { docker: docker.with_timeout(CALL), root, root_identity })
+    }
+
+    /// What tells this engine from every other one; `said` is what it says itself. Docker keeps that word among its data
+    /// only from version 23 (API 1.42) on: before, all engines of a host may share it, and it outlives the data.
+    pub(crate) fn identity(&self, said: Option<String>) -> Option<String> {
+        let version = self.docker.client_version();
+        let is_kept_with_data = (version.major_version, version.minor_version) >= (1, 42);
+        identity(said, self.root_identity.clone(), is_kept_with_data)
     }
 
     /// The engine's own directory, if it is on this host.
@@ -387,6 +398,22 @@ async fn local_root(info: &SystemInfo) -> Option<PathBuf> {
     tokio::task::spawn_blocking(move || std::fs::read_dir(&root).is_ok().then_some(root)).await.ok().flatten()
 }
 
+/// What tells the engine's directory from every other one on this host, as long as nobody copies it: its path, inode and
+/// time of birth. Also where this process may not look into it.
+async fn root_identity(info: &SystemInfo) -> Option<String> {
+    let root = info.docker_root_dir.clone()?;
+    let identity = identity_of(PathBuf::from(&root)).await?;
+    Some(format!("{root}#{identity}"))
+}
+
+fn identity(said: Option<String>, root: Option<String>, is_kept_with_data: bool) -> Option<String> {
+    match (said, root) {
+        (Some(said), Some(root)) if !is_kept_with_data => Some(format!("{said} {root}")),
+        (Some(said), _) => Some(said),
+        (None, root) => root,
+    }
+}
+
 /// Reads a container whose state bollard does not know. It counts as running: what is unknown is never taken for
 /// stopped.
 fn lenient_container(which: &str, contents: &str) -> Result<ContainerInspectResponse> {
@@ -502,5 +529,15 @@ mod tests {
     #[test]
     fn nonsense_is_an_error_and_not_a_container() {
         assert_eq!(lenient_container("web", "<html>").unwrap_err().kind, EngineErrorKind::Failed);
+    }
+
+    #[test]
+    fn an_engine_is_told_by_what_stays_with_its_data() {
+        let (said, root) = (Some("7ZPB".to_string()), Some("/var/lib/docker#1.2.3".to_string()));
+        let of = |kept| identity(said.clone(), root.clone(), kept);
+        assert_eq!(of(true).as_deref(), Some("7ZPB"), "data that were copied are still those of this engine");
+        assert_eq!(of(false).as_deref(), Some("7ZPB /var/lib/docker#1.2.3"), "the key lies elsewhere");
+        assert_eq!(identity(said.clone(), None, false), said, "an engine elsewhere");
+        assert_eq!(identity(None, None, true), None);
     }
 }

@@ -35,6 +35,8 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 #[derive(Clone, Debug)]
 pub struct DockerEngine {
     socket: PathBuf,
+    /// Whether it was asked for by name.
+    is_named: bool,
     api: Arc<OnceCell<Api>>,
 }
 
@@ -46,14 +48,18 @@ impl DockerEngine {
     /// host.
     pub fn from_env() -> Result<Self, EngineError> {
         match std::env::var_os("DOCKER_HOST") {
-            None => Ok(Self::at_socket(DEFAULT_SOCKET)),
+            None => Ok(Self::at_default_socket()),
             Some(host) => Self::at_host(&host.to_string_lossy()),
         }
     }
 
     /// The engine behind that socket.
     pub fn at_socket(socket: impl Into<PathBuf>) -> Self {
-        DockerEngine { socket: socket.into(), api: Arc::default() }
+        DockerEngine { socket: socket.into(), is_named: true, api: Arc::default() }
+    }
+
+    fn at_default_socket() -> Self {
+        DockerEngine { is_named: false, ..Self::at_socket(DEFAULT_SOCKET) }
     }
 
     /// The socket.
@@ -68,7 +74,7 @@ impl DockerEngine {
     /// [`EngineErrorKind::Failed`] if it is anything but a Unix socket.
     pub fn at_host(host: &str) -> Result<Self, EngineError> {
         match (host, host.strip_prefix("unix://")) {
-            ("", _) => Ok(Self::at_socket(DEFAULT_SOCKET)),
+            ("", _) => Ok(Self::at_default_socket()),
             (_, Some(path)) if path.starts_with('/') => Ok(Self::at_socket(path)),
             (other, _) => Err(EngineError::new(
                 EngineErrorKind::Failed,
@@ -121,7 +127,7 @@ impl Containers for DockerEngine {
         let (info, program) = futures_util::future::try_join(api.info(), api.program()).await?;
         let root = api.root().cloned();
         let id = match (&program, &root) {
-            (Program::Docker { .. }, _) => info.id.filter(|id| !id.is_empty()),
+            (Program::Docker { .. }, _) => api.identity(info.id.filter(|id| !id.is_empty())),
             // It makes up another id at each call. What it has lies in its directory, and is lost with it.
             (Program::Podman { .. }, Some(root)) => {
                 identity_of(root.clone()).await.map(|identity| format!("podman-{identity}"))
@@ -135,6 +141,11 @@ impl Containers for DockerEngine {
             live_restore: info.live_restore_enabled,
             fixed_policies: program.has_fixed_policies(),
         })
+    }
+
+    async fn is_expected(&self) -> bool {
+        let socket = self.socket.clone();
+        self.is_named || look::blocking("look for the socket", move || socket.exists()).await.unwrap_or(true)
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {

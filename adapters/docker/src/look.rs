@@ -193,7 +193,7 @@ impl Overview {
             run: run_state(seen.state.as_ref()),
             restart_policy: restart_policy(&seen),
             mounts,
-            depends_on: self.needed_by(line, &record),
+            depends_on: self.needed_by(line, &seen),
             stop_timeout: stop_timeout(&seen),
             particulars: Particulars {
                 removes_itself: seen.host_config.as_ref().and_then(|host| host.auto_remove) == Some(true),
@@ -208,12 +208,14 @@ impl Overview {
         })
     }
 
-    /// Names of the containers that must run before one: those of the services that it names, and those whose
-    /// namespaces it uses.
-    fn needed_by(&self, line: &Line, record: &Record) -> Vec<String> {
+    /// Names of the containers that must run before one: those of the services that it names, and those of which it uses
+    /// something.
+    fn needed_by(&self, line: &Line, seen: &ContainerInspectResponse) -> Vec<String> {
         let services = self.by_name.values().filter(|other| line.compose.needs(&other.compose));
-        let names: BTreeSet<String> =
-            services.map(|other| other.name.clone()).chain(record.peers().values().cloned()).collect();
+        let names: BTreeSet<String> = services
+            .map(|other| other.name.clone())
+            .chain(self.peers_of(seen).into_iter().map(|peer| peer.name))
+            .collect();
         names.into_iter().filter(|name| *name != line.name && is_own_name(name)).collect()
     }
 

@@ -122,18 +122,11 @@ impl WorldBuilder {
     #[must_use]
     pub fn new(mut root: DiskSpec, state_dir: impl Into<PathBuf>) -> Self {
         root.mount = PathBuf::from("/");
-        let engine = EngineState {
-            containers: Shared::default(),
-            past: Vec::new(),
-            images: BTreeSet::new(),
-            networks: BTreeSet::new(),
-            ids: 0,
-            up: true,
-        };
         let world = World {
             disks: vec![Shared::new(new_disk(root, None))],
             state_dir: state_dir.into().into(),
-            engine: Shared::new(engine),
+            engine: Shared::new(EngineState::empty("simulated-1")),
+            engine_elsewhere: Shared::new(EngineState::empty("simulated-2")),
             catalog: Shared::default(),
             switches: Arc::default(),
             clock: ClockState::new(),
@@ -351,6 +344,7 @@ impl World {
             policy_on_disk: spec.policy,
             bound: Vec::new(),
             started_ns: 0,
+            starts: 0,
         };
         container.seen.spec = record_of(&container);
         engine.insert(container);

@@ -97,7 +97,8 @@ impl World {
         self.engine_call("pause", || format!("{ids:?}"))?;
         let mut frozen = Vec::new();
         for id in ids {
-            let outcome = match self.engine.containers.get(id).map(|c| c.seen.run) {
+            let found = self.engine.containers.get(id).map(|c| (c.seen.run, c.seen.particulars.is_restarting));
+            let outcome = match found.map(|(run, is_restarting)| if is_restarting { RunState::Stopped } else { run }) {
                 Some(RunState::Running) => self.set_run(id, RunState::Paused).map(|()| frozen.push(id.clone())),
                 Some(RunState::Paused) => Ok(()),
                 Some(RunState::Stopped) => refuse(EngineErrorKind::Conflict, format!("{id} is not running")),
@@ -173,7 +174,13 @@ impl World {
         if !self.engine.containers.get(id).is_some_and(|c| c.seen.run.is_active()) {
             return Ok(());
         }
-        self.engine_step(|| format!("stop {id}"), |w| w.end_running(id))
+        self.engine_step(
+            || format!("stop {id}"),
+            |w| {
+                w.watch_anonymous(id);
+                w.end_running(id);
+            },
+        )
     }
 
     pub(crate) fn start_one(&mut self, id: &ContainerId) -> EngineResult<()> {
@@ -186,7 +193,27 @@ impl World {
         if let Some(lacks) = self.lacks(id) {
             return refuse(EngineErrorKind::Failed, format!("{id} cannot be started: {lacks}"));
         }
-        self.engine_step(|| format!("start {id}"), |w| w.begin_running(id))
+        self.engine_step(
+            || format!("start {id}"),
+            |w| {
+                if w.engine.containers.get(id).is_some_and(|c| c.seen.particulars.is_one_off) {
+                    w.violation(format!("{id} runs one command and was started again"));
+                }
+                w.begin_running(id);
+            },
+        )
+    }
+
+    /// Notes it if a container is about to remove itself with an anonymous volume that no other container has.
+    fn watch_anonymous(&mut self, id: &ContainerId) {
+        let Some(going) = self.engine.containers.get(id).filter(|c| c.seen.particulars.removes_itself) else { return };
+        let anonymous = going.seen.mounts.iter().filter(|mount| mount.unsupported.is_some() && mount.volume.is_some());
+        let others = || self.engine.containers.values().filter(|c| c.seen.id != *id);
+        let has = |source: &PathBuf| others().any(|c| c.seen.mounts.iter().any(|mount| mount.source == *source));
+        let lost = anonymous.map(|mount| &mount.source).find(|source| !has(source)).cloned();
+        if let Some(source) = lost {
+            self.violation(format!("{} is gone with {id}, which removed itself", source.display()));
+        }
     }
 
     pub(crate) fn set_run(&mut self, id: &ContainerId, run: RunState) -> EngineResult<()> {
@@ -229,6 +256,11 @@ impl World {
         let containers = ordered(pinned.iter().map(|p| p.container.clone()).collect());
         let mut failed = None;
         for record in &containers {
+            if record.run == RunState::Stopped {
+                // Never made anew: it may have removed itself.
+                self.write_policy(&record.id, &record.restart_policy)?;
+                continue;
+            }
             let Some(pinned) = pinned.iter().find(|p| p.container.name == record.name) else { continue };
             let outcome = match how {
                 Redeploy::Recreate if pinned.is_replaced() => self.replace(restore, record),
@@ -315,6 +347,11 @@ impl World {
             if !depends_on.contains(&peer.name) {
                 depends_on.push(peer.name.clone());
             }
+        }
+        match self.mutant {
+            Some(Mutant::SelfRemovalNotSeen) => particulars.removes_itself = false,
+            Some(Mutant::OneOffsNotSeen) => particulars.is_one_off = false,
+            Some(_) | None => {}
         }
         Container { depends_on, particulars, project: container.project.clone(), ..container.seen.clone() }
     }

@@ -24,6 +24,8 @@ pub(crate) struct EngineState {
     pub networks: BTreeSet<RestoreId>,
     pub ids: u64,
     pub up: bool,
+    /// What it calls itself.
+    pub name: &'static str,
 }
 
 /// The engine's records.
@@ -49,6 +51,8 @@ pub(crate) struct SimContainer {
     /// Directories that its processes hold, captured at the start.
     pub bound: Vec<Bound>,
     pub started_ns: i64,
+    /// How many containers were started before, of this engine.
+    pub starts: u64,
 }
 
 /// What a health check says.
@@ -100,6 +104,19 @@ impl Hash for SimContainer {
 }
 
 impl EngineState {
+    /// An engine that runs, without containers.
+    pub fn empty(name: &'static str) -> Self {
+        EngineState {
+            containers: Shared::new(Records::new()),
+            past: Vec::new(),
+            images: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            ids: 0,
+            up: true,
+            name,
+        }
+    }
+
     pub fn named(&self, name: &str) -> Option<&SimContainer> {
         self.containers.values().find(|c| c.seen.name == name).map(|c| &**c)
     }
@@ -179,6 +196,14 @@ impl World {
     #[must_use]
     pub fn layer(&self, name: &str) -> Option<&BTreeSet<String>> {
         self.engine.named(name).map(|c| &c.layer)
+    }
+
+    /// Whether a running container was started before another running one, of which it uses something: then it has lost
+    /// that.
+    #[must_use]
+    pub fn started_before(&self, name: &str, other: &str) -> bool {
+        let started = |name: &str| self.engine.named(name).map(|c| c.starts);
+        started(name) < started(other)
     }
 
     /// Somebody changes something in a container's own layer (`docker cp`).
@@ -301,7 +326,9 @@ impl World {
             }
         }
         let now = self.clock.wall_ns();
+        let starts = self.engine.containers.values().map(|c| c.starts).max().unwrap_or_default() + 1;
         if let Some(container) = self.engine_mut().get_mut(id) {
+            container.starts = starts;
             container.seen.run = RunState::Running;
             container.stopped_by_hand = false;
             container.bound = bound;
@@ -373,7 +400,12 @@ impl World {
         }
     }
 
+    /// A container that removes itself goes as soon as it ends.
     pub(crate) fn end_running(&mut self, id: &ContainerId) {
+        if self.engine.containers.get(id).is_some_and(|c| c.seen.particulars.removes_itself && c.seen.run.is_active()) {
+            self.engine_mut().remove(id);
+            return;
+        }
         if let Some(container) = self.engine_mut().get_mut(id) {
             container.seen.run = RunState::Stopped;
             container.stopped_by_hand = true;

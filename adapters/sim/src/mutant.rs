@@ -91,6 +91,12 @@ pub enum Mutant {
     ClaimNotExclusive,
 
     // Container engine and catalog.
+    /// All engines have the same id.
+    EnginesAlike,
+    /// Containers that remove themselves look like any other.
+    SelfRemovalNotSeen,
+    /// One-off containers look like any other.
+    OneOffsNotSeen,
     /// What the engine has recorded is looked at without being made durable first.
     EngineNotSettled,
     /// What is frozen stays so.

@@ -50,6 +50,7 @@ pub(crate) fn from_record(seen: Container) -> SimContainer {
         bound: Vec::new(),
         layer: BTreeSet::new(),
         started_ns: 0,
+        starts: 0,
         seen,
     }
 }

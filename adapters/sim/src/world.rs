@@ -25,6 +25,8 @@ pub struct World {
     pub(crate) disks: Vec<Shared<Disk>>,
     pub(crate) state_dir: Arc<Path>,
     pub(crate) engine: Shared<EngineState>,
+    /// The one that does not answer.
+    pub(crate) engine_elsewhere: Shared<EngineState>,
     pub(crate) catalog: Shared<Catalog>,
     /// What programs switched on.
     pub(crate) switches: Arc<BTreeSet<String>>,

@@ -198,6 +198,10 @@ pub enum Command {
         /// directory then say which directory is which; look at them first (`volsnap status` shows where they are).
         #[arg(long, requires = "workload", conflicts_with = "dry_run")]
         take: Option<TakeArg>,
+        /// Go on although the container engine that the operation began on, or a container that a snapshot froze or
+        /// stopped, is gone for good
+        #[arg(long)]
+        without_missing: bool,
     },
     /// Show what is open, what recovery would do, and which originals are kept
     Status {
@@ -389,6 +393,9 @@ pub struct RestoreOptions {
     /// Recovery then takes as long as the rest of the staging and stops the app for the switch, also at boot.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub resume: Option<bool>,
+    /// Stop one-off containers (`docker compose run`) that run, never to start them again; refused otherwise
+    #[arg(long)]
+    pub stop_one_offs: bool,
     /// Run none of the workload's hooks
     #[arg(long)]
     pub no_hooks: bool,

@@ -44,6 +44,8 @@ pub struct PlanView {
     pub refusals: Vec<RefusalView>,
     /// What to know beforehand.
     pub warnings: Vec<String>,
+    /// What is only worth knowing.
+    pub notes: Vec<String>,
     /// What can be said about the downtime; `null` if the plan has refusals.
     pub downtime: Option<DowntimeView>,
     /// The plan itself, for `restore --plan`.
@@ -277,6 +279,7 @@ impl PlanView {
                 .map(|r| RefusalView { message: r.message.clone(), hint: r.hint.clone() })
                 .collect(),
             warnings: plan.warnings.clone(),
+            notes: plan.notes.clone(),
             downtime: None,
             saved: None,
         }

@@ -6,6 +6,7 @@ use super::{
     Engine,
     conditions::PATIENCE,
     health::{Gate, Verdict},
+    snapshot::lasts,
 };
 use crate::{
     model::{
@@ -225,7 +226,9 @@ impl Engine {
             mode: Mode::Stop,
             origin: Origin::PreRestore(plan.restore),
             note: Some(format!("before the restore of {}", plan.snapshot)),
-            images: images(state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container)),
+            images: images(
+                state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container).filter(|c| lasts(c)),
+            ),
             volumes,
             registration: Some(self.registration(&plan.workload, plan.created_at)),
             imported: None,

@@ -12,7 +12,7 @@ use crate::{
     model::{ImageChoice, Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, EventKind, StoreError, StoreErrorKind},
     restore::{
-        Body, Journal, Outcome, State,
+        Body, Journal, Outcome, Refusal, State,
         journal::{JournalError, Safety},
         state::Direction,
     },
@@ -58,7 +58,12 @@ impl Engine {
             let taken = format!("the name {:?} is taken by workload {}", workload.name, other.id);
             return Err(StoreError::new(StoreErrorKind::Exists, taken).into());
         }
-        let resolved = self.resolve(workload).await?;
+        let members = self.members(workload).await?;
+        let mut active = members.iter().filter(|c| c.run.is_active());
+        if let Some((name, service)) = active.find_map(|c| Some((&c.name, c.particulars.orchestrator.as_ref()?))) {
+            return Err(Refusal::orchestrated(name, service).into());
+        }
+        let resolved = workload.resolve(&members);
         if resolved.volumes.is_empty() {
             return Err(Error::new(Code::Refused, format!("workload {} has no volumes", workload.name)).hint(
                 match resolved.left_out.is_empty() {

@@ -9,8 +9,8 @@ use super::{Engine, RestoreRequest, recover::quiet};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
-        Container, KnownVolume, Losses, Mounted, Occupant, Recognised, Resolved, RestoreId, Selector, Sight, Snapshot,
-        SnapshotId, TreeSize, Workload, parts,
+        Container, KnownVolume, Losses, Mounted, Occupant, Peer, Recognised, Resolved, RestoreId, Selector, Sight,
+        Snapshot, SnapshotId, TreeSize, Workload, container, parts,
     },
     ports::{Containers, EngineInfo, Found, LookInto, Place},
     restore::{
@@ -19,6 +19,34 @@ use crate::{
         writers,
     },
 };
+
+/// Who has the directories mounted.
+#[derive(Default)]
+pub(super) struct Consumers {
+    /// Whoever has one of them, something in it, or something above it that is writable.
+    pub consumers: Vec<Container>,
+    /// Whoever has only something above them, read-only.
+    pub onlookers: Vec<Container>,
+    /// Why the engine was not asked, if it should have been.
+    pub silence: Option<String>,
+}
+
+/// Whether a directory is that of a named volume, also where no container mounts it: `volumes/NAME/_data` of the engine's.
+fn is_named_volume(root: &Path, dir: &Path) -> bool {
+    let below = dir.strip_prefix(root.join("volumes"));
+    below.is_ok_and(|below| below.components().count() == 2 && below.ends_with("_data"))
+}
+
+/// How far a container reaches into a directory, by its mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    /// From above, read-only: it sees whatever has the name.
+    Looks,
+    /// It holds the directory or something in it, read-only: after a switch it would see the replaced one.
+    Reads,
+    /// It may write.
+    Writes,
+}
 
 impl Engine {
     /// The workload's volumes as they are now.
@@ -135,9 +163,16 @@ impl Engine {
         let parts = self.parts_in(snapshot, &recognised, &candidates).await?;
         let engine = self.engine_info(workload).await?;
         let protected = self.protected(engine.as_ref()).await?;
+        let engine_root =
+            protected.iter().find(|place| place.holds_named_volumes).map(|place| place.location.real.clone());
+        for candidate in candidates.values_mut() {
+            let live = candidate.location.as_ref().ok().map(|live| live.real.as_path());
+            candidate.named |= engine_root.as_ref().zip(live).is_some_and(|(root, live)| is_named_volume(root, live));
+        }
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
         let neighbour = self.neighbour(workload.id, &paths, &names).await?;
-        let consumers = self.consumers(workload, &paths).await?;
+        let Consumers { consumers, onlookers, silence } = self.consumers(workload, &paths).await?;
+        let dependants = self.dependants(&members).await?;
         let cannot_hold = engine.as_ref().and_then(|info| info.cannot_hold(members.iter().chain(&consumers)));
         let images = anew::images(&members, &snapshot.archive.manifest.images);
         let (losses, others, images_gone) = self.costs(&members, &consumers, options, &images).await?;
@@ -154,6 +189,9 @@ impl Engine {
             targets: targets.clone(),
             options: *options,
             consumers,
+            onlookers: onlookers.into_iter().map(|c| c.name).collect(),
+            dependants,
+            silence,
             members,
             losses,
             others,
@@ -266,17 +304,61 @@ impl Engine {
         Ok((losses, all.into_iter().filter(|container| !is_member(container)).collect(), gone))
     }
 
-    /// Every container that mounts one of the paths. For plain directories an engine is asked if it answers, and not
-    /// missed if it does not.
-    pub(super) async fn consumers(
-        &self,
-        workload: &Workload,
-        paths: &[PathBuf],
-    ) -> Result<Vec<Container>, EngineError> {
-        let Some(containers) = &self.ports.containers else { return Ok(Vec::new()) };
+    /// Every container that mounts one of the paths. For plain directories an engine is asked if it answers; that it does
+    /// not is told where there should be one.
+    pub(super) async fn consumers(&self, workload: &Workload, paths: &[PathBuf]) -> Result<Consumers, EngineError> {
+        let Some(containers) = &self.ports.containers else { return Ok(Consumers::default()) };
         match containers.mounting(paths).await {
-            Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(Vec::new()),
-            other => other,
+            Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => {
+                let silence = containers.is_expected().await.then(|| error.to_string());
+                Ok(Consumers { silence, ..Consumers::default() })
+            }
+            other => {
+                let mut found = Consumers::default();
+                for container in other? {
+                    match self.reach(&container, paths).await {
+                        Reach::Looks => found.onlookers.push(container),
+                        Reach::Reads | Reach::Writes => found.consumers.push(container),
+                    }
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    /// How far a container that mounts something of the paths reaches into them.
+    pub(super) async fn reach(&self, container: &Container, paths: &[PathBuf]) -> Reach {
+        let mut reach = None;
+        for mount in &container.mounts {
+            let located = self.ports.filesystem.locate(&mount.source).await;
+            let source = located.map_or_else(|_| mount.source.clone(), |location| location.real);
+            for path in paths {
+                let is_above = path.starts_with(&source) && *path != source;
+                let touches = is_above || source.starts_with(path);
+                let by_this = match (touches, mount.writable, is_above) {
+                    (false, ..) => continue,
+                    (true, true, _) => Reach::Writes,
+                    (true, false, true) => Reach::Looks,
+                    (true, false, false) => Reach::Reads,
+                };
+                reach = reach.max(Some(by_this));
+            }
+        }
+        // The engine says that it does, in a way that its mounts do not show.
+        reach.unwrap_or(Reach::Writes)
+    }
+
+    /// Those that lose something when the members stop.
+    pub(super) async fn dependants(&self, members: &[Container]) -> Result<Vec<(Container, Peer)>, EngineError> {
+        let active: Vec<&str> = members.iter().filter(|c| c.run.is_active()).map(|c| c.name.as_str()).collect();
+        if active.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.containers()?.all().await {
+            Ok(all) => Ok(container::dependants(&all, &active)),
+            // A deployer that knows of no others than its own.
+            Err(error) if error.kind == EngineErrorKind::Failed => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{Container, HookEvent, Mode, RestoreId, Snapshot, SnapshotId, WorkloadId},
+    model::{Container, HookEvent, Mode, RestoreId, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{EventKind, Phase, Progress, Quiet, Watch},
     restore::{
         Anomaly, Body, Entry, Facts, Journal, Record, Refusal, Report, State,
@@ -136,8 +136,7 @@ impl Neighbour {
 
 impl From<Neighbour> for Error {
     fn from(neighbour: Neighbour) -> Error {
-        let Refusal { message, hint } = neighbour.refusal();
-        Error::new(Code::Refused, message).hint(hint)
+        neighbour.refusal().into()
     }
 }
 
@@ -326,7 +325,9 @@ impl Engine {
                 // Whoever decided may have stopped the app, and even have started it again.
                 let up_all_along = (state.direction() != Direction::Undecided).then_some(false);
                 let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
-                if let Some(anomaly) = self.other_host(&state.plan.host) {
+                let elsewhere = self.elsewhere(&state.plan.host, state.plan.runtime.as_deref()).await;
+                // Before anything is believed of its containers: there may be others of the same names here.
+                if let Some(anomaly) = elsewhere {
                     let report = Box::new(Report::of(&state, Some(&anomaly), &notes));
                     return Ok(Some(Followed { item: RecoveredItem::Restore(report), is_own: false }));
                 }
@@ -364,16 +365,26 @@ impl Engine {
 
     /// Gives the app its life back after an interrupted snapshot.
     async fn recover_snapshot(&self, quiesced: Quiesced, sake: Sake<'_>) -> Result<RecoveredItem> {
-        if let Some(anomaly) = self.other_host(&quiesced.host) {
-            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+        if let Some(anomaly) = self.elsewhere(&quiesced.host, quiesced.runtime.as_deref()).await {
+            return Err(attention(&quiesced.workload, &anomaly));
         }
         let places = self.quieted_places(&quiesced).await;
         let _claim = match quiesced.containers.is_empty() {
             true => None,
             false => Some(self.claim(&quiesced.workload.name, &places).await?),
         };
+        let pinned = quiesced.containers.clone();
         // With nothing to wake, it was written for the hooks that are due, or for what is down.
         let mut quiesced = self.wake(quiesced).await?;
+        let mut gone = match pinned.is_empty() {
+            true => Vec::new(),
+            false => self.standing(&quiesced.workload, pinned).await?.1,
+        };
+        gone.retain(|container| !passes(container));
+        if !gone.is_empty() && !self.without_missing {
+            let names = gone.into_iter().map(|container| container.name).collect();
+            return Err(attention(&quiesced.workload, &Anomaly::MembersGone { names }));
+        }
         if !quiesced.down.is_empty() && matches!(sake, Sake::Itself) {
             quiesced = self.start_what_is_down(quiesced).await?;
         }
@@ -390,7 +401,8 @@ impl Engine {
             self.ports.store.put_snapshot(&Snapshot::from(archive)).await?;
         }
         let around = Around { workload, snapshot: *snapshot, restore: None };
-        let warnings = self.run_after(HookEvent::PostCreate, &around, outcome_of(complete)).await?;
+        let mut warnings = self.run_after(HookEvent::PostCreate, &around, outcome_of(complete)).await?;
+        warnings.extend(gone.iter().map(|c| format!("container {} is not there any more", c.name)));
         let detail = match warnings.is_empty() {
             true => json!({ "snapshot": snapshot, "complete": complete }),
             false => json!({ "snapshot": snapshot, "complete": complete, "warnings": warnings }),
@@ -482,12 +494,17 @@ impl Engine {
         match read {
             Err(error) => outlook.problem = Some(self.name_journal(id, error.into())),
             Ok(Err(quiesced)) => {
+                let elsewhere = self.elsewhere(&quiesced.host, quiesced.runtime.as_deref()).await;
+                outlook.problem = elsewhere.map(|anomaly| attention(&quiesced.workload, &anomaly));
                 outlook.workload = Some(quiesced.workload.name.clone());
                 outlook.snapshot = Some(quiesced.snapshot);
                 outlook.phase = "snapshot".into();
                 outlook.would = would_wake(&quiesced);
             }
             Ok(Ok(state)) => {
+                let elsewhere = self.elsewhere(&state.plan.host, state.plan.runtime.as_deref()).await;
+                outlook.problem = elsewhere
+                    .map(|anomaly| Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
                 outlook.workload = Some(state.plan.workload.name.clone());
                 outlook.restore_id = Some(state.plan.restore);
                 outlook.snapshot = Some(state.plan.snapshot);
@@ -509,11 +526,27 @@ impl Engine {
         outlook
     }
 
+    /// The anomaly of a journal that is to be followed elsewhere, on that machine or that container engine.
+    async fn elsewhere(&self, host: &str, runtime: Option<&str>) -> Option<Anomaly> {
+        match self.other_host(host) {
+            Some(anomaly) => Some(anomaly),
+            None => self.other_engine(runtime).await,
+        }
+    }
+
     /// The anomaly of a journal that was written on another machine; a machine without an id is not compared.
     fn other_host(&self, journal: &str) -> Option<Anomaly> {
         let here = self.ports.filesystem.host();
         let differs = !journal.is_empty() && !here.is_empty() && journal != here;
         differs.then(|| Anomaly::OtherHost { journal: journal.to_string() })
+    }
+
+    /// The same of a journal whose containers are on another engine than the one that answers. One that does not answer is
+    /// not compared: what needs it fails, and the journal stays.
+    pub(super) async fn other_engine(&self, journal: Option<&str>) -> Option<Anomaly> {
+        let journal = journal.filter(|_| !self.without_missing)?;
+        let here = self.ports.containers.as_ref()?.info().await.ok()?.id?;
+        (here != journal).then(|| Anomaly::OtherEngine { journal: journal.to_string() })
     }
 
     pub(super) fn name_journal(&self, id: WorkloadId, error: Error) -> Error {
@@ -522,6 +555,16 @@ impl Engine {
             self.ports.filesystem.state_dir().join("journal").join(format!("{id}.json")).display()
         ))
     }
+}
+
+/// A container that ends and goes by itself is not missed.
+fn passes(container: &Container) -> bool {
+    container.particulars.removes_itself || container.particulars.is_one_off
+}
+
+fn attention(workload: &Workload, anomaly: &Anomaly) -> Error {
+    let message = format!("an interrupted snapshot of {}: {anomaly}", workload.name);
+    Error::new(Code::NeedsAttention, message).hint(anomaly.remedy())
 }
 
 /// What recovery does after an interrupted snapshot.

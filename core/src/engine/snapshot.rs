@@ -1,16 +1,16 @@
 //! Taking a snapshot: copy the volumes while the app runs, quiet it, capture what changed, wake it, put the archive
 //! together and make it durable.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{Engine, act::images, hooks::Around, unguarded};
+use super::{Engine, act::images, gather::Reach, hooks::Around, unguarded};
 use crate::{
-    error::{Code, Error, FsErrorKind, Result},
+    error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
-        ARCHIVE_FORMAT, Container, HookEvent, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned,
-        Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, parts,
+        ARCHIVE_FORMAT, Container, HookEvent, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, Particulars,
+        Pinned, Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, parts,
     },
     ports::{ArchiveSource, Claim, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
     restore::{Body, Refusal, journal::Quiesced, preflight},
@@ -101,7 +101,8 @@ impl Engine {
         let is_due = workload.has_hooks(HookEvent::PostCreate);
         if is_due {
             // Written before the first of them runs: whoever finds the journal runs those that come after.
-            self.write_quiesced(&journal).await?;
+            let runtime = self.runtime(workload).await?;
+            self.write_quiesced(&Quiesced { runtime, ..journal.clone() }).await?;
         }
         let taken = match self.run_before(HookEvent::PreCreate, &around, watch).await {
             // They may have changed what there is to see.
@@ -187,6 +188,7 @@ impl Engine {
         let filesystem = &self.ports.filesystem;
         // Held until the archive is sealed and the app is awake.
         let Seen { members, resolved, volumes, sources, roots, claim } = seen;
+        refuse_members(request, &members)?;
         // Before there is a snapshot that has these names.
         let workload = &self.remember(&request.workload, &resolved).await?;
         let created_at = self.ports.clock.now();
@@ -202,7 +204,7 @@ impl Engine {
             mode: request.mode,
             origin: Origin::Manual,
             note: request.note.clone(),
-            images: images(members.iter()),
+            images: images(members.iter().filter(|c| lasts(c))),
             volumes,
             registration: Some(self.registration(workload, created_at)),
             imported: None,
@@ -221,12 +223,31 @@ impl Engine {
             },
             false => (members, None),
         };
+        // They may be other ones by now.
+        refuse_members(request, &members)?;
         let outsiders = self.outsiders(request, &members, &sources).await?;
         let reading =
             Reading { manifest: &manifest, sources: &sources, roots: &roots, members: names(&members), precopy };
+        let dependants = match request.mode {
+            Mode::Stop => self.dependants(&members).await?,
+            Mode::Pause | Mode::Live => Vec::new(),
+        };
+        let is_member = |c: &Container| members.iter().any(|m| m.id == c.id);
+        // They lose what they use of a member with its stop; one that cannot be started again loses nothing more.
+        let revived: Vec<Container> = dependants
+            .into_iter()
+            .map(|(c, _)| c)
+            .filter(|c| !is_member(c) && c.particulars.can_start_again())
+            .collect();
         let disturbed = members.into_iter().filter(|c| disturbs(request.mode, c));
-        let containers = disturbed.map(|container| Pinned { container, member: true }).collect();
-        let quiesced = Quiesced { containers, at: self.ports.clock.now(), ..journal };
+        let members = disturbed.map(|container| Pinned { container, member: true });
+        let containers: Vec<Pinned> =
+            members.chain(revived.into_iter().map(|container| Pinned { container, member: false })).collect();
+        let runtime = match containers.is_empty() {
+            true => None,
+            false => self.runtime(workload).await?,
+        };
+        let quiesced = Quiesced { containers, runtime, at: self.ports.clock.now(), ..journal };
         let (draft, quiesced_ms, app_problem) = self.read_quietly(quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
         let snapshot = Snapshot::from(archive);
@@ -262,6 +283,14 @@ impl Engine {
             problem: (!down.is_empty()).then(|| "an earlier operation left it down".to_string()),
             down,
             at: self.ports.clock.now(),
+        }
+    }
+
+    /// The engine that has the workload's containers, by its id.
+    async fn runtime(&self, workload: &Workload) -> Result<Option<String>> {
+        match workload.selector.is_empty() {
+            true => Ok(None),
+            false => Ok(self.containers()?.info().await?.id),
         }
     }
 
@@ -361,7 +390,7 @@ impl Engine {
     ) -> Result<Vec<Container>> {
         let members = self.members(workload).await?;
         let now = self.sources(workload, &self.name_volumes(workload, &members).await?).await?;
-        match now.sources == sources && images(members.iter()) == manifest.images {
+        match now.sources == sources && images(members.iter().filter(|c| lasts(c))) == manifest.images {
             true => Ok(members),
             false => Err(Error::new(
                 Code::Aborted,
@@ -383,21 +412,23 @@ impl Engine {
             return Ok(Vec::new());
         }
         let roots = roots(sources);
-        let running =
-            self.consumers(&request.workload, &roots).await?.into_iter().filter(|c| c.run == RunState::Running);
-        let outside = running.filter(|c| members.iter().all(|m| m.id != c.id));
-        Ok(outside
-            .map(|c| {
-                let app = &request.workload.name;
-                format!("container {} is not part of {app} and ran on its volumes while they were read", c.name)
-            })
-            .collect())
+        let app = &request.workload.name;
+        let mut warnings = Vec::new();
+        for c in self.consumers(&request.workload, &roots).await?.consumers {
+            let is_outside = c.run == RunState::Running && members.iter().all(|m| m.id != c.id);
+            if is_outside && self.reach(&c, &roots).await == Reach::Writes {
+                let name = &c.name;
+                warnings
+                    .push(format!("container {name} is not part of {app} and ran on its volumes while they were read"));
+            }
+        }
+        Ok(warnings)
     }
 
     /// Reads the volumes while the app is quiet, and wakes it as soon as what they are is held fast, whatever happened.
     async fn read_quietly(
         &self,
-        quiesced: Quiesced,
+        mut quiesced: Quiesced,
         reading: Reading<'_>,
         watch: &Watch,
     ) -> Result<(Box<dyn DraftArchive>, u64, Option<String>)> {
@@ -417,7 +448,7 @@ impl Engine {
             return Err(error);
         }
         let began = self.ports.clock.monotonic();
-        let drafted = self.read_stilled(&quiesced, reading, watch).await;
+        let drafted = self.read_stilled(&mut quiesced, reading, watch).await;
         let (name, before) = (quiesced.workload.name.clone(), quiesced.problem.clone());
         let woken = self.wake(quiesced).await;
         let quiesced_ms = self.ports.clock.monotonic().saturating_sub(began).as_millis();
@@ -440,7 +471,7 @@ impl Engine {
 
     async fn read_stilled(
         &self,
-        quiesced: &Quiesced,
+        quiesced: &mut Quiesced,
         reading: Reading<'_>,
         watch: &Watch,
     ) -> Result<Box<dyn DraftArchive>> {
@@ -463,20 +494,65 @@ impl Engine {
         Ok(draft)
     }
 
-    async fn quiet(&self, quiesced: &Quiesced) -> Result<()> {
-        let ids: Vec<_> = quiesced.containers.iter().rev().map(|p| p.container.id.clone()).collect();
-        match quiesced.mode {
-            Mode::Pause => self.containers()?.pause(&ids).await?,
-            Mode::Stop => {
-                // An engine that restarts in the middle would start what is stopped, under the hands of the archive.
-                for id in &ids {
-                    self.containers()?.set_restart_policy(id, &RestartPolicy::never()).await?;
+    /// Makes the app quiet. One that dies again and again may have ended just now, and cannot be frozen then; it is written
+    /// down as what it is, and stopped.
+    async fn quiet(&self, quiesced: &mut Quiesced) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            match self.quiet_once(quiesced).await {
+                Err(EngineError { kind: EngineErrorKind::Conflict | EngineErrorKind::NotFound, .. })
+                    if attempt < QUIET_ATTEMPTS_MAX =>
+                {
+                    self.look_again(quiesced).await?;
+                    self.ports.clock.sleep(Duration::from_millis(100) * attempt).await;
+                    attempt += 1;
                 }
-                self.containers()?.stop(&ids).await?;
+                quieted => return Ok(quieted?),
             }
-            Mode::Live => {}
+        }
+    }
+
+    async fn quiet_once(&self, quiesced: &Quiesced) -> Result<(), EngineError> {
+        let containers = self.containers()?;
+        let ids = |wanted: Rest| {
+            let all = quiesced.containers.iter().rev().map(|p| &p.container);
+            all.filter(move |c| Rest::of(quiesced.mode, c) == Some(wanted)).map(|c| c.id.clone()).collect::<Vec<_>>()
+        };
+        let (frozen, stopped) = (ids(Rest::Frozen), ids(Rest::Stopped));
+        if !stopped.is_empty() {
+            // An engine that restarts in the middle would start what is stopped, under the hands of the archive.
+            for id in &stopped {
+                containers.set_restart_policy(id, &RestartPolicy::never()).await?;
+            }
+            containers.stop(&stopped).await?;
+        }
+        if !frozen.is_empty() {
+            containers.pause(&frozen).await?;
         }
         Ok(())
+    }
+
+    /// What could not be frozen has ended: for good, or until the engine starts it again.
+    async fn look_again(&self, quiesced: &mut Quiesced) -> Result<()> {
+        let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
+        let mode = quiesced.mode;
+        let before = quiesced.containers.clone();
+        quiesced.containers.retain_mut(|pinned| {
+            let now = seen.iter().find(|c| c.id == pinned.container.id);
+            match (Rest::of(mode, &pinned.container), now) {
+                // What was stopped already is woken with the policy that it had.
+                (Some(Rest::Stopped) | None, _) => true,
+                (Some(Rest::Frozen), None) => false,
+                (Some(Rest::Frozen), Some(now)) => {
+                    pinned.container.particulars.is_restarting |= now.particulars.is_restarting;
+                    now.run.is_active()
+                }
+            }
+        });
+        match quiesced.containers == before {
+            true => Ok(()),
+            false => self.write_quiesced(quiesced).await,
+        }
     }
 
     /// Whether nobody woke the app while its volumes were read: an engine that restarts ends what is frozen, and may
@@ -486,13 +562,14 @@ impl Engine {
             return Ok(());
         }
         let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
-        let disturbed = |c: &&Container| match quiesced.mode {
-            Mode::Pause => c.run != RunState::Paused,
-            Mode::Stop => c.run.is_active(),
-            Mode::Live => false,
+        let is_loud = |c: &&Container| match quiesced.containers.iter().find(|p| p.container.id == c.id) {
+            Some(pinned) => match Rest::of(quiesced.mode, &pinned.container) {
+                Some(Rest::Frozen) => c.run != RunState::Paused,
+                Some(Rest::Stopped) => c.run.is_active(),
+                None => false,
+            },
+            None => disturbs(quiesced.mode, c),
         };
-        let pinned = |c: &Container| quiesced.containers.iter().any(|p| p.container.id == c.id);
-        let is_loud = |c: &&Container| if pinned(c) { disturbed(c) } else { disturbs(quiesced.mode, c) };
         match seen.iter().find(is_loud) {
             None => Ok(()),
             Some(container) => Err(Error::new(
@@ -544,13 +621,59 @@ struct Reading<'a> {
     precopy: Option<Box<dyn Precopy>>,
 }
 
+/// How often it is tried to make an app quiet whose containers come and go.
+const QUIET_ATTEMPTS_MAX: u32 = 5;
+
+/// How a container is made quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Frozen,
+    Stopped,
+}
+
+impl Rest {
+    /// What is done to a container for a snapshot in this mode, by what it was when it was looked at first; `None` if it
+    /// is left alone.
+    pub(super) fn of(mode: Mode, container: &Container) -> Option<Rest> {
+        match (mode, container.run) {
+            (Mode::Live, _) | (_, RunState::Stopped) | (Mode::Pause, RunState::Paused) => None,
+            // Between two runs there is nothing to freeze, and the next one would begin in the middle.
+            (Mode::Pause, RunState::Running) if container.particulars.is_restarting => Some(Rest::Stopped),
+            (Mode::Pause, RunState::Running) => Some(Rest::Frozen),
+            (Mode::Stop, RunState::Running | RunState::Paused) => Some(Rest::Stopped),
+        }
+    }
+}
+
 /// Whether a container is made quiet for a snapshot in this mode.
 fn disturbs(mode: Mode, container: &Container) -> bool {
-    match mode {
-        Mode::Pause => container.run == RunState::Running,
-        Mode::Stop => container.run.is_active(),
-        Mode::Live => false,
+    Rest::of(mode, container).is_some()
+}
+
+/// Whether a container is still there tomorrow, as far as anybody knows.
+pub(super) fn lasts(container: &Container) -> bool {
+    !container.particulars.is_one_off
+}
+
+/// A snapshot destroys nothing and runs nothing twice.
+fn refuse_members(request: &SnapshotRequest, members: &[Container]) -> Result<()> {
+    let active = || members.iter().filter(|c| c.run.is_active());
+    if let Some((name, service)) = active().find_map(|c| Some((&c.name, c.particulars.orchestrator.as_ref()?))) {
+        return Err(Refusal::orchestrated(name, service).into());
     }
+    let stopped = active().filter(|_| request.mode == Mode::Stop);
+    for Container { name, particulars, .. } in stopped {
+        let why = match particulars {
+            Particulars { removes_itself: true, .. } => {
+                "is removed with its anonymous volumes as soon as it ends (--rm)"
+            }
+            Particulars { is_one_off: true, .. } => "runs one command, which would begin anew when it is started again",
+            _ => continue,
+        };
+        return Err(Error::new(Code::Refused, format!("container {name} {why}"))
+            .hint("leave out `--mode stop`: the default freezes it instead"));
+    }
+    Ok(())
 }
 
 fn names(members: &[Container]) -> Vec<String> {

@@ -39,6 +39,17 @@ use crate::{
     restore::{Entry, Options, Outcome, Plan, PlannedVolume, Record, Safety, State, plan::Method, report::Notes},
 };
 
+/// An engine with that id.
+fn engine_of(id: &str) -> EngineInfo {
+    EngineInfo {
+        version: "an engine".into(),
+        id: Some(id.into()),
+        root: None,
+        live_restore: None,
+        fixed_policies: false,
+    }
+}
+
 struct Held;
 
 impl Lease for Held {}
@@ -118,6 +129,7 @@ fn clock() -> MockClock {
     let mut clock = MockClock::new();
     clock.expect_now().return_const(Timestamp::UNIX_EPOCH);
     clock.expect_monotonic().return_const(Duration::ZERO);
+    clock.expect_sleep().returning(|_| ());
     clock.expect_fresh_id().returning(|| Uuid::from_u128(9));
     clock
 }
@@ -152,6 +164,7 @@ async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
     containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
     containers.expect_find().returning(|_| Ok(vec![container()]));
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     filesystem.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| Err(broken()));
     containers.expect_unpause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
@@ -180,6 +193,7 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
     containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
     found_then(&mut containers, RunState::Paused);
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     let mut draft = MockDraftArchive::new();
     let mut sealing = Sequence::new();
@@ -224,6 +238,8 @@ async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fen
         containers.expect_find().times(1).returning(move |_| Ok(members(RunState::Running, RunState::Stopped)));
         containers.expect_find().returning(move |_| Ok(members(after, other)));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
+        containers.expect_info().returning(|| Ok(engine_of("one")));
+        containers.expect_all().returning(|| Ok(vec![]));
         if mode == Mode::Stop {
             let off = |_: &ContainerId, policy: &RestartPolicy| policy.is_never();
             containers.expect_set_restart_policy().withf(off).times(1).in_sequence(&mut order).returning(|_, _| Ok(()));
@@ -289,9 +305,11 @@ fn restore(entries: Vec<Entry>) -> State {
         containers: vec![],
         images: vec![],
         down: vec![],
+        dependants: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],
+        notes: vec![],
     };
     let mut state = State::opened(plan, Timestamp::UNIX_EPOCH);
     for entry in entries {
@@ -424,7 +442,9 @@ async fn who_uses_plain_directories_is_asked_until_the_commit_if_there_is_an_eng
         let mut filesystem = with_journal(&state);
         filesystem.expect_settle().returning(|_| Ok(()));
         filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+        filesystem.expect_locate().returning(|path| Ok(location(path)));
         let mut containers = MockContainers::new();
+        containers.expect_is_expected().return_const(true);
         containers.expect_mounting().returning(move |_| answer.clone());
         let engine = engine(filesystem, MockStore::new(), Some(containers));
         let mut engine_view = EngineView { spent: Duration::ZERO, settled: true };
@@ -472,6 +492,7 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     let named = |name: &str, run| Container { id: ContainerId(name.into()), name: name.into(), run, ..container() };
     let mounting = vec![container(), named("indexer", RunState::Running), named("asleep", RunState::Stopped)];
     containers.expect_mounting().returning(move |_| Ok(mounting.clone()));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_pause().returning(|_| Ok(()));
     containers.expect_unpause().returning(|_| Ok(()));
     let mut store = MockStore::new();

@@ -1,10 +1,12 @@
 //! Waking an app after its snapshot, and remembering what of it did not come back.
 
-use super::{Engine, conditions::PATIENCE};
+use std::time::Duration;
+
+use super::{Engine, conditions::PATIENCE, snapshot::Rest};
 use crate::{
     error::{EngineError, EngineErrorKind, Error, Result},
-    model::{HookEvent, Mode, Pinned, Redeploy, RestoreId, WorkloadId},
-    restore::{Body, Journal, State, journal::Quiesced},
+    model::{Container, ContainerId, HookEvent, Mode, Pinned, Redeploy, RestoreId, Workload, WorkloadId},
+    restore::{Body, Journal, State, journal::Quiesced, judge},
 };
 
 impl Engine {
@@ -96,20 +98,59 @@ impl Engine {
         Ok(Some(journal.body))
     }
 
-    /// What was frozen is thawed, what was stopped is started.
+    /// What was frozen is thawed, what was stopped is started. None that is not there any more is made anew: a snapshot
+    /// makes no containers.
     async fn resume(&self, quiesced: &Quiesced) -> Result<(), EngineError> {
-        match quiesced.mode {
-            Mode::Live => {}
-            Mode::Pause => {
-                let ids: Vec<_> = quiesced.containers.iter().map(|p| p.container.id.clone()).collect();
-                self.containers()?.unpause(&ids).await?;
-            }
-            Mode::Stop => {
-                let restore = RestoreId(quiesced.snapshot.0);
-                self.bring_back(restore, &quiesced.containers, Redeploy::Restart, PATIENCE).await?;
-            }
+        let rests = |wanted: Rest| {
+            let all = quiesced.containers.iter();
+            all.filter(move |p| Rest::of(quiesced.mode, &p.container) == Some(wanted)).cloned().collect::<Vec<_>>()
+        };
+        let (frozen, stopped) = (rests(Rest::Frozen), rests(Rest::Stopped));
+        if !frozen.is_empty() {
+            // First and by id, without a look at the others: the app is waiting.
+            let ids: Vec<_> = frozen.iter().map(|p| p.container.id.clone()).collect();
+            self.thaw(&ids).await?;
+        }
+        if !stopped.is_empty() {
+            let (standing, _) = self.standing(&quiesced.workload, stopped).await?;
+            self.bring_back(RestoreId(quiesced.snapshot.0), &standing, Redeploy::Restart, PATIENCE).await?;
         }
         Ok(())
+    }
+
+    /// Thaws, and goes on until that is seen: an engine that answers too late may have thawed or not.
+    async fn thaw(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
+        let containers = self.containers()?;
+        let mut attempt = 1;
+        loop {
+            match containers.unpause(ids).await {
+                Err(error) if error.is_transient() && attempt < judge::ATTEMPTS_MAX => {
+                    self.ports.clock.sleep(Duration::from_millis(100) * attempt).await;
+                    attempt += 1;
+                }
+                thawed => return thawed,
+            }
+        }
+    }
+
+    /// Which of them stand, by id or by name: what was deployed anew meanwhile stands under its name. And those that do
+    /// not, unless they are not of the workload.
+    pub(super) async fn standing(
+        &self,
+        workload: &Workload,
+        pinned: Vec<Pinned>,
+    ) -> Result<(Vec<Pinned>, Vec<Container>), EngineError> {
+        let containers = self.containers()?;
+        let mut seen = Self::members_left(containers, &workload.selector).await?;
+        let stands =
+            |seen: &[Container], p: &Pinned| seen.iter().any(|c| c.id == p.container.id || c.name == p.container.name);
+        if !pinned.iter().all(|p| stands(&seen, p)) {
+            // One that was renamed is found by what it mounts, and so is one that is not of the workload.
+            let sources: Vec<_> = pinned.iter().flat_map(|p| &p.container.mounts).map(|m| m.source.clone()).collect();
+            seen.extend(containers.mounting(&sources).await?);
+        }
+        let (standing, gone): (Vec<_>, Vec<_>) = pinned.into_iter().partition(|p| !p.member || stands(&seen, p));
+        Ok((standing, gone.into_iter().map(|p| p.container).collect()))
     }
 }
 

@@ -143,6 +143,29 @@ pub enum Shares {
     Link,
 }
 
+impl Shares {
+    /// What it is, for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Shares::Network => "network",
+            Shares::Ipc => "shared memory",
+            Shares::Pid => "processes",
+            Shares::Volumes => "volumes",
+            Shares::Link => "address",
+        }
+    }
+
+    /// Whether it is gone for good when the other container stops, even if that is started again.
+    #[must_use]
+    pub fn ends_with_it(self) -> bool {
+        match self {
+            Shares::Network | Shares::Ipc | Shares::Pid => true,
+            Shares::Volumes | Shares::Link => false,
+        }
+    }
+}
+
 /// A container's use of another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Peer {
@@ -189,6 +212,38 @@ impl Particulars {
     pub fn is_plain(&self) -> bool {
         *self == Particulars::default()
     }
+
+    /// Whether it is the same container again after a stop and a start, for its engine and for its orchestrator.
+    #[must_use]
+    pub fn can_start_again(&self) -> bool {
+        !self.removes_itself && !self.is_one_off && self.orchestrator.is_none()
+    }
+}
+
+/// Active containers that lose something when those of the given names stop, and those that lose something with them, each
+/// with what it loses, in the order of `all`.
+#[must_use]
+pub fn dependants(all: &[Container], stopping: &[&str]) -> Vec<(Container, Peer)> {
+    let mut lost: Vec<&str> = stopping.to_vec();
+    let mut found: Vec<Option<&Peer>> = vec![None; all.len()];
+    loop {
+        let before = lost.len();
+        for (container, found) in all.iter().zip(&mut found) {
+            if lost.contains(&container.name.as_str()) || !container.run.is_active() {
+                continue;
+            }
+            let peers = &container.particulars.peers;
+            *found = peers.iter().find(|peer| peer.shares.ends_with_it() && lost.contains(&peer.name.as_str()));
+            if found.is_some() {
+                lost.push(&container.name);
+            }
+        }
+        if lost.len() == before {
+            break;
+        }
+    }
+    let pairs = all.iter().zip(found).filter_map(|(container, peer)| Some((container.clone(), peer?.clone())));
+    pairs.collect()
 }
 
 /// What a container was before a restore touched it; journalled before it is touched.
@@ -340,5 +395,40 @@ mod tests {
         assert_eq!(restore_of(&name), None, "a restore would give it its own name back");
         assert!(!is_ours(&name, drill));
         assert_eq!(drill_of(&passing_name("web", drill)), None);
+    }
+
+    #[test]
+    fn who_loses_something_is_found_also_behind_another_and_a_stopped_one_has_nothing_to_lose() {
+        let container = |name: &str, run, peers: &[(&str, Shares)]| Container {
+            id: ContainerId(name.into()),
+            name: name.into(),
+            project: None,
+            service: None,
+            image: String::new(),
+            image_id: String::new(),
+            run,
+            restart_policy: RestartPolicy::never(),
+            mounts: vec![],
+            depends_on: vec![],
+            stop_timeout: None,
+            particulars: Particulars {
+                peers: peers
+                    .iter()
+                    .map(|(name, shares)| Peer { name: (*name).into(), shares: *shares, by_name: false })
+                    .collect(),
+                ..Particulars::default()
+            },
+            spec: serde_json::Value::Null,
+        };
+        let all = [
+            container("a-behind", RunState::Running, &[("vpn-user", Shares::Pid)]),
+            container("asleep", RunState::Stopped, &[("vpn", Shares::Network)]),
+            container("linked", RunState::Running, &[("vpn", Shares::Link)]),
+            container("vpn", RunState::Running, &[]),
+            container("vpn-user", RunState::Running, &[("vpn", Shares::Network)]),
+        ];
+        let found: Vec<String> = dependants(&all, &["vpn"]).into_iter().map(|(c, _)| c.name).collect();
+        assert_eq!(found, ["a-behind", "vpn-user"]);
+        assert_eq!(dependants(&all, &["linked"]), []);
     }
 }

@@ -114,7 +114,10 @@ impl Workload {
     /// The volumes of the workload, from its declaration and its containers as they are now.
     #[must_use]
     pub fn resolve(&self, containers: &[Container]) -> Resolved {
-        Resolved::named(&self.volumes, &self.known, containers)
+        // What a one-off container mounts besides is gone when it has ended, and no earlier snapshot has it.
+        let stays = |c: &&Container| !c.particulars.is_one_off || self.selector.containers.contains(&c.name);
+        let containers: Vec<Container> = containers.iter().filter(stays).cloned().collect();
+        Resolved::named(&self.volumes, &self.known, &containers)
     }
 
     /// The workload as it is when these volumes were seen: what has a name keeps it.

@@ -123,6 +123,11 @@ pub trait Containers: Send + Sync {
     /// About the engine; also tells whether it can be reached.
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
+    /// Whether there should be one: it was asked for by name, or its socket is there. Asked when it cannot be reached.
+    async fn is_expected(&self) -> bool {
+        true
+    }
+
     /// A host's own deploy lock of the workload, held while volsnap works on it; [`EngineErrorKind::Conflict`](crate::error::EngineErrorKind) if it
     /// is taken. An engine without one lends an empty lease.
     async fn lease(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, EngineError>;

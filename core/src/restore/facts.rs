@@ -202,6 +202,12 @@ impl Facts {
         self.containers.iter().filter(intrudes).map(|s| &s.container).collect()
     }
 
+    /// Running members that must not be started a second time.
+    pub fn one_offs(&self) -> impl Iterator<Item = &Container> {
+        let members = self.containers.iter().filter(|s| s.member && s.container.run.is_active());
+        members.map(|s| &s.container).filter(|c| c.particulars.is_one_off)
+    }
+
     /// Containers that came after the pins were taken and that run or may be started by the engine: what happens to them
     /// would not be set right again. What stands under a member's name after the commit is its replacement.
     #[must_use]
@@ -226,7 +232,8 @@ impl Facts {
         self.containers
             .iter()
             .filter(|s| {
-                s.member
+                let is_member = s.member && !s.container.particulars.is_one_off;
+                is_member
                     && s.container.run.is_active()
                     && !self.is_ours(state, s)
                     && state.plan.makes_anew(&s.container.name)

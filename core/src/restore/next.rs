@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     error::Code,
-    model::{Identity, Pinned, Sight},
+    model::{Container, Identity, Pinned, RestartPolicy, RunState, Sight},
 };
 
 /// The next thing to do.
@@ -77,6 +77,14 @@ fn undecided(state: &State, facts: &Facts) -> Move {
         let reason =
             format!("container {} was started on one of the volumes and is not part of the workload", container.name);
         // A refusal says that nothing was touched. After the pins the app was.
+        let code = if state.pinned.is_none() { Code::Refused } else { Code::Aborted };
+        return Move::Record(abort(code, reason));
+    }
+    if let Some(container) = facts.one_offs().next()
+        && !state.plan.options.stop_one_offs
+    {
+        let name = &container.name;
+        let reason = format!("container {name} runs one command on the volumes, and would not be started again");
         let code = if state.pinned.is_none() { Code::Refused } else { Code::Aborted };
         return Move::Record(abort(code, reason));
     }
@@ -247,11 +255,19 @@ fn first_anomaly(state: &State, facts: &Facts) -> Option<Anomaly> {
 fn pins(state: &State, facts: &Facts) -> Vec<Pinned> {
     let relevant = facts.containers.iter().filter(|s| !facts.is_ours(state, s));
     let mut pins: Vec<Pinned> =
-        relevant.map(|s| Pinned { container: state.plan.as_found(&s.container), member: s.member }).collect();
+        relevant.map(|s| Pinned { container: pinned(&state.plan.as_found(&s.container)), member: s.member }).collect();
     // What is gone since is made anew.
     let is_gone = |down: &&Pinned| facts.containers.iter().all(|s| s.container.name != down.container.name);
     pins.extend(state.plan.down.iter().filter(is_gone).cloned());
     pins
+}
+
+/// As it was, but for one that runs one command: what it is stopped for is what it is from then on.
+fn pinned(container: &Container) -> Container {
+    match container.particulars.is_one_off && container.run.is_active() {
+        true => Container { run: RunState::Stopped, restart_policy: RestartPolicy::never(), ..container.clone() },
+        false => container.clone(),
+    }
 }
 
 fn staged(facts: &Facts) -> Vec<Identity> {

@@ -60,6 +60,9 @@ pub struct Options {
     /// With which image containers come back.
     #[serde(default, skip_serializing_if = "ImageChoice::is_current")]
     pub image: ImageChoice,
+    /// Whether one-off containers that run are stopped for the restore, never to be started again; it is refused otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stop_one_offs: bool,
 }
 
 impl Default for Options {
@@ -72,6 +75,7 @@ impl Default for Options {
             devices: false,
             resume: false,
             image: ImageChoice::Current,
+            stop_one_offs: false,
         }
     }
 }
@@ -91,6 +95,20 @@ impl Refusal {
         Refusal { message: message.into(), hint: hint.into() }
     }
 
+    /// Of a container whose orchestrator makes another one as soon as it ends: two would work on one volume.
+    #[must_use]
+    pub fn orchestrated(container: &str, service: &str) -> Self {
+        Refusal::new(
+            format!(
+                "container {container} is a task of the Swarm service {service}, which makes another one when it ends"
+            ),
+            format!(
+                "scale it to zero (`docker service scale {service}=0`), and work on its volumes as plain directories \
+                 (`volsnap workload add NAME --volume TARGET=PATH`)"
+            ),
+        )
+    }
+
     /// Refusals as one error that names all of them; `None` of none.
     #[must_use]
     pub fn together(refusals: &[Refusal]) -> Option<Error> {
@@ -103,6 +121,13 @@ impl Refusal {
         }
         let error = |hints: String| Error::new(Code::Refused, messages.join("; ")).hint(hints);
         (!refusals.is_empty()).then(|| error(hints.join("; ")))
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        let Refusal { message, hint } = refusal;
+        Error::new(Code::Refused, message).hint(hint)
     }
 }
 
@@ -234,12 +259,19 @@ pub struct Plan {
     /// however it ends. It finds them stopped, and would leave them so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<Pinned>,
+    /// Containers outside the workload that use the network, shared memory or processes of a member: they lose them when it
+    /// stops, and are stopped and started again with it. Names, in starting order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependants: Vec<String>,
     /// Space.
     pub filesystems: Vec<FilesystemNeed>,
     /// Reasons not to begin; a plan with any is never opened.
     pub refusals: Vec<Refusal>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// What is only worth knowing: nothing that needs a look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The form that serde asks for.

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     error::DENIED_HINT,
     model::{
-        Container, FilesystemInfo, Location, Losses, Mounted, Occupant, Recognised, RestoreId, Snapshot, SnapshotId,
-        Source, Space, TreeSize, Unrecognised, Workload,
+        Container, FilesystemInfo, Location, Losses, Mounted, Occupant, Particulars, Peer, Recognised, Redeploy,
+        RestoreId, Snapshot, SnapshotId, Source, Space, TreeSize, Unrecognised, Workload,
     },
 };
 
@@ -73,7 +73,7 @@ pub struct Situation {
     pub options: Options,
     /// The workload's containers.
     pub members: Vec<Container>,
-    /// Every container that mounts one of the volumes, members or not.
+    /// Every container that mounts one of the volumes, members or not, but for those that only look on.
     pub consumers: Vec<Container>,
     /// What the members lose that are made anew, by name; or why that is not known.
     pub losses: BTreeMap<String, Result<Losses, String>>,
@@ -81,6 +81,13 @@ pub struct Situation {
     pub others: Vec<Container>,
     /// Images of the snapshot, by content, that are to be brought back and that the engine has not any more.
     pub images_gone: BTreeSet<String>,
+    /// Names of others that have a directory above a volume mounted, read-only: they see what is switched, and lose nothing.
+    pub onlookers: Vec<String>,
+    /// Running containers that use the network, shared memory or processes of a member, or of one of these, in starting
+    /// order, with what they use.
+    pub dependants: Vec<(Container, Peer)>,
+    /// Why it is not known whether other containers use the volumes, if it is not.
+    pub silence: Option<String>,
     /// The workload's volumes as they are now, by target.
     pub candidates: BTreeMap<String, Candidate>,
     /// Those of them that are part of another one, now and in the snapshot: they are restored as part of that.
@@ -158,9 +165,11 @@ pub fn plan(situation: &Situation) -> Plan {
         containers: Vec::new(),
         images: anew::images(&s.members, &manifest.images),
         down: Vec::new(),
+        dependants: s.revived().map(|(c, _)| c.name.clone()).collect(),
         filesystems: Vec::new(),
         refusals: Vec::new(),
         warnings: Vec::new(),
+        notes: Vec::new(),
     };
     refuse_foreign(s, &mut plan);
     containers::add(s, &mut plan);
@@ -234,6 +243,8 @@ pub fn plan(situation: &Situation) -> Plan {
     refuse_selection(s, &mut plan);
     refuse_overlap(s, &mut plan);
     refuse_consumers(s, &mut plan);
+    refuse_members(s, &mut plan);
+    note_others(s, &mut plan);
     if s.options.safety_snapshot {
         // The archive is compressed, but nobody knows by how much: the size of the originals is the safe bound.
         let (info, space) = &s.state_filesystem;
@@ -265,6 +276,26 @@ impl Situation {
 
     fn is_member(&self, container: &Container) -> bool {
         self.members.iter().any(|m| m.id == container.id)
+    }
+
+    /// Dependants that are stopped and started with the members.
+    fn revived(&self) -> impl Iterator<Item = &(Container, Peer)> {
+        self.dependants.iter().filter(|(c, peer)| !self.is_member(c) && self.left_alone(c, peer).is_none())
+    }
+
+    /// Why a dependant is not started again, and so is not stopped either.
+    fn left_alone(&self, container: &Container, peer: &Peer) -> Option<&'static str> {
+        let Particulars { removes_itself, is_one_off, orchestrator, .. } = &container.particulars;
+        let is_replaced = |c: &Container| {
+            c.name == peer.name && (self.options.redeploy == Redeploy::Recreate || c.particulars.removes_itself)
+        };
+        match () {
+            () if *removes_itself => Some("it removes itself when it ends"),
+            () if *is_one_off => Some("it runs one command, which would begin anew"),
+            () if orchestrator.is_some() => Some("its orchestrator replaces it"),
+            () if self.members.iter().any(is_replaced) => Some("it refers to the container that is replaced"),
+            () => None,
+        }
     }
 }
 
@@ -548,12 +579,56 @@ fn refuse_overlap(s: &Situation, plan: &mut Plan) {
 /// Other apps that use the directories: a running one would go on writing into the set-aside original.
 fn refuse_consumers(s: &Situation, plan: &mut Plan) {
     for container in s.consumers.iter().filter(|c| !s.is_member(c) && c.run.is_active()) {
-        plan.refusals.push(Refusal::new(
-            format!(
-                "container {} is not part of {} and has one of its volumes mounted",
-                container.name, s.workload.name
+        plan.refusals.push(match &container.particulars.orchestrator {
+            Some(service) => Refusal::orchestrated(&container.name, service),
+            None => Refusal::new(
+                format!(
+                    "container {} is not part of {} and has one of its volumes mounted",
+                    container.name, s.workload.name
+                ),
+                format!("stop it (`docker stop {}`), or add it to the workload", container.name),
             ),
-            format!("stop it (`docker stop {}`), or add it to the workload", container.name),
+        });
+    }
+}
+
+/// Members that must not be stopped and started.
+fn refuse_members(s: &Situation, plan: &mut Plan) {
+    for Container { name, particulars, .. } in s.members.iter().filter(|c| c.run.is_active()) {
+        if let Some(service) = &particulars.orchestrator {
+            plan.refusals.push(Refusal::orchestrated(name, service));
+        } else if particulars.is_one_off && !s.options.stop_one_offs {
+            plan.refusals.push(Refusal::new(
+                format!(
+                    "container {name} runs one command on the volumes (`compose run`), and would not be started again"
+                ),
+                "wait until it has ended, or stop it with --stop-one-offs",
+            ));
+        }
+    }
+}
+
+/// What others notice.
+fn note_others(s: &Situation, plan: &mut Plan) {
+    for name in &s.onlookers {
+        plan.notes
+            .push(format!("container {name} has a directory above a volume mounted, read-only, and is left alone"));
+    }
+    for (container, peer) in s.dependants.iter().filter(|(c, _)| !s.is_member(c)) {
+        let (name, uses) = (&container.name, format!("{} of {}", peer.shares.word(), peer.name));
+        match s.left_alone(container, peer) {
+            None => {
+                plan.notes
+                    .push(format!("container {name} uses the {uses}, so it is stopped and started again with it"));
+            }
+            Some(why) => plan.warnings.push(format!(
+                "container {name} uses the {uses}, which it loses; {why}, so it is left alone: make it anew afterwards"
+            )),
+        }
+    }
+    if let Some(why) = &s.silence {
+        plan.warnings.push(format!(
+            "whether containers use these directories is not known ({why}); see that none does, or start the engine"
         ));
     }
 }

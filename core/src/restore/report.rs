@@ -166,7 +166,11 @@ impl Report {
                 places.join(", ")
             ));
         }
-        let asleep = state.pinned.iter().flatten().filter(|p| p.member && !p.was_active());
+        let asleep = state
+            .pinned
+            .iter()
+            .flatten()
+            .filter(|p| p.member && !p.was_active() && !p.container.particulars.is_one_off);
         let left_stopped = asleep.map(|p| p.container.name.clone()).collect();
         let (downtime, stage, total) = times(state, notes);
         // It is also asked while an app that did not run is held stopped, which is no downtime.

@@ -73,9 +73,11 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
         containers: vec![],
         images: vec![],
         down: vec![],
+        dependants: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],
+        notes: vec![],
     }
 }
 

@@ -121,6 +121,12 @@ fn flow() -> Vec<Mutant> {
     let (plain, app) = (Crashes(PLAIN, 1), Crashes(APP, 1));
     let refused = "preflight: refused before anything is touched";
     vec![
+        mutant(
+            "another engine is believed",
+            "engines: what was begun on one is not done on another",
+            Port(Lie::EnginesAlike),
+            Disturbances(APP),
+        ),
         mutant("space is not counted", refused, Port(Lie::SpaceNotCounted), Refusals),
         mutant("other users are not seen", refused, Port(Lie::OtherUsersNotSeen), Refusals),
         mutant("immutables are not seen", refused, Port(Lie::SpecialsNotSeen), Refusals),

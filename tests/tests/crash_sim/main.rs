@@ -7,6 +7,7 @@ mod faults;
 mod identities;
 mod lives;
 mod mutants;
+mod odd;
 mod order;
 mod resumed;
 mod snapshots;

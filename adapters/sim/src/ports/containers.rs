@@ -13,6 +13,7 @@ use volsnap_core::{
 use crate::{
     deploy::{EngineResult, refuse},
     machine::Machine,
+    mutant::Mutant,
     world::World,
 };
 
@@ -54,7 +55,7 @@ impl Containers for SimContainers {
             w.engine_call("info", String::new)?;
             Ok(EngineInfo {
                 version: "simulated engine 1".into(),
-                id: Some("simulated-1".into()),
+                id: Some(if w.mutant == Some(Mutant::EnginesAlike) { "simulated" } else { w.engine.name }.into()),
                 root: Some(PathBuf::from("/var/lib/engine")),
                 live_restore: Some(false),
                 fixed_policies: false,

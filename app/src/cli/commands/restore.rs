@@ -250,6 +250,7 @@ fn chosen(session: &Session, workload: &str, options: &RestoreOptions) -> Result
             None | Some(ImageArg::Current) => ImageChoice::Current,
             Some(ImageArg::Snapshot) => ImageChoice::Snapshot,
         },
+        stop_one_offs: options.stop_one_offs,
     })
 }
 

@@ -38,6 +38,7 @@ pub fn plan(plan: &PlanView, width: Width) -> String {
             true => "a crash before the switch does not end it: `volsnap recover` goes on".into(),
             false => String::new(),
         },
+        labelled("note", &plan.notes),
         labelled("warning", &plan.warnings),
         refusals.join("\n"),
     ])

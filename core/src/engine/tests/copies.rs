@@ -210,6 +210,7 @@ async fn what_cannot_be_removed_stays_noted_and_what_can_is_gone_before_its_note
         began_at: Timestamp::UNIX_EPOCH,
         private: vec![PrivateNote { path: format!("/srv/.volsnap-{n:032x}-0").into(), parent }],
         containers: false,
+        runtime: None,
     };
     let elsewhere = Identity { inode: 13, birth_ns: None };
     let mut order = Sequence::new();

@@ -42,6 +42,7 @@ async fn an_app_that_was_frozen_is_thawed_and_one_that_was_stopped_is_started() 
         filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
         filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
         filesystem.expect_claim().returning(|_| Ok(claim()));
+        filesystem.expect_host().return_const("host");
         filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
         let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
         assert_eq!(outlooks[0].would, would);

@@ -106,6 +106,7 @@ fn containers(calls: &Calls, course: Course) -> MockContainers {
     containers.expect_find().times(0..=1).returning(move |_| Ok(vec![copied.clone()]));
     containers.expect_find().returning(move |_| Ok(vec![Container { run: course.after, ..container() }]));
     let noted = calls.clone();
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_pause().returning(move |_| {
         noted.note("pause");
         Ok(())

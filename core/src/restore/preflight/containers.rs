@@ -30,8 +30,10 @@ fn containers(s: &Situation, anew: &BTreeSet<String>) -> Vec<PlannedContainer> {
     };
     s.members
         .iter()
+        .filter(|c| c.run.is_active() || !c.particulars.is_one_off)
         .map(|c| {
             let action = match (c.run.is_active(), anew.contains(&c.name)) {
+                (true, _) if c.particulars.is_one_off => "stop for good",
                 (true, true) => "stop and recreate",
                 (true, false) => "stop and start",
                 (false, _) => "leave stopped",
@@ -39,6 +41,7 @@ fn containers(s: &Situation, anew: &BTreeSet<String>) -> Vec<PlannedContainer> {
             (c, action, loses(&c.name))
         })
         .chain(others.map(|c| (c, if c.run.is_active() { "refuse" } else { "hold stopped" }, None)))
+        .chain(s.revived().map(|(c, _)| (c, "stop and start", None)))
         .map(|(c, action, loses)| PlannedContainer {
             name: c.name.clone(),
             image: c.image.clone(),
