@@ -113,7 +113,7 @@ fn places(manifest: &Manifest, now: &Resolved) -> Vec<Result<String, Unrecognise
 fn a_second_service_with_the_same_target_renames_nothing() {
     let mut workload = shop();
     let app = service("app", &["/data=/v/app"]);
-    let before = taken(&mut workload, &[app.clone()]);
+    let before = taken(&mut workload, std::slice::from_ref(&app));
     let both = see(&mut workload, &[app.clone(), service("redis", &["/data=/v/redis"])]);
     assert_eq!(
         names(&both),
@@ -178,14 +178,18 @@ fn snapshots_of_earlier_versions_find_their_volumes() {
     let app = service("app", &["/data=/v/app"]);
     let redis = service("redis", &["/data=/v/redis"]);
     let now = shop().resolve(&[app.clone(), redis.clone()]);
-    assert_eq!(places(&taken_earlier(&[app.clone()], &["/data"]), &now), [Ok("/v/app".into())]);
+    assert_eq!(places(&taken_earlier(std::slice::from_ref(&app), &["/data"]), &now), [Ok("/v/app".into())]);
     let both = taken_earlier(&[app.clone(), redis.clone()], &["app:/data", "redis:/data"]);
     assert_eq!(places(&both, &now), [Ok("/v/app".into()), Ok("/v/redis".into())]);
-    assert_eq!(places(&both, &shop().resolve(&[app.clone()]))[0], Ok("/v/app".into()), "under the name /data");
+    assert_eq!(
+        places(&both, &shop().resolve(std::slice::from_ref(&app)))[0],
+        Ok("/v/app".into()),
+        "under the name /data"
+    );
     // What another container had is nothing for the one that is there.
-    let alone = shop().resolve(&[redis.clone()]);
+    let alone = shop().resolve(std::slice::from_ref(&redis));
     let of_redis = Err(Unrecognised::Ambiguous(vec!["/data".into()]));
-    assert_eq!(places(&taken_earlier(&[app.clone()], &["/data"]), &alone), [of_redis]);
+    assert_eq!(places(&taken_earlier(std::slice::from_ref(&app), &["/data"]), &alone), [of_redis]);
     // Which of two it was that had it then nobody knows.
     let one_of_two = taken_earlier(&[app.clone(), redis.clone()], &["/data"]);
     let either = Err(Unrecognised::Ambiguous(vec!["app:/data".into(), "redis:/data".into()]));
@@ -194,7 +198,7 @@ fn snapshots_of_earlier_versions_find_their_volumes() {
     let mut renamed =
         Container { name: "shop-app-1".into(), image: "registry:5000/shop_app_1:2".into(), ..app.clone() };
     assert_eq!(
-        places(&taken_earlier(&[app.clone()], &["/data"]), &shop().resolve(&[renamed.clone()])),
+        places(&taken_earlier(std::slice::from_ref(&app), &["/data"]), &shop().resolve(std::slice::from_ref(&renamed))),
         [Ok("/v/app".into())]
     );
     renamed.image = "other:1".into();
@@ -206,14 +210,14 @@ fn a_snapshot_from_elsewhere_is_matched_by_what_its_volumes_are() {
     let (mut there, mut here) = (shop(), shop());
     let app = service("app", &["/data=/v/app"]);
     let redis = service("redis", &["/data=/v/redis"]);
-    let mut brought = taken(&mut there, &[redis.clone()]);
+    let mut brought = taken(&mut there, std::slice::from_ref(&redis));
     brought.imported = Some(Imported {
         workload: WorkloadId(Uuid::from_u128(7)),
         workload_name: "shop".into(),
         snapshot: SnapshotId(Uuid::from_u128(8)),
         origin: Origin::Manual,
     });
-    see(&mut here, &[app.clone()]);
+    see(&mut here, std::slice::from_ref(&app));
     let now = see(&mut here, &[app, redis]);
     assert_eq!(name_of(&now, "/v/app"), "/data");
     assert_eq!(places(&brought, &now), [Ok("/v/redis".into())], "there it was called /data");

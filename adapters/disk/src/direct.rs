@@ -146,7 +146,7 @@ fn look_at(process: &Path, direct: &mut Direct) -> io::Result<()> {
     Ok(())
 }
 
-/// `flags:	0140002` (`proc_pid_fdinfo(5)`), in octal.
+/// `flags: 0140002` (`proc_pid_fdinfo(5)`), in octal.
 fn flags(info: &str) -> Option<OFlags> {
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
     Some(OFlags::from_bits_retain(u32::from_str_radix(flags.trim(), 8).ok()?))
@@ -169,7 +169,7 @@ fn see_ring(info: &Path) -> io::Result<()> {
     Err(io::Error::other("its io_uring is never at rest"))
 }
 
-/// How many files are registered; `None` if nothing is shown. `UserFiles:	2`, then a line for each, `    0: name`.
+/// How many files are registered; `None` if nothing is shown. `UserFiles: 2`, then a line for each, `    0: name`.
 fn files_of_ring(info: &str) -> Option<usize> {
     let mut lines = info.lines().skip_while(|line| !line.starts_with("UserFiles:"));
     lines.next()?;

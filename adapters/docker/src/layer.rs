@@ -8,15 +8,13 @@ use volsnap_core::{
     ports::{EngineError, EngineErrorKind},
 };
 
-use crate::{api::Api, mounts};
+use crate::{
+    api::Api,
+    mounts::{self, is_anonymous},
+};
 
 /// Log drivers that keep the log in the container's own directory.
 const OWN_LOGS: &[&str] = &["", "json-file", "local", "k8s-file"];
-
-/// Whether the engine made up the name of the volume.
-fn is_anonymous(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
-}
 
 /// What one that is made anew would not have.
 pub(crate) async fn losses(api: &Api, id: &ContainerId) -> Result<Losses, EngineError> {
@@ -57,9 +55,8 @@ fn own<'a>(changes: &'a [FilesystemChange], targets: &[&str]) -> BTreeSet<&'a st
     };
     let is_own = |change: &&FilesystemChange| {
         let path = change.path.as_str();
-        !hidden(path)
-            && !targets.iter().any(|target| is_above(path, target))
-            && !(change.kind == ChangeType::_0 && holds_changes(path))
+        let is_passed_through = change.kind == ChangeType::_0 && holds_changes(path);
+        !hidden(path) && !is_passed_through && !targets.iter().any(|target| is_above(path, target))
     };
     changes.iter().filter(is_own).map(|change| change.path.as_str()).collect()
 }

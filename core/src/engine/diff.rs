@@ -39,7 +39,7 @@ pub enum Against {
     /// Another snapshot.
     Snapshot(Box<Snapshot>),
     /// The workload's volumes as they are now. Whoever writes into them goes on meanwhile.
-    Live(Workload),
+    Live(Box<Workload>),
 }
 
 impl DiffRequest {

@@ -125,7 +125,6 @@ impl Recognised {
     }
 
     /// What the volume with that index in the manifest is now.
-    #[must_use]
     pub fn get(&self, index: usize) -> Result<&str, &Unrecognised> {
         match self.0.get(index) {
             Some(found) => found.as_deref(),

@@ -234,12 +234,16 @@ pub fn plan(situation: &Situation) -> Plan {
             entries: totals.entries,
         });
     }
-    let parts = s.parts.iter().filter(|(inner, _)| s.outer(inner).is_some());
-    plan.warnings.extend(parts.map(|(inner, outer)| part_of(inner, outer)));
+    // Said where the outer one is shown, and no warning: nothing is wrong with it.
+    for (inner, outer) in s.parts.iter().filter(|(inner, _)| s.outer(inner).is_some()) {
+        if let Some(volume) = plan.volumes.iter_mut().find(|volume| volume.target == *outer) {
+            volume.reason.push_str(&format!("; volume {inner} is part of it"));
+        }
+    }
     if s.members.is_empty() && !s.workload.selector.is_empty() {
         refuse_without_containers(s, &mut plan);
     }
-    plan.warnings.extend(untouched(s));
+    plan.notes.extend(untouched(s));
     refuse_selection(s, &mut plan);
     refuse_overlap(s, &mut plan);
     refuse_consumers(s, &mut plan);

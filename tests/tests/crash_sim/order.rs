@@ -117,7 +117,8 @@ fn the_last_is_what_happened_last_however_the_clock_jumps_and_after_a_rebuild() 
         life.machine.run(engine.rebuild(false, &quiet())).done().unwrap().unwrap();
         assert_eq!(wrongs(&life), Vec::<String>::new(), "{jumps:?}, rebuilt");
         // What is taken after that is later still.
-        let next = engine.create(&SnapshotRequest::of(workload()), &quiet());
+        let (request, watch) = (SnapshotRequest::of(workload()), quiet());
+        let next = engine.create(&request, &watch);
         let next = life.machine.run(next).done().unwrap().unwrap().snapshot;
         let latest = life.machine.run(engine.snapshot(None, "latest")).done().unwrap().unwrap();
         assert_eq!(latest.id(), next.id(), "{jumps:?}");

@@ -80,7 +80,7 @@ pub fn replacements(case: &Case) -> Tally {
                 Taken::Done(taken) if is_of_replaced(case, &attempt.world, taken.snapshot.id(), &volume.live) => {
                     Wrongs::new()
                 }
-                taken => vec![format!("replaced at {op}, and it ended in {taken:?}")],
+                taken @ (Taken::Done(_) | Taken::Gone) => vec![format!("replaced at {op}, and it ended in {taken:?}")],
             };
             wrongs.extend(check_apps(case, &attempt.world, Past::default()));
             complain(case, &mut tally, &[(op, fault)], wrongs);
