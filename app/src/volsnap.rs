@@ -5,6 +5,7 @@ mod copies;
 mod diff;
 mod discover;
 mod hooks;
+mod inspect;
 mod plans;
 mod retention;
 
@@ -34,6 +35,7 @@ use volsnap_core::{
 
 pub use self::{
     discover::{Advice, Discovered, Prospect, ProspectVolume},
+    inspect::Inspection,
     plans::{PLAN_FORMAT, SavedPlan},
 };
 use crate::{Builder, Operation};
@@ -69,19 +71,6 @@ impl NewWorkload {
         let volumes = volumes.into_iter().map(declare).collect();
         NewWorkload { name: name.into(), selector: Selector::default(), volumes }
     }
-}
-
-/// A workload as it is now.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// Its volumes, and what was left out.
-    pub resolved: Resolved,
-    /// Its containers, in starting order.
-    pub containers: Vec<Container>,
-    /// What the engine cannot do with them, which a restore of all volumes would be refused for.
-    pub unable: Option<Refusal>,
-    /// What people should know of its volumes before they rely on them.
-    pub concerns: Vec<String>,
 }
 
 impl fmt::Debug for Volsnap {
@@ -300,26 +289,6 @@ impl Volsnap {
         let open = self.engine.outlook(None).await?;
         let named = |o: &&Outlook| o.workload.as_deref() == Some(name_or_id) || o.workload_id.to_string() == name_or_id;
         open.iter().find(named).map(|o| o.workload_id).ok_or(error)
-    }
-
-    /// The workload's volumes and containers as they are now.
-    pub async fn inspect(&self, workload: &Workload) -> Result<Inspection> {
-        let containers = match (&self.engine.ports().containers, workload.selector.is_empty()) {
-            (Some(containers), false) => containers.find(&workload.selector).await?,
-            (None, false) => {
-                return Err(Error::new(Code::Engine, format!("workload {} needs a container engine", workload.name))
-                    .hint("none is configured"));
-            }
-            (_, true) => Vec::new(),
-        };
-        let has_policy = containers.iter().any(|container| !container.restart_policy.is_never());
-        let unable = match &self.engine.ports().containers {
-            Some(engine) if has_policy => engine.info().await?.cannot_hold(&containers),
-            Some(_) | None => None,
-        };
-        let resolved = self.engine.name_volumes(workload, &containers).await?;
-        let concerns = self.engine.concerns(workload).await;
-        Ok(Inspection { resolved, containers, unable, concerns })
     }
 
     /// Snapshots of a workload or of all, newest first.

@@ -1,10 +1,14 @@
 //! Recovery: replay each open journal and drive on. Needs no catalog.
 
+mod choice;
+mod outlook;
+
 use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 use serde_json::json;
 
+pub use self::{choice::Take, outlook::Outlook};
 use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
@@ -52,38 +56,6 @@ pub enum RecoveredItem {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },
-}
-
-/// What an open journal is about and what recovery would do.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outlook {
-    /// The workload's id.
-    pub workload_id: WorkloadId,
-    /// Its name, if the journal can be read.
-    pub workload: Option<String>,
-    /// The restore, if it is one.
-    pub restore_id: Option<RestoreId>,
-    /// The snapshot that is restored or taken.
-    pub snapshot: Option<SnapshotId>,
-    /// The last entry of the journal.
-    pub phase: String,
-    /// What recovery would do, in words.
-    pub would: String,
-    /// What stands on disk beside the live directories because of it.
-    pub leftovers: Vec<String>,
-    /// Whether another process is at it right now.
-    pub in_progress: bool,
-    /// Why the journal cannot be followed.
-    pub problem: Option<Error>,
-}
-
-/// Which directories a person wants to be live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
-    /// Those that were there before the restore.
-    Original,
-    /// Those that were staged.
-    Restored,
 }
 
 /// For whose sake a journal is followed.
@@ -163,86 +135,6 @@ impl Engine {
             }
         }
         Ok(recovered)
-    }
-
-    /// Brings an open restore to its end where its directories are not recognised any more, since their filesystem gives
-    /// them other identities when they are renamed: from here on the names in the private directories tell which is
-    /// which. A person asks for it, having looked, and says which of the two is to be live.
-    ///
-    /// Refused unless the names of each volume tell of both directories. What is decided is written down before anything
-    /// is renamed, so that a crash leaves a restore that [`Engine::recover`] brings to the end that was chosen.
-    pub async fn recover_named(&self, id: WorkloadId, take: Take, watch: &Watch) -> Result<RecoveredItem> {
-        let name = id.to_string();
-        let _lock = self.lock(id, &name).await?;
-        let _deploy = match &self.ports.containers {
-            Some(containers) => Some(super::deploy_lease(containers.as_ref(), id).await?),
-            None => None,
-        };
-        let Some(bytes) = self.ports.filesystem.read_journal(id).await? else {
-            return Err(Error::new(Code::NotFound, format!("no operation on workload {name} is open"))
-                .hint("`volsnap status` shows what is"));
-        };
-        let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
-        let Body::Restore(records) = journal.body else {
-            return Err(Error::new(Code::Refused, "what is open is a snapshot, which replaces nothing")
-                .hint("run `volsnap recover` without --take"));
-        };
-        let mut state = State::replay(&records).map_err(|e| self.name_journal(id, e.into()))?;
-        if let Some(anomaly) = self.other_host(&state.plan.host) {
-            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
-        }
-        let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
-        let entries = self.choice(&state, take).await?;
-        for entry in entries {
-            state.append(Record { at: self.ports.clock.now(), entry })?;
-        }
-        // In one step: which directory is which, and which of them is to be live.
-        self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
-        watch.progress(&Progress::begin(Phase::Recover));
-        let up_all_along = Some(false);
-        let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
-        Ok(RecoveredItem::Restore(Box::new(self.drive(&mut state, watch, notes).await?)))
-    }
-
-    /// What has to be written down for a person's choice, if it can be followed.
-    async fn choice(&self, state: &State, take: Take) -> Result<Vec<Entry>> {
-        let name = &state.plan.workload.name;
-        let refuse = |message: String| {
-            Err(Error::new(Code::Refused, message).hint(format!("`volsnap recover {name}` goes on without a choice")))
-        };
-        if state.committed.is_none() || state.is_settled() {
-            return refuse(format!("the restore of {name} has nothing to choose: no directory of it is on its way"));
-        }
-        if state.direction() == Direction::Back && take == Take::Restored {
-            return refuse(format!("the restore of {name} is on its way back to the original data, and stays so"));
-        }
-        let volumes = self.places(state).await?;
-        let facts = Facts { volumes, ..Facts::default() };
-        for (volume, planned) in state.plan.volumes.iter().enumerate() {
-            let names = facts.names(state, volume);
-            let is_known = |names: Names| {
-                let holds = |what| [names.live, names.staged, names.aside].contains(&what);
-                holds(Holds::Restored) && (holds(Holds::Original) || planned.original.is_none())
-            };
-            let told = match planned.method {
-                Method::TwoRenames => facts.volumes[volume].named(names),
-                Method::Exchange | Method::New | Method::ByEntry => None,
-            };
-            if !is_known(names) && !told.is_some_and(is_known) {
-                let (live, private) = (planned.live.display(), state.plan.private(volume));
-                return Err(Error::new(
-                    Code::NeedsAttention,
-                    format!("the names at {live} and in {} do not tell which directory is which", private.display()),
-                )
-                .hint("the original belongs at the live name or at `aside` in the private directory, the restored data at `staged`; move them there, then run this again"));
-            }
-        }
-        let named = (!state.named).then_some(Entry::Named);
-        let turn = match (take, state.direction()) {
-            (Take::Original, Direction::Forward) => Some(abort(Code::Aborted, "the original data were chosen")),
-            (Take::Original, Direction::Undecided | Direction::Back) | (Take::Restored, _) => None,
-        };
-        Ok(named.into_iter().chain(turn).collect())
     }
 
     /// The same for one workload that is about to be restored: a restore that could be resumed is rolled back (see
@@ -460,72 +352,6 @@ impl Engine {
         Ok(None)
     }
 
-    /// What is open, and what recovery would do. Touches nothing.
-    pub async fn outlook(&self, workload: Option<WorkloadId>) -> Result<Vec<Outlook>> {
-        let mut outlooks = Vec::new();
-        for id in self.ports.filesystem.journals().await? {
-            if workload.is_none_or(|w| w == id)
-                && let Some(bytes) = self.ports.filesystem.read_journal(id).await?
-            {
-                let mut outlook = self.outlook_of(id, &bytes).await;
-                outlook.in_progress = self.ports.filesystem.lock(id).await.is_err();
-                outlooks.push(outlook);
-            }
-        }
-        Ok(outlooks)
-    }
-
-    async fn outlook_of(&self, id: WorkloadId, bytes: &[u8]) -> Outlook {
-        let mut outlook = Outlook {
-            workload_id: id,
-            workload: None,
-            restore_id: None,
-            snapshot: None,
-            phase: "unreadable".into(),
-            would: "nothing: a person has to look; nothing is deleted".into(),
-            leftovers: Vec::new(),
-            in_progress: false,
-            problem: None,
-        };
-        let read = Journal::decode(bytes).and_then(|journal| match journal.body {
-            Body::Restore(records) => State::replay(&records).map(Ok),
-            Body::Snapshot(quiesced) => Ok(Err(quiesced)),
-        });
-        match read {
-            Err(error) => outlook.problem = Some(self.name_journal(id, error.into())),
-            Ok(Err(quiesced)) => {
-                let elsewhere = self.elsewhere(&quiesced.host, quiesced.runtime.as_deref()).await;
-                outlook.problem = elsewhere.map(|anomaly| attention(&quiesced.workload, &anomaly));
-                outlook.workload = Some(quiesced.workload.name.clone());
-                outlook.snapshot = Some(quiesced.snapshot);
-                outlook.phase = "snapshot".into();
-                outlook.would = would_wake(&quiesced);
-            }
-            Ok(Ok(state)) => {
-                let elsewhere = self.elsewhere(&state.plan.host, state.plan.runtime.as_deref()).await;
-                outlook.problem = elsewhere
-                    .map(|anomaly| Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
-                outlook.workload = Some(state.plan.workload.name.clone());
-                outlook.restore_id = Some(state.plan.restore);
-                outlook.snapshot = Some(state.plan.snapshot);
-                outlook.phase = state.phase().into();
-                outlook.would = would(&state);
-                if state.plan.workload.has_hooks(HookEvent::PostRestore) {
-                    outlook.would.push_str("; then run its post-restore hooks");
-                }
-                for volume in 0..state.plan.volumes.len() {
-                    let private = state.plan.private(volume);
-                    match self.ports.filesystem.look(&private).await {
-                        Ok(crate::model::Sight::Absent) => {}
-                        Ok(_) => outlook.leftovers.push(private.display().to_string()),
-                        Err(error) => outlook.leftovers.push(error.to_string()),
-                    }
-                }
-            }
-        }
-        outlook
-    }
-
     /// The anomaly of a journal that is to be followed elsewhere, on that machine or that container engine.
     async fn elsewhere(&self, host: &str, runtime: Option<&str>) -> Option<Anomaly> {
         match self.other_host(host) {
@@ -565,45 +391,4 @@ fn passes(container: &Container) -> bool {
 fn attention(workload: &Workload, anomaly: &Anomaly) -> Error {
     let message = format!("an interrupted snapshot of {}: {anomaly}", workload.name);
     Error::new(Code::NeedsAttention, message).hint(anomaly.remedy())
-}
-
-/// What recovery does after an interrupted snapshot.
-fn would_wake(quiesced: &Quiesced) -> String {
-    let app = match (quiesced.mode, quiesced.containers.is_empty()) {
-        (_, true) if !quiesced.down.is_empty() => {
-            let why = quiesced.problem.as_deref().unwrap_or("nobody knows why");
-            return format!("start the app again, which did not come back ({why})");
-        }
-        // It was written for the hooks that are due.
-        (Mode::Live, _) | (_, true) => None,
-        (Mode::Pause, false) => Some("thaw the app"),
-        (Mode::Stop, false) => Some("start the app again"),
-    };
-    let hooks = quiesced.workload.has_hooks(HookEvent::PostCreate).then_some("run its post-create hooks");
-    let all: Vec<&str> = app.into_iter().chain(["remove the unfinished archive"]).chain(hooks).collect();
-    match all.as_slice() {
-        [first, second] => format!("{first} and {second}"),
-        all => all.join(", "),
-    }
-}
-
-fn would(state: &State) -> String {
-    let what = match (state.direction(), state.is_settled(), &state.redeployed, state.closed) {
-        (_, _, _, true) => "remove the journal: everything else is done",
-        (_, _, Some(Some(problem)), _) if state.waits_for_the_app() => {
-            return format!("start the app again, which did not come back ({problem}); all else is done");
-        }
-        _ if state.captured.is_some() => "clean up",
-        (Direction::Undecided, ..) if state.resumes() => {
-            "go on with the restore: stage what is missing, put the restored data in place and bring the app back"
-        }
-        (Direction::Undecided, ..) => "roll back: remove what was staged, and bring the app back if it was stopped",
-        (Direction::Forward, false, ..) => "roll forward: put the restored data in place and bring the app back",
-        (Direction::Forward, true, None, _) => "bring the app back on the restored data, then archive the originals",
-        (Direction::Forward, true, Some(_), _) => "archive the originals as a safety snapshot and clean up",
-        (Direction::Back, false, ..) => "roll back: put the original data in place and bring the app back",
-        (Direction::Back, true, None, _) => "bring the app back on the original data and clean up",
-        (Direction::Back, true, Some(_), _) => "clean up",
-    };
-    what.into()
 }

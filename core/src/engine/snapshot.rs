@@ -1,10 +1,14 @@
 //! Taking a snapshot: copy the volumes while the app runs, quiet it, capture what changed, wake it, put the archive
 //! together and make it durable.
 
+mod quiet;
+mod sources;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::json;
 
+use self::sources::{Root, Sources};
 use super::{Engine, act::images, gather::Reach, hooks::Around, unguarded};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
@@ -294,137 +298,6 @@ impl Engine {
         }
     }
 
-    async fn sources(&self, workload: &Workload, resolved: &Resolved) -> Result<Sources> {
-        if resolved.volumes.is_empty() {
-            return Err(Error::new(Code::Refused, format!("workload {} has no volumes at present", workload.name))
-                .hint(format!(
-                    "none of its containers has a writable mount of a directory; `volsnap workload show {}` says what is left out",
-                    workload.name
-                )));
-        }
-        let knowing = workload.knowing(resolved);
-        let mut volumes = Vec::new();
-        let mut sources = Vec::new();
-        let mut roots = Vec::new();
-        let mut places = Vec::new();
-        let state_dir = self.ports.filesystem.locate(&self.ports.filesystem.state_dir()).await?;
-        let mut located = Vec::new();
-        for volume in &resolved.volumes {
-            let target = volume.target.clone();
-            let location = self.ports.filesystem.locate(&volume.path).await;
-            let location = location.map_err(|e| Error::from(e).context(format_args!("volume {target}")))?;
-            located.push((target, location));
-        }
-        let parts = parts(located.iter().map(|(target, location)| (target.as_str(), location)));
-        for (target, location) in located {
-            // Every snapshot would hold all earlier ones, and no plan would ever restore it.
-            if location.overlaps(&state_dir) {
-                let (path, state) = (location.real.display(), state_dir.real.display());
-                return Err(Error::new(
-                    Code::Refused,
-                    format!("volume {target} at {path} overlaps with volsnap's state directory at {state}"),
-                )
-                .hint("move one of them elsewhere"));
-            }
-            places.push(location.real.clone());
-            if parts.contains_key(&target) {
-                continue;
-            }
-            let root = match location.occupant {
-                Occupant::Absent => None,
-                Occupant::NotADirectory => {
-                    let path = location.real.display();
-                    return Err(Error::new(Code::Refused, format!("volume {target} at {path} is not a directory"))
-                        .hint("only directories can be volumes"));
-                }
-                Occupant::Directory(identity)
-                | Occupant::MountPoint(identity)
-                | Occupant::Subvolume(identity)
-                | Occupant::Immutable(identity) => {
-                    roots.push(Root { target: target.clone(), path: location.real.clone(), identity });
-                    Some(location.real)
-                }
-            };
-            volumes.push(knowing.in_manifest(&target, root.is_none()));
-            sources.push(ArchiveSource { target, root });
-        }
-        if sources.iter().all(|s| s.root.is_none()) {
-            let declared: Vec<String> = resolved.volumes.iter().map(|v| v.path.display().to_string()).collect();
-            return Err(Error::new(
-                Code::Refused,
-                format!("workload {} has no volume that exists: {}", workload.name, declared.join(", ")),
-            )
-            .hint("check that its filesystems are mounted and its containers exist"));
-        }
-        Ok(Sources { volumes, sources, roots, places })
-    }
-
-    /// Whether each root is still the directory that it was. One that was replaced while it was read is no snapshot:
-    /// what was read lies somewhere else by now, and may have been changed or removed there meanwhile.
-    async fn same_roots(&self, roots: &[Root]) -> Result<()> {
-        for Root { target, path, identity } in roots {
-            let now = match self.ports.filesystem.locate(path).await {
-                Ok(location) => location.occupant.identity(),
-                Err(error) if error.kind == FsErrorKind::NotFound => None,
-                Err(error) => return Err(Error::from(error).context(format_args!("volume {target}"))),
-            };
-            if now != Some(*identity) {
-                let what = if now.is_some() { "was replaced" } else { "went away" };
-                return Err(Error::new(
-                    Code::Aborted,
-                    format!("volume {target} at {} {what} while it was read", path.display()),
-                )
-                .hint("see who moves or mounts something there, then take the snapshot again"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The members as they are now, after a copy that may have taken long. They are other ones only if somebody
-    /// deployed meanwhile, and then the copy may be of other volumes.
-    async fn unmoved(
-        &self,
-        workload: &Workload,
-        manifest: &Manifest,
-        sources: &[ArchiveSource],
-    ) -> Result<Vec<Container>> {
-        let members = self.members(workload).await?;
-        let now = self.sources(workload, &self.name_volumes(workload, &members).await?).await?;
-        match now.sources == sources && images(members.iter().filter(|c| lasts(c))) == manifest.images {
-            true => Ok(members),
-            false => Err(Error::new(
-                Code::Aborted,
-                format!("the containers or volumes of {} changed while they were copied", workload.name),
-            )
-            .hint("take the snapshot again")),
-        }
-    }
-
-    /// Who runs on the volumes and is not made quiet, since it is not part of the workload: the copy may be of no one
-    /// point in time.
-    async fn outsiders(
-        &self,
-        request: &SnapshotRequest,
-        members: &[Container],
-        sources: &[ArchiveSource],
-    ) -> Result<Vec<String>> {
-        if request.mode == Mode::Live {
-            return Ok(Vec::new());
-        }
-        let roots = roots(sources);
-        let app = &request.workload.name;
-        let mut warnings = Vec::new();
-        for c in self.consumers(&request.workload, &roots).await?.consumers {
-            let is_outside = c.run == RunState::Running && members.iter().all(|m| m.id != c.id);
-            if is_outside && self.reach(&c, &roots).await == Reach::Writes {
-                let name = &c.name;
-                warnings
-                    .push(format!("container {name} is not part of {app} and ran on its volumes while they were read"));
-            }
-        }
-        Ok(warnings)
-    }
-
     /// Reads the volumes while the app is quiet, and wakes it as soon as what they are is held fast, whatever happened.
     async fn read_quietly(
         &self,
@@ -493,92 +366,6 @@ impl Engine {
         self.same_roots(roots).await?;
         Ok(draft)
     }
-
-    /// Makes the app quiet. One that dies again and again may have ended just now, and cannot be frozen then; it is written
-    /// down as what it is, and stopped.
-    async fn quiet(&self, quiesced: &mut Quiesced) -> Result<()> {
-        let mut attempt = 1;
-        loop {
-            match self.quiet_once(quiesced).await {
-                Err(EngineError { kind: EngineErrorKind::Conflict | EngineErrorKind::NotFound, .. })
-                    if attempt < QUIET_ATTEMPTS_MAX =>
-                {
-                    self.look_again(quiesced).await?;
-                    self.ports.clock.sleep(Duration::from_millis(100) * attempt).await;
-                    attempt += 1;
-                }
-                quieted => return Ok(quieted?),
-            }
-        }
-    }
-
-    async fn quiet_once(&self, quiesced: &Quiesced) -> Result<(), EngineError> {
-        let containers = self.containers()?;
-        let ids = |wanted: Rest| {
-            let all = quiesced.containers.iter().rev().map(|p| &p.container);
-            all.filter(move |c| Rest::of(quiesced.mode, c) == Some(wanted)).map(|c| c.id.clone()).collect::<Vec<_>>()
-        };
-        let (frozen, stopped) = (ids(Rest::Frozen), ids(Rest::Stopped));
-        if !stopped.is_empty() {
-            // An engine that restarts in the middle would start what is stopped, under the hands of the archive.
-            for id in &stopped {
-                containers.set_restart_policy(id, &RestartPolicy::never()).await?;
-            }
-            containers.stop(&stopped).await?;
-        }
-        if !frozen.is_empty() {
-            containers.pause(&frozen).await?;
-        }
-        Ok(())
-    }
-
-    /// What could not be frozen has ended: for good, or until the engine starts it again.
-    async fn look_again(&self, quiesced: &mut Quiesced) -> Result<()> {
-        let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
-        let mode = quiesced.mode;
-        let before = quiesced.containers.clone();
-        quiesced.containers.retain_mut(|pinned| {
-            let now = seen.iter().find(|c| c.id == pinned.container.id);
-            match (Rest::of(mode, &pinned.container), now) {
-                // What was stopped already is woken with the policy that it had.
-                (Some(Rest::Stopped) | None, _) => true,
-                (Some(Rest::Frozen), None) => false,
-                (Some(Rest::Frozen), Some(now)) => {
-                    pinned.container.particulars.is_restarting |= now.particulars.is_restarting;
-                    now.run.is_active()
-                }
-            }
-        });
-        match quiesced.containers == before {
-            true => Ok(()),
-            false => self.write_quiesced(quiesced).await,
-        }
-    }
-
-    /// Whether nobody woke the app while its volumes were read: an engine that restarts ends what is frozen, and may
-    /// start it; a person may start it too, or a member that did not run before.
-    async fn still_quiet(&self, quiesced: &Quiesced) -> Result<()> {
-        if quiesced.mode == Mode::Live || quiesced.workload.selector.is_empty() {
-            return Ok(());
-        }
-        let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
-        let is_loud = |c: &&Container| match quiesced.containers.iter().find(|p| p.container.id == c.id) {
-            Some(pinned) => match Rest::of(quiesced.mode, &pinned.container) {
-                Some(Rest::Frozen) => c.run != RunState::Paused,
-                Some(Rest::Stopped) => c.run.is_active(),
-                None => false,
-            },
-            None => disturbs(quiesced.mode, c),
-        };
-        match seen.iter().find(is_loud) {
-            None => Ok(()),
-            Some(container) => Err(Error::new(
-                Code::Aborted,
-                format!("container {} did not stay quiet while its volumes were read", container.name),
-            )
-            .hint("the copy would be of no one point in time; take the snapshot again")),
-        }
-    }
 }
 
 /// What a workload has, as seen just now.
@@ -589,21 +376,6 @@ struct Seen {
     sources: Vec<ArchiveSource>,
     roots: Vec<Root>,
     claim: Claim,
-}
-
-/// The root of a volume that exists, and which directory it was when the snapshot began.
-struct Root {
-    target: String,
-    path: PathBuf,
-    identity: Identity,
-}
-
-/// The volumes, as the manifest and as the reader want them, with their roots and places; a place is also where nothing is.
-struct Sources {
-    volumes: Vec<ManifestVolume>,
-    sources: Vec<ArchiveSource>,
-    roots: Vec<Root>,
-    places: Vec<PathBuf>,
 }
 
 /// How a snapshot ended, as its hooks are told.
@@ -620,9 +392,6 @@ struct Reading<'a> {
     members: Vec<String>,
     precopy: Option<Box<dyn Precopy>>,
 }
-
-/// How often it is tried to make an app quiet whose containers come and go.
-const QUIET_ATTEMPTS_MAX: u32 = 5;
 
 /// How a container is made quiet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

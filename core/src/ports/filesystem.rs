@@ -1,10 +1,13 @@
 //! Real disks: places and names, staging and setting aside, archives, journals and locks.
 
+mod inside;
+
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::inside::{Found, LookInto, MemberSink, MembersOf, Place, Tree};
 use super::{CopyJob, CopyMade, CopyNote, Draft, ImportJob, Output, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
@@ -88,60 +91,6 @@ pub struct Verified {
     pub summary: ArchiveSummary,
     /// Bytes of archive that were read.
     pub bytes_read: u64,
-}
-
-/// An archive to look into.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LookInto {
-    /// The workload whose archive it is.
-    pub workload: WorkloadId,
-    /// The archive.
-    pub snapshot: SnapshotId,
-    /// BLAKE3 of its index as the catalog has it: another archive under the same name is refused.
-    pub archive_digest: String,
-}
-
-/// A place in an archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The volume's index. It is not absent.
-    pub index: usize,
-    /// Path below the volume's root, without `.`, `..` and empty components; empty for the root.
-    pub path: Vec<u8>,
-}
-
-/// What an archive has at a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// What was asked for; so many bytes, or members, were handed on.
-    Done(u64),
-    /// Something that has no contents.
-    Other(MemberKind),
-    /// Nothing. This is the last member on the way there that exists.
-    Nothing(Member),
-}
-
-/// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
-pub type MemberSink = Box<dyn FnMut(usize, Member) -> Result<(), String> + Send>;
-
-/// A tree whose members are asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tree {
-    /// The volume of that index in an archive. It is not absent.
-    Archived(LookInto, usize),
-    /// The live directory, by its path without links.
-    Live(PathBuf),
-}
-
-/// Members of a tree: at and below a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MembersOf {
-    /// The tree.
-    pub tree: Tree,
-    /// Path below its root, as in [`Place`]; empty for all of it.
-    pub path: Vec<u8>,
-    /// Whether files' contents are read for [`Member::contents`].
-    pub contents: bool,
 }
 
 /// Members in the order of an archive, some at a time: a million of them take no more memory than a few. Dropping it

@@ -347,7 +347,7 @@ fn covered() -> Vec<Mutant> {
             Port(Lie::AncestorsNotSeen),
             Refusals,
             "resolved paths are compared too; the inodes above count where one directory has two paths by a bind mount, \
-             which the simulator has none of: `core/tests/preflight.rs` has that case",
+             which the simulator has none of: `core/tests/preflight/` has that case",
         ),
         because(
             "names of staged data are not synced",
