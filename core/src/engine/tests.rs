@@ -163,6 +163,12 @@ fn operations_can_run_on_another_thread() {
     sendable(|engine, _, watch| engine.recover(None, watch));
 }
 
+/// The app, which runs when it is first looked at, and in that state afterwards.
+fn found_then(containers: &mut MockContainers, run: RunState) {
+    containers.expect_find().times(1).returning(|_| Ok(vec![container()]));
+    containers.expect_find().returning(move |_| Ok(vec![Container { run, ..container() }]));
+}
+
 const PARENT: Identity = Identity { inode: 2, birth_ns: Some(1) };
 const ORIGINAL: Identity = Identity { inode: 12, birth_ns: Some(1) };
 const RESTORED: Identity = Identity { inode: 13, birth_ns: Some(1) };

@@ -3,6 +3,11 @@
 mod containers;
 mod refusals;
 
+pub use self::refusals::refuse_place;
+use self::refusals::{
+    refuse_consumers, refuse_foreign, refuse_members, refuse_overlap, refuse_selection, unrecognised,
+};
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},

@@ -2,6 +2,11 @@
 
 mod marks;
 
+use self::marks::{
+    a_mark_brings_no_removed_snapshot_back, a_mark_changes_one_thing_about_one_snapshot, a_sequence_is_given_out_once,
+    marks_at_once_lose_nothing, the_order_is_that_of_the_sequence_and_of_no_clock,
+};
+
 use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;

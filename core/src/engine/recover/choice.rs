@@ -22,7 +22,7 @@ impl Engine {
         let name = id.to_string();
         let _lock = self.lock(id, &name).await?;
         let _deploy = match &self.ports.containers {
-            Some(containers) => Some(super::deploy_lease(containers.as_ref(), id).await?),
+            Some(containers) => Some(crate::engine::deploy_lease(containers.as_ref(), id).await?),
             None => None,
         };
         let Some(bytes) = self.ports.filesystem.read_journal(id).await? else {

@@ -2,12 +2,6 @@
 
 use super::*;
 
-/// The app, which runs when it is first looked at, and in that state afterwards.
-fn found_then(containers: &mut MockContainers, run: RunState) {
-    containers.expect_find().times(1).returning(|_| Ok(vec![container()]));
-    containers.expect_find().returning(move |_| Ok(vec![Container { run, ..container() }]));
-}
-
 #[tokio::test]
 async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
     let mut order = Sequence::new();
