@@ -114,6 +114,11 @@ impl UnavailableEngine {
 
 #[async_trait]
 impl Containers for UnavailableEngine {
+    /// It is not on this host, so no volume of it is.
+    async fn is_expected(&self) -> bool {
+        false
+    }
+
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         self.refuse()
     }

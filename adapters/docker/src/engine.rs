@@ -35,8 +35,6 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 #[derive(Clone, Debug)]
 pub struct DockerEngine {
     socket: PathBuf,
-    /// Whether it was asked for by name.
-    is_named: bool,
     api: Arc<OnceCell<Api>>,
 }
 
@@ -48,18 +46,14 @@ impl DockerEngine {
     /// host.
     pub fn from_env() -> Result<Self, EngineError> {
         match std::env::var_os("DOCKER_HOST") {
-            None => Ok(Self::at_default_socket()),
+            None => Ok(Self::at_socket(DEFAULT_SOCKET)),
             Some(host) => Self::at_host(&host.to_string_lossy()),
         }
     }
 
     /// The engine behind that socket.
     pub fn at_socket(socket: impl Into<PathBuf>) -> Self {
-        DockerEngine { socket: socket.into(), is_named: true, api: Arc::default() }
-    }
-
-    fn at_default_socket() -> Self {
-        DockerEngine { is_named: false, ..Self::at_socket(DEFAULT_SOCKET) }
+        DockerEngine { socket: socket.into(), api: Arc::default() }
     }
 
     /// The socket.
@@ -74,7 +68,7 @@ impl DockerEngine {
     /// [`EngineErrorKind::Failed`] if it is anything but a Unix socket.
     pub fn at_host(host: &str) -> Result<Self, EngineError> {
         match (host, host.strip_prefix("unix://")) {
-            ("", _) => Ok(Self::at_default_socket()),
+            ("", _) => Ok(Self::at_socket(DEFAULT_SOCKET)),
             (_, Some(path)) if path.starts_with('/') => Ok(Self::at_socket(path)),
             (other, _) => Err(EngineError::new(
                 EngineErrorKind::Failed,
@@ -145,7 +139,7 @@ impl Containers for DockerEngine {
 
     async fn is_expected(&self) -> bool {
         let socket = self.socket.clone();
-        self.is_named || look::blocking("look for the socket", move || socket.exists()).await.unwrap_or(true)
+        look::blocking("look for the socket", move || socket.exists()).await.unwrap_or(true)
     }
 
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use volsnap_core::{
     model::{
-        Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
+        Container, ContainerId, Losses, Mount, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
         container::{is_ours, retired_name},
     },
     ports::{EngineError, EngineErrorKind, Health, HealthState},
@@ -207,7 +207,7 @@ impl World {
     /// Notes it if a container is about to remove itself with an anonymous volume that no other container has.
     fn watch_anonymous(&mut self, id: &ContainerId) {
         let Some(going) = self.engine.containers.get(id).filter(|c| c.seen.particulars.removes_itself) else { return };
-        let anonymous = going.seen.mounts.iter().filter(|mount| mount.unsupported.is_some() && mount.volume.is_some());
+        let anonymous = going.seen.mounts.iter().filter(|mount| is_anonymous(mount));
         let others = || self.engine.containers.values().filter(|c| c.seen.id != *id);
         let has = |source: &PathBuf| others().any(|c| c.seen.mounts.iter().any(|mount| mount.source == *source));
         let lost = anonymous.map(|mount| &mount.source).find(|source| !has(source)).cloned();
@@ -295,8 +295,7 @@ impl World {
         let Some(container) = self.engine.containers.get(id) else {
             return refuse(EngineErrorKind::NotFound, format!("no container {id}"));
         };
-        let anonymous =
-            container.seen.mounts.iter().filter(|mount| mount.volume.is_some() && mount.unsupported.is_some());
+        let anonymous = container.seen.mounts.iter().filter(|mount| is_anonymous(mount));
         Ok(Losses {
             changes: container.layer.len() as u64,
             first: container.layer.iter().take(Losses::NAMED_MAX).cloned().collect(),
@@ -355,6 +354,11 @@ impl World {
         }
         Container { depends_on, particulars, project: container.project.clone(), ..container.seen.clone() }
     }
+}
+
+/// Whether the engine made up the name of its volume.
+fn is_anonymous(mount: &Mount) -> bool {
+    mount.volume.as_deref().is_some_and(|name| name.starts_with("anonymous-of-"))
 }
 
 fn selects(selector: &Selector, container: &SimContainer) -> bool {

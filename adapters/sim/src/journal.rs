@@ -138,7 +138,10 @@ impl World {
             let retired = retired(workload);
             let edits = vec![(spot.dir, spot.name.clone(), None), (spot.dir, Name::from(&*retired), Some(ino))];
             let what = || format!("rename {} -> {retired}", spot.name);
-            let change = |w: &mut World| w.disk_mut(spot.disk).change(ChangeKind::Move, edits);
+            let change = |w: &mut World| {
+                w.forget_times(spot.disk, ino);
+                w.disk_mut(spot.disk).change(ChangeKind::Move, edits);
+            };
             self.micro(MicroKind::Change, what, change).at(OP, &path)?;
         }
         self.reserves.remove(&workload);
@@ -146,6 +149,21 @@ impl World {
             return Ok(());
         }
         self.sync_dir(spot.disk, spot.dir, &dir_path).at(OP, &path)
+    }
+
+    /// Takes the times of its entries out of a journal that is kept as a record. Nothing depends on them, and worlds that
+    /// differ in nothing else count as one, as they do where a journal goes when it is closed.
+    fn forget_times(&mut self, disk: usize, ino: u64) {
+        let Some(inode) = self.disk_mut(disk).inode_mut(ino) else { return };
+        let Body::File(file) = &mut inode.body else { return };
+        let Content::Bytes(bytes) = &file.data else { return };
+        let Ok(Journal { body: JournalBody::Restore(mut records) }) = Journal::decode(bytes) else { return };
+        let Some(opened) = records.first().map(|record| record.at) else { return };
+        records.iter_mut().for_each(|record| record.at = opened);
+        if let Ok(bytes) = (Journal { body: JournalBody::Restore(records) }).encode() {
+            file.data = Content::Bytes(bytes.into());
+            file.stable = Some(file.data.clone());
+        }
     }
 
     pub(crate) fn retired_journal(&mut self, workload: WorkloadId) -> FsResult<Option<Vec<u8>>> {

@@ -209,12 +209,15 @@ impl Engine {
             }
             Some(Safety::NotWanted) | None => return none(""),
         }
+        // One that came back from elsewhere may hold anything, and an import has taken that claim from it.
+        let is_kept = |s: &Snapshot| s.origin() == Origin::PreRestore(last.plan.restore);
         if let Some(listed) = snapshots.into_iter().find(|s| s.id() == last.plan.safety) {
-            return Ok(listed);
+            return if is_kept(&listed) { Ok(listed) } else { none(", or it was deleted and imported again") };
         }
         // The catalog could not be written then, or was lost since. The archive says of itself what it is.
-        match self.ports.filesystem.read_archive(workload.id, last.plan.safety).await {
-            Ok(archive) => Ok(archive.into()),
+        match self.ports.filesystem.read_archive(workload.id, last.plan.safety).await.map(Snapshot::from) {
+            Ok(archive) if is_kept(&archive) => Ok(archive),
+            Ok(_) => none(", or it was deleted and imported again"),
             Err(error) if error.kind == FsErrorKind::NotFound => none(", or it was deleted"),
             Err(error) => Err(error.into()),
         }

@@ -385,12 +385,11 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     });
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     found_then(&mut containers, RunState::Paused);
     let named = |name: &str, run| Container { id: ContainerId(name.into()), name: name.into(), run, ..container() };
     let mounting = vec![container(), named("indexer", RunState::Running), named("asleep", RunState::Stopped)];
     containers.expect_mounting().returning(move |_| Ok(mounting.clone()));
-    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_pause().returning(|_| Ok(()));
     containers.expect_unpause().returning(|_| Ok(()));
     let mut store = MockStore::new();
@@ -423,7 +422,7 @@ async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_wh
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_find().returning(|_| Ok(vec![]));
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));

@@ -123,7 +123,7 @@ pub trait Containers: Send + Sync {
     /// About the engine; also tells whether it can be reached.
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
-    /// Whether there should be one: it was asked for by name, or its socket is there. Asked when it cannot be reached.
+    /// Whether there should be one: its socket is there. Asked when it cannot be reached.
     async fn is_expected(&self) -> bool {
         true
     }

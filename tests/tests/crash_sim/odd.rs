@@ -22,7 +22,8 @@ fn scene(particulars: Particulars, project: &str) -> Scene {
     let source = "/anonymous/volumes/of-odd".into();
     scene.world.put_dir(std::path::Path::new("/anonymous/volumes/of-odd"));
     let unsupported = Some("an anonymous volume".into());
-    let mount = Mount { target: "/cache".into(), source, volume: Some("of-odd".into()), writable: true, unsupported };
+    let mount =
+        Mount { target: "/cache".into(), source, volume: Some("anonymous-of-odd".into()), writable: true, unsupported };
     let mounts = vec![mount];
     scene.world.add_container(ContainerSpec {
         mounts,

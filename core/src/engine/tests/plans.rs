@@ -73,6 +73,7 @@ async fn a_restore_that_the_engine_cannot_hold_is_refused_beforehand() {
         filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
         filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
         filesystem.expect_journals().returning(|| Ok(vec![]));
+        filesystem.expect_read_journal().returning(|_| Ok(None));
         filesystem.expect_host().return_const("host");
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![always("web")]));

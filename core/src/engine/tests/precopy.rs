@@ -97,7 +97,7 @@ fn disks(calls: &Calls, course: Course) -> MockFilesystem {
 fn containers(calls: &Calls, course: Course) -> MockContainers {
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     // It is looked at before the copy, after it, and when the capture is done.
     containers.expect_find().times(1).returning(|_| Ok(vec![container()]));
@@ -106,7 +106,6 @@ fn containers(calls: &Calls, course: Course) -> MockContainers {
     containers.expect_find().times(0..=1).returning(move |_| Ok(vec![copied.clone()]));
     containers.expect_find().returning(move |_| Ok(vec![Container { run: course.after, ..container() }]));
     let noted = calls.clone();
-    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_pause().returning(move |_| {
         noted.note("pause");
         Ok(())

@@ -54,7 +54,7 @@ async fn an_app_that_did_not_run_and_was_started_while_it_was_read_spoils_its_sn
         });
         let mut containers = MockContainers::new();
         containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-        containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
+        containers.expect_info().returning(|| Ok(engine_of("one")));
         let asleep = Container { run: RunState::Stopped, ..container() };
         containers.expect_find().times(1).return_once(move |_| Ok(vec![asleep]));
         containers.expect_find().returning(move |_| Ok(vec![Container { run: after, ..container() }]));
@@ -106,9 +106,8 @@ async fn a_snapshot_that_meets_another_at_its_container_gives_way_before_the_app
     filesystem.expect_remove_journal().times(1).returning(|_| Ok(()));
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-    containers.expect_info().returning(|| Err(EngineError::new(EngineErrorKind::Unreachable, "not asked")));
-    containers.expect_find().returning(|_| Ok(vec![container()]));
     containers.expect_info().returning(|| Ok(engine_of("one")));
+    containers.expect_find().returning(|_| Ok(vec![container()]));
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));
@@ -151,6 +150,8 @@ fn disk_with(quiesced: Quiesced) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    filesystem.expect_locate().returning(|path| Ok(location(path)));
     filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes_of(quiesced.clone()))));
     filesystem.expect_host().return_const("host");
     filesystem
@@ -222,6 +223,8 @@ async fn a_frozen_member_that_is_not_there_any_more_does_not_run_again() {
 fn readable(journals: usize) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut filesystem);
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
