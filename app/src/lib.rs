@@ -58,8 +58,7 @@ pub use volsnap_core::{
     engine::{
         Against, BOOT_TIMEOUT, Booted, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, DrillRequest, Drilled,
         DrilledVolume, Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, LeftDraft, Outlook, Pins,
-        Ports, Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Take,
-        Unregistered,
+        Ports, Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
     },
     model, ports, restore,
 };

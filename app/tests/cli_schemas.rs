@@ -11,9 +11,7 @@ use support::{
     World,
     schema::{self, Judge},
 };
-use volsnap::view::{
-    BondView, DiscoveredView, DiscoveryView, RunningView, SCHEMAS, Schema, VolumeView, WithoutVolumesView,
-};
+use volsnap::view::{BondView, DiscoveredView, DiscoveryView, RunningView, SCHEMAS, Schema, VolumeView};
 
 /// Each document, with as much in it as a world without an engine has; each is held to its schema as it is read.
 fn documents() -> Vec<(Schema, Value)> {
@@ -87,11 +85,7 @@ fn discovery() -> Value {
         left_out: vec!["/run/lock: read-only".into()],
         register: "volsnap workload add shop".into(),
     };
-    let without = WithoutVolumesView {
-        bond: BondView { kind: "container", name: "proxy".into() },
-        left_out: vec!["proxy:/acme.json: a single file".into()],
-    };
-    serde_json::to_value(DiscoveryView { found: vec![found], without_volumes: vec![without] }).unwrap()
+    serde_json::to_value(DiscoveryView { found: vec![found] }).unwrap()
 }
 
 /// What a script may not rely on: any JSON may stand there.

@@ -72,10 +72,9 @@ fn manifest(round: u64) -> Manifest {
         origin: Origin::Manual,
         note: None,
         images: Vec::new(),
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
         registration: None,
         imported: None,
-        sequence: None,
     }
 }
 

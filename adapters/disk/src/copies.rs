@@ -183,7 +183,6 @@ mod tests {
                 parent: Identity { inode: 7, birth_ns: Some(9) },
             }],
             containers: false,
-            runtime: None,
         }
     }
 

@@ -10,9 +10,7 @@ use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
 use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use volsnap_core::{
-    model::{
-        Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId,
-    },
+    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
     ports::{
         Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease,
         Ran, Watch,
@@ -21,9 +19,9 @@ use volsnap_core::{
 
 use crate::{
     api::{Api, Program, identity_of},
-    boot, exec, layer, look,
+    boot, exec, look,
     look::ListedContainer,
-    quiesce, replace, words,
+    quiesce, replace,
 };
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -86,20 +84,6 @@ impl DockerEngine {
         look::listed(self.api().await?).await
     }
 
-    /// The same answer, with the names of containers where an error has their ids.
-    async fn told<T>(&self, answer: Result<T, EngineError>) -> Result<T, EngineError> {
-        match answer {
-            Err(error) if words::has_id(&error.message) => {
-                let names = match self.api().await {
-                    Ok(api) => look::names(api).await.unwrap_or_default(),
-                    Err(_) => Vec::new(),
-                };
-                Err(EngineError { message: words::named(&error.message, &names), ..error })
-            }
-            answer => answer,
-        }
-    }
-
     /// The connection, made by the first call that reaches the engine.
     async fn api(&self) -> Result<&Api, EngineError> {
         let Some(socket) = self.socket.to_str() else {
@@ -121,7 +105,7 @@ impl Containers for DockerEngine {
         let (info, program) = futures_util::future::try_join(api.info(), api.program()).await?;
         let root = api.root().cloned();
         let id = match (&program, &root) {
-            (Program::Docker { .. }, _) => api.identity(info.id.filter(|id| !id.is_empty())),
+            (Program::Docker { .. }, _) => info.id.filter(|id| !id.is_empty()),
             // It makes up another id at each call. What it has lies in its directory, and is lost with it.
             (Program::Podman { .. }, Some(root)) => {
                 identity_of(root.clone()).await.map(|identity| format!("podman-{identity}"))
@@ -137,41 +121,28 @@ impl Containers for DockerEngine {
         })
     }
 
-    async fn is_expected(&self) -> bool {
-        let socket = self.socket.clone();
-        look::blocking("look for the socket", move || socket.exists()).await.unwrap_or(true)
-    }
-
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {
         Ok(Box::new(NoLease))
     }
 
     async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError> {
-        self.told(look::find(self.api().await?, selector).await).await
+        look::find(self.api().await?, selector).await
     }
 
     async fn all(&self) -> Result<Vec<Container>, EngineError> {
-        self.told(look::all(self.api().await?).await).await
+        look::all(self.api().await?).await
     }
 
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
-        self.told(look::mounting(self.api().await?, paths).await).await
+        look::mounting(self.api().await?, paths).await
     }
 
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
-        self.told(look::of_restore(self.api().await?, restore).await).await
-    }
-
-    async fn losses(&self, id: &ContainerId) -> Result<Losses, EngineError> {
-        layer::losses(self.api().await?, id).await
-    }
-
-    async fn has_image(&self, image_id: &str) -> Result<bool, EngineError> {
-        Ok(self.api().await?.image_id(image_id).await?.is_some())
+        look::of_restore(self.api().await?, restore).await
     }
 
     async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
-        self.told(exec::exec(self.api().await?, container, command, watch).await).await
+        exec::exec(self.api().await?, container, command, watch).await
     }
 
     async fn settle(&self) -> Result<(), EngineError> {
@@ -179,49 +150,49 @@ impl Containers for DockerEngine {
     }
 
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        self.told(quiesce::pause(self.api().await?, ids).await).await
+        quiesce::pause(self.api().await?, ids).await
     }
 
     async fn unpause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        self.told(quiesce::unpause(self.api().await?, ids).await).await
+        quiesce::unpause(self.api().await?, ids).await
     }
 
     async fn set_restart_policy(&self, id: &ContainerId, policy: &RestartPolicy) -> Result<(), EngineError> {
         let api = self.api().await?;
-        self.told(quiesce::set_policy(api, &id.0, policy).await).await?;
+        quiesce::set_policy(api, &id.0, policy).await?;
         // A policy that was set before, by a call that died here, may not be durable either.
         api.settle().await
     }
 
     async fn stop(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        self.told(quiesce::stop(self.api().await?, ids).await).await
+        quiesce::stop(self.api().await?, ids).await
     }
 
     async fn prepare(&self, restore: RestoreId, container: &Container) -> Result<(), EngineError> {
-        self.told(replace::prepare(self.api().await?, restore, container).await).await
+        replace::prepare(self.api().await?, restore, container).await
     }
 
     async fn redeploy(&self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<(), EngineError> {
-        self.told(replace::redeploy(self.api().await?, restore, pinned, how).await).await
+        replace::redeploy(self.api().await?, restore, pinned, how).await
     }
 
     async fn discard(&self, restore: RestoreId) -> Result<(), EngineError> {
         let api = self.api().await?;
-        self.told(replace::discard(api, restore).await).await?;
+        replace::discard(api, restore).await?;
         // Also what an earlier call removed, and did not live to sync.
         api.settle().await
     }
 
     async fn check_boot(&self, boots: &[Boot]) -> Result<BootCheck, EngineError> {
-        self.told(boot::check(self.api().await?, boots).await).await
+        boot::check(self.api().await?, boots).await
     }
 
     async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
-        self.told(boot::boot(self.api().await?, drill, boots).await).await
+        boot::boot(self.api().await?, drill, boots).await
     }
 
     async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError> {
-        self.told(boot::unboot(self.api().await?, drill).await).await
+        boot::unboot(self.api().await?, drill).await
     }
 
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {
@@ -258,8 +229,7 @@ fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
         let started = seen.state.as_ref()?.started_at.as_ref()?;
         Some(format!("{started} {}", seen.restart_count.unwrap_or_default()))
     });
-    let judged =
-        |state, detail: String| Health { name: name.to_string(), state, run: run.clone(), detail, exit_code: None };
+    let judged = |state, detail: String| Health { name: name.to_string(), state, run: run.clone(), detail };
     let Some(seen) = seen else { return judged(HealthState::Down, "there is no such container".into()) };
     let Some(state) = &seen.state else { return judged(HealthState::Running, "in an unknown state".into()) };
     let exit_code = state.exit_code.unwrap_or_default();
@@ -268,13 +238,7 @@ fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
         return judged(HealthState::Down, format!("restarted {count} times, last exit code {exit_code}"));
     }
     match look::run_state(Some(state)) {
-        RunState::Stopped => {
-            let down = judged(HealthState::Down, format!("exit code {exit_code}"));
-            // One that was only made, or could not be started, has a code as well, which says nothing.
-            let has_run = state.started_at.as_deref().is_some_and(|at| !at.starts_with("0001-"));
-            let exit_code = state.exit_code.filter(|_| has_run && state.error.as_deref().is_none_or(str::is_empty));
-            return Health { exit_code, ..down };
-        }
+        RunState::Stopped => return judged(HealthState::Down, format!("exit code {exit_code}")),
         // A frozen container cannot answer its check; it is as it should be.
         RunState::Paused => return judged(HealthState::Running, "paused".into()),
         RunState::Running => {}
@@ -376,15 +340,5 @@ mod tests {
         };
         let seen = ContainerInspectResponse { state: Some(ended), ..Default::default() };
         assert_eq!(health("web", Some(&seen)).detail, "exit code 137");
-        assert_eq!(health("web", Some(&seen)).exit_code, None, "it has never been started");
-        let with = |started_at: &str, error: &str| {
-            let mut seen = seen.clone();
-            let state = seen.state.as_mut().unwrap();
-            (state.started_at, state.error) = (Some(started_at.into()), Some(error.into()));
-            health("web", Some(&seen)).exit_code
-        };
-        assert_eq!(with("2026-11-23T02:49:15Z", ""), Some(137));
-        assert_eq!(with("0001-01-01T00:00:00Z", ""), None);
-        assert_eq!(with("2026-11-23T02:49:15Z", "no such device"), None);
     }
 }

@@ -3,7 +3,6 @@
 
 mod engine;
 
-mod layer;
 mod look;
 mod mounts;
 mod order;
@@ -15,7 +14,6 @@ mod isolate;
 mod quiesce;
 mod record;
 mod replace;
-mod words;
 
 mod api;
 mod error;

@@ -10,8 +10,7 @@ use volsnap_core::{
 };
 
 use crate::{
-    deploy::{EngineResult, refuse},
-    record::from_record,
+    deploy::{EngineResult, from_record, refuse},
     world::World,
 };
 
@@ -68,8 +67,6 @@ impl World {
                 };
                 let mut container = from_record(seen);
                 container.project = None;
-                // Copies find each other in the network that they share.
-                container.seen.particulars.peers.clear();
                 container.labels = [(DRILL_LABEL.to_string(), drill.to_string())].into();
                 w.engine_mut().insert(container);
                 id

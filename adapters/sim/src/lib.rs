@@ -37,8 +37,6 @@ mod stage;
 
 mod deploy;
 pub mod engine;
-mod record;
-mod replace;
 
 pub mod boot;
 mod builder;

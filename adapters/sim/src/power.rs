@@ -89,7 +89,6 @@ impl World {
         self.ops = 0;
         self.locks.clear();
         self.deploy_locks.clear();
-        self.claims.clear();
         self.copy_leases.clear();
         self.trouble = Trouble::default();
         self.points = None;

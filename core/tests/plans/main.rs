@@ -17,7 +17,6 @@ fn plan() -> Plan {
         name: "web".into(),
         image: "shop:7".into(),
         action: "stop and recreate".into(),
-        loses: None,
     });
     plan
 }

@@ -4,6 +4,5 @@
 
 mod harness;
 mod only_docker;
-mod random;
 
 volsnap_tests::containers_contract!(harness::DockerHarness::new);

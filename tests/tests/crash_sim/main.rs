@@ -4,11 +4,8 @@
 
 mod crashes;
 mod faults;
-mod identities;
 mod lives;
 mod mutants;
-mod odd;
-mod order;
 mod resumed;
 mod snapshots;
 mod stories;

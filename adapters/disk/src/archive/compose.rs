@@ -23,7 +23,6 @@ use super::{
     open::read_at,
     progress::Meter,
     script::Step,
-    zeros,
 };
 use crate::tree::Trouble;
 
@@ -197,7 +196,7 @@ impl Composer<'_> {
                 }
                 Step::Zeros(mut bytes) => {
                     while bytes > 0 {
-                        let step = bytes.min(zeros::STEP);
+                        let step = bytes.min(FRAME);
                         cutter.zeros(step).map_err(closed)?;
                         meter.add(step, 0)?;
                         bytes -= step;

@@ -3,7 +3,6 @@
 mod changes;
 mod churn;
 mod copy;
-mod direct;
 mod find;
 mod forge;
 mod freeze;

@@ -44,13 +44,7 @@ pub async fn list(session: &Session, workload: Option<&str>) -> Result<Answer> {
         None => None,
     };
     let snapshots = session.volsnap.snapshots(workload).await?;
-    // What cannot be looked at may be there.
-    let archives = session.volsnap.archives().await;
-    let marked = |s| match &archives {
-        Ok(archives) => view(session, s).with_archives(archives),
-        Err(_) => view(session, s),
-    };
-    let view = SnapshotsView { snapshots: snapshots.iter().map(marked).collect() };
+    let view = SnapshotsView { snapshots: snapshots.iter().map(|s| view(session, s)).collect() };
     Answer::new(&view, render::snapshots(&view))
 }
 

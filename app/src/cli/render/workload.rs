@@ -33,8 +33,7 @@ pub fn workload(view: &WorkloadView) -> String {
     let left_out = labelled("left out", &now.left_out);
     let hooks = hook_table(&view.hooks);
     let unable = labelled("restores would be refused", now.unable.as_slice());
-    let concerns = labelled("note", &now.concerns);
-    join(head.into_iter().chain([volumes, containers(&now.containers), left_out, unable, concerns, hooks]))
+    join(head.into_iter().chain([volumes, containers(&now.containers), left_out, unable, hooks]))
 }
 
 /// Containers, one below the other.

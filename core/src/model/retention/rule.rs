@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use jiff::{
-    SignedDuration, Timestamp,
-    tz::{Offset, TimeZone},
-};
+use jiff::{SignedDuration, Timestamp, tz::Offset};
 use serde::{Deserialize, Serialize};
 
 /// A calendar rule.
@@ -28,17 +25,13 @@ impl Period {
     /// All, from the shortest on.
     pub const ALL: [Period; 5] = [Period::Hourly, Period::Daily, Period::Weekly, Period::Monthly, Period::Yearly];
 
-    /// The name of the period that `at` is in, by the calendar of a zone: `2026-11-20 14:00`, `2026-11-20`, `2026-W47`,
-    /// `2026-11`, `2026`. Outside UTC an hour says its offset, `2026-10-25 02:00+01`: where summer time ends there are two
-    /// of that name.
+    /// The name of the period that `at` is in, in UTC: `2026-11-20 14:00`, `2026-11-20`, `2026-W47`, `2026-11`, `2026`.
     #[must_use]
-    pub fn bucket(self, at: Timestamp, zone: &TimeZone) -> String {
-        let offset = zone.to_offset(at);
-        let time = offset.to_datetime(at);
+    pub fn bucket(self, at: Timestamp) -> String {
+        let time = Offset::UTC.to_datetime(at);
         let (year, month, day) = (time.year(), time.month(), time.day());
         match self {
-            Period::Hourly if offset == Offset::UTC => format!("{year:04}-{month:02}-{day:02} {:02}:00", time.hour()),
-            Period::Hourly => format!("{year:04}-{month:02}-{day:02} {:02}:00{offset}", time.hour()),
+            Period::Hourly => format!("{year:04}-{month:02}-{day:02} {:02}:00", time.hour()),
             Period::Daily => format!("{year:04}-{month:02}-{day:02}"),
             Period::Weekly => {
                 let week = time.date().iso_week_date();
@@ -80,8 +73,8 @@ pub enum Rule {
     LastVerified,
     /// It is the newest snapshot of its workload, and none is verified.
     NewestUnverified,
-    /// It has no archive: there is nothing to delete, and somebody should know.
-    NoArchive,
+    /// It was taken after now: a clock was or is wrong.
+    Future,
     /// The policy has no rules.
     NoRules,
     /// It is a pre-restore snapshot within the quota of those.
@@ -103,7 +96,7 @@ pub enum Rule {
         /// The period: see [`Period::bucket`].
         bucket: String,
     },
-    /// It is not that much older than the latest.
+    /// It is not older than that.
     Within {
         /// The duration of the policy.
         within: SignedDuration,
@@ -118,7 +111,7 @@ impl fmt::Display for Rule {
             Rule::Pinned { note: Some(note) } => write!(f, "pinned: {note}"),
             Rule::LastVerified => f.write_str("last verified"),
             Rule::NewestUnverified => f.write_str("newest, none verified"),
-            Rule::NoArchive => f.write_str("no archive"),
+            Rule::Future => f.write_str("from the future"),
             Rule::NoRules => f.write_str("no rules"),
             Rule::PreRestoreQuota { rank, quota } => write!(f, "pre-restore {rank} of {quota}"),
             Rule::Last { rank } => write!(f, "last {rank}"),
