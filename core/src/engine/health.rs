@@ -31,6 +31,8 @@ pub(super) struct Gate {
     ready_since: Option<Duration>,
     /// What tells one run of each container from the next, as of the last look.
     runs: BTreeMap<String, Option<String>>,
+    /// What was last said of each container that was seen down.
+    last_down: BTreeMap<String, String>,
     /// A container that dies again and again may just be up when the time is over.
     waited_for: String,
 }
@@ -39,7 +41,15 @@ impl Gate {
     /// A gate that closes after that time. `now` is monotonic, as in every look.
     pub(super) fn new(now: Duration, timeout: Duration) -> Self {
         let waited_for = "the app".into();
-        Gate { timeout, began: now, up_since: now, ready_since: None, runs: BTreeMap::new(), waited_for }
+        Gate {
+            timeout,
+            began: now,
+            up_since: now,
+            ready_since: None,
+            runs: BTreeMap::new(),
+            last_down: BTreeMap::new(),
+            waited_for,
+        }
     }
 
     /// More containers were started, which have to stay up as well.
@@ -60,8 +70,11 @@ impl Gate {
         if restarted.is_some() || health.iter().any(|h| h.state == HealthState::Down) {
             self.up_since = now;
         }
+        let down = health.iter().filter(|h| h.state == HealthState::Down);
+        self.last_down.extend(down.map(|h| (h.name.clone(), h.detail.clone())));
         if let Some(h) = restarted {
-            self.waited_for = format!("container {} (it ended and was started again)", h.name);
+            let why = self.last_down.get(&h.name).map_or_else(String::new, |said| format!(": {said}"));
+            self.waited_for = format!("container {} (it ended and was started again{why})", h.name);
             self.ready_since = None;
         }
         self.runs = health.iter().map(|h| (h.name.clone(), h.run.clone())).collect();
