@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use volsnap::{
     Code, NewWorkload, RestoreRequest, SnapshotRequest, Volsnap,
     model::{
-        Container, ContainerId, Mount, Particulars, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
-        WorkloadId,
+        Container, ContainerId, Losses, Mount, Particulars, Pinned, Redeploy, RestartPolicy, RestoreId, RunState,
+        Selector, WorkloadId,
     },
     ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease},
     restore::{Options, Outcome},
@@ -118,6 +118,15 @@ impl Containers for Deployer {
         Ok(Vec::new())
     }
 
+    async fn losses(&self, _: &ContainerId) -> Result<Losses> {
+        // It keeps nothing in the container: whatever is in there is of the revision.
+        Ok(Losses::default())
+    }
+
+    async fn has_image(&self, _: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn settle(&self) -> Result<()> {
         Ok(())
     }
@@ -163,7 +172,9 @@ impl Containers for Deployer {
 
     async fn health(&self, names: &[String]) -> Result<Vec<Health>> {
         let state = if *self.state() == RunState::Running { HealthState::Healthy } else { HealthState::Down };
-        let health = |name: &String| Health { name: name.clone(), state, run: None, detail: "asked over HTTP".into() };
+        let detail = "asked over HTTP".to_string();
+        let health =
+            |name: &String| Health { name: name.clone(), state, run: None, exit_code: None, detail: detail.clone() };
         Ok(names.iter().map(health).collect())
     }
 }
@@ -188,9 +199,9 @@ pub async fn main() -> std::result::Result<(), Box<dyn Error>> {
     damage(&data)?;
 
     println!("restore");
-    // `Recreate` would want a replacement to be prepared while the app still runs, and this deployer makes none.
+    // With `Redeploy::Recreate` a replacement would be prepared while the app still runs, and this deployer makes none.
     let health_timeout = Some(std::time::Duration::from_secs(30));
-    let options = Options { health_timeout, redeploy: Redeploy::Restart, ..Options::default() };
+    let options = Options { health_timeout, ..Options::default() };
     let request = RestoreRequest { options, ..RestoreRequest::of(app.clone(), taken.snapshot.clone()) };
     let report = volsnap.restore(request).await?;
     assert_eq!((report.outcome, report.code()), (Outcome::Restored, None), "{:?}", report.cause);

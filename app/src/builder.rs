@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::tz::TimeZone;
 use volsnap_core::{
     Code, Error, Result,
     engine::{Engine, Ports},
@@ -29,6 +30,7 @@ pub struct Builder {
     jobs: Option<NonZeroUsize>,
     limits: ArchiveLimits,
     host_hooks: HostHooks,
+    timezone: TimeZone,
     recover_on_open: bool,
     replace_damaged_catalog: bool,
 }
@@ -53,6 +55,7 @@ impl Default for Builder {
             jobs: None,
             limits: ArchiveLimits::default(),
             host_hooks: HostHooks::default(),
+            timezone: TimeZone::UTC,
             recover_on_open: true,
             replace_damaged_catalog: false,
         }
@@ -154,6 +157,13 @@ impl Builder {
         self
     }
 
+    /// By whose calendar [`Volsnap::prune`] tells hours, days, weeks, months and years. UTC's unless said otherwise.
+    #[must_use]
+    pub fn timezone(mut self, timezone: TimeZone) -> Self {
+        self.timezone = timezone;
+        self
+    }
+
     /// Whether [`Builder::open`] recovers what crashes left before it returns. True unless said otherwise; a host that
     /// says otherwise calls [`Volsnap::recover`] before it starts any container.
     #[must_use]
@@ -224,6 +234,7 @@ impl Builder {
             clock: Arc::new(SystemClock::new()),
         };
         let engine = Engine::new(ports).with_limits(self.limits).with_host_hooks(self.host_hooks);
+        let engine = engine.with_timezone(self.timezone);
         let mut volsnap = Volsnap::compose(engine, self.watch, problem);
         volsnap.remember_damaged_catalog(damaged);
         if self.recover_on_open {

@@ -58,7 +58,8 @@ pub use volsnap_core::{
     engine::{
         Against, BOOT_TIMEOUT, Booted, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, DrillRequest, Drilled,
         DrilledVolume, Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, LeftDraft, Outlook, Pins,
-        Ports, Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Unregistered,
+        Ports, Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Take,
+        Unregistered,
     },
     model, ports, restore,
 };

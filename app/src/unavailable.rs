@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Hook, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, Snapshot, SnapshotId,
-        Workload, WorkloadId,
+        Container, ContainerId, Hook, KnownVolume, Losses, Mark, Pinned, Redeploy, RestartPolicy, RestoreId, Selector,
+        Snapshot, SnapshotId, Workload, WorkloadId,
     },
     ports::{
         Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Event, Health, Lease, Ran,
@@ -46,7 +46,19 @@ impl Store for UnavailableStore {
         self.refuse()
     }
 
+    async fn set_known(&self, _: WorkloadId, _: &[KnownVolume]) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
     async fn remove_workload(&self, _: WorkloadId) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    async fn sequence(&self) -> Result<u64, StoreError> {
+        self.refuse()
+    }
+
+    async fn advance(&self, _: u64) -> Result<u64, StoreError> {
         self.refuse()
     }
 
@@ -102,6 +114,11 @@ impl UnavailableEngine {
 
 #[async_trait]
 impl Containers for UnavailableEngine {
+    /// It is not on this host, so no volume of it is.
+    async fn is_expected(&self) -> bool {
+        false
+    }
+
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         self.refuse()
     }
@@ -143,6 +160,14 @@ impl Containers for UnavailableEngine {
     }
 
     async fn stop(&self, _: &[ContainerId]) -> Result<(), EngineError> {
+        self.refuse()
+    }
+
+    async fn losses(&self, _: &ContainerId) -> Result<Losses, EngineError> {
+        self.refuse()
+    }
+
+    async fn has_image(&self, _: &str) -> Result<bool, EngineError> {
         self.refuse()
     }
 

@@ -32,17 +32,22 @@ pub use archives::{
 pub use config::{ConfigCheckView, ConfigProblemView, ConfigView, SettingView};
 pub use copies::{CopiedVolumeView, CopyView, LeftCopyView};
 pub use diff::{ChangeView, DifferenceView, VolumeDifferenceView};
-pub use discover::{BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView};
+pub use discover::{
+    BondView, DiscoveredView, DiscoveryView, ProspectView, ProspectVolumeView, SuggestionView, WithoutVolumesView,
+};
 pub use doctor::DoctorView;
 pub use documents::{CompletionsView, ManView, SchemaView, SchemasView, VersionView};
 pub use drafts::LeftDraftView;
 pub use drill::{DrillView, DrilledVolumeView};
 pub use hook::{HookView, HooksView};
 pub use member::{MemberView, MembersView};
-pub use plan::{ChangesView, ContainerView, DowntimeView, FilesystemView, PlanView, PlannedVolumeView, RefusalView};
+pub use plan::{
+    ChangesView, ContainerView, DowntimeView, FilesystemView, PlanView, PlannedImageView, PlannedVolumeView,
+    RefusalView,
+};
 pub use progress::ProgressView;
 pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
-pub use report::{CauseView, ReportView, ReportedVolumeView};
+pub use report::{CauseView, MadeAnewView, ReportView, ReportedVolumeView};
 pub use retention::{DeletedView, PruneView, VerdictView};
 pub use schema::{SCHEMAS, Schema};
 use serde::Serialize;

@@ -5,11 +5,12 @@ mod copies;
 mod diff;
 mod discover;
 mod hooks;
+mod inspect;
 mod plans;
 mod retention;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     future::Future,
     io,
@@ -22,14 +23,19 @@ use volsnap_core::{
     Code, Error, Result,
     engine::{
         Engine, Kept, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
+        Take,
     },
-    model::{Container, DeclaredVolume, Member, Occupant, Resolved, Selector, Snapshot, Source, Workload, WorkloadId},
+    model::{
+        Container, DeclaredVolume, ImageChoice, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId, Source,
+        Workload, WorkloadId,
+    },
     ports::{Event, Output, Phase, Retold, Verified, Watch},
     restore::{Options, Outcome, Refusal, Report},
 };
 
 pub use self::{
     discover::{Advice, Discovered, Prospect, ProspectVolume},
+    inspect::Inspection,
     plans::{PLAN_FORMAT, SavedPlan},
 };
 use crate::{Builder, Operation};
@@ -65,17 +71,6 @@ impl NewWorkload {
         let volumes = volumes.into_iter().map(declare).collect();
         NewWorkload { name: name.into(), selector: Selector::default(), volumes }
     }
-}
-
-/// A workload as it is now.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// Its volumes, and what was left out.
-    pub resolved: Resolved,
-    /// Its containers, in starting order.
-    pub containers: Vec<Container>,
-    /// What the engine cannot do with them, which a restore of all volumes would be refused for.
-    pub unable: Option<Refusal>,
 }
 
 impl fmt::Debug for Volsnap {
@@ -149,7 +144,16 @@ impl Volsnap {
         };
         let id = WorkloadId(ports.clock.fresh_id());
         let created_at = ports.clock.now();
-        Ok(Workload { id, name: new.name, source, selector: new.selector, volumes, created_at, hooks: Vec::new() })
+        Ok(Workload {
+            id,
+            name: new.name,
+            source,
+            selector: new.selector,
+            volumes,
+            created_at,
+            hooks: Vec::new(),
+            known: Vec::new(),
+        })
     }
 
     async fn existing_directory(&self, target: &str, path: &Path) -> Result<PathBuf> {
@@ -220,9 +224,25 @@ impl Volsnap {
         self.start(|engine, watch| async move { make_way(&engine, &workload, &watch).await })
     }
 
+    /// The same, whose recovery goes on where the container engine that an operation began on, or a container that a
+    /// snapshot froze or stopped, is gone for good: for a user who has said so.
+    #[must_use]
+    pub fn without_missing(&self) -> Volsnap {
+        Volsnap { engine: self.engine.clone().without_missing(), ..self.clone() }
+    }
+
     /// Finishes or rolls back what crashes left, for one workload or for all. Needs no catalog.
     pub fn recover(&self, workload: Option<WorkloadId>) -> Operation<Vec<Recovered>> {
         self.start(move |engine, watch| async move { engine.recover(workload, &watch).await })
+    }
+
+    /// Brings a restore of a workload to its end that does not know its directories again: their names tell, and the caller
+    /// says which are to be live. Needs no catalog.
+    pub fn recover_named(&self, workload: WorkloadId, take: Take) -> Operation<Vec<Recovered>> {
+        self.start(move |engine, watch| async move {
+            let item = engine.recover_named(workload, take, &watch).await?;
+            Ok(vec![Recovered { workload, result: Ok(item) }])
+        })
     }
 
     /// Unfinished archives that nobody works on any more and that no journal speaks of, of one workload or of all. Needs no
@@ -269,24 +289,6 @@ impl Volsnap {
         let open = self.engine.outlook(None).await?;
         let named = |o: &&Outlook| o.workload.as_deref() == Some(name_or_id) || o.workload_id.to_string() == name_or_id;
         open.iter().find(named).map(|o| o.workload_id).ok_or(error)
-    }
-
-    /// The workload's volumes and containers as they are now.
-    pub async fn inspect(&self, workload: &Workload) -> Result<Inspection> {
-        let containers = match (&self.engine.ports().containers, workload.selector.is_empty()) {
-            (Some(containers), false) => containers.find(&workload.selector).await?,
-            (None, false) => {
-                return Err(Error::new(Code::Engine, format!("workload {} needs a container engine", workload.name))
-                    .hint("none is configured"));
-            }
-            (_, true) => Vec::new(),
-        };
-        let has_policy = containers.iter().any(|container| !container.restart_policy.is_never());
-        let unable = match &self.engine.ports().containers {
-            Some(engine) if has_policy => engine.info().await?.cannot_hold(&containers),
-            Some(_) | None => None,
-        };
-        Ok(Inspection { resolved: workload.resolve(&containers), containers, unable })
     }
 
     /// Snapshots of a workload or of all, newest first.
@@ -344,6 +346,12 @@ impl Volsnap {
         self.engine.resumes(request).await
     }
 
+    /// The snapshots that have an archive, listed or not.
+    pub async fn archives(&self) -> Result<BTreeSet<SnapshotId>> {
+        let archives = self.engine.ports().filesystem.archives().await?;
+        Ok(archives.into_iter().map(|(_, snapshot)| snapshot).collect())
+    }
+
     /// The snapshot that [`Volsnap::undo`] would restore now.
     pub async fn undo_snapshot(&self, workload: &Workload) -> Result<Snapshot> {
         self.engine.undo_of(workload).await
@@ -392,6 +400,11 @@ async fn undoing(engine: &Engine, workload: &Workload, options: Options) -> Resu
     let snapshot = engine.undo_of(workload).await?;
     // What that restore replaced may be some of the volumes: the others were not touched, so they stay.
     let targets = snapshot.volumes().map(|(_, volume, _)| volume.target.clone()).collect();
+    let image = match options.image {
+        ImageChoice::Current => engine.image_to_undo(workload, &snapshot).await?,
+        ImageChoice::Snapshot => ImageChoice::Snapshot,
+    };
+    let options = Options { image, ..options };
     Ok(RestoreRequest { targets, options, ..RestoreRequest::of(workload.clone(), snapshot) })
 }
 
@@ -457,6 +470,7 @@ async fn owner(engine: &Engine, snapshot: &Snapshot) -> Result<Workload> {
             volumes: Vec::new(),
             created_at: manifest.created_at,
             hooks: Vec::new(),
+            known: Vec::new(),
         }
     }))
 }

@@ -185,6 +185,7 @@ fn what_is_wrong_is_told_with_its_file_and_line_and_what_was_meant() {
         ("jobs = \"2\"", 1, "and is \"2\"", ""),
         ("state_dir = \"relative\"", 1, "absolute path", ""),
         ("docker_host = \"tcp://10.0.0.1\"", 1, "unix:///path", ""),
+        ("timezone = \"Europe/Atlantis\"", 1, "Europe/Rome", ""),
         ("[retention]\nkeep_last = -1", 2, "keep_last must be a number", ""),
         ("[retention]\nkeep_last = 4294967296", 2, "keep_last must be a number from 0 to 4294967295", ""),
         ("[retention]\nkeep_within = \"soon\"", 2, "such as \"7d\"", ""),

@@ -53,6 +53,52 @@ fn a_restore_brings_back_every_byte_and_an_undo_every_byte_that_it_replaced() {
 }
 
 #[test]
+fn a_file_that_only_begins_like_a_name_of_volsnap_is_data() {
+    let world = World::registered();
+    let root = world.live("data");
+    fs::write(root.join(".volsnap-note"), "mine").unwrap();
+    fs::create_dir(root.join(".volsnap-hooks")).unwrap();
+    fs::write(root.join(".volsnap-hooks/pre.sh"), "mine").unwrap();
+    let original = world.trees();
+    let id = world.create();
+    fs::remove_dir_all(root.join(".volsnap-hooks")).unwrap();
+    fs::write(root.join(".volsnap-note"), "theirs").unwrap();
+    let damaged = world.trees();
+    world.json(&["restore", "app", &id, "--yes"]);
+    assert_eq!(world.trees(), original);
+    world.json(&["undo", "app"]);
+    assert_eq!(world.trees(), damaged);
+}
+
+#[test]
+fn device_nodes_are_told_when_they_are_archived_and_refused_by_the_plan() {
+    let world = World::registered();
+    let make = |name: &str, major: &str| {
+        let path = world.live("data").join(name);
+        Command::new("mknod").arg(path).args(["c", major, major]).status().is_ok_and(|status| status.success())
+    };
+    if !make("whiteout", "0") {
+        return eprintln!("skipped: only root may make device nodes");
+    }
+    let whiteouts = world.json(&["create", "app"]);
+    assert_eq!(whiteouts.get("warnings"), None, "{whiteouts}");
+    world.json(&["restore", "app", whiteouts["id"].as_str().unwrap(), "--yes"]);
+    world.json(&["undo", "app"]);
+
+    assert!(make("node", "1"));
+    let taken = world.json(&["create", "app"]);
+    assert!(taken["warnings"].to_string().contains("--allow-devices"), "{taken}");
+    let id = taken["id"].as_str().unwrap();
+    let plan = world.json_with(3, &["plan", "app", id]);
+    assert!(plan["refusals"].to_string().contains("--allow-devices"), "{plan}");
+    let copy = world.path("copy");
+    let refused = world.json_with(3, &["extract", id, copy.to_str().unwrap()]);
+    assert!(refused["error"]["hint"].to_string().contains("--allow-devices"), "{refused}");
+    world.json(&["restore", "app", id, "--yes", "--allow-devices"]);
+    world.json(&["undo", "app", "--allow-devices"]);
+}
+
+#[test]
 fn an_undo_of_a_restore_of_some_volumes_brings_back_those_and_leaves_the_others() {
     let (world, id) = World::damaged();
     let damaged = world.trees();
@@ -106,7 +152,9 @@ fn a_filesystem_inside_of_a_volume_is_named_as_what_it_is() {
     }
     let created = Ran::of(command.output().unwrap()).json();
     let named = "below: another filesystem, whose contents are left out";
-    assert_eq!(created["warnings"], json!([format!("volume /data: {named}")]), "{created}");
+    assert_eq!(created["warnings"][0], format!("volume /data: {named}"), "{created}");
+    let foretold = created["warnings"][1].as_str().unwrap();
+    assert!(foretold.starts_with("no restore would be possible as it is: another filesystem is mounted"), "{foretold}");
     let id = created["id"].as_str().unwrap();
     let volume = |document: &Value| document["volumes"].as_array().unwrap()[1]["unsteady"].clone();
     assert_eq!(volume(&world.json(&["show", id])), json!([named]));

@@ -91,3 +91,37 @@ fn a_workload_for_which_no_rule_says_anything_is_left_alone() {
     assert_eq!(world.json(&["prune"])["left_alone"], json!(["wiki"]));
     assert_eq!(world.json(&["list", "wiki"])["snapshots"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn an_archive_that_is_gone_is_marked_and_never_costs_the_last_one_that_is_there() {
+    let world = World::registered();
+    let (first, gone) = (world.create(), world.create());
+    std::fs::remove_file(world.json(&["show", &gone])["archive"].as_str().unwrap()).unwrap();
+    for rule in ["--keep-last", "--keep-daily"] {
+        let pruned = world.json(&["prune", "app", rule, "1"]);
+        assert!(deleted(&pruned).is_empty(), "{pruned}");
+        assert_eq!(pruned["snapshots"][0]["kept_by"], json!(["no archive"]));
+    }
+    let listed = world.json(&["list", "app"]);
+    let missing = |id: &str| {
+        let snapshots = listed["snapshots"].as_array().unwrap();
+        snapshots.iter().find(|s| s["id"] == id).unwrap()["archive_missing"] == json!(true)
+    };
+    assert!(missing(&gone) && !missing(&first), "{listed}");
+    assert!(world.ok(&["list", "app"]).contains("missing"));
+}
+
+#[test]
+fn days_and_times_for_people_are_those_of_the_configured_zone() {
+    let world = World::registered();
+    world.create();
+    let utc: jiff::Timestamp = world.json(&["list"])["snapshots"][0]["created_at"].as_str().unwrap().parse().unwrap();
+    world.configure("timezone = \"Pacific/Kiritimati\"\n");
+    let there = utc.in_tz("Pacific/Kiritimati").unwrap();
+    let dry = world.json(&["prune", "app", "--keep-daily", "1", "--dry-run"]);
+    let rules = dry["snapshots"][0]["kept_by"].to_string();
+    assert!(rules.contains(&format!("daily {}", there.date())), "{dry}");
+    let text = world.ok(&["list"]);
+    assert!(text.contains("+14") && text.contains(&there.date().to_string()), "{text}");
+    assert!(dry["snapshots"][0]["created_at"].as_str().unwrap().ends_with('Z'), "{dry}");
+}

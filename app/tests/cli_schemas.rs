@@ -11,7 +11,9 @@ use support::{
     World,
     schema::{self, Judge},
 };
-use volsnap::view::{BondView, DiscoveredView, DiscoveryView, RunningView, SCHEMAS, Schema, VolumeView};
+use volsnap::view::{
+    BondView, DiscoveredView, DiscoveryView, RunningView, SCHEMAS, Schema, VolumeView, WithoutVolumesView,
+};
 
 /// Each document, with as much in it as a world without an engine has; each is held to its schema as it is read.
 fn documents() -> Vec<(Schema, Value)> {
@@ -85,7 +87,11 @@ fn discovery() -> Value {
         left_out: vec!["/run/lock: read-only".into()],
         register: "volsnap workload add shop".into(),
     };
-    serde_json::to_value(DiscoveryView { found: vec![found] }).unwrap()
+    let without = WithoutVolumesView {
+        bond: BondView { kind: "container", name: "proxy".into() },
+        left_out: vec!["proxy:/acme.json: a single file".into()],
+    };
+    serde_json::to_value(DiscoveryView { found: vec![found], without_volumes: vec![without] }).unwrap()
 }
 
 /// What a script may not rely on: any JSON may stand there.

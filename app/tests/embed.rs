@@ -181,6 +181,8 @@ fn interrupted(app: &Workload, volsnap: &Volsnap) -> Vec<u8> {
         snapshot: SnapshotId(ports.clock.fresh_id()),
         mode: Mode::Live,
         containers: Vec::new(),
+        down: Vec::new(),
+        problem: None,
         at: ports.clock.now(),
     };
     Journal { body: Body::Snapshot(Box::new(quiesced)) }.encode().unwrap()

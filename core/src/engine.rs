@@ -4,6 +4,8 @@ mod act;
 mod boot;
 mod catalog;
 mod clone;
+mod concerns;
+mod conditions;
 mod copies;
 mod destination;
 mod diff;
@@ -26,10 +28,11 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod wake;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 pub use boot::Booted;
 pub use clone::CloneRequest;
@@ -40,7 +43,7 @@ pub use drill::{BOOT_TIMEOUT, DrillRequest, Drilled, DrilledVolume};
 pub use extract::ExtractRequest;
 pub use kept::Kept;
 pub use rebuild::{Damaged, Rebuilt, Unregistered};
-pub use recover::{Outlook, Recovered, RecoveredItem};
+pub use recover::{Outlook, Recovered, RecoveredItem, Take};
 pub use restore::RestoreRequest;
 pub use retain::{Pins, Pruned};
 pub use snapshot::{SnapshotRequest, Snapshotted};
@@ -49,7 +52,7 @@ pub use transfer::{ImportOutcome, ImportRequest};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{ArchiveLimits, HostHooks, Registration, Workload, WorkloadId},
-    ports::{Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
+    ports::{Claim, Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
     restore::{
         Facts, Move, State, Step,
         judge::{Failure, Verdict, judge, judge_survey},
@@ -88,8 +91,10 @@ pub struct Engine {
     judge: fn(&State, &Step, &Failure, u32) -> Verdict,
     judge_survey: fn(&State, &Failure, u32) -> Verdict,
     hooks: bool,
+    without_missing: bool,
     host_hooks: HostHooks,
     limits: ArchiveLimits,
+    zone: TimeZone,
 }
 
 /// A workload's lock and the host's deploy lock, held together.
@@ -108,15 +113,32 @@ impl Engine {
             judge,
             judge_survey,
             hooks: true,
+            without_missing: false,
             host_hooks: HostHooks::default(),
             limits: ArchiveLimits::default(),
+            zone: TimeZone::UTC,
         }
+    }
+
+    /// The same engine, which goes by the calendar of this zone when it prunes. Without it, by UTC's.
+    #[must_use]
+    pub fn with_timezone(mut self, zone: TimeZone) -> Self {
+        self.zone = zone;
+        self
     }
 
     /// The same engine, which takes nothing out of an archive and none in from elsewhere that goes beyond these limits.
     #[must_use]
     pub fn with_limits(mut self, limits: ArchiveLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same engine, whose recovery goes on where the container engine that an operation began on, or a container that
+    /// a snapshot froze or stopped, is gone for good. For a user who has said so.
+    #[must_use]
+    pub fn without_missing(mut self) -> Self {
+        self.without_missing = true;
         self
     }
 
@@ -181,6 +203,12 @@ impl Engine {
         }
     }
 
+    /// Holds live directories against everyone who knows them by another name or from another state directory.
+    async fn claim(&self, name: &str, dirs: &[PathBuf]) -> Result<Claim> {
+        let claim = self.ports.filesystem.claim(dirs).await;
+        claim.map_err(|error| Error::from(error).context(format_args!("workload {name}")))
+    }
+
     /// Writes an audit event. A catalog that is lost must not stop a restore or a recovery, so a failure is only told.
     async fn tell(&self, event: &Event) -> Option<String> {
         let failed = self.ports.store.record(event).await.err()?;
@@ -204,6 +232,16 @@ impl Engine {
             detail,
         }
     }
+}
+
+/// Says which directories others could not be kept from.
+fn unguarded(claim: &Claim) -> impl Iterator<Item = String> {
+    claim.unguarded.iter().map(|dir| {
+        format!(
+            "the filesystem of {} has no locks: do not work on it from another state directory at the same time",
+            dir.display()
+        )
+    })
 }
 
 /// The host's own deploy lock.

@@ -17,8 +17,8 @@ pub use containers::{Boot, BootCheck, Containers, EngineInfo, Health, HealthStat
 pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
 pub use drafts::Draft;
 pub use filesystem::{
-    ArchiveSource, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Members, MembersOf, Place,
-    Precopy, StageJob, Staged, Tree, Verified,
+    ArchiveSource, Claim, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Members, MembersOf,
+    Place, Precopy, StageJob, Staged, Tree, Verified,
 };
 pub use observer::{Observer, Phase, Progress, Quiet, Retold, Watch};
 pub use outside::{ImportJob, Output};

@@ -2,6 +2,7 @@
 
 pub mod plan;
 
+pub mod anew;
 pub mod changed;
 pub mod forecast;
 pub mod preflight;
@@ -10,6 +11,7 @@ pub mod space;
 pub mod journal;
 pub mod state;
 
+pub mod conditions;
 pub mod facts;
 pub mod switch;
 
@@ -31,7 +33,7 @@ pub use forecast::{Forecast, Measured};
 pub use journal::{Body, Entry, Journal, JournalError, Record, Safety};
 pub use measure::measure;
 pub use next::next;
-pub use plan::{OnUnhealthy, Options, Plan, PlannedVolume, Refusal};
+pub use plan::{OnUnhealthy, Options, Plan, PlannedContainer, PlannedImage, PlannedVolume, Refusal};
 pub use report::{Outcome, Report};
 pub use state::State;
 pub use step::{Move, Step};

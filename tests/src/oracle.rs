@@ -8,7 +8,7 @@ use std::{
 
 use volsnap_core::{
     model::{
-        RunState, container,
+        Redeploy, RestoreId, RunState, container,
         place::{PRIVATE_PREFIX, aside_in, leaving_in, staged_in},
     },
     restore::{Body, Journal, Outcome, Report, State, journal::Safety, state::Direction},
@@ -228,6 +228,15 @@ fn seen(scene: &Scene, world: &World) -> String {
     format!("{:?}", volumes.collect::<Vec<(String, Vec<String>)>>())
 }
 
+/// The restore that the record of the last one is of.
+fn last_restore(scene: &Scene, world: &World) -> Option<RestoreId> {
+    let path = world.state_dir().join("journal").join(format!("{}.last", scene.workload.id));
+    match Journal::decode(&world.read(&path)?).ok()?.body {
+        Body::Restore(records) => State::replay(&records).ok().map(|state| state.plan.restore),
+        Body::Snapshot(_) => None,
+    }
+}
+
 /// Nothing of ours is left, and nothing of others is gone.
 fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past) -> Wrongs {
     let mut wrongs = Wrongs::new();
@@ -244,8 +253,17 @@ fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past
             wrongs.push(format!("only our own litter: {} is gone", neighbour.display()));
         }
     }
-    if !world.journal_names().is_empty() {
+    // One that is left for an app that is down says what ran.
+    let owes = report.is_some_and(|r| r.app_problem.is_some())
+        && state(scene, world).is_some_and(|state| state.waits_for_the_app());
+    if !world.journal_names().is_empty() && !owes {
         wrongs.push("closed is clean: the journal is left".into());
+    }
+    if let Some(report) = report
+        && report.outcome == Outcome::Restored
+        && last_restore(scene, world) != Some(report.restore_id)
+    {
+        wrongs.push("undo would be of another restore than the last".into());
     }
     if let Some(report) = report
         && !past.faults
@@ -282,6 +300,12 @@ fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past)
         };
         if now.restart_policy != found.restart_policy && !excused {
             wrongs.push(format!("{} has policy {}", now.name, now.restart_policy.name));
+        }
+        // What stands in a container's own layer is in no archive: the way back leads to the very container, and so does a
+        // restore that only starts it again.
+        let went_back = report.is_some_and(|r| matches!(r.outcome, Outcome::Aborted | Outcome::Reverted));
+        if now.id != found.id && !past.faults && (went_back || scene.spec.redeploy == Redeploy::Restart) {
+            wrongs.push(format!("{} is not the container that it was, but another one", now.name));
         }
         if now.image_id != found.image_id {
             wrongs.push(format!("{} runs {}", now.name, now.image_id));

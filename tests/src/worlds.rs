@@ -258,7 +258,11 @@ impl SceneSpec {
     }
 
     fn manifest(&self) -> Manifest {
-        let volume = |(i, v): (usize, &VolumeSpec)| ManifestVolume { target: self.target(i), absent: v.absent };
+        let volume = |(i, v): (usize, &VolumeSpec)| ManifestVolume {
+            target: self.target(i),
+            absent: v.absent,
+            ..ManifestVolume::default()
+        };
         Manifest {
             format: ARCHIVE_FORMAT,
             snapshot: SNAPSHOT,
@@ -273,6 +277,7 @@ impl SceneSpec {
             volumes: self.volumes.iter().enumerate().map(volume).collect(),
             registration: None,
             imported: None,
+            sequence: None,
         }
     }
 
@@ -291,6 +296,7 @@ impl SceneSpec {
             volumes: if members { Vec::new() } else { (0..self.volumes.len()).map(declared).collect() },
             created_at: Timestamp::UNIX_EPOCH,
             hooks: vec![],
+            known: Vec::new(),
         }
     }
 }
@@ -380,6 +386,11 @@ pub fn small() -> Vec<SceneSpec> {
             apps: vec![running("unless-stopped")],
             disks: vec![no_exchange],
             ..plain("an app, restarted unless stopped")
+        },
+        SceneSpec {
+            redeploy: Redeploy::Recreate,
+            sick: true,
+            ..plain("an app made anew that is sick on the restored data").with_app()
         },
     ]
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde_json::json;
 use volsnap_core::{
-    model::{Container, Mount},
+    model::{Condition, Container, Mount, Particulars, Peer, Shares},
     ports::Containers,
 };
 use volsnap_sim::{
@@ -46,7 +46,7 @@ fn mount(container: &str, (place, target): &(Place, String), writable: bool) -> 
     let (source, volume, unsupported) = match place {
         Place::Host(source) => (source.clone(), None, None),
         Place::Volume(name) => (named(name), Some(name.clone()), None),
-        Place::Anonymous => (named(&anonymous), Some(anonymous.clone()), Some("anonymous volume".to_string())),
+        Place::Anonymous => (named(&anonymous), Some(anonymous.clone()), None),
     };
     Mount { target: target.clone(), source, volume, writable, unsupported }
 }
@@ -76,9 +76,17 @@ impl Harness for Simulated {
     async fn add(&self, wanted: &Wanted) {
         let label = |key: &str| wanted.labels.get(&format!("com.docker.compose.{key}")).cloned();
         let services = label("depends_on").unwrap_or_default();
+        let parts = || services.split(',').map(|on| on.split(':').collect::<Vec<_>>());
+        let conditions = parts().filter_map(|part| match part.as_slice() {
+            [on, "service_healthy", ..] => Some(((*on).to_string(), Condition::Healthy)),
+            [on, "service_completed_successfully", ..] => Some(((*on).to_string(), Condition::Completed)),
+            _ => None,
+        });
+        let particulars = Particulars { conditions: conditions.collect(), ..Particulars::default() };
         let services = services.split(',').filter_map(|on| on.split(':').next()).filter(|on| !on.is_empty());
         let mounts: Vec<Mount> =
             wanted.places.iter().map(|place| mount(&wanted.name, place, wanted.writable)).collect();
+        let peer = |(shares, name): &(Shares, String)| Peer { name: name.clone(), shares: *shares, by_name: false };
         let mut world = self.machine.world();
         mounts.iter().for_each(|mount| world.put_dir(&mount.source));
         world.add_container(ContainerSpec {
@@ -91,7 +99,8 @@ impl Harness for Simulated {
             env: wanted.env.clone(),
             depends_on: services.map(str::to_string).collect(),
             health: HealthBehaviour::None,
-            particulars: volsnap_core::model::Particulars::default(),
+            layer: std::collections::BTreeSet::new(),
+            particulars: Particulars { peers: wanted.uses.iter().map(peer).collect(), ..particulars },
             name: wanted.name.clone(),
         });
     }
@@ -129,6 +138,20 @@ impl Harness for Simulated {
     async fn read(&self, name: &str, path: &str) -> String {
         let path = self.path(name, path);
         String::from_utf8(self.machine.world().read(&path).unwrap()).unwrap()
+    }
+
+    async fn scribble(&self, name: &str, path: &str) {
+        self.machine.world().change_layer(name, path);
+    }
+
+    async fn scribbled(&self, name: &str, path: &str) -> bool {
+        self.machine.world().layer(name).unwrap().contains(path)
+    }
+
+    async fn another_image(&self, name: &str) -> String {
+        let image = format!("sha256:another-image-of-{name}");
+        self.machine.world().add_image(&image);
+        image
     }
 
     fn spoil(&self, container: &mut Container) {

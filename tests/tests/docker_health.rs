@@ -152,7 +152,7 @@ fn a_plan_names_what_is_stopped_and_for_how_long_it_is_waited_for() {
     let apply = ["restore", "--plan", file.to_str().unwrap(), "--yes"];
     let refused = stage.cli.fails(&apply, 3, "refused");
     let message = refused["error"]["message"].as_str().unwrap();
-    assert!(message.contains("would need `leave stopped` and not `stop and recreate`"), "{message}");
+    assert!(message.contains("would need `leave stopped` and not `stop and start`"), "{message}");
     stage.engine.docker(&["start", &stage.app]);
     assert_eq!(stage.cli.ok(&["restore", "--plan", file.to_str().unwrap(), "--yes"])["outcome"], "restored");
 }

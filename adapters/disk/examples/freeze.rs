@@ -72,9 +72,10 @@ fn manifest(round: u64) -> Manifest {
         origin: Origin::Manual,
         note: None,
         images: Vec::new(),
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
         registration: None,
         imported: None,
+        sequence: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod buffer;
 mod capture;
 mod compose;
 mod compress;
+mod contents;
 mod copy;
 mod crew;
 mod decompress;
@@ -43,6 +44,7 @@ mod stream;
 mod transfer;
 mod verify;
 pub(crate) mod xattr;
+mod zeros;
 
 pub use copy::copy_out;
 pub use draft::draft;

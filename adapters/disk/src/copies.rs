@@ -183,6 +183,7 @@ mod tests {
                 parent: Identity { inode: 7, birth_ns: Some(9) },
             }],
             containers: false,
+            runtime: None,
         }
     }
 

@@ -13,18 +13,19 @@ use volsnap_core::{
         WorkloadId, Writer,
     },
     ports::{
-        ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob, Lease,
-        LookInto, MemberSink, Members, MembersOf, Output, Place, Precopy, ReadBack, StageJob, Staged, Verified, Watch,
+        ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob,
+        Lease, LookInto, MemberSink, Members, MembersOf, Output, Place, Precopy, ReadBack, StageJob, Staged, Verified,
+        Watch,
     },
 };
 
 use crate::{
     archive::{self, Precopied},
     blocking::{blocking, ended, impatient, watched},
-    copies, entries, host,
+    claim, copies, entries, host,
     journal::Journals,
     locate,
-    lock::{Held, Locks},
+    lock::{Kept, Locks},
     members, names,
     state::State,
     tree, writers,
@@ -101,7 +102,7 @@ impl Disk {
 }
 
 /// Does `work` and lets go of the locks when it is done, before anybody hears of it.
-fn under<T>(held: Vec<Arc<Held>>, work: impl FnOnce() -> T) -> T {
+fn under<T>(held: Vec<Kept>, work: impl FnOnce() -> T) -> T {
     let result = work();
     drop(held);
     result
@@ -393,9 +394,31 @@ impl Filesystem for Disk {
         self.with_journals(move |journals| journals.remove(workload)).await
     }
 
+    async fn retire_journal(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.with_journals(move |journals| journals.retire(workload)).await
+    }
+
+    async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
+        self.with_journals(move |journals| journals.retired(workload)).await
+    }
+
+    async fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.with_journals(move |journals| journals.forget_retired(workload)).await
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         let locks = self.locks.clone();
         self.run(FsOp::Lock, &self.state.locks(), move |dir| locks.take(dir, workload)).await
+    }
+
+    async fn claim(&self, dirs: &[PathBuf]) -> Result<Claim, FsError> {
+        let (locks, owned) = (self.locks.clone(), dirs.to_vec());
+        let first = dirs.first().map_or(Path::new("/"), PathBuf::as_path);
+        self.run(FsOp::Lock, first, move |_| {
+            let (claimed, unguarded) = claim::claim(&owned)?;
+            Ok(Claim { lease: locks.hold(Arc::new(claimed)), unguarded })
+        })
+        .await
     }
 }
 
@@ -403,7 +426,7 @@ impl Filesystem for Disk {
 struct Copied {
     path: PathBuf,
     precopied: Precopied,
-    held: Vec<Arc<Held>>,
+    held: Vec<Kept>,
 }
 
 #[async_trait]
@@ -420,7 +443,7 @@ impl Precopy for Copied {
 struct Draft {
     path: PathBuf,
     draft: Box<dyn DraftArchive>,
-    held: Vec<Arc<Held>>,
+    held: Vec<Kept>,
 }
 
 #[async_trait]

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::place::{leaving_in, original_root_in, restored_root_in},
+    model::place::{is_left_out, leaving_in, original_root_in, restored_root_in},
     ports::{FsError, FsOp},
 };
 
@@ -26,7 +26,7 @@ use crate::{
     errno::fs_error,
     handles::try_open_dir,
     names::ModificationTime,
-    tree::{self, Trouble, is_left_out, open_dir},
+    tree::{self, Trouble, open_dir},
 };
 
 /// Whether a directory has entries that a switch moves; an absent one has none.

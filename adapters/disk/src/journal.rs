@@ -1,12 +1,13 @@
 //! Journals as files: replaced as a whole, with the space for the next replacement reserved beforehand.
 //!
-//! Three names for each workload:
+//! Four names for each workload:
 //!
 //! | name | holds |
 //! |---|---|
 //! | `<workload>.json` | the journal, padded with newlines |
 //! | `<workload>.json.spare` | a file of the same size that means nothing: space for the next journal |
 //! | `<workload>.json.next` | a spare in the making, for a moment |
+//! | `<workload>.last` | the closed journal of the last restore that replaced the data |
 //!
 //! A replacement overwrites the spare in place, syncs it and exchanges the two names: the old journal, with its blocks,
 //! is the next spare. No step of it needs new space, so a disk that is full at the commit cannot refuse the commit.
@@ -77,17 +78,24 @@ impl Journals {
 
     /// The bytes of a journal without the padding, durable before they are returned.
     pub(crate) fn read(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
-        let names = Names::of(workload);
-        let Some(mut file) = self.open_file(&names.journal)? else {
+        self.read_durable(&Names::of(workload).journal)
+    }
+
+    /// The bytes of the record of the last restore, in the same way.
+    pub(crate) fn retired(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
+        self.read_durable(&Names::of(workload).retired)
+    }
+
+    fn read_durable(&self, name: &str) -> Result<Option<Vec<u8>>, FsError> {
+        let Some(mut file) = self.open_file(name)? else {
             // Durably absent: a removal that a power cut could undo must not be believed.
             sync(FsOp::Journal, &self.path, &self.dir)?;
             return Ok(None);
         };
-        sync(FsOp::Journal, &self.path.join(&names.journal), &file)?;
+        sync(FsOp::Journal, &self.path.join(name), &file)?;
         sync(FsOp::Journal, &self.path, &self.dir)?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(|error| io_error(FsOp::Journal, self.path.join(&names.journal), &error))?;
+        file.read_to_end(&mut bytes).map_err(|error| io_error(FsOp::Journal, self.path.join(name), &error))?;
         bytes.truncate(bytes.trim_ascii_end().len());
         Ok(Some(bytes))
     }
@@ -131,12 +139,35 @@ impl Journals {
         let names = Names::of(workload);
         self.unlink(&names.journal)?;
         sync(FsOp::Journal, &self.path, &self.dir)?;
+        self.remove_spares(&names);
+        Ok(())
+    }
+
+    /// Makes the journal the record of the last restore. One rename: before its sync a power cut leaves the journal open
+    /// and the earlier record, after it the new record. A full disk cannot refuse it.
+    pub(crate) fn retire(&self, workload: WorkloadId) -> Result<(), FsError> {
+        let names = Names::of(workload);
+        match renameat(&self.dir, &names.journal, &self.dir, &names.retired) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(self.error(&names.retired, errno)),
+        }
+        sync(FsOp::Journal, &self.path, &self.dir)?;
+        self.remove_spares(&names);
+        Ok(())
+    }
+
+    /// Removes the record of the last restore durably.
+    pub(crate) fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.unlink(&Names::of(workload).retired)?;
+        sync(FsOp::Journal, &self.path, &self.dir)
+    }
+
+    fn remove_spares(&self, names: &Names) {
         for spare in [&names.spare, &names.next] {
             if let Err(error) = self.unlink(spare) {
                 tracing::warn!(%error, "space that was reserved for a journal entry is not given back");
             }
         }
-        Ok(())
     }
 
     /// Takes over what a crash left between the replacement and the renaming of the next spare.
@@ -310,11 +341,17 @@ struct Names {
     journal: String,
     spare: String,
     next: String,
+    retired: String,
 }
 
 impl Names {
     fn of(workload: WorkloadId) -> Names {
         let journal = format!("{workload}.json");
-        Names { spare: format!("{journal}.spare"), next: format!("{journal}.next"), journal }
+        Names {
+            spare: format!("{journal}.spare"),
+            next: format!("{journal}.next"),
+            retired: format!("{workload}.last"),
+            journal,
+        }
     }
 }

@@ -9,7 +9,9 @@ mod archive;
 mod tree;
 
 mod attributes;
+mod claim;
 mod copies;
+mod direct;
 mod entries;
 mod journal;
 mod locate;

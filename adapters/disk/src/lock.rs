@@ -1,7 +1,6 @@
-//! The lock of a workload: held by an open file, so that it ends with the process, however that ends.
+//! The locks of one [`Disk`](crate::Disk), and the lock of a workload: held by an open file, so that it ends with the process, however that ends.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::{Read, Seek, SeekFrom, Write},
     os::fd::OwnedFd,
@@ -27,39 +26,48 @@ use crate::errno::fs_error;
 /// held when it began: nobody else takes over a workload while something still moves in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Locks {
-    taken: Arc<Mutex<BTreeMap<WorkloadId, Weak<Held>>>>,
+    taken: Arc<Mutex<Vec<Weak<dyn Lease>>>>,
 }
+
+/// Something that is held, by a lease and by each call that began under it.
+pub(crate) type Kept = Arc<dyn Lease>;
 
 impl Locks {
     /// Takes a workload's lock or says who has it.
     pub(crate) fn take(&self, dir: &Path, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
-        let held = Arc::new(Held::take(dir.join(format!("{workload}.lock")))?);
+        Ok(self.hold(Arc::new(Held::take(dir.join(format!("{workload}.lock")))?)))
+    }
+
+    /// Holds it as long as the lease lives, or a call that begins meanwhile.
+    pub(crate) fn hold(&self, held: Kept) -> Box<dyn Lease> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.insert(workload, Arc::downgrade(&held));
-        Ok(Box::new(WorkloadLease { _held: held }))
+        taken.push(Arc::downgrade(&held));
+        Box::new(Shared { _held: held })
     }
 
     /// What is held now, kept as long as the value lives.
-    pub(crate) fn keep(&self) -> Vec<Arc<Held>> {
+    pub(crate) fn keep(&self) -> Vec<Kept> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.retain(|_, held| held.strong_count() > 0);
-        taken.values().filter_map(Weak::upgrade).collect()
+        taken.retain(|held| held.strong_count() > 0);
+        taken.iter().filter_map(Weak::upgrade).collect()
     }
 }
 
-struct WorkloadLease {
-    _held: Arc<Held>,
+struct Shared {
+    _held: Kept,
 }
 
-impl Lease for WorkloadLease {}
+impl Lease for Shared {}
 
 /// A lock that is held. The file stays when the lock ends: a file that is removed while a second process has it open
 /// would leave that process with a lock that a third one does not see.
 #[derive(Debug)]
-pub(crate) struct Held {
+struct Held {
     file: File,
     path: PathBuf,
 }
+
+impl Lease for Held {}
 
 impl Held {
     fn take(path: PathBuf) -> Result<Held, FsError> {

@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::{TreeSize, place::PRIVATE_PREFIX},
+    model::{TreeSize, place::is_left_out},
     ports::{FsError, FsErrorKind, FsOp},
 };
 
@@ -25,11 +25,6 @@ use crate::locate::SUBVOLUME_ROOT;
 pub(crate) use error::Trouble;
 pub(crate) use ladder::{Ladder, open_dir};
 pub(crate) use walk::{Entry, Visitor, device, file_type, mount, stat, walk};
-
-/// Whether an archive leaves out this name at a volume's root: what a filesystem or volsnap itself put there.
-pub(crate) fn is_left_out(name: &[u8]) -> bool {
-    name == b"lost+found" || name.starts_with(PRIVATE_PREFIX.as_bytes())
-}
 
 /// The size of the tree below `root`, without what an archive leaves out.
 ///
@@ -169,7 +164,6 @@ impl Removing<'_> {
     }
 }
 
-/// Whether it can be neither moved nor removed.
 /// Whether it is a btrfs subvolume that cannot be written to, as the snapshots of other tools are.
 fn is_read_only_subvolume(entry: &Entry<'_>) -> bool {
     file_type(entry.stat) == FileType::Directory
@@ -177,6 +171,7 @@ fn is_read_only_subvolume(entry: &Entry<'_>) -> bool {
         && accessat(entry.dir, entry.name, Access::WRITE_OK, AtFlags::EACCESS) == Err(Errno::ROFS)
 }
 
+/// Whether it can be neither moved nor removed.
 fn is_immutable(stat: &Statx) -> bool {
     stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND)
 }

@@ -8,8 +8,8 @@ use bollard::{
     exec::{CreateExecOptions, StartExecResults},
     models::{
         ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, EndpointSettings,
-        ExecInspectResponse, ImageConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
-        RestartPolicyNameEnum, SystemInfo, SystemVersion,
+        ExecInspectResponse, FilesystemChange, ImageConfig, NetworkConnectRequest, NetworkCreateRequest,
+        NetworkDisconnectRequest, RestartPolicyNameEnum, SystemInfo, SystemVersion,
     },
     query_parameters::{
         CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListNetworksOptions,
@@ -92,6 +92,8 @@ impl std::fmt::Display for Program {
 pub(crate) struct Api {
     docker: Docker,
     root: Option<PathBuf>,
+    /// What tells the engine's directory from every other one, where the engine itself has no word that does.
+    root_identity: Option<String>,
 }
 
 impl Api {
@@ -103,7 +105,16 @@ impl Api {
         let docker = docker.negotiate_version().await.map_err(|error| engine_error(&doing, &error))?;
         let info = docker.info().await.map_err(|error| engine_error(&doing, &error))?;
         let root = local_root(&info).await;
-        Ok(Api { docker: docker.with_timeout(CALL), root })
+        let root_identity = root_identity(&info).await;
+        Ok(Api { docker: docker.with_timeout(CALL), root, root_identity })
+    }
+
+    /// What tells this engine from every other one; `said` is what it says itself. Docker keeps that word among its data
+    /// only from version 23 (API 1.42) on: before, all engines of a host may share it, and it outlives the data.
+    pub(crate) fn identity(&self, said: Option<String>) -> Option<String> {
+        let version = self.docker.client_version();
+        let is_kept_with_data = (version.major_version, version.minor_version) >= (1, 42);
+        identity(said, self.root_identity.clone(), is_kept_with_data)
     }
 
     /// The engine's own directory, if it is on this host.
@@ -163,6 +174,13 @@ impl Api {
     pub(crate) async fn image_id(&self, image: &str) -> Result<Option<String>> {
         let answer = found(self.docker.inspect_image(image).await, format_args!("look at image {image}"))?;
         Ok(answer.and_then(|image| image.id))
+    }
+
+    /// What differs in a container's own layer from its image.
+    pub(crate) async fn changes(&self, which: &str) -> Result<Vec<FilesystemChange>> {
+        let changes = self.docker.container_changes(which).await;
+        let doing = format_args!("list what was changed in container {which}");
+        changes.map(Option::unwrap_or_default).map_err(|error| engine_error(doing, &error))
     }
 
     /// What an image gives to its containers; `None` if the engine has it not.
@@ -349,6 +367,13 @@ fn portable(mut body: Value) -> Value {
             limit["Name"] = json!(name.to_ascii_lowercase());
         }
     }
+    // Podman shows a share of the processors in both ways, and takes it in one.
+    if let Some(host) = body.get_mut("HostConfig").and_then(Value::as_object_mut)
+        && host.get("NanoCpus").and_then(Value::as_i64).is_some_and(|share| share > 0)
+    {
+        host.remove("CpuPeriod");
+        host.remove("CpuQuota");
+    }
     body
 }
 
@@ -371,6 +396,22 @@ fn found<T>(answer: std::result::Result<T, Error>, doing: impl std::fmt::Display
 async fn local_root(info: &SystemInfo) -> Option<PathBuf> {
     let root = PathBuf::from(info.docker_root_dir.clone()?);
     tokio::task::spawn_blocking(move || std::fs::read_dir(&root).is_ok().then_some(root)).await.ok().flatten()
+}
+
+/// What tells the engine's directory from every other one on this host, as long as nobody copies it: its path, inode and
+/// time of birth. Also where this process may not look into it.
+async fn root_identity(info: &SystemInfo) -> Option<String> {
+    let root = info.docker_root_dir.clone()?;
+    let identity = identity_of(PathBuf::from(&root)).await?;
+    Some(format!("{root}#{identity}"))
+}
+
+fn identity(said: Option<String>, root: Option<String>, is_kept_with_data: bool) -> Option<String> {
+    match (said, root) {
+        (Some(said), Some(root)) if !is_kept_with_data => Some(format!("{said} {root}")),
+        (Some(said), _) => Some(said),
+        (None, root) => root,
+    }
 }
 
 /// Reads a container whose state bollard does not know. It counts as running: what is unknown is never taken for
@@ -411,79 +452,5 @@ pub(crate) async fn identity_of(directory: PathBuf) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bollard::models::SystemVersionComponents;
-
-    use super::*;
-
-    fn version(component: &str, number: &str) -> SystemVersion {
-        let component =
-            SystemVersionComponents { name: component.into(), version: number.into(), ..Default::default() };
-        SystemVersion { components: Some(vec![component]), version: Some(number.into()), ..Default::default() }
-    }
-
-    #[test]
-    fn limits_have_the_names_that_every_engine_takes() {
-        let limit = |name: &str| json!({"Name": name, "Soft": 1, "Hard": 2});
-        let body = |names: [&str; 2]| json!({"Image": "it", "HostConfig": {"Ulimits": names.map(limit)}});
-        assert_eq!(portable(body(["RLIMIT_NOFILE", "nproc"])), body(["nofile", "nproc"]));
-        for plain in [json!({}), json!({"HostConfig": {"Ulimits": null}})] {
-            assert_eq!(portable(plain.clone()), plain);
-        }
-    }
-
-    #[test]
-    fn podman_is_known_by_its_name() {
-        assert_eq!(Program::of(&version("Podman Engine", "5.4.2")).to_string(), "Podman 5.4.2");
-        assert_eq!(Program::of(&version("Engine", "28.5.2")).to_string(), "Docker Engine 28.5.2");
-        assert_eq!(Program::of(&SystemVersion::default()).to_string(), "Docker Engine of an unknown version");
-    }
-
-    #[test]
-    fn only_podman_before_5_1_keeps_its_restart_policies() {
-        for (component, number, fixed) in [
-            ("Podman Engine", "4.3.1", true),
-            ("Podman Engine", "5.0.3", true),
-            ("Podman Engine", "5.1.0", false),
-            ("Podman Engine", "5.10.0-rc1", false),
-            ("Podman Engine", "6.0.0-dev", false),
-            ("Engine", "4.3.1", false),
-        ] {
-            assert_eq!(Program::of(&version(component, number)).has_fixed_policies(), fixed, "{component} {number}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_directory_has_one_identity_as_long_as_it_stands() {
-        let base = std::env::temp_dir().join(format!("volsnap-identity-{}", std::process::id()));
-        let (one, other) = (base.join("one"), base.join("other"));
-        std::fs::create_dir_all(&one).unwrap();
-        std::fs::create_dir_all(&other).unwrap();
-        let identity = identity_of(one.clone()).await.unwrap();
-        assert_ne!(identity_of(other).await.unwrap(), identity);
-        std::fs::write(one.join("file"), "").unwrap();
-        std::fs::rename(&one, base.join("moved")).unwrap();
-        assert_eq!(identity_of(base.join("moved")).await.unwrap(), identity);
-        assert_eq!(identity_of(one).await, None);
-        std::fs::remove_dir_all(&base).unwrap();
-    }
-
-    #[test]
-    fn an_unknown_state_counts_as_running() {
-        let seen =
-            lenient_container("web", r#"{"Id":"1","Name":"/web","State":{"Status":"hibernating","Running":false}}"#);
-        let state = seen.unwrap().state.unwrap();
-        assert_eq!(state.status, Some(bollard::models::ContainerStateStatusEnum::RUNNING));
-    }
-
-    #[test]
-    fn a_list_with_an_unknown_state_hides_no_container() {
-        let list = lenient_list(r#"[{"Id":"1","State":"hibernating"},{"Id":"2","State":"exited"}]"#).unwrap();
-        assert_eq!(list.iter().map(|c| c.id.as_deref().unwrap()).collect::<Vec<_>>(), ["1", "2"]);
-    }
-
-    #[test]
-    fn nonsense_is_an_error_and_not_a_container() {
-        assert_eq!(lenient_container("web", "<html>").unwrap_err().kind, EngineErrorKind::Failed);
-    }
-}
+#[path = "api_tests.rs"]
+mod tests;

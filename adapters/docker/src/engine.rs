@@ -10,7 +10,9 @@ use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
 use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use volsnap_core::{
-    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
+    model::{
+        Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId,
+    },
     ports::{
         Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease,
         Ran, Watch,
@@ -19,9 +21,9 @@ use volsnap_core::{
 
 use crate::{
     api::{Api, Program, identity_of},
-    boot, exec, look,
+    boot, exec, layer, look,
     look::ListedContainer,
-    quiesce, replace,
+    quiesce, replace, words,
 };
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -84,6 +86,20 @@ impl DockerEngine {
         look::listed(self.api().await?).await
     }
 
+    /// The same answer, with the names of containers where an error has their ids.
+    async fn told<T>(&self, answer: Result<T, EngineError>) -> Result<T, EngineError> {
+        match answer {
+            Err(error) if words::has_id(&error.message) => {
+                let names = match self.api().await {
+                    Ok(api) => look::names(api).await.unwrap_or_default(),
+                    Err(_) => Vec::new(),
+                };
+                Err(EngineError { message: words::named(&error.message, &names), ..error })
+            }
+            answer => answer,
+        }
+    }
+
     /// The connection, made by the first call that reaches the engine.
     async fn api(&self) -> Result<&Api, EngineError> {
         let Some(socket) = self.socket.to_str() else {
@@ -105,7 +121,7 @@ impl Containers for DockerEngine {
         let (info, program) = futures_util::future::try_join(api.info(), api.program()).await?;
         let root = api.root().cloned();
         let id = match (&program, &root) {
-            (Program::Docker { .. }, _) => info.id.filter(|id| !id.is_empty()),
+            (Program::Docker { .. }, _) => api.identity(info.id.filter(|id| !id.is_empty())),
             // It makes up another id at each call. What it has lies in its directory, and is lost with it.
             (Program::Podman { .. }, Some(root)) => {
                 identity_of(root.clone()).await.map(|identity| format!("podman-{identity}"))
@@ -121,28 +137,41 @@ impl Containers for DockerEngine {
         })
     }
 
+    async fn is_expected(&self) -> bool {
+        let socket = self.socket.clone();
+        look::blocking("look for the socket", move || socket.exists()).await.unwrap_or(true)
+    }
+
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {
         Ok(Box::new(NoLease))
     }
 
     async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError> {
-        look::find(self.api().await?, selector).await
+        self.told(look::find(self.api().await?, selector).await).await
     }
 
     async fn all(&self) -> Result<Vec<Container>, EngineError> {
-        look::all(self.api().await?).await
+        self.told(look::all(self.api().await?).await).await
     }
 
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError> {
-        look::mounting(self.api().await?, paths).await
+        self.told(look::mounting(self.api().await?, paths).await).await
     }
 
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
-        look::of_restore(self.api().await?, restore).await
+        self.told(look::of_restore(self.api().await?, restore).await).await
+    }
+
+    async fn losses(&self, id: &ContainerId) -> Result<Losses, EngineError> {
+        layer::losses(self.api().await?, id).await
+    }
+
+    async fn has_image(&self, image_id: &str) -> Result<bool, EngineError> {
+        Ok(self.api().await?.image_id(image_id).await?.is_some())
     }
 
     async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
-        exec::exec(self.api().await?, container, command, watch).await
+        self.told(exec::exec(self.api().await?, container, command, watch).await).await
     }
 
     async fn settle(&self) -> Result<(), EngineError> {
@@ -150,49 +179,49 @@ impl Containers for DockerEngine {
     }
 
     async fn pause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        quiesce::pause(self.api().await?, ids).await
+        self.told(quiesce::pause(self.api().await?, ids).await).await
     }
 
     async fn unpause(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        quiesce::unpause(self.api().await?, ids).await
+        self.told(quiesce::unpause(self.api().await?, ids).await).await
     }
 
     async fn set_restart_policy(&self, id: &ContainerId, policy: &RestartPolicy) -> Result<(), EngineError> {
         let api = self.api().await?;
-        quiesce::set_policy(api, &id.0, policy).await?;
+        self.told(quiesce::set_policy(api, &id.0, policy).await).await?;
         // A policy that was set before, by a call that died here, may not be durable either.
         api.settle().await
     }
 
     async fn stop(&self, ids: &[ContainerId]) -> Result<(), EngineError> {
-        quiesce::stop(self.api().await?, ids).await
+        self.told(quiesce::stop(self.api().await?, ids).await).await
     }
 
     async fn prepare(&self, restore: RestoreId, container: &Container) -> Result<(), EngineError> {
-        replace::prepare(self.api().await?, restore, container).await
+        self.told(replace::prepare(self.api().await?, restore, container).await).await
     }
 
     async fn redeploy(&self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<(), EngineError> {
-        replace::redeploy(self.api().await?, restore, pinned, how).await
+        self.told(replace::redeploy(self.api().await?, restore, pinned, how).await).await
     }
 
     async fn discard(&self, restore: RestoreId) -> Result<(), EngineError> {
         let api = self.api().await?;
-        replace::discard(api, restore).await?;
+        self.told(replace::discard(api, restore).await).await?;
         // Also what an earlier call removed, and did not live to sync.
         api.settle().await
     }
 
     async fn check_boot(&self, boots: &[Boot]) -> Result<BootCheck, EngineError> {
-        boot::check(self.api().await?, boots).await
+        self.told(boot::check(self.api().await?, boots).await).await
     }
 
     async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
-        boot::boot(self.api().await?, drill, boots).await
+        self.told(boot::boot(self.api().await?, drill, boots).await).await
     }
 
     async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError> {
-        boot::unboot(self.api().await?, drill).await
+        self.told(boot::unboot(self.api().await?, drill).await).await
     }
 
     async fn health(&self, names: &[String]) -> Result<Vec<Health>, EngineError> {
@@ -229,7 +258,8 @@ fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
         let started = seen.state.as_ref()?.started_at.as_ref()?;
         Some(format!("{started} {}", seen.restart_count.unwrap_or_default()))
     });
-    let judged = |state, detail: String| Health { name: name.to_string(), state, run: run.clone(), detail };
+    let judged =
+        |state, detail: String| Health { name: name.to_string(), state, run: run.clone(), detail, exit_code: None };
     let Some(seen) = seen else { return judged(HealthState::Down, "there is no such container".into()) };
     let Some(state) = &seen.state else { return judged(HealthState::Running, "in an unknown state".into()) };
     let exit_code = state.exit_code.unwrap_or_default();
@@ -238,7 +268,13 @@ fn health(name: &str, seen: Option<&ContainerInspectResponse>) -> Health {
         return judged(HealthState::Down, format!("restarted {count} times, last exit code {exit_code}"));
     }
     match look::run_state(Some(state)) {
-        RunState::Stopped => return judged(HealthState::Down, format!("exit code {exit_code}")),
+        RunState::Stopped => {
+            let down = judged(HealthState::Down, format!("exit code {exit_code}"));
+            // One that was only made, or could not be started, has a code as well, which says nothing.
+            let has_run = state.started_at.as_deref().is_some_and(|at| !at.starts_with("0001-"));
+            let exit_code = state.exit_code.filter(|_| has_run && state.error.as_deref().is_none_or(str::is_empty));
+            return Health { exit_code, ..down };
+        }
         // A frozen container cannot answer its check; it is as it should be.
         RunState::Paused => return judged(HealthState::Running, "paused".into()),
         RunState::Running => {}
@@ -340,5 +376,15 @@ mod tests {
         };
         let seen = ContainerInspectResponse { state: Some(ended), ..Default::default() };
         assert_eq!(health("web", Some(&seen)).detail, "exit code 137");
+        assert_eq!(health("web", Some(&seen)).exit_code, None, "it has never been started");
+        let with = |started_at: &str, error: &str| {
+            let mut seen = seen.clone();
+            let state = seen.state.as_mut().unwrap();
+            (state.started_at, state.error) = (Some(started_at.into()), Some(error.into()));
+            health("web", Some(&seen)).exit_code
+        };
+        assert_eq!(with("2026-11-23T02:49:15Z", ""), Some(137));
+        assert_eq!(with("0001-01-01T00:00:00Z", ""), None);
+        assert_eq!(with("2026-11-23T02:49:15Z", "no such device"), None);
     }
 }

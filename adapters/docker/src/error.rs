@@ -16,6 +16,10 @@ pub(crate) fn engine_error(doing: impl fmt::Display, error: &Error) -> EngineErr
 )]
 fn kind(error: &Error) -> EngineErrorKind {
     match error {
+        // Podman's words for what Docker answers with 409.
+        Error::DockerResponseServerError { message, .. } if message.contains("container state improper") => {
+            EngineErrorKind::Conflict
+        }
         Error::DockerResponseServerError { status_code, .. } => match status_code {
             404 => EngineErrorKind::NotFound,
             409 => EngineErrorKind::Conflict,
@@ -66,6 +70,13 @@ mod tests {
         assert_eq!(answer(400), EngineErrorKind::Failed);
         assert_eq!(kind(&Error::RequestTimeoutError), EngineErrorKind::TimedOut);
         assert_eq!(kind(&Error::SocketNotFoundError("/run/x".into())), EngineErrorKind::Unreachable);
+    }
+
+    #[test]
+    fn podmans_words_for_another_state_are_a_conflict() {
+        let message = "can only create exec sessions on running containers: container state improper".into();
+        let error = Error::DockerResponseServerError { status_code: 500, message };
+        assert_eq!(kind(&error), EngineErrorKind::Conflict);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod engine;
 
+mod layer;
 mod look;
 mod mounts;
 mod order;
@@ -14,6 +15,7 @@ mod isolate;
 mod quiesce;
 mod record;
 mod replace;
+mod words;
 
 mod api;
 mod error;

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary};
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary, HealthStatusEnum,
+};
 use futures_util::future::join_all;
 use volsnap_core::{
     model::{
@@ -20,7 +22,7 @@ use crate::{
     api::{Api, name_of},
     mounts::{self, Volumes},
     order::{Compose, waves},
-    record::{Record, peer_of},
+    record::{self, Record},
 };
 
 /// How many containers are looked at at the same time: each look is a connection.
@@ -135,6 +137,12 @@ pub(crate) async fn listed(api: &Api) -> Result<Vec<ListedContainer>> {
     Ok(api.list().await?.into_iter().filter_map(one).collect())
 }
 
+/// Ids and names of all containers.
+pub(crate) async fn names(api: &Api) -> Result<Vec<(String, String)>> {
+    let one = |summary: ContainerSummary| Some((summary.id?, own_name(summary.names.as_deref().unwrap_or_default())?));
+    Ok(api.list().await?.into_iter().filter_map(one).collect())
+}
+
 /// What the engine's list tells of a container.
 struct Line {
     id: String,
@@ -185,12 +193,13 @@ impl Overview {
             run: run_state(seen.state.as_ref()),
             restart_policy: restart_policy(&seen),
             mounts,
-            depends_on: self.needed_by(line, &record),
+            depends_on: self.needed_by(line, &seen),
             stop_timeout: stop_timeout(&seen),
             particulars: Particulars {
                 removes_itself: seen.host_config.as_ref().and_then(|host| host.auto_remove) == Some(true),
                 is_one_off: line.compose.is_one_off,
                 orchestrator: line.compose.swarm_service.clone(),
+                is_unhealthy: is_unhealthy(seen.state.as_ref()),
                 is_restarting: seen.state.as_ref().and_then(|state| state.restarting) == Some(true),
                 conditions: self.conditions_of(line),
                 peers: self.peers_of(&seen),
@@ -199,12 +208,14 @@ impl Overview {
         })
     }
 
-    /// Names of the containers that must run before one: those of the services that it names, and those whose
-    /// namespaces it uses.
-    fn needed_by(&self, line: &Line, record: &Record) -> Vec<String> {
+    /// Names of the containers that must run before one: those of the services that it names, and those of which it uses
+    /// something.
+    fn needed_by(&self, line: &Line, seen: &ContainerInspectResponse) -> Vec<String> {
         let services = self.by_name.values().filter(|other| line.compose.needs(&other.compose));
-        let names: BTreeSet<String> =
-            services.map(|other| other.name.clone()).chain(record.peers().values().cloned()).collect();
+        let names: BTreeSet<String> = services
+            .map(|other| other.name.clone())
+            .chain(self.peers_of(seen).into_iter().map(|peer| peer.name))
+            .collect();
         names.into_iter().filter(|name| *name != line.name && is_own_name(name)).collect()
     }
 
@@ -220,24 +231,24 @@ impl Overview {
     /// What it uses of other containers, by their names.
     fn peers_of(&self, seen: &ContainerInspectResponse) -> Vec<Peer> {
         let Some(host) = &seen.host_config else { return Vec::new() };
-        let modes =
-            [(&host.network_mode, Shares::Network), (&host.ipc_mode, Shares::Ipc), (&host.pid_mode, Shares::Pid)];
-        let spaces = modes.into_iter().filter_map(|(mode, shares)| Some((peer_of(mode.as_deref()?)?, shares)));
-        // Each `name[:mode]`; a link is `/other:/self/alias`.
-        let first = |text: &'_ String| text.trim_start_matches('/').split(':').next().unwrap_or_default().to_string();
-        let volumes = host.volumes_from.iter().flatten().map(|from| (first(from), Shares::Volumes));
-        let links = host.links.iter().flatten().map(|link| (first(link), Shares::Link));
-        let all = spaces.map(|(peer, shares)| (peer.to_string(), shares)).chain(volumes).chain(links);
-        let mut peers: Vec<Peer> =
-            all.map(|(of, shares)| Peer { name: self.name_of(&of).unwrap_or(of), shares }).collect();
+        let peer = |(of, shares): (String, Shares)| {
+            let name = self.name_of(&of);
+            let by_name = name.as_ref() == Some(&of) && shares != Shares::Link;
+            Peer { by_name, name: name.unwrap_or(of), shares }
+        };
+        let mut peers: Vec<Peer> = record::references(host).into_iter().map(peer).collect();
         peers.sort();
         peers.dedup();
         peers
     }
 
+    /// As the engine finds a container: by its id, its name, or the beginning of its id.
     fn name_of(&self, reference: &str) -> Option<String> {
-        let mut lines = self.by_name.values();
-        lines.find(|line| line.id == reference || line.name == reference).map(|line| line.name.clone())
+        let exact = self.by_name.values().find(|line| line.id == reference).or_else(|| self.by_name.get(reference));
+        let is_short = reference.len() >= 6 && reference.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut starting = self.by_name.values().filter(|line| is_short && line.id.starts_with(reference));
+        let begins = starting.next().filter(|_| starting.next().is_none());
+        exact.or(begins).map(|line| line.name.clone())
     }
 }
 
@@ -252,6 +263,12 @@ impl Line {
             sources: summary.mounts.iter().flatten().flat_map(|mount| volumes.sources(mount)).collect(),
         })
     }
+}
+
+/// Whether its own check says that it is not well.
+fn is_unhealthy(state: Option<&ContainerState>) -> bool {
+    let status = state.and_then(|state| state.health.as_ref()).and_then(|health| health.status);
+    status == Some(HealthStatusEnum::UNHEALTHY)
 }
 
 /// A container's own name; the list also has the names that links give it (`/other/alias`).

@@ -29,20 +29,38 @@ impl Volumes {
         at.into_iter().chain(device).map(PathBuf::from).filter(|path| path.is_absolute()).collect()
     }
 
-    /// Why the volume cannot be part of a snapshot.
-    fn objection(&self, name: &str, driver: Option<&str>) -> Option<String> {
+    /// The directory that holds the data of a volume, and whether its options let containers write to it; or why no
+    /// directory of the host does.
+    fn directory(&self, mount: &MountPoint) -> Result<(PathBuf, bool), String> {
+        let name = mount.name.as_deref().unwrap_or_default();
         let volume = self.0.get(name);
-        let driver = driver.or(volume.map(|v| v.driver.as_str())).unwrap_or("local");
-        let labelled = volume.is_some_and(|v| v.labels.contains_key("com.docker.volume.anonymous"));
+        let driver = mount.driver.as_deref().or(volume.map(|v| v.driver.as_str())).unwrap_or("local");
         if driver != "local" && !driver.is_empty() {
-            Some(format!("volume {name} of the driver {driver}"))
-        } else if labelled || is_anonymous(name) {
-            Some("an anonymous volume".into())
-        } else if volume.is_some_and(|v| ["type", "device", "o"].iter().any(|key| v.options.contains_key(*key))) {
-            // Its directory is mounted only while a container uses it: a rename would work on the empty place below.
-            Some(format!("volume {name} is a filesystem that the engine mounts when it is used"))
-        } else {
-            None
+            return Err(format!("volume {name} of the driver {driver}"));
+        }
+        let option = |key: &str| volume.and_then(|v| v.options.get(key)).map_or("", String::as_str);
+        let (kind, device) = (option("type"), option("device"));
+        let flags: Vec<&str> = option("o").split(',').collect();
+        let is_bind = kind == "bind" || flags.iter().any(|flag| ["bind", "rbind"].contains(flag));
+        if is_bind && Path::new(device).is_absolute() {
+            // The volume's own place shows it only while a container runs: the data are in the directory behind it.
+            let device = PathBuf::from(device);
+            return match not_a_directory(&device) {
+                None => Ok((device, !flags.contains(&"ro"))),
+                Some(what) => Err(format!("volume {name} shows {}: {what}", device.display())),
+            };
+        }
+        match (kind, device) {
+            ("" | "none", "") => Ok((PathBuf::from(mount.source.clone().unwrap_or_default()), true)),
+            ("tmpfs", _) => Err(format!("volume {name} is held in memory")),
+            (kind, device) => Err(format!(
+                "volume {name} is {} at {device}, which the engine mounts only while a container runs; mount it on the host \
+                 and declare that directory with --volume",
+                match kind {
+                    "" | "none" => "a filesystem".to_string(),
+                    kind => format!("a filesystem of type {kind}"),
+                }
+            )),
         }
     }
 }
@@ -74,13 +92,21 @@ pub(crate) fn describe(mounts: &[MountPoint], volumes: &Volumes) -> Vec<Mount> {
 }
 
 fn describe_one(mount: &MountPoint, volumes: &Volumes) -> Mount {
-    let source = PathBuf::from(mount.source.clone().unwrap_or_default());
+    let mut source = PathBuf::from(mount.source.clone().unwrap_or_default());
+    let mut writable = mount.rw.unwrap_or(true);
     let name = mount.name.clone().filter(|name| !name.is_empty());
     let (volume, unsupported) = match mount.typ.as_deref().unwrap_or_default() {
         "bind" => (None, not_a_directory(&source)),
         "volume" => {
-            let objection = volumes.objection(name.as_deref().unwrap_or_default(), mount.driver.as_deref());
-            (name, objection)
+            let unsupported = match volumes.directory(mount) {
+                Ok((directory, may_write)) => {
+                    source = directory;
+                    writable &= may_write;
+                    None
+                }
+                Err(why) => Some(why),
+            };
+            (name, unsupported)
         }
         "tmpfs" => (None, Some("held in memory".into())),
         "npipe" => (None, Some("a named pipe".into())),
@@ -88,13 +114,7 @@ fn describe_one(mount: &MountPoint, volumes: &Volumes) -> Mount {
         "cluster" => (name, Some("a volume of the cluster".into())),
         kind => (name, Some(format!("a mount of an unknown kind ({kind})"))),
     };
-    Mount {
-        target: mount.destination.clone().unwrap_or_default(),
-        source,
-        volume,
-        writable: mount.rw.unwrap_or(true),
-        unsupported,
-    }
+    Mount { target: mount.destination.clone().unwrap_or_default(), source, volume, writable, unsupported }
 }
 
 /// Why a bind source is no directory.
@@ -104,7 +124,7 @@ fn describe_one(mount: &MountPoint, volumes: &Volumes) -> Mount {
 fn not_a_directory(source: &Path) -> Option<String> {
     match std::fs::metadata(source) {
         Ok(found) if found.is_dir() => None,
-        Ok(found) if found.is_file() => Some("a single file".into()),
+        Ok(found) if found.is_file() => Some("a single file; only a mount of its directory can be a volume".into()),
         Ok(found) if found.file_type().is_socket() => Some("a socket".into()),
         Ok(_) => Some("a device or a pipe".into()),
         Err(_) if source.ends_with("docker.sock") => Some("a socket".into()),
@@ -185,11 +205,11 @@ mod tests {
     #[test]
     fn what_is_no_directory_of_the_host_is_left_out_with_a_reason() {
         let none = Volumes::default();
-        assert_eq!(objection(&bind("/proc/version"), &none).unwrap(), "a single file");
+        assert!(objection(&bind("/proc/version"), &none).unwrap().starts_with("a single file"));
         assert_eq!(objection(&bind("/dev/null"), &none).unwrap(), "a device or a pipe");
         assert_eq!(objection(&bind("/nowhere/docker.sock"), &none).unwrap(), "a socket");
         assert!(objection(&named("media", "rclone"), &none).unwrap().contains("driver rclone"));
-        assert_eq!(objection(&named(&"0a".repeat(32), "local"), &none).unwrap(), "an anonymous volume");
+        assert_eq!(objection(&named(&"0a".repeat(32), "local"), &none), None, "an anonymous volume is one like others");
         let tmpfs = MountPoint { typ: Some("tmpfs".into()), ..bind("") };
         assert_eq!(objection(&tmpfs, &none).unwrap(), "held in memory");
         let unknown = MountPoint { typ: None, ..bind("/tmp") };
@@ -210,18 +230,37 @@ mod tests {
         assert_eq!(targets, [("/data", false), ("/scratch", true)]);
     }
 
+    fn with_options(options: &[(&str, &str)]) -> Volumes {
+        let options = options.iter().map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect();
+        Volumes::new(vec![Volume { name: "share".into(), driver: "local".into(), options, ..Default::default() }])
+    }
+
     #[test]
-    fn a_volume_that_is_mounted_on_use_is_left_out_but_its_device_is_seen() {
-        let volume = Volume {
-            name: "share".into(),
-            driver: "local".into(),
-            options: HashMap::from([("device".into(), "/srv/share".into()), ("o".into(), "bind".into())]),
-            ..Default::default()
-        };
-        let volumes = Volumes::new(vec![volume]);
+    fn a_volume_that_is_a_bind_mount_is_the_directory_behind_it() {
+        let volumes = with_options(&[("type", "none"), ("device", "/srv/share"), ("o", "bind")]);
         let mount = named("share", "local");
-        assert!(objection(&mount, &volumes).unwrap().contains("mounts when it is used"));
-        assert!(volumes.sources(&mount).contains(&PathBuf::from("/srv/share")));
+        let described = describe_one(&mount, &volumes);
+        assert_eq!((described.unsupported, described.source), (None, PathBuf::from("/srv/share")));
+        assert_eq!((described.volume.as_deref(), described.writable), (Some("share"), true));
+        // Whoever mounts that directory, or the volume's own place, is seen.
+        let own = PathBuf::from("/var/lib/docker/volumes/share/_data");
+        assert_eq!(volumes.sources(&mount), [own, PathBuf::from("/srv/share")]);
+
+        let read_only = with_options(&[("type", "none"), ("device", "/srv/share"), ("o", "ro,bind")]);
+        assert!(!describe_one(&mount, &read_only).writable);
+        let file = with_options(&[("device", "/proc/version"), ("o", "bind")]);
+        assert!(objection(&mount, &file).unwrap().starts_with("volume share shows /proc/version: a single file"));
+    }
+
+    #[test]
+    fn a_volume_that_is_a_filesystem_of_its_own_is_left_out_by_name() {
+        let mount = named("share", "local");
+        let nfs = with_options(&[("type", "nfs"), ("device", ":/exports/share"), ("o", "addr=10.0.0.1,rw")]);
+        let why = objection(&mount, &nfs).unwrap();
+        assert!(why.starts_with("volume share is a filesystem of type nfs at :/exports/share"), "{why}");
+        let memory = with_options(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=100m")]);
+        assert_eq!(objection(&mount, &memory).unwrap(), "volume share is held in memory");
+        assert_eq!(objection(&mount, &with_options(&[("size", "10G")])), None, "a quota changes nothing");
     }
 
     #[test]

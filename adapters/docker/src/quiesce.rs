@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 use volsnap_core::{
@@ -90,8 +90,13 @@ pub(crate) async fn set_policy(
         Some(_) => {}
         None => return Ok(None),
     }
-    // "Not found" may also mean that the engine knows no such call: whether the container is there is looked at.
-    update_policy(api, id, policy).await?;
+    match update_policy(api, id, policy).await {
+        // "Not found" may also mean that the engine knows no such call: whether the container is there is looked at.
+        Ok(_) => {}
+        // One whose removal has begun, or failed half way, takes no changes any more and is never started again.
+        Err(_) if api.inspect(id).await?.is_some_and(|seen| is_going(seen.state.as_ref())) => return Ok(None),
+        Err(error) => return Err(error),
+    }
     match api.inspect(id).await? {
         Some(seen) if !same(&restart_policy(&seen), policy) => Err(EngineError::new(
             EngineErrorKind::Failed,
@@ -104,6 +109,13 @@ pub(crate) async fn set_policy(
         )),
         other => Ok(other),
     }
+}
+
+/// Whether nothing of the container is left but its name.
+fn is_going(state: Option<&ContainerState>) -> bool {
+    let status = state.and_then(|state| state.status);
+    let is_gone = matches!(status, Some(ContainerStateStatusEnum::DEAD | ContainerStateStatusEnum::REMOVING));
+    is_gone && run_state(state) == RunState::Stopped
 }
 
 /// The engine refuses to update a container that ends while it does so, and takes the update back.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::models::{
-    ContainerConfig, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HostConfig, Mount, MountPoint,
-    MountType, NetworkingConfig,
+    ContainerConfig, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HostConfig, ImageConfig, Mount,
+    MountPoint, MountType, NetworkingConfig,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use volsnap_core::{
-    model::Container,
+    model::{Container, Shares},
     ports::{EngineError, EngineErrorKind},
 };
 
@@ -26,10 +26,25 @@ pub(crate) struct Record {
     host: HostConfig,
     networks: BTreeMap<String, EndpointSettings>,
     mounts: Vec<MountPoint>,
-    /// Containers whose network, IPC or process namespace it uses, as they are referred to, with their names: when
-    /// such a container is made anew, the reference must follow.
+    /// Containers whose namespaces or volumes it uses, or to which it is linked, as they are referred to, with their
+    /// names: when such a container is made anew, the reference must follow.
     peers: BTreeMap<String, String>,
+    /// The image that it ran, by content: what it has of that image it does not take along to another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
 }
+
+/// A container that another one refers to, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its present name.
+    pub(crate) name: String,
+}
+
+/// The containers that a record's references stand for now, by reference.
+pub(crate) type Peers = BTreeMap<String, Standing>;
 
 /// The part of the engine's API that decides where a MAC address is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +59,11 @@ impl Record {
     /// Takes the record of a container as the engine shows it. `name_of` gives the name of a container by a reference.
     pub(crate) fn take(seen: &ContainerInspectResponse, name_of: impl Fn(&str) -> Option<String>) -> Self {
         let host = seen.host_config.clone().unwrap_or_default();
-        let peers = peer_modes(&host)
-            .filter_map(|mode| peer_of(mode))
-            .filter_map(|peer| Some((peer.to_string(), name_of(peer)?)))
-            .collect();
+        let peers = references(&host).into_iter().filter_map(|(peer, _)| {
+            let name = name_of(&peer)?;
+            Some((peer, name))
+        });
+        let peers = peers.collect();
         let networks = seen.network_settings.as_ref().and_then(|settings| settings.networks.clone());
         Record {
             format: FORMAT,
@@ -57,7 +73,18 @@ impl Record {
             networks: networks.unwrap_or_default().into_iter().collect(),
             mounts: seen.mounts.clone().unwrap_or_default(),
             peers,
+            image: seen.image.clone(),
         }
+    }
+
+    /// The image that it ran, if it has to be made from `image_id` and that is another one.
+    pub(crate) fn other_image(&self, image_id: &str) -> Option<&str> {
+        self.image.as_deref().filter(|image| !image.is_empty() && *image != image_id)
+    }
+
+    /// The same container without what `image` gave to it, so that another image gives its own.
+    pub(crate) fn without(&self, image: &ImageConfig) -> Self {
+        Record { config: without(&self.config, image), ..self.clone() }
     }
 
     /// The record as core carries it.
@@ -112,12 +139,7 @@ impl Record {
     ///
     /// `image` is a name or id of the recorded content; `peers` gives for each reference to another container the one
     /// to use now.
-    pub(crate) fn create_body(
-        &self,
-        image: &str,
-        peers: &BTreeMap<String, String>,
-        mac: MacAddress,
-    ) -> Result<Value, EngineError> {
+    pub(crate) fn create_body(&self, image: &str, peers: &Peers, mac: MacAddress) -> Result<Value, EngineError> {
         let body = || -> serde_json::Result<Value> {
             let mut body = serde_json::to_value(self.new_config(image))?;
             body["HostConfig"] = serde_json::to_value(self.new_host(peers))?;
@@ -153,8 +175,41 @@ impl Record {
     }
 
     /// Whether a container that was made from the record still refers to the right other containers.
-    pub(crate) fn refers_like(&self, made: &HostConfig, peers: &BTreeMap<String, String>) -> bool {
-        peer_modes(&self.new_host(peers)).eq(peer_modes(made))
+    pub(crate) fn refers_like(&self, made: &HostConfig, peers: &Peers) -> bool {
+        self.keeps_namespaces(made, peers)
+            && self.new_host(peers).volumes_from.unwrap_or_default() == made.volumes_from.clone().unwrap_or_default()
+            && self.keeps_links(made, peers)
+    }
+
+    /// Whether the recorded container itself, as it is now, can be started again: one whose namespaces were another
+    /// container's, or that was linked to one, cannot if that was made anew.
+    pub(crate) fn can_start(&self, now: &HostConfig, peers: &Peers) -> bool {
+        self.keeps_namespaces(now, peers) && self.keeps_links(now, peers)
+    }
+
+    fn keeps_namespaces(&self, made: &HostConfig, peers: &Peers) -> bool {
+        // By name, a reference finds whoever has the name when the container is started.
+        let is_by_name = |mode: &String| peer_of(mode).is_some_and(|peer| self.is_by_name(peer));
+        let same = |(wanted, made): (&String, &String)| wanted == made || is_by_name(made);
+        let wanted = self.new_host(peers);
+        let (wanted, made): (Vec<&String>, Vec<&String>) = (peer_modes(&wanted).collect(), peer_modes(made).collect());
+        wanted.len() == made.len() && wanted.into_iter().zip(made).all(same)
+    }
+
+    /// The engine keeps a link to a container and shows it with that container's present name.
+    fn keeps_links(&self, made: &HostConfig, peers: &Peers) -> bool {
+        let shown: BTreeSet<String> = made.links.iter().flatten().map(|link| plain_link(link)).collect();
+        let wanted = self.host.links.iter().flatten().map(|link| plain_link(link));
+        let mut wanted = wanted.filter_map(|link| {
+            let (other, alias) = link.split_once(':')?;
+            Some(format!("{}:{alias}", peers.get(other)?.name))
+        });
+        wanted.all(|link| shown.contains(&link))
+    }
+
+    /// Whether a reference is the other container's name, which whoever takes its place has too.
+    fn is_by_name(&self, reference: &str) -> bool {
+        self.peers.get(reference).is_some_and(|name| name == reference)
     }
 
     /// Its networks; those that come with the mode (host, none, another container's) are not its own.
@@ -198,7 +253,7 @@ impl Record {
         config
     }
 
-    fn new_host(&self, peers: &BTreeMap<String, String>) -> HostConfig {
+    fn new_host(&self, peers: &Peers) -> HostConfig {
         let mut host = self.host.clone();
         host.restart_policy = Some(bollard::models::RestartPolicy {
             name: Some(bollard::models::RestartPolicyNameEnum::NO),
@@ -206,12 +261,32 @@ impl Record {
         });
         for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode].into_iter().flatten() {
             if let Some(now) = peer_of(mode).and_then(|peer| peers.get(peer)) {
-                *mode = format!("container:{now}");
+                *mode = format!("container:{}", now.id);
             }
         }
-        host.links = host.links.map(|links| links.iter().map(|link| plain_link(link)).collect());
+        host.links = host.links.map(|links| links.iter().map(|link| self.new_link(link, peers)).collect());
+        host.volumes_from = host.volumes_from.map(|from| from.iter().filter_map(|f| self.new_from(f, peers)).collect());
         self.keep_volumes(&mut host);
         host
+    }
+
+    /// A link to whoever has the other's place. By name it would be one to a container that is on its way out.
+    fn new_link(&self, link: &str, peers: &Peers) -> String {
+        let plain = plain_link(link);
+        match plain.split_once(':').and_then(|(other, alias)| Some((peers.get(other)?, other, alias))) {
+            Some((now, other, alias)) if now.name != other => format!("{}:{alias}", now.id),
+            Some(_) | None => plain,
+        }
+    }
+
+    /// The volumes of whoever has the other's place; `None` if nobody has: they are attached one by one.
+    fn new_from(&self, from: &str, peers: &Peers) -> Option<String> {
+        let (other, mode) = from.split_once(':').map_or((from, None), |(other, mode)| (other, Some(mode)));
+        let other = match self.is_by_name(other) {
+            true => other,
+            false => &peers.get(other)?.id,
+        };
+        Some(mode.map_or_else(|| other.to_string(), |mode| format!("{other}:{mode}")))
     }
 
     /// Attaches the volumes that it has, also those without a name of their own, by name.
@@ -233,7 +308,23 @@ impl Record {
                 binds.push(format!("{name}:{target}:{access},nocopy"));
             }
         }
+        if host.volumes_from.as_ref().map(Vec::len) != self.host.volumes_from.as_ref().map(Vec::len) {
+            binds.extend(self.borrowed_directories(&binds, host.mounts.as_deref()));
+        }
         host.binds = if binds.is_empty() { None } else { Some(binds) };
+    }
+
+    /// Directories of the host that it has of a container that is gone.
+    fn borrowed_directories(&self, binds: &[String], mounts: Option<&[Mount]>) -> Vec<String> {
+        let directories = self.mounts.iter().filter(|mount| mount.typ.as_deref() == Some("bind"));
+        let own = |target: &str| is_bound(binds, target) || is_mounted(mounts, target);
+        let borrowed =
+            directories.filter_map(|mount| Some((mount, mount.source.as_ref()?, mount.destination.as_ref()?)));
+        let bind = |mount: &MountPoint| if mount.rw == Some(false) { "ro" } else { "rw" };
+        borrowed
+            .filter(|(_, _, target)| !own(target))
+            .map(|(mount, source, target)| format!("{source}:{target}:{}", bind(mount)))
+            .collect()
     }
 
     fn volume_at(&self, target: &str) -> Option<String> {
@@ -263,6 +354,47 @@ fn short(id: &str) -> &str {
 
 fn peer_modes(host: &HostConfig) -> impl Iterator<Item = &String> {
     [&host.network_mode, &host.ipc_mode, &host.pid_mode].into_iter().flatten()
+}
+
+/// The other containers that it refers to: as it does, and what it uses of them.
+pub(crate) fn references(host: &HostConfig) -> Vec<(String, Shares)> {
+    let modes = [(&host.network_mode, Shares::Network), (&host.ipc_mode, Shares::Ipc), (&host.pid_mode, Shares::Pid)];
+    let spaces = modes.into_iter().filter_map(|(mode, shares)| Some((peer_of(mode.as_deref()?)?, shares)));
+    let spaces = spaces.map(|(peer, shares)| (peer.to_string(), shares));
+    // Each `name[:mode]`; a link is `/other:/self/alias`.
+    let first = |text: &String| text.trim_start_matches('/').split(':').next().unwrap_or_default().to_string();
+    let volumes = host.volumes_from.iter().flatten().map(|from| (first(from), Shares::Volumes));
+    let links = host.links.iter().flatten().map(|link| (first(link), Shares::Link));
+    spaces.chain(volumes).chain(links).collect()
+}
+
+/// A configuration without what an image gave to it, as the engine gives it when a container is made.
+fn without(config: &ContainerConfig, image: &ImageConfig) -> ContainerConfig {
+    let mut own = config.clone();
+    if let (Some(env), Some(given)) = (&mut own.env, &image.env) {
+        env.retain(|variable| !given.contains(variable));
+    }
+    if let (Some(labels), Some(given)) = (&mut own.labels, &image.labels) {
+        labels.retain(|key, value| given.get(key) != Some(value));
+    }
+    if let (Some(ports), Some(given)) = (&mut own.exposed_ports, &image.exposed_ports) {
+        ports.retain(|port| !given.contains(port));
+    }
+    if let (Some(volumes), Some(given)) = (&mut own.volumes, &image.volumes) {
+        volumes.retain(|volume| !given.contains(volume));
+    }
+    // Whoever chooses an entrypoint gets no command of the image.
+    if own.entrypoint == image.entrypoint {
+        own.entrypoint = None;
+        own.cmd = own.cmd.filter(|cmd| image.cmd.as_ref() != Some(cmd));
+    }
+    own.user = own.user.filter(|user| image.user.as_ref() != Some(user));
+    own.working_dir = own.working_dir.filter(|dir| image.working_dir.as_ref() != Some(dir));
+    own.stop_signal = own.stop_signal.filter(|signal| image.stop_signal.as_ref() != Some(signal));
+    own.shell = own.shell.filter(|shell| image.shell.as_ref() != Some(shell));
+    own.healthcheck = own.healthcheck.filter(|check| image.healthcheck.as_ref() != Some(check));
+    own.on_build = None;
+    own
 }
 
 /// The container that a mode refers to.

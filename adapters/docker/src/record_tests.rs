@@ -157,7 +157,8 @@ fn a_reference_to_another_container_follows_it() {
         v["Config"]["Hostname"] = json!("shown-of-the-other");
     });
     assert_eq!(record.peers(), &BTreeMap::from([("peer-id".to_string(), "shop-vpn-1".to_string())]));
-    let now = BTreeMap::from([("peer-id".to_string(), "new-id".to_string())]);
+    let standing = |id: &str, name: &str| Standing { id: id.into(), name: name.into() };
+    let now = Peers::from([("peer-id".to_string(), standing("new-id", "shop-vpn-1"))]);
     let body = record.create_body("sha256:038e", &now, MacAddress::OfContainer).unwrap();
     assert_eq!(body["HostConfig"]["NetworkMode"], "container:new-id");
     assert_eq!(body["HostConfig"]["PidMode"], "container:stranger");
@@ -166,8 +167,85 @@ fn a_reference_to_another_container_follows_it() {
 
     let made: HostConfig = serde_json::from_value(body["HostConfig"].clone()).unwrap();
     assert!(record.refers_like(&made, &now));
-    let later = BTreeMap::from([("peer-id".to_string(), "newer-id".to_string())]);
+    let later = Peers::from([("peer-id".to_string(), standing("newer-id", "shop-vpn-1"))]);
     assert!(!record.refers_like(&made, &later));
+}
+
+#[test]
+fn volumes_of_another_container_follow_it_and_are_attached_one_by_one_when_it_is_gone() {
+    let borrowed = |from: &str| {
+        record(|v| {
+            v["HostConfig"]["VolumesFrom"] = json!([from]);
+            v["Mounts"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"Type": "bind", "Source": "/srv/borrowed", "Destination": "/borrowed", "RW": false}));
+        })
+    };
+    let now = Peers::from([
+        ("peer-id".to_string(), Standing { id: "new-id".into(), name: "shop-vpn-1".into() }),
+        ("shop-vpn-1".to_string(), Standing { id: "new-id".into(), name: "shop-vpn-1".into() }),
+    ]);
+    let host =
+        |from: &str| borrowed(from).create_body("i", &now, MacAddress::OfContainer).unwrap()["HostConfig"].clone();
+    assert_eq!(host("peer-id")["VolumesFrom"], json!(["new-id"]));
+    assert_eq!(host("peer-id:ro")["VolumesFrom"], json!(["new-id:ro"]));
+    assert!(!host("peer-id")["Binds"].to_string().contains("/srv/borrowed"));
+    let gone = host("another-id:ro");
+    assert_eq!(gone["VolumesFrom"], json!([]), "a container that is gone has no volumes");
+    assert!(gone["Binds"].as_array().unwrap().contains(&json!("/srv/borrowed:/borrowed:ro")), "{gone}");
+    assert!(gone["Binds"].as_array().unwrap().contains(&json!(format!("{ANONYMOUS}:/cache:rw,nocopy"))));
+}
+
+#[test]
+fn a_link_is_to_whoever_takes_the_others_place() {
+    let record = {
+        let mut value = inspected();
+        value["HostConfig"]["Links"] = json!(["/db:/shop-web-1/database"]);
+        let seen: ContainerInspectResponse = serde_json::from_value(value).unwrap();
+        Record::take(&seen, |reference| (reference == "db").then(|| "db".to_string()))
+    };
+    let peers = |id: &str, name: &str| Peers::from([("db".to_string(), Standing { id: id.into(), name: name.into() })]);
+    let links =
+        |peers: &Peers| record.create_body("i", peers, MacAddress::OfContainer).unwrap()["HostConfig"]["Links"].clone();
+    assert_eq!(links(&peers("same", "db")), json!(["db:database"]));
+    assert_eq!(links(&peers("new", "db.passing")), json!(["new:database"]), "by name it would be the old one");
+    let shown = |link: &str| HostConfig {
+        links: Some(vec![link.into()]),
+        network_mode: Some("front".into()),
+        ..record.host.clone()
+    };
+    let now = peers("new", "db");
+    assert!(record.can_start(&shown("/db:/shop-web-1/database"), &now));
+    assert!(!record.can_start(&shown("/db.retired:/shop-web-1/database"), &now), "it is linked to the old one");
+    assert!(record.can_start(&shown("/db:/shop-web-1/database"), &Peers::new()), "nobody knows better");
+}
+
+#[test]
+fn what_an_image_gave_stays_with_it() {
+    let record = record(|_| {});
+    let image = ImageConfig {
+        env: Some(vec!["A=1".into(), "B=1".into()]),
+        cmd: Some(vec!["serve".into()]),
+        entrypoint: Some(vec!["/init".into()]),
+        working_dir: Some("/srv".into()),
+        user: Some("postgres".into()),
+        exposed_ports: Some(vec!["80/tcp".into()]),
+        volumes: Some(vec!["/cache".into()]),
+        stop_signal: Some("SIGQUIT".into()),
+        labels: Some([("com.docker.compose.project".to_string(), "another".to_string())].into()),
+        ..ImageConfig::default()
+    };
+    let body = body(&record.without(&image));
+    assert_eq!(body["Env"], json!(["B=2"]));
+    for key in ["Cmd", "Entrypoint", "WorkingDir", "StopSignal"] {
+        assert_eq!(body[key], Value::Null, "{key}");
+    }
+    assert_eq!((&body["ExposedPorts"], &body["Volumes"]), (&json!({}), &json!({})));
+    assert_eq!(body["User"], "1000:1000");
+    assert_eq!(body["Labels"]["com.docker.compose.project"], "shop");
+    let own = ImageConfig { entrypoint: None, ..image };
+    assert_eq!(self::body(&record.without(&own))["Cmd"], json!(["serve"]), "a chosen entrypoint goes with its command");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bringing containers back: made anew beside the old one, which goes only when the new one runs.
+//! Bringing containers back: as they are, or made anew beside the old one, which goes only when the restore is closed.
 //!
 //! A replacement goes through these states, each found again by the names alone after a crash:
 //!
@@ -8,9 +8,12 @@
 //! | original    | –            | replacement  | prepared                                   | retire the original      |
 //! | –           | original     | replacement  | crash between the renames                  | name the replacement     |
 //! | –           | original     | –            | the engine lost the replacement            | make it from the record  |
-//! | replacement | original     | –            | named, perhaps started                     | start, then remove       |
-//! | replacement | –            | –            | done, or the original vanished by itself   | see that it runs         |
+//! | replacement | original     | –            | named, perhaps started                     | start                    |
+//! | replacement | –            | –            | closed, or the original vanished by itself | see that it runs         |
 //! | –           | –            | any          | the original vanished when it was stopped  | name or make, then start |
+//!
+//! On the way back (`Redeploy::Restart`) the original, wherever it waits, gets its name back and is started. Only if there
+//! is none any more, or if it cannot be started since what it refers to is gone, another one stays or is made.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +32,7 @@ use crate::{
     look::run_state,
     order::waves,
     quiesce,
-    record::Record,
+    record::{Peers, Record, Standing},
 };
 
 type Result<T> = std::result::Result<T, EngineError>;
@@ -40,22 +43,10 @@ pub(crate) async fn redeploy(api: &Api, restore: RestoreId, pinned: &[Pinned], h
     let depends_on = pinned.iter().map(|p| (p.container.name.clone(), p.container.depends_on.clone())).collect();
     let by_name: BTreeMap<&str, &Pinned> = pinned.iter().map(|p| (p.container.name.as_str(), p)).collect();
     let mut failure = None;
-    let mut replaced = Vec::new();
     for wave in waves(&depends_on) {
         let wave: Vec<&Pinned> = wave.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect();
-        let results = join_all(wave.iter().map(|p| bring_back(api, restore, p, how))).await;
-        for (pinned, result) in wave.into_iter().zip(results) {
-            match result {
-                Ok(()) if pinned.is_replaced() && how == Redeploy::Recreate => replaced.push(&pinned.container),
-                Ok(()) => {}
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-    }
-    // The app is up: what follows costs no downtime.
-    for container in replaced {
-        if let Err(error) = retire(api, restore, container).await {
-            failure = failure.or(Some(error));
+        for result in join_all(wave.iter().map(|p| bring_back(api, restore, p, how))).await {
+            failure = failure.or(result.err());
         }
     }
     if let Err(error) = api.settle().await {
@@ -66,7 +57,7 @@ pub(crate) async fn redeploy(api: &Api, restore: RestoreId, pinned: &[Pinned], h
 
 /// Makes the replacement of a container under its passing name, or finds it made.
 pub(crate) async fn prepare(api: &Api, restore: RestoreId, container: &Container) -> Result<()> {
-    make(api, restore, container, Peers::Prepared).await.map(|_| ())
+    make(api, restore, container, Which::Prepared).await.map(|_| ())
 }
 
 /// Removes what carries a name of the restore and does not run; a retired container whose own name is free gets it
@@ -137,7 +128,7 @@ async fn switch(api: &Api, restore: RestoreId, container: &Container) -> Result<
     match holder {
         Some(holder) if id(&holder) != container.id.0 => return run(api, id(&holder), container).await,
         Some(original) => {
-            let new = make(api, restore, container, Peers::Standing).await?;
+            let new = make(api, restore, container, Which::Standing).await?;
             quiesce::stop_one(api, &original).await?;
             // A container that removes itself when it stops (`--rm`) has left its name free.
             retire_name(api, &original, &retired).await?;
@@ -146,7 +137,7 @@ async fn switch(api: &Api, restore: RestoreId, container: &Container) -> Result<
             run(api, &new, container).await
         }
         None => {
-            let new = make(api, restore, container, Peers::Standing).await?;
+            let new = make(api, restore, container, Which::Standing).await?;
             api.rename(&new, &container.name).await?;
             run(api, &new, container).await
         }
@@ -165,38 +156,108 @@ async fn put_back(api: &Api, restore: RestoreId, container: &Container) -> Resul
     let retired = retired_name(&container.name, restore);
     let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
     match (holder, old) {
-        (Some(holder), _) if id(&holder) == container.id.0 => run(api, id(&holder), container).await,
+        (Some(holder), _) if id(&holder) == container.id.0 => start_again(api, id(&holder), container).await,
         (Some(holder), Some(old)) if !run_state(holder.state.as_ref()).is_active() => {
             // Under its passing name it is tried again by the next call, or discarded.
             api.rename(id(&holder), &passing_name(&container.name, restore)).await?;
             revive(api, &old, container).await
         }
         (None, Some(old)) => revive(api, &old, container).await,
-        (Some(_) | None, None) | (Some(_), Some(_)) => Ok(()),
+        // The replacement is all that there is: it is the app from now on.
+        (Some(holder), None) => start_again(api, id(&holder), container).await,
+        (None, None) | (Some(_), Some(_)) => Ok(()),
     }
 }
 
 async fn revive(api: &Api, old: &ContainerInspectResponse, container: &Container) -> Result<()> {
     api.rename(id(old), &container.name).await?;
-    run(api, id(old), container).await
+    start_again(api, id(old), container).await
 }
 
-/// Starts the container that holds the name, whichever it is.
+/// Starts the recorded container, under its own name again if a replacement had taken that; a member that cannot be
+/// started as it is, or not as it is asked for, is replaced.
 async fn restart(api: &Api, restore: RestoreId, pinned: &Pinned) -> Result<()> {
     let container = &pinned.container;
-    if let Some(holder) = api.inspect(&container.name).await? {
-        return run(api, id(&holder), container).await;
-    }
+    let is_original = |seen: &ContainerInspectResponse| id(seen) == container.id.0;
     let retired = retired_name(&container.name, restore);
-    if let Some(old) = api.inspect(&retired).await? {
-        return revive(api, &old, container).await;
-    }
+    let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
     if !pinned.member {
-        return Ok(());
+        return match holder {
+            Some(holder) => start_again(api, id(&holder), container).await,
+            None => Ok(()),
+        };
     }
-    let new = make(api, restore, container, Peers::Standing).await?;
-    api.rename(&new, &container.name).await?;
-    run(api, &new, container).await
+    match (holder, old) {
+        (Some(original), _) if is_original(&original) => match serves(api, restore, container, &original).await? {
+            true => start_again(api, id(&original), container).await,
+            false => replace(api, restore, container).await,
+        },
+        (Some(replacement), Some(original)) if is_original(&original) => {
+            match serves(api, restore, container, &original).await? {
+                true => {
+                    step_aside(api, restore, container, &replacement).await?;
+                    revive(api, &original, container).await
+                }
+                false => start_again(api, id(&replacement), container).await,
+            }
+        }
+        (None, Some(original)) if serves(api, restore, container, &original).await? => {
+            revive(api, &original, container).await
+        }
+        (Some(other), _) => start_again(api, id(&other), container).await,
+        (None, _) => {
+            let new = make(api, restore, container, Which::Standing).await?;
+            api.rename(&new, &container.name).await?;
+            start_again(api, &new, container).await
+        }
+    }
+}
+
+/// Whether the original is what is asked for: of the image that is wanted, and with all that it refers to.
+async fn serves(
+    api: &Api,
+    restore: RestoreId,
+    container: &Container,
+    original: &ContainerInspectResponse,
+) -> Result<bool> {
+    if original.image.as_deref() != Some(container.image_id.as_str()) {
+        return Ok(false);
+    }
+    let record = Record::of(container)?;
+    let peers = peers(api, restore, &record, Which::Standing).await?;
+    Ok(original.host_config.as_ref().is_none_or(|host| record.can_start(host, &peers)))
+}
+
+/// Takes the name from a replacement, which is discarded with the rest. A crash just after it leaves the name to nobody,
+/// and the original is found under its retired name.
+async fn step_aside(
+    api: &Api,
+    restore: RestoreId,
+    container: &Container,
+    replacement: &ContainerInspectResponse,
+) -> Result<()> {
+    quiesce::stop_one(api, replacement).await?;
+    let passing = passing_name(&container.name, restore);
+    if let Some(unused) = api.inspect(&passing).await? {
+        quiesce::stop_one(api, &unused).await?;
+        api.remove(id(&unused)).await?;
+    }
+    match api.rename(id(replacement), &passing).await {
+        // With `--rm` it is gone as soon as it is stopped.
+        Err(error) if error.kind == EngineErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// As [`run`], for the container that is the app whatever happens. One that cannot be started now, for want of a device or
+/// of an address, has its policy back all the same: nobody else remembers what it was.
+async fn start_again(api: &Api, id: &str, container: &Container) -> Result<()> {
+    let ran = run(api, id, container).await;
+    if ran.is_err() {
+        // If that fails as well, the first failure says more.
+        quiesce::set_policy(api, id, &container.restart_policy).await.ok();
+    }
+    ran
 }
 
 /// Starts a container and gives it what was recorded: its restart policy, and the frost.
@@ -234,16 +295,9 @@ fn would_restart(policy: &RestartPolicy, seen: &ContainerInspectResponse) -> boo
     }
 }
 
-/// Removes the original, its replacement standing under its name.
-async fn retire(api: &Api, restore: RestoreId, container: &Container) -> Result<()> {
-    let Some(old) = api.inspect(&retired_name(&container.name, restore)).await? else { return Ok(()) };
-    quiesce::stop_one(api, &old).await?;
-    api.remove(id(&old)).await
-}
-
 /// Which containers a replacement may refer to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Peers {
+enum Which {
     /// Their replacements, where they are prepared already.
     Prepared,
     /// Those that hold the names.
@@ -251,8 +305,8 @@ enum Peers {
 }
 
 /// Makes the replacement, or completes the one that stands, and gives its id.
-async fn make(api: &Api, restore: RestoreId, container: &Container, which: Peers) -> Result<String> {
-    let record = Record::of(container)?;
+async fn make(api: &Api, restore: RestoreId, container: &Container, which: Which) -> Result<String> {
+    let record = of_image(api, Record::of(container)?, container).await?;
     let peers = peers(api, restore, &record, which).await?;
     let name = passing_name(&container.name, restore);
     let standing = match api.inspect(&name).await? {
@@ -273,13 +327,23 @@ async fn make(api: &Api, restore: RestoreId, container: &Container, which: Peers
     Ok(id(&made).to_string())
 }
 
+/// The record for the image that is asked for: what it has of the image that it ran stays with that.
+async fn of_image(api: &Api, record: Record, container: &Container) -> Result<Record> {
+    let Some(image) = record.other_image(&container.image_id) else { return Ok(record) };
+    match api.image_config(image).await? {
+        Some(config) => Ok(record.without(&config)),
+        None => Err(EngineError::new(
+            EngineErrorKind::NotFound,
+            format!(
+                "container {} cannot be made of another image: its own, {image}, is gone, and with it what is its own",
+                container.name
+            ),
+        )),
+    }
+}
+
 /// Whether a container that was made by an earlier call can be used as it is.
-fn fits(
-    made: &ContainerInspectResponse,
-    container: &Container,
-    record: &Record,
-    peers: &BTreeMap<String, String>,
-) -> bool {
+fn fits(made: &ContainerInspectResponse, container: &Container, record: &Record, peers: &Peers) -> bool {
     made.image.as_deref() == Some(container.image_id.as_str())
         && !run_state(made.state.as_ref()).is_active()
         && made.host_config.as_ref().is_some_and(|host| record.refers_like(host, peers))
@@ -292,7 +356,7 @@ async fn create(
     name: &str,
     container: &Container,
     record: &Record,
-    peers: &BTreeMap<String, String>,
+    peers: &Peers,
 ) -> Result<ContainerInspectResponse> {
     let asked = match api.image_id(&container.image).await? {
         Some(now) if now == container.image_id => Some(container.image.as_str()),
@@ -333,19 +397,20 @@ async fn join_networks(api: &Api, record: &Record, made: &ContainerInspectRespon
 }
 
 /// The containers that the record's references stand for now.
-async fn peers(api: &Api, restore: RestoreId, record: &Record, which: Peers) -> Result<BTreeMap<String, String>> {
-    let mut now = BTreeMap::new();
+async fn peers(api: &Api, restore: RestoreId, record: &Record, which: Which) -> Result<Peers> {
+    let mut now = Peers::new();
     for (reference, name) in record.peers() {
         let replacement = match which {
-            Peers::Prepared => api.inspect(&passing_name(name, restore)).await?,
-            Peers::Standing => None,
+            Which::Prepared => api.inspect(&passing_name(name, restore)).await?,
+            Which::Standing => None,
         };
         let peer = match replacement {
             Some(replacement) => Some(replacement),
             None => api.inspect(name).await?,
         };
         if let Some(peer) = peer {
-            now.insert(reference.clone(), id(&peer).to_string());
+            let standing = Standing { id: id(&peer).to_string(), name: name_of(&peer).to_string() };
+            now.insert(reference.clone(), standing);
         }
     }
     Ok(now)

@@ -9,7 +9,7 @@ use std::{
 
 use volsnap_core::{
     model::{
-        ArchiveSummary, Manifest, SnapshotId, TreeSize, VolumeTotals, WorkloadId, place::PRIVATE_PREFIX,
+        ArchiveSummary, Manifest, SnapshotId, TreeSize, VolumeTotals, WorkloadId, place::is_left_out,
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{ArchiveSource, FsError, FsErrorKind, FsOp},
@@ -121,7 +121,7 @@ impl World {
     pub(crate) fn read_tree_by(&self, disk: usize, root: u64, show: &mut dyn FnMut(&str, u64)) -> Tree {
         let mut tree = Tree::new();
         for (name, ino) in self.disk(disk).entries(root) {
-            if !name.starts_with(PRIVATE_PREFIX) && &**name != "lost+found" {
+            if !is_left_out(name.as_bytes()) {
                 self.read_below(disk, ino, name.to_string(), &mut tree, show);
             }
         }

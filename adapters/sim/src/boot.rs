@@ -10,7 +10,8 @@ use volsnap_core::{
 };
 
 use crate::{
-    deploy::{EngineResult, from_record, refuse},
+    deploy::{EngineResult, refuse},
+    record::from_record,
     world::World,
 };
 
@@ -67,6 +68,8 @@ impl World {
                 };
                 let mut container = from_record(seen);
                 container.project = None;
+                // Copies find each other in the network that they share.
+                container.seen.particulars.peers.clear();
                 container.labels = [(DRILL_LABEL.to_string(), drill.to_string())].into();
                 w.engine_mut().insert(container);
                 id

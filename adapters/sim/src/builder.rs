@@ -10,11 +10,11 @@ use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, Particular
 
 use crate::{
     archive::{Draft, Entry, Tree},
-    deploy::record_of,
     disk::{Body, ChangeKind, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
     engine::{EngineState, HealthBehaviour, SimContainer},
     fault::Trouble,
     ports::ClockState,
+    record::record_of,
     shared::Shared,
     world::World,
 };
@@ -74,10 +74,12 @@ pub struct ContainerSpec {
     pub env: BTreeMap<String, String>,
     /// Names, or services of its project, that must run before it.
     pub depends_on: Vec<String>,
+    /// What was changed in its own writable layer.
+    pub layer: BTreeSet<String>,
     /// What its health check says.
     pub health: HealthBehaviour,
-    /// In what it differs from one that simply runs until it is stopped. Conditions and peers may name services of its
-    /// project.
+    /// In what it differs from one that simply runs until it is stopped. Conditions may name services of its project; a
+    /// peer is a container that is there, and unless it is `by_name` the engine keeps its id.
     pub particulars: Particulars,
 }
 
@@ -94,6 +96,7 @@ impl ContainerSpec {
             labels: BTreeMap::new(),
             env: BTreeMap::new(),
             depends_on: Vec::new(),
+            layer: BTreeSet::new(),
             health: HealthBehaviour::None,
             particulars: Particulars::default(),
         }
@@ -119,24 +122,18 @@ impl WorldBuilder {
     #[must_use]
     pub fn new(mut root: DiskSpec, state_dir: impl Into<PathBuf>) -> Self {
         root.mount = PathBuf::from("/");
-        let engine = EngineState {
-            containers: Shared::default(),
-            past: Vec::new(),
-            images: BTreeSet::new(),
-            networks: BTreeSet::new(),
-            ids: 0,
-            up: true,
-        };
         let world = World {
             disks: vec![Shared::new(new_disk(root, None))],
             state_dir: state_dir.into().into(),
-            engine: Shared::new(engine),
+            engine: Shared::new(EngineState::empty("simulated-1")),
+            engine_elsewhere: Shared::new(EngineState::empty("simulated-2")),
             catalog: Shared::default(),
             switches: Arc::default(),
             clock: ClockState::new(),
             boot: 1,
             locks: BTreeSet::new(),
             deploy_locks: BTreeSet::new(),
+            claims: BTreeMap::new(),
             copy_leases: BTreeSet::new(),
             reserves: BTreeMap::new(),
             mutant: None,
@@ -252,6 +249,13 @@ impl World {
         self.made_directory(path);
     }
 
+    /// The filesystem of that mount point is one whose directories have numbers that follow from their paths.
+    pub fn number_by_path(&mut self, mount: &Path) {
+        for disk in self.disks.iter_mut().filter(|disk| *disk.mount == *mount) {
+            disk.get_mut().numbers_by_path = true;
+        }
+    }
+
     /// Somebody makes an existing directory one that no rename may move.
     pub fn mark(&mut self, path: &Path, special: Special) {
         if let Ok((disk, ino)) = self.directory(path)
@@ -305,6 +309,12 @@ impl World {
     /// of it are durable.
     pub fn add_container(&mut self, spec: ContainerSpec) {
         let image_id = format!("sha256:image-of-{}", spec.name);
+        let mut particulars = spec.particulars;
+        for peer in particulars.peers.iter_mut().filter(|peer| !peer.by_name) {
+            if let Some(other) = self.engine.named(&peer.name) {
+                peer.name = other.seen.id.0.clone();
+            }
+        }
         let engine = self.engine_mut();
         engine.images.insert(image_id.clone());
         let id = engine.fresh_id();
@@ -320,7 +330,7 @@ impl World {
             mounts: spec.mounts,
             depends_on: spec.depends_on,
             stop_timeout: None,
-            particulars: spec.particulars,
+            particulars,
             spec: serde_json::Value::Null,
         };
         let mut container = SimContainer {
@@ -328,11 +338,13 @@ impl World {
             project: spec.project,
             labels: spec.labels,
             env: spec.env,
+            layer: spec.layer,
             health: spec.health,
             stopped_by_hand: spec.run == RunState::Stopped,
             policy_on_disk: spec.policy,
             bound: Vec::new(),
             started_ns: 0,
+            starts: 0,
         };
         container.seen.spec = record_of(&container);
         engine.insert(container);
@@ -359,6 +371,7 @@ fn new_disk(spec: DiskSpec, covers: Option<(usize, u64)>) -> Disk {
         births: spec.births,
         ordered: spec.ordered,
         reuses_inodes: spec.reuses_inodes,
+        numbers_by_path: false,
         bytes_max: spec.bytes_max,
         inodes_max: spec.inodes_max,
         inode_next: ROOT + 1,

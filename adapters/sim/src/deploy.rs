@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use serde_json::{Value, json};
 use volsnap_core::{
     model::{
-        Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
-        container::{is_ours, passing_name, retired_name},
+        Container, ContainerId, Losses, Mount, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
+        container::{is_ours, retired_name},
     },
     ports::{EngineError, EngineErrorKind, Health, HealthState},
 };
@@ -16,6 +15,7 @@ use crate::{
     micro::{Interrupt, MicroKind},
     mutant::Mutant,
     places::Halt,
+    replace::Which,
     shared::Shared,
     world::World,
 };
@@ -97,7 +97,8 @@ impl World {
         self.engine_call("pause", || format!("{ids:?}"))?;
         let mut frozen = Vec::new();
         for id in ids {
-            let outcome = match self.engine.containers.get(id).map(|c| c.seen.run) {
+            let found = self.engine.containers.get(id).map(|c| (c.seen.run, c.seen.particulars.is_restarting));
+            let outcome = match found.map(|(run, is_restarting)| if is_restarting { RunState::Stopped } else { run }) {
                 Some(RunState::Running) => self.set_run(id, RunState::Paused).map(|()| frozen.push(id.clone())),
                 Some(RunState::Paused) => Ok(()),
                 Some(RunState::Stopped) => refuse(EngineErrorKind::Conflict, format!("{id} is not running")),
@@ -139,7 +140,7 @@ impl World {
         self.engine_sync()
     }
 
-    fn write_policy(&mut self, id: &ContainerId, policy: &RestartPolicy) -> EngineResult<()> {
+    pub(crate) fn write_policy(&mut self, id: &ContainerId, policy: &RestartPolicy) -> EngineResult<()> {
         let lies = self.mutant == Some(Mutant::FenceNotDurable);
         let Some(container) = self.engine.containers.get(id) else { return Ok(()) };
         if self.mutant == Some(Mutant::PoliciesNotBack) && !policy.is_never() {
@@ -173,7 +174,13 @@ impl World {
         if !self.engine.containers.get(id).is_some_and(|c| c.seen.run.is_active()) {
             return Ok(());
         }
-        self.engine_step(|| format!("stop {id}"), |w| w.end_running(id))
+        self.engine_step(
+            || format!("stop {id}"),
+            |w| {
+                w.watch_anonymous(id);
+                w.end_running(id);
+            },
+        )
     }
 
     pub(crate) fn start_one(&mut self, id: &ContainerId) -> EngineResult<()> {
@@ -183,10 +190,33 @@ impl World {
         if self.engine.containers.get(id).is_some_and(|c| c.health == HealthBehaviour::FailsToStart) {
             return refuse(EngineErrorKind::Failed, format!("{id} cannot be started"));
         }
-        self.engine_step(|| format!("start {id}"), |w| w.begin_running(id))
+        if let Some(lacks) = self.lacks(id) {
+            return refuse(EngineErrorKind::Failed, format!("{id} cannot be started: {lacks}"));
+        }
+        self.engine_step(
+            || format!("start {id}"),
+            |w| {
+                if w.engine.containers.get(id).is_some_and(|c| c.seen.particulars.is_one_off) {
+                    w.violation(format!("{id} runs one command and was started again"));
+                }
+                w.begin_running(id);
+            },
+        )
     }
 
-    fn set_run(&mut self, id: &ContainerId, run: RunState) -> EngineResult<()> {
+    /// Notes it if a container is about to remove itself with an anonymous volume that no other container has.
+    fn watch_anonymous(&mut self, id: &ContainerId) {
+        let Some(going) = self.engine.containers.get(id).filter(|c| c.seen.particulars.removes_itself) else { return };
+        let anonymous = going.seen.mounts.iter().filter(|mount| is_anonymous(mount));
+        let others = || self.engine.containers.values().filter(|c| c.seen.id != *id);
+        let has = |source: &PathBuf| others().any(|c| c.seen.mounts.iter().any(|mount| mount.source == *source));
+        let lost = anonymous.map(|mount| &mount.source).find(|source| !has(source)).cloned();
+        if let Some(source) = lost {
+            self.violation(format!("{} is gone with {id}, which removed itself", source.display()));
+        }
+    }
+
+    pub(crate) fn set_run(&mut self, id: &ContainerId, run: RunState) -> EngineResult<()> {
         self.engine_step(
             || format!("{id}: {run:?}"),
             |w| {
@@ -197,7 +227,7 @@ impl World {
         )
     }
 
-    fn rename_container(&mut self, id: &ContainerId, name: &str) -> EngineResult<()> {
+    pub(crate) fn rename_container(&mut self, id: &ContainerId, name: &str) -> EngineResult<()> {
         if self.engine.named(name).is_some() {
             return refuse(EngineErrorKind::Conflict, format!("the name {name} is taken"));
         }
@@ -217,35 +247,8 @@ impl World {
 
     pub(crate) fn prepare(&mut self, restore: RestoreId, container: &Container) -> EngineResult<()> {
         self.engine_call("prepare", || container.name.clone())?;
-        self.made_anew(&passing_name(&container.name, restore), container)?;
+        self.made_anew(restore, container, Which::Prepared)?;
         self.engine_sync()
-    }
-
-    /// The replacement under that name, from the record; policy `no`, so that no engine starts it too early.
-    fn made_anew(&mut self, name: &str, record: &Container) -> EngineResult<ContainerId> {
-        if let Some(container) = self.engine.named(name) {
-            return Ok(container.seen.id.clone());
-        }
-        if !self.engine.images.contains(&record.image_id) {
-            return refuse(EngineErrorKind::NotFound, format!("no image {}", record.image_id));
-        }
-        self.engine_step(
-            || format!("create {name}"),
-            |w| {
-                let id = w.engine_mut().fresh_id();
-                let mut seen = record.clone();
-                seen.id = id.clone();
-                seen.name = name.to_string();
-                seen.run = RunState::Stopped;
-                seen.restart_policy = RestartPolicy::never();
-                if w.mutant == Some(Mutant::ImageByName) {
-                    seen.image_id = format!("sha256:what {} means today", seen.image);
-                }
-                let container = from_record(seen);
-                w.engine_mut().insert(container);
-                id
-            },
-        )
     }
 
     pub(crate) fn redeploy(&mut self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> EngineResult<()> {
@@ -253,6 +256,11 @@ impl World {
         let containers = ordered(pinned.iter().map(|p| p.container.clone()).collect());
         let mut failed = None;
         for record in &containers {
+            if record.run == RunState::Stopped {
+                // Never made anew: it may have removed itself.
+                self.write_policy(&record.id, &record.restart_policy)?;
+                continue;
+            }
             let Some(pinned) = pinned.iter().find(|p| p.container.name == record.name) else { continue };
             let outcome = match how {
                 Redeploy::Recreate if pinned.is_replaced() => self.replace(restore, record),
@@ -266,97 +274,6 @@ impl World {
         }
         self.engine_sync()?;
         failed.map_or(Ok(()), |error| Err(Halt::Error(error)))
-    }
-
-    /// Old one out of the way, new one under its name, started; only then the old one removed.
-    fn replace(&mut self, restore: RestoreId, record: &Container) -> EngineResult<()> {
-        let holder = self.engine.named(&record.name).map(|c| c.seen.id.clone());
-        let new = match holder {
-            Some(id) if id != record.id => id,
-            holder => match self.put_new_in_place(restore, record, holder.as_ref()) {
-                Err(Halt::Error(error)) => {
-                    self.put_old_back(restore, record)?;
-                    return Err(Halt::Error(error));
-                }
-                new => new?,
-            },
-        };
-        let started = self.start_one(&new);
-        if let Err(Halt::Error(error)) = started {
-            if new != record.id && self.engine.named(&retired_name(&record.name, restore)).is_some() {
-                // It may run all the same.
-                self.stop_one(&new)?;
-                self.rename_container(&new, &passing_name(&record.name, restore))?;
-                self.put_old_back(restore, record)?;
-            }
-            return Err(Halt::Error(error));
-        }
-        started?;
-        if record.run == RunState::Paused && self.engine.containers[&new].seen.run == RunState::Running {
-            self.set_run(&new, RunState::Paused)?;
-        }
-        self.write_policy(&new, &record.restart_policy)?;
-        if let Some(old) = self.engine.named(&retired_name(&record.name, restore)).map(|c| c.seen.id.clone()) {
-            self.stop_one(&old)?;
-            self.remove_container(&old)?;
-        }
-        Ok(())
-    }
-
-    fn put_new_in_place(
-        &mut self,
-        restore: RestoreId,
-        record: &Container,
-        old: Option<&ContainerId>,
-    ) -> EngineResult<ContainerId> {
-        let new = self.made_anew(&passing_name(&record.name, restore), record)?;
-        if let Some(old) = old {
-            self.stop_one(old)?;
-            self.rename_container(old, &retired_name(&record.name, restore))?;
-        }
-        self.rename_container(&new, &record.name)?;
-        Ok(new)
-    }
-
-    fn put_old_back(&mut self, restore: RestoreId, record: &Container) -> EngineResult<()> {
-        if self.engine.named(&record.name).is_none()
-            && let Some(old) = self.engine.named(&retired_name(&record.name, restore)).map(|c| c.seen.id.clone())
-        {
-            self.rename_container(&old, &record.name)?;
-        }
-        if let Some(old) = self.engine.named(&record.name).map(|c| c.seen.id.clone()) {
-            self.start_one(&old)?;
-            self.write_policy(&old, &record.restart_policy)?;
-        }
-        Ok(())
-    }
-
-    /// The container that holds the name, started again if it ran; the recorded one gets its name back first.
-    fn bring_back(&mut self, restore: RestoreId, pinned: &Pinned) -> EngineResult<()> {
-        let record = &pinned.container;
-        if self.engine.named(&record.name).is_none() {
-            let retired = self.engine.named(&retired_name(&record.name, restore)).map(|c| c.seen.id.clone());
-            match retired {
-                Some(old) => self.rename_container(&old, &record.name)?,
-                None if pinned.member => {
-                    let id = self.made_anew(&passing_name(&record.name, restore), record)?;
-                    self.rename_container(&id, &record.name)?;
-                }
-                None => return Ok(()),
-            }
-        }
-        let Some(id) = self.engine.named(&record.name).map(|c| c.seen.id.clone()) else { return Ok(()) };
-        match record.run {
-            RunState::Stopped => self.stop_one(&id)?,
-            RunState::Running => self.start_one(&id)?,
-            RunState::Paused => {
-                self.start_one(&id)?;
-                if self.engine.containers[&id].seen.run == RunState::Running {
-                    self.set_run(&id, RunState::Paused)?;
-                }
-            }
-        }
-        self.write_policy(&id, &record.restart_policy)
     }
 
     pub(crate) fn discard_containers(&mut self, restore: RestoreId) -> EngineResult<()> {
@@ -373,34 +290,37 @@ impl World {
         self.engine_sync()
     }
 
+    pub(crate) fn losses(&mut self, id: &ContainerId) -> EngineResult<Losses> {
+        self.engine_call("losses", || id.to_string())?;
+        let Some(container) = self.engine.containers.get(id) else {
+            return refuse(EngineErrorKind::NotFound, format!("no container {id}"));
+        };
+        let anonymous = container.seen.mounts.iter().filter(|mount| is_anonymous(mount));
+        Ok(Losses {
+            changes: container.layer.len() as u64,
+            first: container.layer.iter().take(Losses::NAMED_MAX).cloned().collect(),
+            log: true,
+            anonymous: anonymous.map(|mount| mount.target.clone()).collect(),
+        })
+    }
+
+    pub(crate) fn has_image(&mut self, image_id: &str) -> EngineResult<bool> {
+        self.engine_call("has_image", || image_id.to_string())?;
+        Ok(self.engine.images.contains(image_id))
+    }
+
     pub(crate) fn health(&mut self, names: &[String]) -> EngineResult<Vec<Health>> {
         self.engine_call("health", || format!("{names:?}"))?;
         let now = self.clock.wall_ns();
         let health = |name: &String| {
-            let state = match self.engine.named(name) {
-                None => HealthState::Down,
-                Some(c) if !c.seen.run.is_active() => HealthState::Down,
-                Some(c) => self.checked(c, now),
-            };
-            let run = self.engine.named(name).map(|c| c.run_at(now));
-            Health { name: name.clone(), state, run, detail: format!("simulated {state:?}") }
+            let container = self.engine.named(name);
+            let state = container.map_or(HealthState::Down, |c| self.health_of(c, now));
+            let run = container.map(|c| c.run_at(now));
+            let ended = container.filter(|c| state == HealthState::Down && c.started_ns != 0);
+            let exit_code = ended.map(|c| i64::from(c.health != HealthBehaviour::Completes));
+            Health { name: name.clone(), state, run, detail: format!("simulated {state:?}"), exit_code }
         };
         Ok(names.iter().map(health).collect())
-    }
-
-    fn checked(&self, container: &SimContainer, now_ns: i64) -> HealthState {
-        match &container.health {
-            HealthBehaviour::None | HealthBehaviour::DiesEvery(_) => HealthState::Running,
-            HealthBehaviour::Exits | HealthBehaviour::FailsToStart => HealthState::Down,
-            HealthBehaviour::After(ms) => {
-                let age_ms = container.age_ms(now_ns);
-                if age_ms >= *ms { HealthState::Healthy } else { HealthState::Starting }
-            }
-            HealthBehaviour::SickWith(file) => {
-                let sick = container.bound.iter().any(|(disk, ino, _)| self.disk(*disk).lookup(*ino, file).is_some());
-                if sick { HealthState::Unhealthy } else { HealthState::Healthy }
-            }
-        }
     }
 
     /// As the port shows it. A dependency that names a service of the project is
@@ -412,14 +332,33 @@ impl World {
             };
             self.engine.containers.values().find(is_service).map_or_else(|| on.to_string(), |c| c.seen.name.clone())
         };
-        let depends_on = container.seen.depends_on.iter().map(|on| named(on)).collect();
+        let mut depends_on: Vec<String> = container.seen.depends_on.iter().map(|on| named(on)).collect();
         let mut particulars = container.seen.particulars.clone();
         particulars.conditions = particulars.conditions.into_iter().map(|(on, what)| (named(&on), what)).collect();
+        if self.mutant == Some(Mutant::ConditionsNotSeen) {
+            particulars.conditions.clear();
+        }
+        particulars.is_unhealthy = self.health_of(container, self.clock.wall_ns()) == HealthState::Unhealthy;
         for peer in &mut particulars.peers {
-            peer.name = named(&peer.name);
+            if let Some(other) = self.engine.containers.get(&ContainerId(peer.name.clone())) {
+                peer.name = other.seen.name.clone();
+            }
+            if !depends_on.contains(&peer.name) {
+                depends_on.push(peer.name.clone());
+            }
+        }
+        match self.mutant {
+            Some(Mutant::SelfRemovalNotSeen) => particulars.removes_itself = false,
+            Some(Mutant::OneOffsNotSeen) => particulars.is_one_off = false,
+            Some(_) | None => {}
         }
         Container { depends_on, particulars, project: container.project.clone(), ..container.seen.clone() }
     }
+}
+
+/// Whether the engine made up the name of its volume.
+fn is_anonymous(mount: &Mount) -> bool {
+    mount.volume.as_deref().is_some_and(|name| name.starts_with("anonymous-of-"))
 }
 
 fn selects(selector: &Selector, container: &SimContainer) -> bool {
@@ -427,50 +366,6 @@ fn selects(selector: &Selector, container: &SimContainer) -> bool {
     let has = |(key, value): &(String, String)| container.labels.get(key) == Some(value);
     let by_labels = !selector.labels.is_empty() && selector.labels.iter().all(has);
     by_project || by_labels || selector.containers.contains(&container.seen.name)
-}
-
-/// What the port's records hold of a container beside what everybody sees.
-pub(crate) fn record_of(container: &SimContainer) -> Value {
-    let health = match &container.health {
-        HealthBehaviour::None => json!(null),
-        HealthBehaviour::After(ms) => json!({ "after_ms": ms }),
-        HealthBehaviour::SickWith(file) => json!({ "sick_with": file }),
-        HealthBehaviour::DiesEvery(ms) => json!({ "dies_every_ms": ms }),
-        HealthBehaviour::Exits => json!("exits"),
-        HealthBehaviour::FailsToStart => json!("fails to start"),
-    };
-    json!({ "project": container.project, "labels": container.labels, "env": container.env, "health": health })
-}
-
-pub(crate) fn from_record(seen: Container) -> SimContainer {
-    let spec = &seen.spec;
-    let text = |value: &Value| value.as_str().map(str::to_string);
-    let map = |value: &Value| {
-        let pairs = value.as_object().into_iter().flatten();
-        pairs.filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect()
-    };
-    let health = &spec["health"];
-    let health = match (health["after_ms"].as_u64(), text(&health["sick_with"])) {
-        _ if health.is_null() => HealthBehaviour::None,
-        _ if health == "fails to start" => HealthBehaviour::FailsToStart,
-        _ if health["dies_every_ms"].is_u64() => {
-            HealthBehaviour::DiesEvery(health["dies_every_ms"].as_u64().unwrap_or_default())
-        }
-        (Some(ms), _) => HealthBehaviour::After(ms),
-        (None, Some(file)) => HealthBehaviour::SickWith(file),
-        (None, None) => HealthBehaviour::Exits,
-    };
-    SimContainer {
-        project: text(&spec["project"]),
-        labels: map(&spec["labels"]),
-        env: map(&spec["env"]),
-        health,
-        stopped_by_hand: false,
-        policy_on_disk: seen.restart_policy.clone(),
-        bound: Vec::new(),
-        started_ns: 0,
-        seen,
-    }
 }
 
 /// Each after those that it depends on, otherwise by name.

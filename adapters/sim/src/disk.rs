@@ -50,6 +50,8 @@ pub struct Disk {
     pub ordered: bool,
     /// Whether the number of a dead inode is given out again.
     pub reuses_inodes: bool,
+    /// Whether the numbers of directories follow from their paths, as unions in FUSE have it.
+    pub numbers_by_path: bool,
     /// Bytes that fit.
     pub bytes_max: u64,
     /// Inodes that fit.

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use volsnap_core::model::{Container, ContainerId, Mount, RestartPolicy, RestoreId, RunState};
+use volsnap_core::{
+    model::{Condition, Container, ContainerId, Mount, Peer, RestartPolicy, RestoreId, RunState, Shares},
+    ports::HealthState,
+};
 
 use crate::{chooser::Chooser, disk::Body, shared::Shared, world::World};
 
@@ -21,6 +24,8 @@ pub(crate) struct EngineState {
     pub networks: BTreeSet<RestoreId>,
     pub ids: u64,
     pub up: bool,
+    /// What it calls itself.
+    pub name: &'static str,
 }
 
 /// The engine's records.
@@ -36,6 +41,8 @@ pub(crate) struct SimContainer {
     pub project: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub env: BTreeMap<String, String>,
+    /// What was changed in its own writable layer.
+    pub layer: BTreeSet<String>,
     pub health: HealthBehaviour,
     /// The engine remembers it over restarts: `unless-stopped` depends on it.
     pub stopped_by_hand: bool,
@@ -44,6 +51,8 @@ pub(crate) struct SimContainer {
     /// Directories that its processes hold, captured at the start.
     pub bound: Vec<Bound>,
     pub started_ns: i64,
+    /// How many containers were started before, of this engine.
+    pub starts: u64,
 }
 
 /// What a health check says.
@@ -55,8 +64,10 @@ pub enum HealthBehaviour {
     After(u64),
     /// It fails as long as a file of that name is in one of the mounted directories.
     SickWith(String),
-    /// The process exits soon after each start.
+    /// The process exits soon after each start, with an error.
     Exits,
+    /// The process does its work and ends well, soon after each start.
+    Completes,
     /// There is none, and the process ends so many milliseconds after each start and is started again at once.
     DiesEvery(u64),
     /// The engine cannot start it.
@@ -77,6 +88,7 @@ impl SimContainer {
             | HealthBehaviour::After(_)
             | HealthBehaviour::SickWith(_)
             | HealthBehaviour::Exits
+            | HealthBehaviour::Completes
             | HealthBehaviour::FailsToStart => 0,
         };
         format!("{} {again}", self.started_ns)
@@ -92,6 +104,19 @@ impl Hash for SimContainer {
 }
 
 impl EngineState {
+    /// An engine that runs, without containers.
+    pub fn empty(name: &'static str) -> Self {
+        EngineState {
+            containers: Shared::new(Records::new()),
+            past: Vec::new(),
+            images: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            ids: 0,
+            up: true,
+            name,
+        }
+    }
+
     pub fn named(&self, name: &str) -> Option<&SimContainer> {
         self.containers.values().find(|c| c.seen.name == name).map(|c| &**c)
     }
@@ -167,6 +192,34 @@ impl World {
         self.engine.named(name).map(|c| &c.env)
     }
 
+    /// What stands in the own layer of the container of that name.
+    #[must_use]
+    pub fn layer(&self, name: &str) -> Option<&BTreeSet<String>> {
+        self.engine.named(name).map(|c| &c.layer)
+    }
+
+    /// Whether a running container was started before another running one, of which it uses something: then it has lost
+    /// that.
+    #[must_use]
+    pub fn started_before(&self, name: &str, other: &str) -> bool {
+        let started = |name: &str| self.engine.named(name).map(|c| c.starts);
+        started(name) < started(other)
+    }
+
+    /// Somebody changes something in a container's own layer (`docker cp`).
+    pub fn change_layer(&mut self, name: &str, path: &str) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone())
+            && let Some(container) = self.engine_mut().get_mut(&id)
+        {
+            container.layer.insert(path.to_string());
+        }
+    }
+
+    /// Somebody pulls or builds an image.
+    pub fn add_image(&mut self, image_id: &str) {
+        self.engine_mut().images.insert(image_id.to_string());
+    }
+
     /// The drills that have a network.
     #[must_use]
     pub fn drill_networks(&self) -> &BTreeSet<RestoreId> {
@@ -219,9 +272,28 @@ impl World {
                 starting.push(id);
             }
         }
-        for id in starting {
-            self.begin_running(&id);
+        // One whose namespaces are another's starts when that runs, and not without it.
+        while let Some(place) = starting.iter().position(|id| self.lacks(id).is_none()) {
+            self.begin_running(&starting.remove(place));
         }
+    }
+
+    /// What a container could not be started without and does not find: the other container does not run, or is gone.
+    pub(crate) fn lacks(&self, id: &ContainerId) -> Option<String> {
+        let container = self.engine.containers.get(id)?;
+        let runs = |peer: &Peer| match peer.by_name {
+            true => self.engine.named(&peer.name).is_some_and(|c| c.seen.run.is_active()),
+            false => {
+                let other = self.engine.containers.get(&ContainerId(peer.name.clone()));
+                other.is_some_and(|c| c.seen.run.is_active())
+            }
+        };
+        let needs = |peer: &&Peer| match peer.shares {
+            Shares::Network | Shares::Ipc | Shares::Pid | Shares::Link => true,
+            Shares::Volumes => false,
+        };
+        let missing = container.seen.particulars.peers.iter().filter(needs).find(|peer| !runs(peer));
+        missing.map(|peer| format!("{:?} of {}, which does not run", peer.shares, peer.name))
     }
 
     pub(crate) fn start_by_hand(&mut self, name: &str) {
@@ -245,6 +317,7 @@ impl World {
     /// Starts it: mounts are captured by directory, and a missing bind source is made, as Docker does.
     pub(crate) fn begin_running(&mut self, id: &ContainerId) {
         let Some(container) = self.engine.containers.get(id) else { return };
+        let lacks_something = self.lacks_something(container);
         let sources: Vec<Mount> = container.seen.mounts.clone();
         let mut bound = Vec::new();
         for mount in sources.iter().filter(|mount| mount.writable && mount.unsupported.is_none()) {
@@ -253,19 +326,86 @@ impl World {
             }
         }
         let now = self.clock.wall_ns();
+        let starts = self.engine.containers.values().map(|c| c.starts).max().unwrap_or_default() + 1;
         if let Some(container) = self.engine_mut().get_mut(id) {
+            container.starts = starts;
             container.seen.run = RunState::Running;
             container.stopped_by_hand = false;
             container.bound = bound;
             container.started_ns = now;
-            if container.health == HealthBehaviour::Exits {
+            let ends = matches!(container.health, HealthBehaviour::Exits | HealthBehaviour::Completes);
+            if ends || lacks_something {
                 container.seen.run = RunState::Stopped;
                 container.bound.clear();
             }
         }
     }
 
+    /// Whether it dies at its start for want of what it waits for, and is not started again until that is there: who waits
+    /// for a healthy database ends without one.
+    fn lacks_something(&self, container: &SimContainer) -> bool {
+        let now = self.clock.wall_ns();
+        let is_there = |(on, condition): (&String, &Condition)| {
+            let is_it = |c: &&Shared<SimContainer>| {
+                c.seen.name == *on
+                    || c.project.is_some() && c.project == container.project && c.seen.service.as_ref() == Some(on)
+            };
+            let Some(other) = self.engine.containers.values().find(is_it) else { return true };
+            match condition {
+                Condition::Started => true,
+                Condition::Healthy => {
+                    let state = self.health_of(other, now);
+                    matches!(state, HealthState::Healthy | HealthState::Running)
+                }
+                Condition::Completed => other.health == HealthBehaviour::Completes && !other.seen.run.is_active(),
+            }
+        };
+        container.seen.restart_policy.is_never() && !container.seen.particulars.conditions.iter().all(is_there)
+    }
+
+    /// How a container is at that time.
+    pub(crate) fn health_of(&self, container: &SimContainer, now_ns: i64) -> HealthState {
+        match (container.seen.run.is_active(), &container.health) {
+            (false, _) => HealthState::Down,
+            (true, HealthBehaviour::None | HealthBehaviour::DiesEvery(_)) => HealthState::Running,
+            (true, HealthBehaviour::Exits | HealthBehaviour::Completes | HealthBehaviour::FailsToStart) => {
+                HealthState::Down
+            }
+            (true, HealthBehaviour::After(ms)) => match container.age_ms(now_ns) >= *ms {
+                true => HealthState::Healthy,
+                false => HealthState::Starting,
+            },
+            (true, HealthBehaviour::SickWith(file)) => {
+                let sick = container.bound.iter().any(|(disk, ino, _)| self.disk(*disk).lookup(*ino, file).is_some());
+                if sick { HealthState::Unhealthy } else { HealthState::Healthy }
+            }
+        }
+    }
+
+    /// Somebody changes how a container does: unplugs what it needs to start, and plugs it in again.
+    pub fn set_health_by_hand(&mut self, name: &str, health: HealthBehaviour) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone())
+            && let Some(container) = self.engine_mut().get_mut(&id)
+        {
+            container.health = health;
+        }
+    }
+
+    /// Somebody deploys a container with other conditions, while it runs on.
+    pub fn set_conditions_by_hand(&mut self, name: &str, conditions: BTreeMap<String, Condition>) {
+        if let Some(id) = self.engine.named(name).map(|c| c.seen.id.clone())
+            && let Some(container) = self.engine_mut().get_mut(&id)
+        {
+            container.seen.particulars.conditions = conditions;
+        }
+    }
+
+    /// A container that removes itself goes as soon as it ends.
     pub(crate) fn end_running(&mut self, id: &ContainerId) {
+        if self.engine.containers.get(id).is_some_and(|c| c.seen.particulars.removes_itself && c.seen.run.is_active()) {
+            self.engine_mut().remove(id);
+            return;
+        }
         if let Some(container) = self.engine_mut().get_mut(id) {
             container.seen.run = RunState::Stopped;
             container.stopped_by_hand = true;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use volsnap_core::{
-    model::place::{PRIVATE_PREFIX, leaving_in, original_root_in, restored_root_in},
+    model::place::{is_left_out, leaving_in, original_root_in, restored_root_in},
     ports::{FsErrorKind, FsOp, StageJob},
 };
 
@@ -119,6 +119,6 @@ impl World {
 
     fn movable_names(&self, disk: usize, dir: u64) -> Vec<Name> {
         let entries = self.disk(disk).entries(dir).map(|(name, _)| name.clone());
-        entries.filter(|name| !name.starts_with(PRIVATE_PREFIX) && &**name != "lost+found").collect()
+        entries.filter(|name| !is_left_out(name.as_bytes())).collect()
     }
 }

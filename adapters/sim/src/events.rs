@@ -20,6 +20,7 @@ impl World {
             Event::WritebackOf(index) => self.disk_mut(*index).write_back(),
             Event::Full(index) => self.set_space(*index, 0),
             Event::EngineRestart => self.restart_engine(),
+            Event::OtherEngine => std::mem::swap(&mut self.engine, &mut self.engine_elsewhere),
             Event::EngineDown => self.engine_mut().up = false,
             Event::EngineUp => self.engine_mut().up = true,
             Event::Start(name) => self.start_by_hand(name),

@@ -108,6 +108,8 @@ pub enum Event {
     Full(usize),
     /// The container engine restarts: containers stop and come back by their policies.
     EngineRestart,
+    /// Another container engine, or the first one again, is behind the socket: a variable is not set, its disk is not mounted.
+    OtherEngine,
     /// The container engine cannot be reached from now on.
     EngineDown,
     /// The container engine can be reached again.

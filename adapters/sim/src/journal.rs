@@ -12,7 +12,7 @@ use crate::{
     disk::{BLOCK, Body, ChangeKind, Content, File, Name},
     micro::MicroKind,
     mutant::Mutant,
-    places::{At, FsResult},
+    places::{At, FsResult, Halt},
     world::World,
 };
 
@@ -125,6 +125,74 @@ impl World {
         self.sync_dir(spot.disk, spot.dir, &dir_path).at(OP, &path)
     }
 
+    /// One rename over the record of an earlier restore.
+    pub(crate) fn retire_journal(&mut self, workload: WorkloadId) -> FsResult<()> {
+        let (dir_path, path) = self.journal_path(workload);
+        self.call("retire_journal", || path.display().to_string()).at(OP, &path)?;
+        if self.mutant == Some(Mutant::RecordNotKept) {
+            return self.remove_journal(workload);
+        }
+        let spot = self.walk(&path, false).at(OP, &path)?;
+        self.writable(spot.disk).at(OP, &path)?;
+        if let Some(ino) = spot.node {
+            let retired = retired(workload);
+            let edits = vec![(spot.dir, spot.name.clone(), None), (spot.dir, Name::from(&*retired), Some(ino))];
+            let what = || format!("rename {} -> {retired}", spot.name);
+            let change = |w: &mut World| {
+                w.forget_times(spot.disk, ino);
+                w.disk_mut(spot.disk).change(ChangeKind::Move, edits);
+            };
+            self.micro(MicroKind::Change, what, change).at(OP, &path)?;
+        }
+        self.reserves.remove(&workload);
+        if self.mutant == Some(Mutant::JournalRemovalNotSynced) {
+            return Ok(());
+        }
+        self.sync_dir(spot.disk, spot.dir, &dir_path).at(OP, &path)
+    }
+
+    /// Takes the times of its entries out of a journal that is kept as a record. Nothing depends on them, and worlds that
+    /// differ in nothing else count as one, as they do where a journal goes when it is closed.
+    fn forget_times(&mut self, disk: usize, ino: u64) {
+        let Some(inode) = self.disk_mut(disk).inode_mut(ino) else { return };
+        let Body::File(file) = &mut inode.body else { return };
+        let Content::Bytes(bytes) = &file.data else { return };
+        let Ok(Journal { body: JournalBody::Restore(mut records) }) = Journal::decode(bytes) else { return };
+        let Some(opened) = records.first().map(|record| record.at) else { return };
+        records.iter_mut().for_each(|record| record.at = opened);
+        if let Ok(bytes) = (Journal { body: JournalBody::Restore(records) }).encode() {
+            file.data = Content::Bytes(bytes.into());
+            file.stable = Some(file.data.clone());
+        }
+    }
+
+    pub(crate) fn retired_journal(&mut self, workload: WorkloadId) -> FsResult<Option<Vec<u8>>> {
+        let dir = self.journal_dir();
+        let path = dir.join(retired(workload));
+        self.call("retired_journal", || path.display().to_string()).at(OP, &path)?;
+        let spot = self.walk(&path, false).at(OP, &path)?;
+        self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)?;
+        if spot.node.is_none() {
+            return Ok(None);
+        }
+        match self.file(&path).at(OP, &path)? {
+            Content::Bytes(bytes) => Ok(Some(bytes.to_vec())),
+            Content::Archive(_) => Err(FsError::new(FsErrorKind::Corrupt, OP, path, "not a journal").into()),
+        }
+    }
+
+    pub(crate) fn forget_retired(&mut self, workload: WorkloadId) -> FsResult<()> {
+        let dir = self.journal_dir();
+        let path = dir.join(retired(workload));
+        self.call("forget_retired", || path.display().to_string()).at(OP, &path)?;
+        let spot = self.walk(&path, false).at(OP, &path)?;
+        self.writable(spot.disk).at(OP, &path)?;
+        if spot.node.is_some() {
+            self.unlink(spot.disk, spot.dir, &spot.name, &|| path.display().to_string()).at(OP, &path)?;
+        }
+        self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)
+    }
+
     /// Takes the lock; the caller makes it a lease.
     pub(crate) fn lock(&mut self, workload: WorkloadId) -> FsResult<()> {
         let path = self.state_dir.join("locks").join(workload.to_string());
@@ -133,6 +201,29 @@ impl World {
             Ok(())
         } else {
             Err(FsError::new(FsErrorKind::Busy, FsOp::Lock, path, "held by the simulated process").into())
+        }
+    }
+
+    /// Holds live directories; the caller makes it a lease. A path stands for its directory: one directory has one path
+    /// here, and who holds a name holds whatever gets it.
+    pub(crate) fn claim(&mut self, dirs: &[PathBuf]) -> FsResult<u64> {
+        // Marks on open directories change nothing on a disk and meet no fault of one.
+        if self.dead {
+            return Err(Halt::Silence);
+        }
+        let held = |dir: &&PathBuf| {
+            self.claims.values().flatten().any(|other| dir.starts_with(other) || other.starts_with(dir))
+        };
+        match dirs.iter().find(held) {
+            Some(dir) if self.mutant != Some(Mutant::ClaimNotExclusive) => {
+                let words = "the simulated process is at work on it";
+                Err(FsError::new(FsErrorKind::Busy, FsOp::Lock, dir, words).into())
+            }
+            Some(_) | None => {
+                let id = self.claims.keys().next_back().map_or(0, |last| last + 1);
+                self.claims.insert(id, dirs.to_vec());
+                Ok(id)
+            }
         }
     }
 
@@ -167,6 +258,10 @@ impl World {
         );
         holds(bytes) && !had
     }
+}
+
+fn retired(workload: WorkloadId) -> String {
+    format!("{workload}.last")
 }
 
 /// A journal whose checksum is that of its body, whatever it was; `None` if there is no body to be read.

@@ -37,6 +37,8 @@ mod stage;
 
 mod deploy;
 pub mod engine;
+mod record;
+mod replace;
 
 pub mod boot;
 mod builder;

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    path::Path,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -40,6 +41,8 @@ impl<T> Run<T> {
 pub struct Machine {
     world: Arc<Mutex<World>>,
     waits: bool,
+    /// Another state directory than the world's own.
+    state_dir: Option<Arc<Path>>,
 }
 
 /// Futures that yield for their own reasons are polled again that often before they are taken for stuck.
@@ -49,7 +52,7 @@ impl Machine {
     /// Starts a process on the world.
     #[must_use]
     pub fn start(world: World) -> Self {
-        Machine { world: Arc::new(Mutex::new(world)), waits: false }
+        Machine { world: Arc::new(Mutex::new(world)), waits: false, state_dir: None }
     }
 
     /// Starts a process whose port calls keep their callers waiting, once before and once after each: there its future
@@ -57,6 +60,24 @@ impl Machine {
     #[must_use]
     pub fn start_slow(world: World) -> Self {
         Machine { waits: true, ..Machine::start(world) }
+    }
+
+    /// Another process on the same world, with a state directory of its own, which has to be laid out. The catalog is the
+    /// same one.
+    #[must_use]
+    pub fn elsewhere(&self, state_dir: &Path) -> Self {
+        Machine { state_dir: Some(Arc::from(state_dir)), ..self.clone() }
+    }
+
+    /// Looks at or changes the world as this process has it: with its own state directory.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.world();
+        let home = self.state_dir.clone().map(|dir| std::mem::replace(&mut world.state_dir, dir));
+        let result = act(&mut world);
+        if let Some(home) = home {
+            world.state_dir = home;
+        }
+        result
     }
 
     /// Waits for the next poll, on a machine that makes its callers wait.

@@ -43,6 +43,8 @@ pub enum Mutant {
     IdentityByName,
     /// A directory is recognised by its inode and its filesystem's number, which changes when that is mounted anew.
     IdentityByDevice,
+    /// Whether directories keep their identity over a rename is not tried out before.
+    RenamesNotTried,
     /// A look that fails says that nothing is there.
     UnreadableIsAbsent,
     /// An exchange is three renames.
@@ -79,12 +81,22 @@ pub enum Mutant {
     UnreadableJournalSkipped,
     /// The space for a journal's replacements is not kept free.
     JournalSpaceNotReserved,
+    /// A journal that is retired is removed: the record of the last restore is that of an earlier one.
+    RecordNotKept,
     /// Journals are looked up in the catalog.
     JournalsByCatalog,
     /// The workload's lock is given to everyone who asks.
     LockNotExclusive,
+    /// Live directories are given to everyone who asks.
+    ClaimNotExclusive,
 
     // Container engine and catalog.
+    /// All engines have the same id.
+    EnginesAlike,
+    /// Containers that remove themselves look like any other.
+    SelfRemovalNotSeen,
+    /// One-off containers look like any other.
+    OneOffsNotSeen,
     /// What the engine has recorded is looked at without being made durable first.
     EngineNotSettled,
     /// What is frozen stays so.
@@ -93,8 +105,16 @@ pub enum Mutant {
     OtherUsersNotSeen,
     /// A container that is brought back keeps the policy that the fence gave it.
     PoliciesNotBack,
+    /// A container that cannot be started keeps the policy that the fence gave it.
+    PolicyLostOnFailedStart,
+    /// No container shows what it waits for.
+    ConditionsNotSeen,
     /// A replacement is made from what its image's name means today.
     ImageByName,
+    /// The old container is removed as soon as the new one was started.
+    OriginalRemovedEarly,
     /// The audit trail is not written.
     EventsNotRecorded,
+    /// Snapshots are listed by what the clock said when they were taken.
+    LatestByClock,
 }

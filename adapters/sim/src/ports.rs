@@ -31,7 +31,7 @@ impl Machine {
         own: impl FnOnce(T) -> U,
     ) -> Result<U, E> {
         self.wait().await;
-        let outcome = call(&mut self.world());
+        let outcome = self.with(call);
         let outcome = outcome.map(own);
         self.wait().await;
         match outcome {

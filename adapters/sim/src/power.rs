@@ -89,6 +89,7 @@ impl World {
         self.ops = 0;
         self.locks.clear();
         self.deploy_locks.clear();
+        self.claims.clear();
         self.copy_leases.clear();
         self.trouble = Trouble::default();
         self.points = None;

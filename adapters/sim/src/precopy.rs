@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use volsnap_core::{
-    model::{Manifest, place::PRIVATE_PREFIX},
+    model::{Manifest, place::is_left_out},
     ports::{ArchiveSource, FsErrorKind, FsOp},
 };
 
@@ -49,7 +49,7 @@ impl World {
         self.call("precopy", || root.display().to_string()).at(OP, root)?;
         let (disk, dir) = self.directory(root).at(OP, root)?;
         let mut walk = Walk { disk, open: Vec::new(), copied: Copied::default() };
-        let archived = |name: &Name| !name.starts_with(PRIVATE_PREFIX) && &**name != "lost+found";
+        let archived = |name: &Name| !is_left_out(name.as_bytes());
         let names = self.disk(disk).entries(dir).filter(|(name, _)| archived(name));
         walk.open.extend(names.map(|(name, _)| (dir, name.clone(), name.to_string())));
         walk.open.reverse();

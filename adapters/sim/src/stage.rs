@@ -52,6 +52,11 @@ impl World {
             return Ok(Begun::Already(Staged { identity: self.seen(disk, staged, &job.private.join("staged")), size }));
         }
         let tree = self.archived_tree(job)?;
+        let is_known = !self.disk(disk).numbers_by_path || self.mutant == Some(Mutant::RenamesNotTried);
+        if job.entries_of.is_none() && !is_known {
+            let words = "directories of this filesystem get other inode numbers when they are renamed";
+            return Err(FsError::new(FsErrorKind::Unsupported, FsOp::Stage, private, words).into());
+        }
         self.begin_with(job, disk, parent, tree).map(Begun::Now)
     }
 

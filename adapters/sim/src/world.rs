@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -25,6 +25,8 @@ pub struct World {
     pub(crate) disks: Vec<Shared<Disk>>,
     pub(crate) state_dir: Arc<Path>,
     pub(crate) engine: Shared<EngineState>,
+    /// The one that does not answer.
+    pub(crate) engine_elsewhere: Shared<EngineState>,
     pub(crate) catalog: Shared<Catalog>,
     /// What programs switched on.
     pub(crate) switches: Arc<BTreeSet<String>>,
@@ -33,6 +35,8 @@ pub struct World {
     pub(crate) boot: u64,
     pub(crate) locks: BTreeSet<WorkloadId>,
     pub(crate) deploy_locks: BTreeSet<WorkloadId>,
+    /// Live directories that processes hold, by claim.
+    pub(crate) claims: BTreeMap<u64, Vec<PathBuf>>,
     /// Copies whose process lives.
     pub(crate) copy_leases: BTreeSet<RestoreId>,
     /// Bytes kept for the next replacement of each journal.

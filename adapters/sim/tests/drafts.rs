@@ -24,6 +24,7 @@ fn world() -> (World, Workload) {
         volumes: vec![DeclaredVolume { target: "/data".into(), path: PathBuf::from("/srv/data") }],
         created_at: Timestamp::UNIX_EPOCH,
         hooks: Vec::new(),
+        known: Vec::new(),
     };
     let builder = WorldBuilder::new(DiskSpec::at("/"), "/state").tree("/srv/data", &[("a", "1"), ("b", "2")]);
     (builder.workload(workload.clone()).build(), workload)

@@ -48,9 +48,10 @@ fn world(ordered: bool) -> (World, String) {
         origin: Origin::Manual,
         note: None,
         images: vec![],
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
         registration: None,
         imported: None,
+        sequence: None,
     };
     let app = ContainerSpec { policy: policy("always"), ..ContainerSpec::named("app").bind("/data", live()) };
     let (builder, summary) = WorldBuilder::new(DiskSpec::at("/"), "/var/lib/volsnap")

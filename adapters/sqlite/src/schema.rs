@@ -19,9 +19,13 @@ const NOTES: &str = "_sqlx_migrations";
 fn known() -> Vec<Migration> {
     let first = include_str!("../migrations/0001_catalog.sql").into_sql_str();
     let hooks = include_str!("../migrations/0002_hooks.sql").into_sql_str();
+    let order = include_str!("../migrations/0003_order.sql").into_sql_str();
+    let known_volumes = include_str!("../migrations/0004_known_volumes.sql").into_sql_str();
     vec![
         Migration::new(1, Cow::Borrowed("catalog"), MigrationType::Simple, first, false),
         Migration::new(2, Cow::Borrowed("hooks"), MigrationType::Simple, hooks, false),
+        Migration::new(3, Cow::Borrowed("order"), MigrationType::Simple, order, false),
+        Migration::new(4, Cow::Borrowed("known volumes"), MigrationType::Simple, known_volumes, false),
     ]
 }
 

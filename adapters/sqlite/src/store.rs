@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use volsnap_core::{
-    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, KnownVolume, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, Store, StoreError},
 };
 
@@ -116,11 +116,23 @@ impl Store for SqliteStore {
         write!(self, "changing hooks", tx => workloads::set_hooks(&mut tx, id, hooks).await?)
     }
 
+    async fn set_known(&self, id: WorkloadId, known: &[KnownVolume]) -> Result<(), StoreError> {
+        write!(self, "remembering names of volumes", tx => workloads::set_known(&mut tx, id, known).await?)
+    }
+
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {
         write!(self, "removing a workload", tx => {
             snapshots::remove_all_of(&mut tx, id).await?;
             workloads::remove(&mut tx, id).await?;
         })
+    }
+
+    async fn sequence(&self) -> Result<u64, StoreError> {
+        snapshots::sequence(&self.readers).await.at("reading the sequence", &self.path)
+    }
+
+    async fn advance(&self, above: u64) -> Result<u64, StoreError> {
+        write!(self, "giving out a sequence", tx => snapshots::advance(&mut tx, above).await?)
     }
 
     async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError> {

@@ -11,6 +11,8 @@ use std::{
 };
 
 use common::{catalog_with_events, event};
+use jiff::Timestamp;
+use uuid::Uuid;
 use volsnap_core::ports::{Store, StoreErrorKind};
 use volsnap_sqlite::SqliteStore;
 
@@ -134,17 +136,41 @@ async fn the_sqlite_that_is_linked_has_no_wal_reset_bug() {
 }
 
 #[tokio::test]
-async fn a_catalog_from_before_hooks_is_brought_up_to_date_with_all_that_it_has() {
+async fn a_catalog_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_has() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("catalog.db");
     let store = SqliteStore::open(&path).await.unwrap();
     store.add_workload(&common::workload(1)).await.unwrap();
     store.close().await;
-    // As the first version made it: a released migration is never edited.
-    common::run_raw(&path, "ALTER TABLE workloads DROP COLUMN hooks; DELETE FROM _sqlx_migrations WHERE version = 2")
-        .await;
+    // As the first version made it: a released migration is never edited. Of its events the one that was recorded last has
+    // the earliest time: time was their order.
+    common::run_raw(
+        &path,
+        r#"ALTER TABLE workloads DROP COLUMN hooks; ALTER TABLE workloads DROP COLUMN known_volumes;
+        DROP TABLE sequence;
+        DROP INDEX snapshots_by_order; DROP INDEX snapshots_of_workload; ALTER TABLE snapshots DROP COLUMN sequence;
+        DROP INDEX events_by_order; DROP INDEX events_of_workload; ALTER TABLE events DROP COLUMN sequence;
+        CREATE INDEX snapshots_by_age ON snapshots (created_s, created_ns, id);
+        CREATE INDEX snapshots_of_workload ON snapshots (workload, created_s, created_ns, id);
+        CREATE INDEX events_by_age ON events (at_s, at_ns, id);
+        CREATE INDEX events_of_workload ON events (workload, at_s, at_ns, id);
+        WITH told (id, at_s) AS (VALUES ('1', 20), ('2', 30), ('3', 10))
+        INSERT INTO events SELECT '00000000-0000-0000-0000-00000000000' || id, at_s, 0,
+            '00000000-0000-0000-0000-000000000001', 'app', '"restore-ended"', 'restored', 'null' FROM told;
+        DELETE FROM _sqlx_migrations WHERE version > 1"#,
+    )
+    .await;
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(store.workloads().await.unwrap(), [common::workload(1)]);
     store.add_workload(&common::workload(2)).await.unwrap();
+    let numbers = async || -> Vec<u128> {
+        store.events(None, 10).await.unwrap().iter().map(|event| event.id.as_u128()).collect()
+    };
+    assert_eq!(numbers().await, [2, 1, 3]);
+    let mut latest = store.events(None, 1).await.unwrap().remove(0);
+    (latest.id, latest.at) = (Uuid::from_u128(9), Timestamp::UNIX_EPOCH);
+    store.record(&latest).await.unwrap();
+    assert_eq!(numbers().await, [9, 2, 1, 3], "what is recorded now comes last, whatever the clock says");
+    assert_eq!(store.advance(0).await.unwrap(), 1);
     store.close().await;
 }

@@ -192,6 +192,16 @@ pub enum Command {
         /// Leave out the hooks that are due
         #[arg(long)]
         no_hooks: bool,
+        /// Which data are to be live, where a restore does not know its directories again
+        ///
+        /// For filesystems that give directories other inode numbers when they are renamed. The names in the private
+        /// directory then say which directory is which; look at them first (`volsnap status` shows where they are).
+        #[arg(long, requires = "workload", conflicts_with = "dry_run")]
+        take: Option<TakeArg>,
+        /// Go on although the container engine that the operation began on, or a container that a snapshot froze or
+        /// stopped, is gone for good
+        #[arg(long)]
+        without_missing: bool,
     },
     /// Show what is open, what recovery would do, and which originals are kept
     Status {
@@ -211,7 +221,8 @@ pub enum Command {
     ///
     /// Without a rule here, those of the configuration hold: the workload's own, else those for all. Pinned snapshots, the
     /// last verified one and that of an open restore are kept in any case. Hours, days, weeks (from Monday), months and
-    /// years are those of UTC, and only those count that have a snapshot.
+    /// years are those of the time zone of the configuration, by default the host's, and only those count that have a
+    /// snapshot. What has no archive takes no place.
     Prune(Prune),
     /// Copy a snapshot's archive to a file, every byte checked
     ///
@@ -370,18 +381,32 @@ pub struct RestoreOptions {
     /// Make device nodes that are in the archive
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub allow_devices: Option<bool>,
-    /// How containers come back [default: recreate]
+    /// How containers come back [default: restart]
     #[arg(long, value_enum, value_name = "HOW")]
     pub redeploy: Option<RedeployArg>,
+    /// With which image containers come back [default: current]
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub image: Option<ImageArg>,
     /// After a crash while the data are staged, let `recover` (or the same command again) go on instead of rolling back
     ///
     /// What was staged is read back from the disk and compared with the archive; only what differs is written again.
     /// Recovery then takes as long as the rest of the staging and stops the app for the switch, also at boot.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub resume: Option<bool>,
+    /// Stop one-off containers (`docker compose run`) that run, never to start them again; refused otherwise
+    #[arg(long)]
+    pub stop_one_offs: bool,
     /// Run none of the workload's hooks
     #[arg(long)]
     pub no_hooks: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TakeArg {
+    /// Those that were there before the restore
+    Original,
+    /// Those that were restored
+    Restored,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -393,11 +418,19 @@ pub enum Unhealthy {
     Keep,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ImageArg {
+    /// The one that they have now
+    Current,
+    /// The one that the snapshot was taken with: containers that have another one are made anew
+    Snapshot,
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum RedeployArg {
-    /// Made anew at the image that ran
+    /// The same containers are started again; one that is gone, or removes itself, is made anew
     #[default]
-    Recreate,
-    /// Started again
     Restart,
+    /// Made anew at the image that ran; what they wrote elsewhere than into volumes is lost
+    Recreate,
 }

@@ -145,12 +145,11 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         Command::Plan(args) => restore::plan(session, args).await,
         Command::Restore(args) => restore::restore(session, args).await,
         Command::Undo { workload, options, yes } => restore::undo(session, &workload, &options, yes).await,
-        Command::Recover { workload, dry_run: false, no_hooks } => {
-            recovery::recover(session, workload.as_deref(), no_hooks).await
+        Command::Recover { workload, dry_run: false, no_hooks, take, without_missing } => {
+            recovery::recover(session, workload.as_deref(), no_hooks, take, without_missing).await
         }
-        Command::Recover { workload, dry_run: true, no_hooks: _ } | Command::Status { workload } => {
-            recovery::status(session, workload.as_deref()).await
-        }
+        Command::Recover { workload, dry_run: true, no_hooks: _, take: _, without_missing: _ }
+        | Command::Status { workload } => recovery::status(session, workload.as_deref()).await,
         Command::Pin(args) => retention::pin(session, args).await,
         Command::Unpin { snapshot } => retention::unpin(session, &snapshot).await,
         Command::Delete(args) => retention::delete(session, args).await,

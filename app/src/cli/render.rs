@@ -29,5 +29,5 @@ pub use member::member;
 pub use recovery::{recovered_line, recovery, status};
 pub use restore::{plan, question, report};
 pub use snapshot::{created, events, pinned, pruned, snapshot, snapshots, verified};
-pub use table::{age, bytes, seconds};
+pub use table::{age, bytes, seconds, show_times_in};
 pub use workload::{workload, workloads};

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use volsnap::{Operation, Result, Volsnap};
 
 use super::{
     answer::Printer,
     config::Settings,
     progress::Reporter,
+    render,
     signals::{Aim, Running},
 };
 
@@ -35,6 +37,9 @@ impl Session {
         }
         builder = builder.archive_limits(settings.general.limits.in_force());
         builder = builder.host_hooks(settings.configuration.hooks());
+        let timezone = settings.general.timezone.value.clone().map_or_else(TimeZone::system, |zone| zone.0);
+        render::show_times_in(timezone.clone());
+        builder = builder.timezone(timezone);
         if let Some(host) = &settings.general.docker_host.value {
             builder = builder.docker_at(&host.0);
         }

@@ -109,7 +109,7 @@ fn list(root: &Path) -> (Listed, Vec<(PathBuf, String)>) {
     (found, problems)
 }
 
-/// Nothing is decided by the clock, but ages, retention and the order of snapshots are told by it.
+/// Nothing is ordered by the clock, but ages and the calendar of retention are told by it.
 pub(super) async fn clock(volsnap: &Volsnap) -> Vec<Finding> {
     let find = |severity, message: String| Finding::new("clock", severity, "this machine's clock", message);
     let now = volsnap.engine().ports().clock.now();

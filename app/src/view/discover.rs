@@ -132,6 +132,19 @@ impl ProspectView {
 pub struct DiscoveryView {
     /// Compose projects first, then single containers, by name.
     pub found: Vec<DiscoveredView>,
+    /// Those whose writable mounts are all of kinds that no snapshot can hold.
+    pub without_volumes: Vec<WithoutVolumesView>,
+}
+
+/// Something of which nothing can be registered.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WithoutVolumesView {
+    /// What makes the containers belong together.
+    #[serde(flatten)]
+    pub bond: BondView,
+    /// The mounts, each with the reason.
+    pub left_out: Vec<String>,
 }
 
 /// Something that is not registered yet.
@@ -155,13 +168,20 @@ impl DiscoveryView {
     /// The view of what was found.
     #[must_use]
     pub fn of(found: &[Discovered]) -> Self {
-        let one = |found: &Discovered| DiscoveredView {
-            bond: BondView::of(&found.bond),
-            containers: found.containers.iter().map(RunningView::of).collect(),
-            volumes: found.resolved.volumes.iter().map(|v| VolumeView::of(&v.target, &v.path)).collect(),
-            left_out: found.resolved.left_out.clone(),
-            register: format!("volsnap workload add {}", found.bond.name()),
+        let one = |found: &Discovered| {
+            Some(DiscoveredView {
+                bond: BondView::of(&found.bond),
+                containers: found.containers.iter().map(RunningView::of).collect(),
+                volumes: found.resolved.volumes.iter().map(|v| VolumeView::of(&v.target, &v.path)).collect(),
+                left_out: found.resolved.left_out.clone(),
+                register: found.register.clone()?,
+            })
         };
-        DiscoveryView { found: found.iter().map(one).collect() }
+        let without = found.iter().filter(|found| found.register.is_none());
+        let without = without.map(|found| WithoutVolumesView {
+            bond: BondView::of(&found.bond),
+            left_out: found.resolved.left_out.clone(),
+        });
+        DiscoveryView { found: found.iter().filter_map(one).collect(), without_volumes: without.collect() }
     }
 }

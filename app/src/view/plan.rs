@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::{
-    model::{HookEvent, SnapshotId, VolumeDifference},
-    restore::{Forecast, Plan, plan::Method},
+    model::{HookEvent, ImageChoice, Losses, SnapshotId, VolumeDifference},
+    restore::{Forecast, Plan, PlannedImage, plan::Method},
 };
 
 use super::HookView;
@@ -30,6 +30,10 @@ pub struct PlanView {
     pub filesystems: Vec<FilesystemView>,
     /// What happens to which container.
     pub containers: Vec<ContainerView>,
+    /// The images of those that the snapshot knows.
+    pub images: Vec<PlannedImageView>,
+    /// With which of them the containers come back.
+    pub image: ImageChoice,
     /// Whether what is replaced is kept as a snapshot.
     pub safety_snapshot: bool,
     /// Whether recovery goes on with it after a crash while it stages.
@@ -40,6 +44,8 @@ pub struct PlanView {
     pub refusals: Vec<RefusalView>,
     /// What to know beforehand.
     pub warnings: Vec<String>,
+    /// What is only worth knowing.
+    pub notes: Vec<String>,
     /// What can be said about the downtime; `null` if the plan has refusals.
     pub downtime: Option<DowntimeView>,
     /// The plan itself, for `restore --plan`.
@@ -146,6 +152,42 @@ pub struct ContainerView {
     pub action: String,
     /// How long the engine waits for its end before it kills it; `null` if it is not stopped, or waited for without end.
     pub stop_timeout_ms: Option<u64>,
+    /// What the one does not have that is made in its place; `null` if it stays.
+    pub loses: Option<Losses>,
+}
+
+/// The images of a container.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PlannedImageView {
+    /// The container's name.
+    pub container: String,
+    /// The one that it has when the restore begins, by content.
+    pub now: String,
+    /// The name by which that was asked for.
+    pub now_name: String,
+    /// The one that it had when the snapshot was taken, by content.
+    pub snapshot: String,
+    /// The name by which that was asked for.
+    pub snapshot_name: String,
+    /// Whether the two are the same content.
+    pub same: bool,
+}
+
+impl PlannedImageView {
+    /// The views of the images of a plan or a report.
+    #[must_use]
+    pub fn all(images: &[PlannedImage]) -> Vec<Self> {
+        let view = |image: &PlannedImage| PlannedImageView {
+            container: image.container.clone(),
+            now: image.now.clone(),
+            now_name: image.now_name.clone(),
+            snapshot: image.snapshot.clone(),
+            snapshot_name: image.snapshot_name.clone(),
+            same: image.is_same(),
+        };
+        images.iter().map(view).collect()
+    }
 }
 
 /// A reason not to begin.
@@ -220,8 +262,11 @@ impl PlanView {
                     image: c.image.clone(),
                     action: c.action.clone(),
                     stop_timeout_ms: None,
+                    loses: c.loses.clone(),
                 })
                 .collect(),
+            images: PlannedImageView::all(&plan.images),
+            image: plan.options.image,
             safety_snapshot: plan.options.safety_snapshot,
             resume: plan.options.resume,
             hooks: HookView::some(&plan.workload, |hook| match hook.at {
@@ -234,6 +279,7 @@ impl PlanView {
                 .map(|r| RefusalView { message: r.message.clone(), hint: r.hint.clone() })
                 .collect(),
             warnings: plan.warnings.clone(),
+            notes: plan.notes.clone(),
             downtime: None,
             saved: None,
         }

@@ -66,6 +66,9 @@ pub enum RecoveredView {
         stage_ms: u64,
         /// Not known.
         total_ms: u64,
+        /// Why the app is not back: the journal stays. Not there if it is back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        app_problem: Option<String>,
         /// What its hooks complained of.
         warnings: Vec<String>,
     },
@@ -92,6 +95,7 @@ impl RecoveredView {
             downtime_ms: 0,
             stage_ms: 0,
             total_ms: 0,
+            app_problem: None,
             warnings: Vec::new(),
         }
     }
@@ -101,9 +105,10 @@ impl RecoveredView {
     pub fn of(item: &RecoveredItem) -> Self {
         match item {
             RecoveredItem::Restore(report) => RecoveredView::restore(report),
-            RecoveredItem::Snapshot { workload, snapshot, complete, warnings: told } => {
+            RecoveredItem::Snapshot { workload, snapshot, complete, app_problem: problem, warnings: told } => {
                 let mut view = RecoveredView::snapshot(workload, *snapshot, *complete);
-                if let RecoveredView::Snapshot { warnings, .. } = &mut view {
+                if let RecoveredView::Snapshot { app_problem, warnings, .. } = &mut view {
+                    app_problem.clone_from(problem);
                     warnings.clone_from(told);
                 }
                 view
@@ -148,11 +153,15 @@ pub fn worst(recovered: &[Recovered]) -> Option<Code> {
     let code = |one: &Recovered| match &one.result {
         Ok(RecoveredItem::Restore(report)) => match report.outcome {
             Outcome::NeedsAttention => Some(Code::NeedsAttention),
+            Outcome::Reverted | Outcome::Aborted if report.app_problem.is_some() => Some(Code::NeedsAttention),
             Outcome::Restored | Outcome::Reverted | Outcome::Aborted => {
                 (!report.warnings.is_empty()).then_some(Code::Warnings)
             }
         },
-        Ok(RecoveredItem::Snapshot { warnings, .. }) => (!warnings.is_empty()).then_some(Code::Warnings),
+        Ok(RecoveredItem::Snapshot { app_problem: Some(_), .. }) => Some(Code::NeedsAttention),
+        Ok(RecoveredItem::Snapshot { warnings, app_problem: None, .. }) => {
+            (!warnings.is_empty()).then_some(Code::Warnings)
+        }
         Err(error) => Some(error.code),
     };
     recovered.iter().filter_map(code).max_by_key(|code| severity(*code))

@@ -3,9 +3,11 @@
 use serde::Serialize;
 use volsnap_core::{
     Code,
-    model::{RestoreId, SnapshotId, WorkloadId},
+    model::{ImageChoice, Losses, RestoreId, SnapshotId, WorkloadId},
     restore::{Outcome, Report, plan::Method},
 };
+
+use super::PlannedImageView;
 
 /// The document of `restore` and `undo`, and an item of `recover`.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +43,16 @@ pub struct ReportView {
     pub total_ms: u64,
     /// Members that did not run when the restore began: they were left so.
     pub left_stopped: Vec<String>,
+    /// Containers in whose place others were made, with what these do not have.
+    pub made_anew: Vec<MadeAnewView>,
+    /// The images of the containers that the snapshot knows, as they were when the restore began.
+    pub images: Vec<PlannedImageView>,
+    /// With which of them the containers came back.
+    pub image: ImageChoice,
+    /// Why the app is not back as it was; `status` names it as long as its containers are down. Not
+    /// there if it is back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_problem: Option<String>,
     /// What needs a look.
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began it brought it to its end.
@@ -71,6 +83,16 @@ pub struct ReportedVolumeView {
     pub bytes: u64,
     /// Entries in the snapshot.
     pub entries: u64,
+}
+
+/// A container in whose place another one was made.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MadeAnewView {
+    /// Its name.
+    pub name: String,
+    /// What the new one does not have.
+    pub loses: Losses,
 }
 
 impl ReportView {
@@ -106,6 +128,14 @@ impl ReportView {
             stage_ms: report.stage_ms,
             total_ms: report.total_ms,
             left_stopped: report.left_stopped.clone(),
+            made_anew: report
+                .made_anew
+                .iter()
+                .map(|made| MadeAnewView { name: made.name.clone(), loses: made.loses.clone() })
+                .collect(),
+            images: PlannedImageView::all(&report.images),
+            image: report.image,
+            app_problem: report.app_problem.clone(),
             warnings: report.warnings.clone(),
             finished_by_recovery: report.recovered,
         }

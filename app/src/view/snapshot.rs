@@ -1,6 +1,6 @@
 //! `create`, `show`, `list` and `verify`: snapshots.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -41,6 +41,9 @@ pub struct SnapshotView {
     pub volumes: Vec<SnapshotVolumeView>,
     /// The archive.
     pub archive: String,
+    /// Whether it was not there when somebody looked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub archive_missing: bool,
     /// Its size.
     pub archive_bytes: u64,
     /// BLAKE3 of its index.
@@ -128,6 +131,12 @@ pub struct SnapshotsView {
 }
 
 impl SnapshotView {
+    /// The same, which says whether its archive is among those that are there.
+    #[must_use]
+    pub fn with_archives(self, archives: &BTreeSet<SnapshotId>) -> Self {
+        SnapshotView { archive_missing: !archives.contains(&self.id), ..self }
+    }
+
     /// The view of a snapshot whose archive lies at `archive`.
     #[must_use]
     pub fn of(snapshot: &Snapshot, archive: &Path) -> Self {
@@ -164,6 +173,7 @@ impl SnapshotView {
                 })
                 .collect(),
             archive: archive.display().to_string(),
+            archive_missing: false,
             archive_bytes: snapshot.archive.archive_bytes,
             digest: snapshot.archive.digest.clone(),
             quiesced_ms: snapshot.archive.quiesced_ms,

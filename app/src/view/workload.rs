@@ -55,6 +55,9 @@ pub struct NowView {
     pub containers: Vec<RunningView>,
     /// Mounts that are no volumes, each with its reason.
     pub left_out: Vec<String>,
+    /// What a restore would not be possible for, and what else to know of the volumes before relying on them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<String>,
     /// Hooks to think about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suggestions: Vec<SuggestionView>,
@@ -158,6 +161,7 @@ impl NowView {
             volumes: seen.resolved.volumes.iter().map(|v| VolumeView::of(&v.target, &v.path)).collect(),
             containers: seen.containers.iter().map(RunningView::of).collect(),
             left_out: seen.resolved.left_out.clone(),
+            concerns: seen.concerns.clone(),
             suggestions: advice.map(|a| SuggestionView::of(a, &workload.name)).collect(),
             unable: seen.unable.as_ref().map(|refusal| format!("{}: {}", refusal.message, refusal.hint)),
         }

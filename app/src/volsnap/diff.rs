@@ -48,7 +48,7 @@ impl Volsnap {
 
 async fn live(engine: &volsnap_core::engine::Engine, snapshot: &Snapshot) -> Result<Against> {
     let workload = engine.workload(&snapshot.workload().to_string()).await;
-    workload.map(Against::Live).map_err(|error| match error.code == Code::NotFound {
+    workload.map(|workload| Against::Live(Box::new(workload))).map_err(|error| match error.code == Code::NotFound {
         true => {
             let name = &snapshot.archive.manifest.workload_name;
             error

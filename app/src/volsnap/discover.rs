@@ -47,8 +47,11 @@ pub struct Discovered {
     pub bond: Bond,
     /// The containers, in starting order.
     pub containers: Vec<Container>,
-    /// The volumes, and what would be left out.
+    /// The volumes, and what would be left out. Without a volume there is nothing to register: what is left out is all that
+    /// its containers can write to.
     pub resolved: Resolved,
+    /// The command line that registers it; `None` if there is no volume.
+    pub register: Option<String>,
 }
 
 /// A hook that a person might want, because a container is a database.
@@ -160,10 +163,15 @@ impl Volsnap {
         for group in groups(&all) {
             let free: Vec<Container> =
                 group.containers.iter().filter(|c| !registered.contains(&c.name)).cloned().collect();
-            let is_new = Resolved::of(&[], &free).volumes.iter().any(|v| !declared.contains(&v.path));
-            if is_new {
-                let resolved = Resolved::of(&[], &group.containers);
-                found.push(Discovered { bond: group.bond, containers: group.containers, resolved });
+            let unregistered = Resolved::of(&[], &free).volumes;
+            let is_new = unregistered.iter().any(|v| !declared.contains(&v.path));
+            let resolved = Resolved::of(&[], &group.containers);
+            // Said too, so that nobody takes it for safe.
+            let is_beyond = resolved.volumes.is_empty()
+                && free.iter().flat_map(|c| &c.mounts).any(|mount| mount.writable && mount.unsupported.is_some());
+            if is_new || is_beyond {
+                let register = is_new.then(|| register(&group.bond, &all, &workloads));
+                found.push(Discovered { bond: group.bond, containers: group.containers, resolved, register });
             }
         }
         Ok(found)
@@ -189,6 +197,23 @@ impl Volsnap {
     fn asked(&self) -> Result<&dyn Containers, EngineError> {
         let none = || EngineError::new(EngineErrorKind::Unreachable, "none is configured");
         self.engine.ports().containers.as_deref().ok_or_else(none)
+    }
+}
+
+/// The command line that registers these containers, under their own name if it is free and means nothing else.
+fn register(bond: &Bond, all: &[Container], workloads: &[Workload]) -> String {
+    let is_free = |name: &String| workloads.iter().all(|workload| workload.name != *name);
+    let own = bond.name().to_string();
+    let numbered = (2..).map(|n: u64| format!("{own}-{n}"));
+    let name = std::iter::once(own.clone()).chain(numbered).find(is_free).unwrap_or_else(|| own.clone());
+    let option = match bond {
+        Bond::Project(_) => "--compose-project",
+        Bond::Single(_) => "--container",
+    };
+    let start = ["volsnap", "workload", "add", &name];
+    match name == own && meant_by(&own, all).len() == 1 {
+        true => quoted(start),
+        false => quoted(start.into_iter().chain([option, &own])),
     }
 }
 

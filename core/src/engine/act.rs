@@ -4,17 +4,19 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     Engine,
+    conditions::PATIENCE,
     health::{Gate, Verdict},
+    snapshot::lasts,
 };
 use crate::{
     model::{
-        ARCHIVE_FORMAT, Container, ImageRef, Manifest, ManifestVolume, Mode, Origin, Pinned, Redeploy, RestartPolicy,
-        RunState, place,
+        ARCHIVE_FORMAT, Container, ImageRef, Manifest, Mode, Origin, Pinned, Redeploy, RestartPolicy, RunState, place,
     },
     ports::{ArchiveSource, HealthState, Limits, Phase, Progress, Retold, StageJob, Watch},
     restore::{
         Entry, Facts, State, Step,
         by_entry::{Root, Shift},
+        conditions::jobs,
         facts::Holds,
         judge::Failure,
         plan::Method,
@@ -39,7 +41,7 @@ impl Engine {
             Step::Stage { volume } => self.stage(state, *volume, watch).await?,
             Step::Prepare { containers } => {
                 for container in containers {
-                    self.containers()?.prepare(plan.restore, container).await?;
+                    self.containers()?.prepare(plan.restore, &plan.wanted(container)).await?;
                 }
             }
             Step::Fence { containers } => {
@@ -144,28 +146,35 @@ impl Engine {
     /// Starts the app, and says how long it had been up already when it was found to be.
     async fn redeploy(&self, state: &State, watch: &Watch) -> Result<Duration, Failure> {
         let plan = &state.plan;
-        let pinned = state.pinned.as_deref().unwrap_or_default();
-        let how = match state.direction() {
-            Direction::Forward => plan.options.redeploy,
-            // On the way back whatever holds the name is good enough: the original container, as a rule.
-            Direction::Back | Direction::Undecided => Redeploy::Restart,
+        let pinned = state.owed();
+        let wanted = |p: &Pinned| Pinned { container: plan.wanted(&p.container), ..p.clone() };
+        let (how, wanted): (Redeploy, Vec<Pinned>) = match state.direction() {
+            // When it is tried again, a container that serves is good enough.
+            Direction::Forward if state.again => (Redeploy::Restart, pinned.iter().map(wanted).collect()),
+            Direction::Forward => (plan.options.redeploy, pinned.iter().map(wanted).collect()),
+            // On the way back the original containers come back, as they were.
+            Direction::Back | Direction::Undecided => (Redeploy::Restart, pinned.to_vec()),
         };
-        self.containers()?.redeploy(plan.restore, pinned, how).await?;
-        match plan.options.health_timeout {
-            Some(timeout) if state.direction() == Direction::Forward => {
+        let health_timeout = plan.options.health_timeout.filter(|_| state.direction() == Direction::Forward);
+        let began = self.ports.clock.monotonic();
+        self.bring_back(plan.restore, &wanted, how, health_timeout.unwrap_or(PATIENCE)).await?;
+        match health_timeout {
+            Some(timeout) => {
                 watch.progress(&Progress::begin(Phase::Health));
-                self.await_health(pinned, timeout).await
+                self.await_health(pinned, began, timeout).await
             }
-            Some(_) | None => Ok(Duration::ZERO),
+            None => Ok(Duration::ZERO),
         }
     }
 
     /// Healthy is: every container that ran is healthy by its own check, or has none and stays up.
-    async fn await_health(&self, pinned: &[Pinned], timeout: Duration) -> Result<Duration, Failure> {
+    /// The time runs since the first of them was started.
+    async fn await_health(&self, pinned: &[Pinned], began: Duration, timeout: Duration) -> Result<Duration, Failure> {
         let containers = self.containers()?;
         let clock = &self.ports.clock;
         let names = running(pinned);
-        let mut gate = Gate::new(clock.monotonic(), timeout);
+        let mut gate = Gate::new(began, timeout);
+        gate.more_started(clock.monotonic());
         loop {
             let health = containers.health(&names).await?;
             match gate.judge(clock.monotonic(), &health) {
@@ -178,7 +187,7 @@ impl Engine {
 
     /// Whether the app runs. An engine that does not answer counts as no.
     async fn is_up(&self, state: &State) -> bool {
-        let names = running(state.pinned.as_deref().unwrap_or_default());
+        let names = running(state.owed());
         let Ok(containers) = self.containers() else { return false };
         let health = containers.health(&names).await.unwrap_or_default();
         !health.is_empty() && health.iter().all(|health| health.state != HealthState::Down)
@@ -204,7 +213,7 @@ impl Engine {
                     )));
                 }
             };
-            volumes.push(ManifestVolume { target: planned.target.clone(), absent: root.is_none() });
+            volumes.push(plan.workload.in_manifest(&planned.target, root.is_none()));
             sources.push(ArchiveSource { target: planned.target.clone(), root });
         }
         let manifest = Manifest {
@@ -217,10 +226,14 @@ impl Engine {
             mode: Mode::Stop,
             origin: Origin::PreRestore(plan.restore),
             note: Some(format!("before the restore of {}", plan.snapshot)),
-            images: images(state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container)),
+            images: images(
+                state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container).filter(|c| lasts(c)),
+            ),
             volumes,
             registration: Some(self.registration(&plan.workload, plan.created_at)),
             imported: None,
+            // A journal of an earlier version has none.
+            sequence: (plan.sequence > 0).then_some(plan.sequence),
         };
         // An attempt that a crash cut off left an unfinished file.
         self.ports.filesystem.sweep_drafts(plan.workload.id).await?;
@@ -240,8 +253,9 @@ pub(super) fn images<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec
         .collect()
 }
 
-/// The names of the members that ran.
-fn running(pinned: &[Pinned]) -> Vec<String> {
+/// The names of the members that ran and have to go on running: not those of jobs, which end when they are done.
+pub(super) fn running(pinned: &[Pinned]) -> Vec<String> {
+    let jobs = jobs(pinned);
     let running = pinned.iter().filter(|p| p.member && p.container.run == RunState::Running);
-    running.map(|p| p.container.name.clone()).collect()
+    running.map(|p| p.container.name.clone()).filter(|name| !jobs.contains(name.as_str())).collect()
 }

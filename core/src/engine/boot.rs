@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
-        Container, Resolved, Snapshot, Workload,
+        Container, Recognised, Resolved, Snapshot, Workload,
         container::{drill_name, drill_of},
     },
     ports::{Boot, Health, HealthState, Phase, Progress, Watch},
@@ -71,11 +71,12 @@ impl Engine {
             .hint("drill it without --boot: the data are proved all the same"));
         }
         let mut drawn = Drawn::default();
-        let resolved = workload.resolve(&members);
+        let resolved = self.name_volumes(workload, &members).await?;
+        let recognised = Recognised::of(&snapshot.archive.manifest, &resolved.volumes);
         // What is stopped stays stopped, as after a restore; an app that is down as a whole is tried as a whole.
         let is_up = members.iter().any(|member| member.run.is_active());
         for member in members.iter().filter(|member| member.run.is_active() || !is_up) {
-            drawn.add(member, &resolved, snapshot, &copy);
+            drawn.add(member, &resolved, snapshot, &recognised, &copy);
         }
         let checked = self.containers()?.check_boot(&drawn.plan.boots).await?;
         drawn.refusals.extend(checked.refusals);
@@ -182,15 +183,25 @@ struct Drawn {
 }
 
 impl Drawn {
-    fn add(&mut self, member: &Container, resolved: &Resolved, snapshot: &Snapshot, copy: &impl Fn(usize) -> PathBuf) {
+    fn add(
+        &mut self,
+        member: &Container,
+        resolved: &Resolved,
+        snapshot: &Snapshot,
+        recognised: &Recognised,
+        copy: &impl Fn(usize) -> PathBuf,
+    ) {
         let mut copies = BTreeMap::new();
         for mount in member.mounts.iter().filter(|mount| mount.unsupported.is_none()) {
-            let Some((volume, below)) = volume_of(resolved, &mount.source) else { continue };
-            match snapshot.volumes().find(|(_, in_snapshot, _)| in_snapshot.target == *volume) {
-                Some((index, _, _)) if below.as_os_str().is_empty() => {
+            let held = |target: &String| recognised.index_of(target);
+            let Some((volume, below)) = volume_of(resolved, &mount.source, |target| held(target).is_some()) else {
+                continue;
+            };
+            match held(volume) {
+                Some(index) if below.as_os_str().is_empty() => {
                     copies.insert(mount.target.clone(), copy(index));
                 }
-                Some((index, _, _)) => {
+                Some(index) => {
                     let (container, target, path) =
                         (member.name.clone(), mount.target.clone(), copy(index).join(below));
                     copies.insert(target.clone(), path.clone());
@@ -216,11 +227,15 @@ impl Drawn {
     }
 }
 
-/// The volume that a directory is or lies in, the innermost one, and where in it.
-fn volume_of<'a>(resolved: &'a Resolved, source: &'a Path) -> Option<(&'a String, &'a Path)> {
+/// The volume that a directory is or lies in, the innermost one that the snapshot holds by itself, and where in it.
+fn volume_of<'a>(
+    resolved: &'a Resolved,
+    source: &'a Path,
+    is_held: impl Fn(&String) -> bool,
+) -> Option<(&'a String, &'a Path)> {
     let volumes = resolved.volumes.iter();
     let found = volumes.filter_map(|volume| Some((&volume.target, source.strip_prefix(&volume.path).ok()?)));
-    found.min_by_key(|(_, below)| below.components().count())
+    found.min_by_key(|(target, below)| (!is_held(target), below.components().count()))
 }
 
 /// Runs of containers of which none depends on another one in its run.

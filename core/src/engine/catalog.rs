@@ -1,6 +1,5 @@
 //! Finding workloads and snapshots by what people type, and registering workloads.
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
@@ -9,10 +8,14 @@ use super::{
     retain::{Pins, refuse_pinned},
 };
 use crate::{
-    error::{Code, Error, Result},
-    model::{Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId},
+    error::{Code, Error, FsErrorKind, Result},
+    model::{ImageChoice, Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, EventKind, StoreError, StoreErrorKind},
-    restore::Outcome,
+    restore::{
+        Body, Journal, Outcome, Refusal, State,
+        journal::{JournalError, Safety},
+        state::Direction,
+    },
 };
 
 /// Shortest prefix of a snapshot id that is taken for one.
@@ -55,7 +58,12 @@ impl Engine {
             let taken = format!("the name {:?} is taken by workload {}", workload.name, other.id);
             return Err(StoreError::new(StoreErrorKind::Exists, taken).into());
         }
-        let resolved = self.resolve(workload).await?;
+        let members = self.members(workload).await?;
+        let mut active = members.iter().filter(|c| c.run.is_active());
+        if let Some((name, service)) = active.find_map(|c| Some((&c.name, c.particulars.orchestrator.as_ref()?))) {
+            return Err(Refusal::orchestrated(name, service).into());
+        }
+        let resolved = workload.resolve(&members);
         if resolved.volumes.is_empty() {
             return Err(Error::new(Code::Refused, format!("workload {} has no volumes", workload.name)).hint(
                 match resolved.left_out.is_empty() {
@@ -81,7 +89,7 @@ impl Engine {
     /// Registers a workload, if [`Engine::check_workload`] has nothing against it.
     pub async fn add_workload(&self, workload: &Workload) -> Result<()> {
         let resolved = self.check_workload(workload).await?;
-        self.ports.store.add_workload(workload).await?;
+        self.ports.store.add_workload(&workload.knowing(&resolved)).await?;
         self.tell(&self.event(workload, EventKind::WorkloadAdded, "added", json!({ "volumes": resolved.volumes })))
             .await;
         Ok(())
@@ -108,6 +116,7 @@ impl Engine {
             self.forget(workload, snapshot, "remove workload").await?;
         }
         self.ports.store.remove_workload(workload.id).await?;
+        self.ports.filesystem.forget_retired(workload.id).await?;
         let detail = json!({ "snapshots_deleted": snapshots.len() });
         self.tell(&self.event(workload, EventKind::WorkloadRemoved, "removed", detail)).await;
         Ok(snapshots.len())
@@ -174,35 +183,116 @@ impl Engine {
 
     /// The snapshot that keeps what the last restore of the workload replaced.
     ///
-    /// If the last restore kept none, or it was deleted since, an earlier restore's is not taken for it: that would
-    /// bring back something else than the data before the last restore.
+    /// The record of that restore says which it is, whatever became of the catalog since. If that restore kept none, or it
+    /// was deleted since, an earlier restore's is not taken for it: that would bring back something else than the data
+    /// before the last restore.
     pub async fn undo_of(&self, workload: &Workload) -> Result<Snapshot> {
-        let hint = "`volsnap list` shows the snapshots that can be restored";
+        let name = &workload.name;
+        if let Some(open) = self.open_restore(workload.id).await? {
+            return Err(Error::new(Code::Refused, format!("restore {} of {name} has not ended", open.plan.restore))
+                .hint(format!("`volsnap recover {name}` ends it; then there may be something to undo")));
+        }
         let snapshots = self.snapshots(Some(workload.id)).await?;
-        let newest = snapshots.into_iter().find(|s| matches!(s.origin(), Origin::PreRestore(_))).ok_or_else(|| {
-            Error::new(Code::NotFound, format!("no restore of {} left a safety snapshot", workload.name)).hint(hint)
-        })?;
-        let last = self.last_restore_since(workload, newest.created_at()).await?;
-        match last.is_none_or(|event| event.detail["safety_snapshot"] == json!(newest.id())) {
-            true => Ok(newest),
-            false => Err(Error::new(
-                Code::NotFound,
-                format!("the last restore of {} left no safety snapshot, or it was deleted", workload.name),
-            )
-            .hint(hint)),
+        let Some(last) = self.last_restore(workload.id).await? else {
+            return self.undo_by_events(workload, snapshots).await;
+        };
+        let none = |why: &str| {
+            Err(Error::new(Code::NotFound, format!("the last restore of {name} left no safety snapshot{why}"))
+                .hint("`volsnap list` shows the snapshots that can be restored"))
+        };
+        match &last.captured {
+            Some(Safety::Taken) => {}
+            Some(Safety::Kept { reason }) => {
+                return none(&format!(
+                    " ({reason}); its originals are set aside, and `volsnap status {name}` shows them"
+                ));
+            }
+            Some(Safety::NotWanted) | None => return none(""),
+        }
+        // One that came back from elsewhere may hold anything, and an import has taken that claim from it.
+        let is_kept = |s: &Snapshot| s.origin() == Origin::PreRestore(last.plan.restore);
+        if let Some(listed) = snapshots.into_iter().find(|s| s.id() == last.plan.safety) {
+            return if is_kept(&listed) { Ok(listed) } else { none(", or it was deleted and imported again") };
+        }
+        // The catalog could not be written then, or was lost since. The archive says of itself what it is.
+        match self.ports.filesystem.read_archive(workload.id, last.plan.safety).await.map(Snapshot::from) {
+            Ok(archive) if is_kept(&archive) => Ok(archive),
+            Ok(_) => none(", or it was deleted and imported again"),
+            Err(error) if error.kind == FsErrorKind::NotFound => none(", or it was deleted"),
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// The event of the workload's last restore, if that was after `since`, when the newest safety snapshot was begun: an
-    /// older one says nothing, the event of the snapshot's own restore was lost.
-    async fn last_restore_since(&self, workload: &Workload, since: Timestamp) -> Result<Option<Event>> {
+    /// The restore that is open, if it has decided, or may have, that the data are replaced.
+    async fn open_restore(&self, workload: WorkloadId) -> Result<Option<State>> {
+        let Some(bytes) = self.ports.filesystem.read_journal(workload).await? else { return Ok(None) };
+        match Journal::decode(&bytes)?.body {
+            Body::Snapshot(_) => Ok(None),
+            Body::Restore(records) => {
+                Ok(Some(State::replay(&records)?).filter(|state| state.direction() == Direction::Forward))
+            }
+        }
+    }
+
+    /// The last restore that replaced the workload's data; `None` if none did since volsnap keeps a record of it.
+    pub(super) async fn last_restore(&self, workload: WorkloadId) -> Result<Option<State>> {
+        let Some(bytes) = self.ports.filesystem.retired_journal(workload).await? else { return Ok(None) };
+        let unreadable = |error: JournalError| {
+            Error::new(Code::Corrupt, format!("the record of the last restore cannot be read: {error}"))
+                .hint("`volsnap list` shows what restores kept; restore the one that you want by its id")
+        };
+        match Journal::decode(&bytes).map_err(unreadable)?.body {
+            Body::Snapshot(_) => Err(unreadable(JournalError::Illegal("it is of a snapshot".into()))),
+            Body::Restore(records) => State::replay(&records).map(Some).map_err(unreadable),
+        }
+    }
+
+    /// The place in the order that the last restore of the workload has; 0 if none is known. A record that cannot be read
+    /// says nothing.
+    pub(super) async fn restored_at(&self, workload: WorkloadId) -> Result<u64> {
+        match self.last_restore(workload).await {
+            Ok(last) => Ok(last.map_or(0, |last| last.plan.sequence)),
+            Err(error) if error.code == Code::Corrupt => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where an earlier version made the last restore, the audit trail knows it. Its order is that in which it was
+    /// written. Where it says nothing, nobody knows.
+    async fn undo_by_events(&self, workload: &Workload, snapshots: Vec<Snapshot>) -> Result<Snapshot> {
+        let name = &workload.name;
+        let hint = "`volsnap list` shows what restores kept; restore the one that you want by its id";
+        if !snapshots.iter().any(|s| matches!(s.origin(), Origin::PreRestore(_))) {
+            return Err(Error::new(Code::NotFound, format!("no restore of {name} left a safety snapshot"))
+                .hint("`volsnap list` shows the snapshots that can be restored"));
+        }
+        let Some(event) = self.last_restored(workload).await? else {
+            let message = format!("which restore of {name} was the last is not known: no record of it is left");
+            return Err(Error::new(Code::NotFound, message).hint(hint));
+        };
+        let is_its = |s: &Snapshot| event.detail["safety_snapshot"] == json!(s.id());
+        snapshots.into_iter().find(is_its).ok_or_else(|| {
+            let message = format!("the last restore of {name} left no safety snapshot, or it was deleted");
+            Error::new(Code::NotFound, message).hint(hint)
+        })
+    }
+
+    /// With which image the data that a restore replaced come back: if it brought the image of its snapshot along, that of
+    /// before belongs to them.
+    pub async fn image_to_undo(&self, workload: &Workload, safety: &Snapshot) -> Result<ImageChoice> {
+        let last = self.last_restore(workload.id).await?.filter(|last| last.plan.safety == safety.id());
+        Ok(last.map_or(ImageChoice::Current, |last| last.plan.options.image))
+    }
+
+    /// The event of the workload's last restore.
+    async fn last_restored(&self, workload: &Workload) -> Result<Option<Event>> {
         let [mut count, count_max] = UNDO_EVENTS;
         loop {
-            let mut events = self.events(Some(workload.id), count).await?;
-            let is_all = events.len() < count as usize || events.last().is_some_and(|oldest| oldest.at <= since);
-            events.retain(|event| is_restored(event) && event.at > since);
-            if is_all || !events.is_empty() {
-                return Ok(events.into_iter().next());
+            let events = self.events(Some(workload.id), count).await?;
+            let is_all = events.len() < count as usize;
+            let last = events.into_iter().find(is_restored);
+            if is_all || last.is_some() {
+                return Ok(last);
             }
             if count >= count_max {
                 let message = format!("the last restore of {} is behind more than {count} events", workload.name);
@@ -213,7 +303,7 @@ impl Engine {
         }
     }
 
-    /// The audit trail, newest first.
+    /// The audit trail, what was recorded last first.
     pub async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>> {
         Ok(self.ports.store.events(workload, count_max).await?)
     }

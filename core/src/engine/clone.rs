@@ -8,7 +8,7 @@ use super::{
     Copied, CopiedVolume, Engine,
     copies::Copying,
     destination::{Care, check_space, need},
-    extract::{left_behind, whole},
+    extract::{left_behind, refuse_devices, whole},
     inside::{look_into, volume},
 };
 use crate::{
@@ -87,6 +87,7 @@ impl Engine {
         if clones.is_empty() {
             return Err(Error::new(Code::Usage, "no volume was named").hint("give --volume TARGET=PATH"));
         }
+        refuse_devices(snapshot, clones.iter().map(|clone| clone.index), request.devices)?;
         let paths: Vec<PathBuf> = clones.iter().map(|clone| clone.place.real.clone()).collect();
         // Nobody's own id: the restores of all workloads are asked.
         if let Some(neighbour) = self.neighbour(WorkloadId(uuid::Uuid::nil()), &paths, &[]).await? {

@@ -107,7 +107,12 @@ impl Engine {
     ) -> Result<Copying> {
         let paths = private.iter().map(|private| private.path.clone()).collect();
         let began_at = self.ports.clock.now();
-        let note = CopyNote { id, what: what.into(), workload: workload.into(), began_at, private, containers };
+        let runtime = match containers {
+            true => self.containers()?.info().await?.id,
+            false => None,
+        };
+        let (what, workload) = (what.into(), workload.into());
+        let note = CopyNote { id, what, workload, began_at, private, containers, runtime };
         let lease = self.ports.filesystem.begin_copy(&note).await?;
         Ok(Copying { id, private: paths, containers: false, _lease: lease })
     }
@@ -171,6 +176,11 @@ impl Engine {
                         .hint(format!("mount it; if it is gone for good, delete {}", notes.display())));
                 }
             }
+        }
+        if note.containers
+            && let Some(anomaly) = self.other_engine(note.runtime.as_deref()).await
+        {
+            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
         }
         let paths: Vec<PathBuf> = note.private.iter().map(|private| private.path.clone()).collect();
         self.discard_copy(note.id, &paths, note.containers).await

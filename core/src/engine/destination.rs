@@ -156,7 +156,7 @@ impl Engine {
                     Error::from(error).context(format_args!("which directories {name} has is not known"))
                 })?,
             };
-            for volume in workload.resolve(&members).volumes {
+            for volume in self.name_volumes(&workload, &members).await?.volumes {
                 if let Ok(location) = self.ports.filesystem.locate(&volume.path).await {
                     lives.push(Live { workload: workload.name.clone(), target: volume.target, location });
                 }

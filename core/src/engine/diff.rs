@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     model::{
-        Change, Member, Occupant, Snapshot, VolumeDifference, Workload,
+        Change, ManifestVolume, Member, Occupant, Recognised, Snapshot, VolumeDifference, VolumePath, Workload,
         difference::{self, Next},
         member::printable,
     },
@@ -39,7 +39,7 @@ pub enum Against {
     /// Another snapshot.
     Snapshot(Box<Snapshot>),
     /// The workload's volumes as they are now. Whoever writes into them goes on meanwhile.
-    Live(Workload),
+    Live(Box<Workload>),
 }
 
 impl DiffRequest {
@@ -62,15 +62,18 @@ impl Engine {
         watch: &Watch,
     ) -> Result<Vec<VolumeDifference>> {
         let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
-        for (target, tree) in archived(&request.from) {
-            pairs.entry(target).or_default().before = tree;
+        let later = self.later(&request.to).await?;
+        let names = names_now(&request.from, &later);
+        for ((_, tree), now) in archived(&request.from).into_iter().zip(&names) {
+            pairs.entry(now.clone()).or_default().before = tree;
         }
-        for (target, tree) in self.later(&request.to).await? {
-            pairs.entry(target).or_default().after = tree;
+        for (volume, tree) in later {
+            pairs.entry(volume.target).or_default().after = tree;
         }
+        let asked = DiffRequest { targets: asked_now(request, &names), ..request.clone() };
         let mut numbers = Vec::new();
         let mut found = request.path.is_none();
-        for (target, path) in selected(request, &pairs.keys().map(String::as_str).collect::<Vec<_>>())? {
+        for (target, path) in selected(&asked, &pairs.keys().map(String::as_str).collect::<Vec<_>>())? {
             let pair = &pairs[&target];
             let mut volume = VolumeDifference::of(&target);
             if !(path.is_empty() && pair.is_equal()) {
@@ -116,8 +119,8 @@ impl Engine {
         }
     }
 
-    /// The volumes of the later state, by target. One that does not exist has no tree.
-    async fn later(&self, to: &Against) -> Result<Vec<(String, Option<Side>)>> {
+    /// The volumes of the later state. One that does not exist has no tree.
+    async fn later(&self, to: &Against) -> Result<Vec<(VolumePath, Option<Side>)>> {
         let workload = match to {
             Against::Snapshot(snapshot) => return Ok(archived(snapshot)),
             Against::Live(workload) => workload,
@@ -140,7 +143,7 @@ impl Engine {
                     Some(Side::live(located.real))
                 }
             };
-            volumes.push((volume.target, side));
+            volumes.push((volume, side));
         }
         Ok(volumes)
     }
@@ -214,13 +217,45 @@ impl Head {
     }
 }
 
-fn archived(snapshot: &Snapshot) -> Vec<(String, Option<Side>)> {
+/// What the volumes of a snapshot are called in the later state. One that it does not have keeps its name, unless that is
+/// another volume's now.
+fn names_now(from: &Snapshot, later: &[(VolumePath, Option<Side>)]) -> Vec<String> {
+    let present: Vec<VolumePath> = later.iter().map(|(volume, _)| volume.clone()).collect();
+    let recognised = Recognised::of(&from.archive.manifest, &present);
+    let name = |(index, volume, _): (usize, &ManifestVolume, _)| match recognised.get(index) {
+        Ok(now) => now.to_string(),
+        Err(_) if present.iter().any(|other| other.target == volume.target) => {
+            format!("{} of {}", volume.target, from.id())
+        }
+        Err(_) => volume.target.clone(),
+    };
+    from.volumes().map(name).collect()
+}
+
+/// The volumes that are asked for, by their names in the later state; they may be given by those in the snapshot.
+fn asked_now(request: &DiffRequest, names: &[String]) -> Vec<String> {
+    let now = |target: &String| {
+        let then = request.from.volumes().find(|(_, volume, _)| volume.target == *target);
+        then.map_or_else(|| target.clone(), |(index, _, _)| names[index].clone())
+    };
+    request.targets.iter().map(now).collect()
+}
+
+fn archived(snapshot: &Snapshot) -> Vec<(VolumePath, Option<Side>)> {
     let side = |index, digest: &str| Side {
         tree: Tree::Archived(look_into(snapshot), index),
         digest: Some(digest.to_string()),
     };
     let volumes = snapshot.volumes();
-    volumes.map(|(i, v, totals)| (v.target.clone(), (!v.absent).then(|| side(i, &totals.digest)))).collect()
+    let named = |v: &ManifestVolume| VolumePath {
+        target: v.target.clone(),
+        // By its name, where nothing else is known of it.
+        declared: v.mounted_at.is_empty(),
+        volume: v.volume.clone(),
+        mounted_at: v.mounted_at.clone(),
+        ..VolumePath::default()
+    };
+    volumes.map(|(i, v, totals)| (named(v), (!v.absent).then(|| side(i, &totals.digest)))).collect()
 }
 
 /// The volumes that are asked for, each with the path below its root.

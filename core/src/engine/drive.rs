@@ -7,13 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{Engine, hooks::Around, survey::EngineView};
+use super::{Engine, act::running, hooks::Around, survey::EngineView};
 use crate::{
     error::{Code, Error, Result},
-    model::{HookEvent, RunState, Snapshot},
+    model::{HookEvent, RunState, Snapshot, WorkloadId},
     ports::{EventKind, Observer, Phase, Progress, Watch},
     restore::{
-        Anomaly, Entry, Facts, Move, Outcome, Record, Report, State, Step,
+        Anomaly, Body, Entry, Facts, Move, Outcome, Record, Report, State, Step,
         facts::Survey,
         journal::Safety,
         judge::{Failure, Verdict},
@@ -27,6 +27,8 @@ use crate::{
 /// How the loop ended.
 enum End {
     Finished,
+    /// All is done but for the app.
+    AppDown,
     Attention(Anomaly),
 }
 
@@ -72,6 +74,7 @@ impl Engine {
                 self.tell(&event).await;
                 Ok(report)
             }
+            End::AppDown => Ok(self.leave_down(state, kind, notes).await),
             End::Finished => self.finish(state, kind, notes).await.map_err(|error| left_open(state, error)),
         }
     }
@@ -83,7 +86,7 @@ impl Engine {
                 self.record(state, abort(Code::Aborted, anomaly.to_string())).await?;
                 self.turns(state, watch, notes).await
             }
-            end @ (End::Finished | End::Attention(_)) => Ok(end),
+            end @ (End::Finished | End::AppDown | End::Attention(_)) => Ok(end),
         }
     }
 
@@ -118,6 +121,7 @@ impl Engine {
             };
             match (self.decide)(state, &facts) {
                 Move::Finished => return Ok(End::Finished),
+                Move::AppDown => return Ok(End::AppDown),
                 Move::NeedsAttention(anomaly) => return Ok(End::Attention(anomaly)),
                 Move::Record(entry) => self.record(state, entry).await?,
                 Move::Perform(step) => {
@@ -208,6 +212,29 @@ impl Engine {
         Ok(())
     }
 
+    /// Leaves the journal of a restore whose app did not come back. Its hooks wait: what they end has not ended.
+    async fn leave_down(&self, state: &State, kind: EventKind, mut notes: Notes) -> Report {
+        if state.captured == Some(Safety::Taken) {
+            self.catalogue_safety(state, &mut notes.warnings).await;
+        }
+        let mut report = Report::of(state, None, &notes);
+        let event = self.event(&state.plan.workload, kind, word(report.outcome), json!(report));
+        report.warnings.extend(self.tell(&event).await);
+        report
+    }
+
+    /// Runs the hooks of a restore that only waits for its app, since another operation takes the app over with what it
+    /// owes to it.
+    pub(super) async fn take_over(&self, id: WorkloadId) -> Result<()> {
+        let Some(Body::Restore(records)) = self.journal_body(id).await? else { return Ok(()) };
+        let state = State::replay(&records)?;
+        let outcome = Report::of(&state, None, &Notes::default()).outcome;
+        for complaint in self.run_after(HookEvent::PostRestore, &Around::restore(&state), word(outcome)).await? {
+            tracing::warn!(restore = %state.plan.restore, "{complaint}");
+        }
+        Ok(())
+    }
+
     /// Closed: the event, the catalog's row of the safety snapshot, and last of all the journal. Each can be done
     /// again by the recovery that finds the closed journal.
     async fn finish(&self, state: &State, kind: EventKind, mut notes: Notes) -> Result<Report> {
@@ -228,20 +255,26 @@ impl Engine {
         if state.plan.has_containers() {
             self.containers()?.discard(state.plan.restore).await?;
         }
-        self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
+        match report.outcome {
+            // What undo goes by. While it cannot be kept, the journal is open and says the same.
+            Outcome::Restored => self.ports.filesystem.retire_journal(state.plan.workload.id).await?,
+            // The data are those that the restore before this one left.
+            Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention => {
+                self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
+            }
+        }
         Ok(report)
     }
 
     /// Tells of members that this process has started and that are not there any more. Where no health is waited for, this
     /// is the only look at an app that dies of its data.
     async fn note_ended(&self, state: &State, notes: &mut Notes) {
-        let pinned = state.pinned.iter().flatten().filter(|p| p.member && p.container.run == RunState::Running);
-        let started: Vec<&str> = pinned.map(|p| p.container.name.as_str()).collect();
+        let started = running(state.owed());
         let is_told = notes.recovered || state.redeployed != Some(None);
         let (false, Some(containers)) = (is_told || started.is_empty(), &self.ports.containers) else { return };
         // All is done by now: an engine that does not answer has nothing to tell.
         let seen = Self::members_left(containers.as_ref(), &state.plan.workload.selector).await.unwrap_or_default();
-        for member in seen.iter().filter(|c| c.run == RunState::Stopped && started.contains(&c.name.as_str())) {
+        for member in seen.iter().filter(|c| c.run == RunState::Stopped && started.contains(&c.name)) {
             let name = &member.name;
             notes
                 .warnings

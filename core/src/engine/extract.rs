@@ -48,6 +48,19 @@ struct Wanted {
     size: TreeSize,
 }
 
+/// Before anything is made: whether volumes that are wanted as a whole hold device nodes, which are not allowed.
+pub(super) fn refuse_devices(snapshot: &Snapshot, whole: impl Iterator<Item = usize>, allowed: bool) -> Result<()> {
+    let whole: Vec<usize> = whole.collect();
+    let mut volumes = snapshot.volumes().filter(|(index, _, _)| !allowed && whole.contains(index));
+    match volumes.find_map(|(_, volume, totals)| Some((&volume.target, totals.devices_told()?))) {
+        None => Ok(()),
+        Some((target, devices)) => {
+            Err(Error::new(Code::Refused, format!("volume {target} of snapshot {} has {devices}", snapshot.id()))
+                .hint("a device node gives access to a disk or to memory: allow them with --allow-devices"))
+        }
+    }
+}
+
 impl Engine {
     /// Extracts a snapshot, or parts of one. The directory appears whole and durable or not at all; what a crash leaves is
     /// a private directory beside it, which [`Engine::sweep_copies`] removes.
@@ -58,6 +71,8 @@ impl Engine {
         self.sweep_copies_first().await;
         watch.progress(&Progress::begin(Phase::Plan));
         let (wanted, warnings) = self.wanted(request, watch).await?;
+        let whole = wanted.iter().filter(|one| one.paths.iter().all(Vec::is_empty)).filter_map(|one| one.index);
+        refuse_devices(&request.snapshot, whole, request.devices)?;
         let lives = self.live_directories(Care::Fetching).await?;
         let place = self.destination("the directory to extract into", &request.dir, &lives, Care::Fetching).await?;
         let mut needs = Needs::default();

@@ -1,32 +1,93 @@
 //! Looks at everything that a plan depends on. Touches nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
-use super::{Engine, RestoreRequest};
+use super::{Engine, RestoreRequest, recover::quiet};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
-    model::{Container, Mounted, Occupant, Resolved, RestoreId, Selector, Sight, SnapshotId, TreeSize, Workload},
-    ports::{Containers, EngineInfo},
+    model::{
+        Container, KnownVolume, Losses, Mounted, Occupant, Peer, Recognised, Resolved, RestoreId, Selector, Sight,
+        Snapshot, SnapshotId, TreeSize, Workload, container, parts,
+    },
+    ports::{Containers, EngineInfo, Found, LookInto, Place},
     restore::{
-        Plan, Refusal,
+        Options, Plan, PlannedImage, Refusal, anew,
         preflight::{self, Candidate, Protected, Situation},
         writers,
     },
 };
 
+/// Who has the directories mounted.
+#[derive(Default)]
+pub(super) struct Consumers {
+    /// Whoever has one of them, something in it, or something above it that is writable.
+    pub consumers: Vec<Container>,
+    /// Whoever has only something above them, read-only.
+    pub onlookers: Vec<Container>,
+    /// Why the engine was not asked, if it should have been.
+    pub silence: Option<String>,
+}
+
+/// Whether a directory is that of a named volume, also where no container mounts it: `volumes/NAME/_data` of the engine's.
+fn is_named_volume(root: &Path, dir: &Path) -> bool {
+    let below = dir.strip_prefix(root.join("volumes"));
+    below.is_ok_and(|below| below.components().count() == 2 && below.ends_with("_data"))
+}
+
+/// How far a container reaches into a directory, by its mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    /// From above, read-only: it sees whatever has the name.
+    Looks,
+    /// It holds the directory or something in it, read-only: after a switch it would see the replaced one.
+    Reads,
+    /// It may write.
+    Writes,
+}
+
 impl Engine {
     /// The workload's volumes as they are now.
     pub async fn resolve(&self, workload: &Workload) -> Result<Resolved> {
-        Ok(workload.resolve(&self.members(workload).await?))
+        self.name_volumes(workload, &self.members(workload).await?).await
+    }
+
+    /// The volumes of these containers under the names that they keep. Where the catalog has none yet (an earlier version
+    /// wrote it), those count that the snapshots have.
+    pub async fn name_volumes(&self, workload: &Workload, members: &[Container]) -> Result<Resolved> {
+        if !workload.known.is_empty() || members.is_empty() {
+            return Ok(workload.resolve(members));
+        }
+        let mut known: Vec<KnownVolume> = Vec::new();
+        for snapshot in self.snapshots(Some(workload.id)).await? {
+            for volume in KnownVolume::all_of(&snapshot.archive.manifest) {
+                let is_declared = workload.volumes.iter().any(|declared| declared.target == volume.name);
+                if !is_declared && known.iter().all(|other| other.name != volume.name) {
+                    known.push(volume);
+                }
+            }
+        }
+        Ok(Workload { known, ..workload.clone() }.resolve(members))
+    }
+
+    /// Writes down the names of the volumes, unless they stand there already, so that they keep them. Gives the workload
+    /// as it is registered then.
+    pub(super) async fn remember(&self, workload: &Workload, resolved: &Resolved) -> Result<Workload> {
+        let knowing = workload.knowing(resolved);
+        if knowing.known != workload.known {
+            self.ports.store.set_known(workload.id, &knowing.known).await?;
+        }
+        Ok(knowing)
     }
 
     /// What a restore would do. Touches nothing.
     pub async fn plan(&self, request: &RestoreRequest) -> Result<Plan> {
         let mut plan = self.plan_now(request).await?;
-        if self.ports.filesystem.read_journal(request.workload.id).await?.is_some() {
+        let id = request.workload.id;
+        // One that only waits for the app hinders nobody: the restore takes over what it owes.
+        if self.ports.filesystem.read_journal(id).await?.is_some() && self.owed(id).await?.is_none() {
             let name = &request.workload.name;
             plan.refusals.insert(
                 0,
@@ -45,6 +106,11 @@ impl Engine {
 
     /// The plan, from the world as it is this moment.
     pub(super) async fn plan_now(&self, request: &RestoreRequest) -> Result<Plan> {
+        Ok(self.plan_with_places(request).await?.0)
+    }
+
+    /// The plan, and where all volumes of the workload are, those included that stay as they are.
+    pub(super) async fn plan_with_places(&self, request: &RestoreRequest) -> Result<(Plan, Vec<PathBuf>)> {
         let RestoreRequest { workload, snapshot, targets, options, .. } = request;
         let filesystem = &self.ports.filesystem;
         // The archive is asked, not the catalog: it must be there, whole at both ends, and be the one that is listed.
@@ -63,15 +129,22 @@ impl Engine {
         }
         self.limits.check(&archive)?;
         let members = self.members(workload).await?;
-        let resolved = workload.resolve(&members);
+        let resolved = self.name_volumes(workload, &members).await?;
+        let workload = &workload.knowing(&resolved);
+        let recognised = Recognised::of(&archive.manifest, &resolved.volumes);
         let mut candidates = BTreeMap::new();
         let mut paths = Vec::new();
+        let mut places = Vec::new();
         for volume in resolved.volumes {
-            let chosen = targets.is_empty() || targets.contains(&volume.target);
+            let archived = recognised.index_of(&volume.target).map(|index| &archive.manifest.volumes[index].target);
+            let chosen = targets.is_empty()
+                || targets.contains(&volume.target)
+                || archived.is_some_and(|target| targets.contains(target));
             let located = filesystem.locate(&volume.path).await;
             let mut size = TreeSize::default();
             let mut mounted = Mounted::default();
             let mut left_out = Vec::new();
+            places.extend(located.as_ref().map(|location| location.real.clone()).ok());
             if let (true, Ok(location)) = (chosen, &located) {
                 paths.push(location.real.clone());
                 mounted = filesystem.mounted(&location.real).await?;
@@ -87,26 +160,22 @@ impl Engine {
             let location = located.map_err(|e| e.to_string());
             candidates.insert(volume.target, Candidate { location, named, size, mounted, left_out });
         }
-        let state_dir = filesystem.state_dir();
-        let mut protected = vec![Protected {
-            what: "volsnap's state directory",
-            location: filesystem.locate(&state_dir).await?,
-            holds_named_volumes: false,
-        }];
+        let parts = self.parts_in(snapshot, &recognised, &candidates).await?;
         let engine = self.engine_info(workload).await?;
-        if let Some(root) = engine.as_ref().and_then(|info| info.root.clone()) {
-            let what = "the container engine's own data";
-            match filesystem.locate(&root).await {
-                Ok(location) => protected.push(Protected { what, location, holds_named_volumes: true }),
-                // An engine in a namespace of its own: what it calls its root is not on this host.
-                Err(error) if error.kind == FsErrorKind::NotFound => {}
-                Err(error) => return Err(Error::from(error).context(what)),
-            }
+        let protected = self.protected(engine.as_ref()).await?;
+        let engine_root =
+            protected.iter().find(|place| place.holds_named_volumes).map(|place| place.location.real.clone());
+        for candidate in candidates.values_mut() {
+            let live = candidate.location.as_ref().ok().map(|live| live.real.as_path());
+            candidate.named |= engine_root.as_ref().zip(live).is_some_and(|(root, live)| is_named_volume(root, live));
         }
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
         let neighbour = self.neighbour(workload.id, &paths, &names).await?;
-        let consumers = self.consumers(workload, &paths).await?;
+        let Consumers { consumers, onlookers, silence } = self.consumers(workload, &paths).await?;
+        let dependants = self.dependants(&members).await?;
         let cannot_hold = engine.as_ref().and_then(|info| info.cannot_hold(members.iter().chain(&consumers)));
+        let images = anew::images(&members, &snapshot.archive.manifest.images);
+        let (losses, others, images_gone) = self.costs(&members, &consumers, options, &images).await?;
         let takes_part = !workload.selector.is_empty() || !consumers.is_empty();
         let situation = Situation {
             restore: RestoreId(self.ports.clock.fresh_id()),
@@ -116,18 +185,69 @@ impl Engine {
             runtime: engine.filter(|_| takes_part).and_then(|info| info.id),
             workload: self.hooked(workload),
             snapshot: snapshot.clone(),
+            recognised,
             targets: targets.clone(),
             options: *options,
             consumers,
+            onlookers: onlookers.into_iter().map(|c| c.name).collect(),
+            dependants,
+            silence,
             members,
+            losses,
+            others,
+            images_gone,
             candidates,
+            parts,
             protected,
-            state_filesystem: filesystem.space(&state_dir).await?,
+            state_filesystem: filesystem.space(&filesystem.state_dir()).await?,
         };
-        let mut plan = preflight::plan(&situation);
+        let down = self.owed(workload.id).await?.unwrap_or_default();
+        let mut plan = preflight::plan(&situation).owing(down);
         plan.refusals.extend(neighbour.map(|neighbour| neighbour.refusal()));
         plan.refusals.extend(cannot_hold);
-        Ok(plan)
+        Ok((plan, places))
+    }
+
+    /// Volumes that are part of another one now, and in the snapshot: either it holds them only so, or what it holds of
+    /// both is the same.
+    async fn parts_in(
+        &self,
+        snapshot: &Snapshot,
+        recognised: &Recognised,
+        candidates: &BTreeMap<String, Candidate>,
+    ) -> Result<BTreeMap<String, String>> {
+        let located =
+            |(target, candidate): &(&String, &Candidate)| candidate.location.as_ref().ok().map(|_| target.to_string());
+        let known: Vec<String> = candidates.iter().filter_map(|pair| located(&pair)).collect();
+        let at = |target: &str| candidates.get(target).and_then(|candidate| candidate.location.as_ref().ok());
+        let mut parts = parts(known.iter().filter_map(|target| Some((target.as_str(), at(target)?))));
+        let held = |target: &str| {
+            let index = recognised.index_of(target)?;
+            snapshot.volumes().nth(index).filter(|(_, volume, _)| !volume.absent)
+        };
+        let mut strange = Vec::new();
+        for (inner, outer) in &parts {
+            let (Some((_, _, totals)), Some((index, _, _))) = (held(inner), held(outer)) else { continue };
+            let (Some(inside), Some(around)) = (at(inner), at(outer)) else { continue };
+            let below = match inside.real.strip_prefix(&around.real) {
+                Ok(below) => below.as_os_str().as_encoded_bytes().to_vec(),
+                Err(_) if inside.is_same(around) => Vec::new(),
+                // Known by another path only: what the snapshot has of it is not looked for.
+                Err(_) => {
+                    strange.push(inner.clone());
+                    continue;
+                }
+            };
+            let (workload, id) = (snapshot.workload(), snapshot.id());
+            let archive = LookInto { workload, snapshot: id, archive_digest: snapshot.archive.digest.clone() };
+            let place = [Place { index, path: below }];
+            let found = self.ports.filesystem.list_members(&archive, &place, Box::new(|_, _| Ok(())), quiet()).await?;
+            if found != Found::Done(totals.entries) {
+                strange.push(inner.clone());
+            }
+        }
+        parts.retain(|inner, _| !strange.contains(inner));
+        Ok(parts)
     }
 
     /// The workload's containers; none for plain directories.
@@ -146,21 +266,123 @@ impl Engine {
         }
     }
 
-    /// Every container that mounts one of the paths. For plain directories an engine is asked if it answers, and not
-    /// missed if it does not.
-    pub(super) async fn consumers(
+    /// What it costs to make those members anew that have to be, who else may refer to them, and which images that are to
+    /// be brought back are gone.
+    async fn costs(
         &self,
-        workload: &Workload,
-        paths: &[PathBuf],
-    ) -> Result<Vec<Container>, EngineError> {
-        let Some(containers) = &self.ports.containers else { return Ok(Vec::new()) };
+        members: &[Container],
+        consumers: &[Container],
+        options: &Options,
+        images: &[PlannedImage],
+    ) -> Result<(BTreeMap<String, Result<Losses, String>>, Vec<Container>, BTreeSet<String>)> {
+        let anew = anew::made_anew(members, options, images);
+        let (mut losses, mut gone) = (BTreeMap::new(), BTreeSet::new());
+        if anew.is_empty() {
+            return Ok((losses, Vec::new(), gone));
+        }
+        let containers = self.containers()?;
+        for member in members.iter().filter(|member| anew.contains(&member.name)) {
+            let known = match containers.losses(&member.id).await {
+                Ok(known) => Ok(known),
+                Err(error) if error.kind == EngineErrorKind::Failed => Err(error.message),
+                Err(error) => return Err(error.into()),
+            };
+            losses.insert(member.name.clone(), known);
+        }
+        for image in anew::brought_back(members, options, images) {
+            if !containers.has_image(&image.snapshot).await? {
+                gone.insert(image.snapshot.clone());
+            }
+        }
+        let all = match containers.all().await {
+            Ok(all) => all,
+            // A deployer that lists none knows of no others than these.
+            Err(error) if error.kind == EngineErrorKind::Failed => consumers.to_vec(),
+            Err(error) => return Err(error.into()),
+        };
+        let is_member = |container: &Container| members.iter().any(|member| member.id == container.id);
+        Ok((losses, all.into_iter().filter(|container| !is_member(container)).collect(), gone))
+    }
+
+    /// Every container that mounts one of the paths. For plain directories an engine is asked if it answers; that it does
+    /// not is told where there should be one.
+    pub(super) async fn consumers(&self, workload: &Workload, paths: &[PathBuf]) -> Result<Consumers, EngineError> {
+        let Some(containers) = &self.ports.containers else { return Ok(Consumers::default()) };
         match containers.mounting(paths).await {
-            Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(Vec::new()),
-            other => other,
+            Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => {
+                let silence = containers.is_expected().await.then(|| error.to_string());
+                Ok(Consumers { silence, ..Consumers::default() })
+            }
+            other => {
+                let mut found = Consumers::default();
+                for container in other? {
+                    match self.reach(&container, paths).await {
+                        Reach::Looks => found.onlookers.push(container),
+                        Reach::Reads | Reach::Writes => found.consumers.push(container),
+                    }
+                }
+                Ok(found)
+            }
         }
     }
 
-    async fn engine_info(&self, workload: &Workload) -> Result<Option<EngineInfo>> {
+    /// How far a container that mounts something of the paths reaches into them.
+    pub(super) async fn reach(&self, container: &Container, paths: &[PathBuf]) -> Reach {
+        let mut reach = None;
+        for mount in &container.mounts {
+            let located = self.ports.filesystem.locate(&mount.source).await;
+            let source = located.map_or_else(|_| mount.source.clone(), |location| location.real);
+            for path in paths {
+                let is_above = path.starts_with(&source) && *path != source;
+                let touches = is_above || source.starts_with(path);
+                let by_this = match (touches, mount.writable, is_above) {
+                    (false, ..) => continue,
+                    (true, true, _) => Reach::Writes,
+                    (true, false, true) => Reach::Looks,
+                    (true, false, false) => Reach::Reads,
+                };
+                reach = reach.max(Some(by_this));
+            }
+        }
+        // The engine says that it does, in a way that its mounts do not show.
+        reach.unwrap_or(Reach::Writes)
+    }
+
+    /// Those that lose something when the members stop.
+    pub(super) async fn dependants(&self, members: &[Container]) -> Result<Vec<(Container, Peer)>, EngineError> {
+        let active: Vec<&str> = members.iter().filter(|c| c.run.is_active()).map(|c| c.name.as_str()).collect();
+        if active.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.containers()?.all().await {
+            Ok(all) => Ok(container::dependants(&all, &active)),
+            // A deployer that knows of no others than its own.
+            Err(error) if error.kind == EngineErrorKind::Failed => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Directories that no volume may be, contain or lie in.
+    pub(super) async fn protected(&self, engine: Option<&EngineInfo>) -> Result<Vec<Protected>> {
+        let filesystem = &self.ports.filesystem;
+        let mut protected = vec![Protected {
+            what: "volsnap's state directory",
+            location: filesystem.locate(&filesystem.state_dir()).await?,
+            holds_named_volumes: false,
+        }];
+        if let Some(root) = engine.and_then(|info| info.root.clone()) {
+            let what = "the container engine's own data";
+            match filesystem.locate(&root).await {
+                Ok(location) => protected.push(Protected { what, location, holds_named_volumes: true }),
+                // An engine in a namespace of its own: what it calls its root is not on this host.
+                Err(error) if error.kind == FsErrorKind::NotFound => {}
+                Err(error) => return Err(Error::from(error).context(what)),
+            }
+        }
+        Ok(protected)
+    }
+
+    pub(super) async fn engine_info(&self, workload: &Workload) -> Result<Option<EngineInfo>> {
         let Some(containers) = &self.ports.containers else { return Ok(None) };
         match containers.info().await {
             Err(error) if workload.selector.is_empty() && error.kind == EngineErrorKind::Unreachable => Ok(None),
@@ -170,7 +392,7 @@ impl Engine {
 
     /// What stands at the top of a live directory and is in no archive of it: the switch would take it along into what is
     /// set aside, to be removed with it.
-    async fn left_out(&self, live: &Path) -> Result<Vec<PathBuf>> {
+    pub(super) async fn left_out(&self, live: &Path) -> Result<Vec<PathBuf>> {
         let filesystem = &self.ports.filesystem;
         let mut left_out = filesystem.private_dirs(live).await?;
         let found = live.join("lost+found");

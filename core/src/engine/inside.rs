@@ -179,7 +179,11 @@ mod tests {
     use crate::model::{ArchiveSummary, Manifest, ManifestVolume, Mode, Origin, SnapshotId, Source, WorkloadId};
 
     fn snapshot(targets: &[(&str, bool)]) -> Snapshot {
-        let volume = |&(target, absent): &(&str, bool)| ManifestVolume { target: target.into(), absent };
+        let volume = |&(target, absent): &(&str, bool)| ManifestVolume {
+            target: target.into(),
+            absent,
+            ..ManifestVolume::default()
+        };
         let manifest = Manifest {
             format: 1,
             snapshot: SnapshotId(uuid::Uuid::nil()),
@@ -194,6 +198,7 @@ mod tests {
             volumes: targets.iter().map(volume).collect(),
             registration: None,
             imported: None,
+            sequence: None,
         };
         let totals = targets.iter().map(|_| Default::default()).collect();
         let archive = ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 0, digest: String::new() };

@@ -97,7 +97,8 @@ impl Engine {
         for volume in &workload.volumes {
             let Ok(location) = filesystem.locate(&volume.path).await else { continue };
             dirs.extend(location.real.parent().map(Path::to_path_buf));
-            if location.occupant.fixed().is_some() {
+            // By entry, the private directory lies in the volume itself.
+            if location.occupant.identity().is_some() {
                 dirs.insert(location.real);
             }
         }

@@ -124,7 +124,7 @@ impl Engine {
                 Ok(_) | Err(_) => {}
             }
         }
-        archives.sort_by_key(|archive| (archive.manifest.created_at, archive.manifest.snapshot));
+        archives.sort_by_key(|archive| archive.manifest.order());
         self.register_again(id, &archives, rebuilt).await?;
         for archive in archives {
             if rows.iter().any(|row| row.id() == archive.manifest.snapshot) {
@@ -195,8 +195,11 @@ impl Engine {
         archives: &[ArchiveSummary],
         workloads: &[Workload],
     ) -> Result<Workload, String> {
-        let said = archives.iter().filter_map(|archive| archive.manifest.registration.as_ref());
-        let latest: &Registration = said.max_by_key(|said| said.as_of).ok_or(
+        let said = archives.iter().filter_map(|archive| {
+            let manifest = &archive.manifest;
+            manifest.registration.as_ref().map(|said| (manifest.sequence.unwrap_or(0), said))
+        });
+        let (_, latest): (u64, &Registration) = said.max_by_key(|(sequence, said)| (*sequence, said.as_of)).ok_or(
             "its archives, of an earlier version or imported, do not say how; `volsnap workload add` it, and import them with --workload",
         )?;
         // Paths mean nothing on another machine, and what was not written here is not believed.

@@ -1,19 +1,26 @@
 //! Recovery: replay each open journal and drive on. Needs no catalog.
 
+mod choice;
+mod outlook;
+
 use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 use serde_json::json;
 
+pub use self::{choice::Take, outlook::Outlook};
 use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{HookEvent, Mode, Redeploy, RestoreId, Snapshot, SnapshotId, WorkloadId},
+    model::{Container, HookEvent, Mode, RestoreId, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{EventKind, Phase, Progress, Quiet, Watch},
     restore::{
-        Anomaly, Body, Entry, Journal, Refusal, Report, State,
+        Anomaly, Body, Entry, Facts, Journal, Record, Refusal, Report, State,
+        facts::{Holds, Names},
         journal::Quiesced,
         judge,
+        next::abort,
+        plan::Method,
         report::{Notes, Outcome},
         state::Direction,
     },
@@ -42,40 +49,22 @@ pub enum RecoveredItem {
         snapshot: SnapshotId,
         /// Whether the archive was complete.
         complete: bool,
+        /// Why the app is not back: the journal stays. `None` if it is back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        app_problem: Option<String>,
         /// What its hooks complained of.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },
 }
 
-/// What an open journal is about and what recovery would do.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outlook {
-    /// The workload's id.
-    pub workload_id: WorkloadId,
-    /// Its name, if the journal can be read.
-    pub workload: Option<String>,
-    /// The restore, if it is one.
-    pub restore_id: Option<RestoreId>,
-    /// The snapshot that is restored or taken.
-    pub snapshot: Option<SnapshotId>,
-    /// The last entry of the journal.
-    pub phase: String,
-    /// What recovery would do, in words.
-    pub would: String,
-    /// What stands on disk beside the live directories because of it.
-    pub leftovers: Vec<String>,
-    /// Whether another process is at it right now.
-    pub in_progress: bool,
-    /// Why the journal cannot be followed.
-    pub problem: Option<Error>,
-}
-
 /// For whose sake a journal is followed.
 #[derive(Clone, Copy)]
 pub(super) enum Sake<'a> {
-    /// Its own, or that of work which needs the workload at rest.
+    /// Its own: an app that did not come back is tried once more.
     Itself,
+    /// That of work which needs the workload at rest.
+    Work,
     /// A restore's; `None` if it is not known yet what it asks for.
     Restore(Option<&'a RestoreRequest>),
 }
@@ -85,7 +74,7 @@ impl Sake<'_> {
     fn asks_for(self, state: &State) -> bool {
         match self {
             Sake::Restore(Some(request)) => state.resumes() && request.asks_for(&state.plan),
-            Sake::Restore(None) | Sake::Itself => false,
+            Sake::Restore(None) | Sake::Itself | Sake::Work => false,
         }
     }
 
@@ -93,7 +82,7 @@ impl Sake<'_> {
     fn first(self, state: &State) -> Option<Entry> {
         match self {
             Sake::Restore(_) if !self.asks_for(state) => judge::superseded(state),
-            Sake::Restore(_) | Sake::Itself => judge::interrupted(state),
+            Sake::Restore(_) | Sake::Itself | Sake::Work => judge::interrupted(state),
         }
     }
 }
@@ -119,8 +108,7 @@ impl Neighbour {
 
 impl From<Neighbour> for Error {
     fn from(neighbour: Neighbour) -> Error {
-        let Refusal { message, hint } = neighbour.refusal();
-        Error::new(Code::Refused, message).hint(hint)
+        neighbour.refusal().into()
     }
 }
 
@@ -200,7 +188,7 @@ impl Engine {
 
     /// As [`Engine::recover_held`], for work that cannot go on beside an open journal.
     pub(super) async fn recover_or_refuse(&self, id: WorkloadId, watch: &Watch) -> Result<()> {
-        match self.recover_held(id, watch, Sake::Itself).await? {
+        match self.recover_held(id, watch, Sake::Work).await? {
             Some((Report { outcome: Outcome::NeedsAttention, cause, workload, .. }, _)) => {
                 let (message, hint) = cause.map_or((String::new(), None), |c| (c.message, c.hint));
                 let error = Error::new(
@@ -229,13 +217,21 @@ impl Engine {
                 // Whoever decided may have stopped the app, and even have started it again.
                 let up_all_along = (state.direction() != Direction::Undecided).then_some(false);
                 let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
-                if let Some(anomaly) = self.other_host(&state.plan.host) {
+                let elsewhere = self.elsewhere(&state.plan.host, state.plan.runtime.as_deref()).await;
+                // Before anything is believed of its containers: there may be others of the same names here.
+                if let Some(anomaly) = elsewhere {
                     let report = Box::new(Report::of(&state, Some(&anomaly), &notes));
                     return Ok(Some(Followed { item: RecoveredItem::Restore(report), is_own: false }));
                 }
+                let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
+                // Work that comes next takes over what is owed to the app. A restore may be the very remedy.
+                match sake {
+                    Sake::Itself => state.try_again(),
+                    Sake::Work | Sake::Restore(_) => {}
+                }
                 let is_own = sake.asks_for(&state);
                 if let Some(entry) = sake.first(&state) {
-                    let record = crate::restore::Record { at: self.ports.clock.now(), entry };
+                    let record = Record { at: self.ports.clock.now(), entry };
                     state.append(record)?;
                     self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
                 }
@@ -251,22 +247,40 @@ impl Engine {
                 let report = self.drive(&mut state, watch, notes).await?;
                 Ok(Some(Followed { item: RecoveredItem::Restore(Box::new(report)), is_own }))
             }
+            // Nothing was interrupted, and work that comes next takes over what is owed to the app.
+            Body::Snapshot(quiesced) if quiesced.waits_for_the_app() && !matches!(sake, Sake::Itself) => Ok(None),
             Body::Snapshot(quiesced) => {
-                Ok(Some(Followed { item: self.recover_snapshot(&quiesced).await?, is_own: false }))
+                Ok(Some(Followed { item: self.recover_snapshot(*quiesced, sake).await?, is_own: false }))
             }
         }
     }
 
     /// Gives the app its life back after an interrupted snapshot.
-    async fn recover_snapshot(&self, quiesced: &Quiesced) -> Result<RecoveredItem> {
-        let Quiesced { workload, snapshot, .. } = quiesced;
-        if let Some(anomaly) = self.other_host(&quiesced.host) {
-            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+    async fn recover_snapshot(&self, quiesced: Quiesced, sake: Sake<'_>) -> Result<RecoveredItem> {
+        if let Some(anomaly) = self.elsewhere(&quiesced.host, quiesced.runtime.as_deref()).await {
+            return Err(attention(&quiesced.workload, &anomaly));
         }
-        // With nothing to wake, it was written for the hooks that are due.
-        if !quiesced.containers.is_empty() {
-            self.resume(quiesced).await?;
+        let places = self.quieted_places(&quiesced).await;
+        let _claim = match quiesced.containers.is_empty() {
+            true => None,
+            false => Some(self.claim(&quiesced.workload.name, &places).await?),
+        };
+        let pinned = quiesced.containers.clone();
+        // With nothing to wake, it was written for the hooks that are due, or for what is down.
+        let mut quiesced = self.wake(quiesced).await?;
+        let mut gone = match pinned.is_empty() {
+            true => Vec::new(),
+            false => self.standing(&quiesced.workload, pinned).await?.1,
+        };
+        gone.retain(|container| !passes(container));
+        if !gone.is_empty() && !self.without_missing {
+            let names = gone.into_iter().map(|container| container.name).collect();
+            return Err(attention(&quiesced.workload, &Anomaly::MembersGone { names }));
         }
+        if !quiesced.down.is_empty() && matches!(sake, Sake::Itself) {
+            quiesced = self.start_what_is_down(quiesced).await?;
+        }
+        let Quiesced { workload, snapshot, .. } = &quiesced;
         self.ports.filesystem.sweep_drafts(workload.id).await?;
         let archive = match self.ports.filesystem.read_archive(workload.id, *snapshot).await {
             Ok(archive) => Some(archive),
@@ -279,7 +293,8 @@ impl Engine {
             self.ports.store.put_snapshot(&Snapshot::from(archive)).await?;
         }
         let around = Around { workload, snapshot: *snapshot, restore: None };
-        let warnings = self.run_after(HookEvent::PostCreate, &around, outcome_of(complete)).await?;
+        let mut warnings = self.run_after(HookEvent::PostCreate, &around, outcome_of(complete)).await?;
+        warnings.extend(gone.iter().map(|c| format!("container {} is not there any more", c.name)));
         let detail = match warnings.is_empty() {
             true => json!({ "snapshot": snapshot, "complete": complete }),
             false => json!({ "snapshot": snapshot, "complete": complete, "warnings": warnings }),
@@ -287,24 +302,19 @@ impl Engine {
         let mut event = self.event(workload, EventKind::Recovered, "snapshot", detail);
         event.id = snapshot.0;
         self.tell(&event).await;
-        self.ports.filesystem.remove_journal(workload.id).await?;
-        Ok(RecoveredItem::Snapshot { workload: workload.name.clone(), snapshot: *snapshot, complete, warnings })
+        self.lay_down(&quiesced).await?;
+        let Quiesced { workload, snapshot, problem: app_problem, .. } = quiesced;
+        Ok(RecoveredItem::Snapshot { workload: workload.name, snapshot, complete, app_problem, warnings })
     }
 
-    /// What was frozen is thawed, what was stopped is started.
-    pub(super) async fn resume(&self, quiesced: &Quiesced) -> Result<()> {
-        match quiesced.mode {
-            Mode::Live => {}
-            Mode::Pause => {
-                let ids: Vec<_> = quiesced.containers.iter().map(|p| p.container.id.clone()).collect();
-                self.containers()?.unpause(&ids).await?;
-            }
-            Mode::Stop => {
-                let restore = RestoreId(quiesced.snapshot.0);
-                self.containers()?.redeploy(restore, &quiesced.containers, Redeploy::Restart).await?;
-            }
+    /// Where the volumes of an interrupted snapshot are. What cannot be found is not held: its app is woken all the same.
+    async fn quieted_places(&self, quiesced: &Quiesced) -> Vec<PathBuf> {
+        let containers: Vec<Container> = quiesced.containers.iter().map(|pinned| pinned.container.clone()).collect();
+        let mut places = Vec::new();
+        for volume in quiesced.workload.resolve(&containers).volumes {
+            places.extend(self.ports.filesystem.locate(&volume.path).await.map(|location| location.real).ok());
         }
-        Ok(())
+        places
     }
 
     /// Another workload's open journal that speaks of one of these directories, or of one above or below: to restore or
@@ -342,65 +352,12 @@ impl Engine {
         Ok(None)
     }
 
-    /// What is open, and what recovery would do. Touches nothing.
-    pub async fn outlook(&self, workload: Option<WorkloadId>) -> Result<Vec<Outlook>> {
-        let mut outlooks = Vec::new();
-        for id in self.ports.filesystem.journals().await? {
-            if workload.is_none_or(|w| w == id)
-                && let Some(bytes) = self.ports.filesystem.read_journal(id).await?
-            {
-                let mut outlook = self.outlook_of(id, &bytes).await;
-                outlook.in_progress = self.ports.filesystem.lock(id).await.is_err();
-                outlooks.push(outlook);
-            }
+    /// The anomaly of a journal that is to be followed elsewhere, on that machine or that container engine.
+    async fn elsewhere(&self, host: &str, runtime: Option<&str>) -> Option<Anomaly> {
+        match self.other_host(host) {
+            Some(anomaly) => Some(anomaly),
+            None => self.other_engine(runtime).await,
         }
-        Ok(outlooks)
-    }
-
-    async fn outlook_of(&self, id: WorkloadId, bytes: &[u8]) -> Outlook {
-        let mut outlook = Outlook {
-            workload_id: id,
-            workload: None,
-            restore_id: None,
-            snapshot: None,
-            phase: "unreadable".into(),
-            would: "nothing: a person has to look; nothing is deleted".into(),
-            leftovers: Vec::new(),
-            in_progress: false,
-            problem: None,
-        };
-        let read = Journal::decode(bytes).and_then(|journal| match journal.body {
-            Body::Restore(records) => State::replay(&records).map(Ok),
-            Body::Snapshot(quiesced) => Ok(Err(quiesced)),
-        });
-        match read {
-            Err(error) => outlook.problem = Some(self.name_journal(id, error.into())),
-            Ok(Err(quiesced)) => {
-                outlook.workload = Some(quiesced.workload.name.clone());
-                outlook.snapshot = Some(quiesced.snapshot);
-                outlook.phase = "snapshot".into();
-                outlook.would = would_wake(&quiesced);
-            }
-            Ok(Ok(state)) => {
-                outlook.workload = Some(state.plan.workload.name.clone());
-                outlook.restore_id = Some(state.plan.restore);
-                outlook.snapshot = Some(state.plan.snapshot);
-                outlook.phase = state.phase().into();
-                outlook.would = would(&state).into();
-                if state.plan.workload.has_hooks(HookEvent::PostRestore) {
-                    outlook.would.push_str("; then run its post-restore hooks");
-                }
-                for volume in 0..state.plan.volumes.len() {
-                    let private = state.plan.private(volume);
-                    match self.ports.filesystem.look(&private).await {
-                        Ok(crate::model::Sight::Absent) => {}
-                        Ok(_) => outlook.leftovers.push(private.display().to_string()),
-                        Err(error) => outlook.leftovers.push(error.to_string()),
-                    }
-                }
-            }
-        }
-        outlook
     }
 
     /// The anomaly of a journal that was written on another machine; a machine without an id is not compared.
@@ -410,7 +367,15 @@ impl Engine {
         differs.then(|| Anomaly::OtherHost { journal: journal.to_string() })
     }
 
-    fn name_journal(&self, id: WorkloadId, error: Error) -> Error {
+    /// The same of a journal whose containers are on another engine than the one that answers. One that does not answer is
+    /// not compared: what needs it fails, and the journal stays.
+    pub(super) async fn other_engine(&self, journal: Option<&str>) -> Option<Anomaly> {
+        let journal = journal.filter(|_| !self.without_missing)?;
+        let here = self.ports.containers.as_ref()?.info().await.ok()?.id?;
+        (here != journal).then(|| Anomaly::OtherEngine { journal: journal.to_string() })
+    }
+
+    pub(super) fn name_journal(&self, id: WorkloadId, error: Error) -> Error {
         error.context(format_args!(
             "workload {id} is blocked by its journal {}",
             self.ports.filesystem.state_dir().join("journal").join(format!("{id}.json")).display()
@@ -418,35 +383,12 @@ impl Engine {
     }
 }
 
-/// What recovery does after an interrupted snapshot.
-fn would_wake(quiesced: &Quiesced) -> String {
-    let app = match (quiesced.mode, quiesced.containers.is_empty()) {
-        // It was written for the hooks that are due.
-        (Mode::Live, _) | (_, true) => None,
-        (Mode::Pause, false) => Some("thaw the app"),
-        (Mode::Stop, false) => Some("start the app again"),
-    };
-    let hooks = quiesced.workload.has_hooks(HookEvent::PostCreate).then_some("run its post-create hooks");
-    let all: Vec<&str> = app.into_iter().chain(["remove the unfinished archive"]).chain(hooks).collect();
-    match all.as_slice() {
-        [first, second] => format!("{first} and {second}"),
-        all => all.join(", "),
-    }
+/// A container that ends and goes by itself is not missed.
+fn passes(container: &Container) -> bool {
+    container.particulars.removes_itself || container.particulars.is_one_off
 }
 
-fn would(state: &State) -> &'static str {
-    match (state.direction(), state.is_settled(), &state.redeployed, state.closed) {
-        (_, _, _, true) => "remove the journal: everything else is done",
-        _ if state.captured.is_some() => "clean up",
-        (Direction::Undecided, ..) if state.resumes() => {
-            "go on with the restore: stage what is missing, put the restored data in place and bring the app back"
-        }
-        (Direction::Undecided, ..) => "roll back: remove what was staged, and bring the app back if it was stopped",
-        (Direction::Forward, false, ..) => "roll forward: put the restored data in place and bring the app back",
-        (Direction::Forward, true, None, _) => "bring the app back on the restored data, then archive the originals",
-        (Direction::Forward, true, Some(_), _) => "archive the originals as a safety snapshot and clean up",
-        (Direction::Back, false, ..) => "roll back: put the original data in place and bring the app back",
-        (Direction::Back, true, None, _) => "bring the app back on the original data and clean up",
-        (Direction::Back, true, Some(_), _) => "clean up",
-    }
+fn attention(workload: &Workload, anomaly: &Anomaly) -> Error {
+    let message = format!("an interrupted snapshot of {}: {anomaly}", workload.name);
+    Error::new(Code::NeedsAttention, message).hint(anomaly.remedy())
 }

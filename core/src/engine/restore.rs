@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Engine, drive::word, hooks::Around, recover::Sake};
+use super::{Engine, drive::word, hooks::Around, recover::Sake, unguarded};
 use crate::{
     error::{Code, Error, Result},
     model::{HookEvent, Snapshot, Workload},
     ports::{EventKind, Phase, Progress, Watch},
-    restore::{Options, Outcome, Plan, Record, Report, State, next::abort, report::Notes},
+    restore::{Options, Outcome, Plan, PlannedVolume, Record, Report, State, next::abort, report::Notes},
 };
 
 /// What to restore, and how.
@@ -36,12 +36,19 @@ impl RestoreRequest {
 
     /// Whether a plan is of this very wish: the same data, for the same volumes, in the same way.
     pub(super) fn asks_for(&self, plan: &Plan) -> bool {
-        let all = self.snapshot.volumes().map(|(_, volume, _)| volume.target.as_str());
-        let wanted: BTreeSet<&str> =
-            all.filter(|target| self.targets.is_empty() || self.targets.iter().any(|t| t == target)).collect();
-        plan.archive_digest == self.snapshot.archive.digest
-            && plan.options == self.options
-            && plan.volumes.iter().map(|v| v.target.as_str()).collect::<BTreeSet<_>>() == wanted
+        let all: BTreeSet<&str> = self.snapshot.volumes().map(|(_, volume, _)| volume.target.as_str()).collect();
+        let planned = || plan.volumes.iter();
+        let (now, then): (BTreeSet<&str>, BTreeSet<&str>) =
+            (planned().map(|v| v.target.as_str()).collect(), planned().map(PlannedVolume::archived).collect());
+        // Each by the snapshot's name or, where it is not one of these, by the present one.
+        let is_asked = match self.targets.is_empty() {
+            true => then == all,
+            false => {
+                let wanted: BTreeSet<&str> = self.targets.iter().map(String::as_str).collect();
+                wanted == then || wanted == now
+            }
+        };
+        plan.archive_digest == self.snapshot.archive.digest && plan.options == self.options && is_asked
     }
 }
 
@@ -72,7 +79,7 @@ impl Engine {
                     .hint("`volsnap workload list` shows the workloads"));
             }
         };
-        let plan = self.plan_now(request).await?;
+        let (mut plan, places) = self.plan_with_places(request).await?;
         if let Err(refused) = plan.check() {
             let event = self.event(workload, EventKind::RestoreEnded, "refused", json!(plan.refusals));
             self.tell(&event).await;
@@ -88,6 +95,22 @@ impl Engine {
                 plan.workload.name, plan.snapshot
             )));
         }
+        // Held until it has ended. A directory that was replaced since the plan was made is not what the plan knows.
+        let claim = self.claim(&workload.name, &places).await?;
+        // Read and not given out: a catalog that cannot be written stops no restore. What takes the same place at the same
+        // time is of another workload.
+        let given = self.ports.store.sequence().await?;
+        plan.sequence = given.max(self.restored_at(workload.id).await?).saturating_add(1);
+        // A catalog that takes nothing, on a full disk, hinders no restore: the journal and the safety snapshot have the
+        // names as well, and they follow from what is seen.
+        if plan.workload.known != request.workload.known
+            && let Err(error) = self.ports.store.set_known(plan.workload.id, &plan.workload.known).await
+        {
+            tracing::warn!(%error, "the names of the volumes were not written down");
+        }
+        if !plan.down.is_empty() {
+            self.take_over(workload.id).await?;
+        }
         let mut state = State::opened(plan, self.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
         self.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;
@@ -97,7 +120,8 @@ impl Engine {
             Some(neighbour) => Some(self.give_up(&mut state, neighbour.into()).await?),
             None => self.prelude(&mut state, watch).await?,
         };
-        let mut report = self.drive(&mut state, watch, Notes::default()).await?;
+        let notes = Notes { warnings: unguarded(&claim).collect(), ..Notes::default() };
+        let mut report = self.drive(&mut state, watch, notes).await?;
         if let (Some(refused), Some(cause)) = (refused, &mut report.cause) {
             cause.hint = refused.hint;
         }

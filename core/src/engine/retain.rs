@@ -9,7 +9,7 @@ use crate::{
     error::{Code, Error, Result},
     model::{
         Mark, Pin, Snapshot, SnapshotId, Workload,
-        retention::{self, Policy, Verdict},
+        retention::{self, Circumstances, Policy, Verdict},
     },
     ports::{EventKind, Verified, Watch},
 };
@@ -113,6 +113,7 @@ impl Engine {
     /// Deletes what no rule keeps.
     ///
     /// It holds the workload's lock and no journal is open, so no restore reads what is deleted, and nobody pins it now.
+    /// The archives are asked for first: while they cannot be listed, nothing is deleted.
     pub async fn prune(&self, workload: &Workload, policy: &Policy, dry_run: bool, watch: &Watch) -> Result<Pruned> {
         let _held = match dry_run {
             true => None,
@@ -127,7 +128,14 @@ impl Engine {
             self.recover_or_refuse(workload.id, watch).await?;
         }
         let snapshots = self.snapshots(Some(workload.id)).await?;
-        let verdicts = retention::verdicts(&snapshots, &needed, policy, self.ports.clock.now());
+        let archives = self.ports.filesystem.archives().await?;
+        let circumstances = Circumstances {
+            needed,
+            archives: archives.into_iter().filter(|(owner, _)| *owner == workload.id).map(|(_, id)| id).collect(),
+            zone: self.zone.clone(),
+            now: self.ports.clock.now(),
+        };
+        let verdicts = retention::verdicts(&snapshots, &circumstances, policy);
         for verdict in verdicts.iter().filter(|v| !dry_run && v.kept_by.is_empty()) {
             if let Some(snapshot) = snapshots.iter().find(|s| s.id() == verdict.snapshot) {
                 self.forget(workload, snapshot, "prune").await?;

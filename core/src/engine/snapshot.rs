@@ -1,19 +1,23 @@
 //! Taking a snapshot: copy the volumes while the app runs, quiet it, capture what changed, wake it, put the archive
 //! together and make it durable.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+mod quiet;
+mod sources;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{Engine, act::images, hooks::Around};
+use self::sources::{Root, Sources};
+use super::{Engine, act::images, gather::Reach, hooks::Around, unguarded};
 use crate::{
-    error::{Code, Error, Result},
+    error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
-        ARCHIVE_FORMAT, Container, HookEvent, Manifest, ManifestVolume, Mode, Occupant, Origin, Pinned, Resolved,
-        RestartPolicy, RunState, Snapshot, SnapshotId, Workload, WorkloadId,
+        ARCHIVE_FORMAT, Container, HookEvent, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, Particulars,
+        Pinned, Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, parts,
     },
-    ports::{ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
-    restore::{Body, Journal, Refusal, journal::Quiesced},
+    ports::{ArchiveSource, Claim, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
+    restore::{Body, Refusal, journal::Quiesced, preflight},
 };
 
 /// What to snapshot, and how.
@@ -51,8 +55,14 @@ impl Engine {
     pub async fn create(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
         let _held = self.hold(&request.workload).await?;
         self.recover_or_refuse(request.workload.id, watch).await?;
-        let request = &SnapshotRequest { workload: self.hooked(&request.workload), ..request.clone() };
-        let mut created = self.create_held(request, watch).await;
+        let mut workload = self.hooked(&request.workload);
+        // Now that nobody else can give names: somebody may have since the request was made.
+        if let Some(registered) = self.ports.store.workloads().await?.into_iter().find(|w| w.id == workload.id) {
+            workload.known = registered.known;
+        }
+        let request = &SnapshotRequest { workload, ..request.clone() };
+        let down = self.owed(request.workload.id).await?.unwrap_or_default();
+        let mut created = self.create_held(request, down, watch).await;
         if let Err(error) = &mut created
             && error.code == Code::Aborted
             && watch.cancelled()
@@ -68,13 +78,18 @@ impl Engine {
         created
     }
 
-    async fn create_held(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
+    async fn create_held(&self, request: &SnapshotRequest, down: Vec<Pinned>, watch: &Watch) -> Result<Snapshotted> {
         self.ports.filesystem.sweep_drafts(request.workload.id).await?;
         let seen = self.see_volumes(&request.workload).await?;
         let snapshot = SnapshotId(self.ports.clock.fresh_id());
+        let journal = self.quiesced(request, snapshot, down);
         match request.workload.hooks.is_empty() {
-            true => self.take(request, snapshot, seen, watch).await,
-            false => self.take_between_hooks(request, snapshot, watch).await,
+            true => self.take(request, journal, seen, watch).await,
+            false => {
+                // Seen, and held, again when the hooks before it have run.
+                drop(seen);
+                self.take_between_hooks(request, journal, watch).await
+            }
         }
     }
 
@@ -82,20 +97,21 @@ impl Engine {
     async fn take_between_hooks(
         &self,
         request: &SnapshotRequest,
-        snapshot: SnapshotId,
+        journal: Quiesced,
         watch: &Watch,
     ) -> Result<Snapshotted> {
         let workload = &request.workload;
-        let around = Around { workload, snapshot, restore: None };
+        let around = Around { workload, snapshot: journal.snapshot, restore: None };
         let is_due = workload.has_hooks(HookEvent::PostCreate);
         if is_due {
             // Written before the first of them runs: whoever finds the journal runs those that come after.
-            self.write_quiesced(&self.quiesced(request, snapshot, Vec::new())).await?;
+            let runtime = self.runtime(workload).await?;
+            self.write_quiesced(&Quiesced { runtime, ..journal.clone() }).await?;
         }
         let taken = match self.run_before(HookEvent::PreCreate, &around, watch).await {
             // They may have changed what there is to see.
             Ok(()) => match self.see_volumes(workload).await {
-                Ok(seen) => self.take(request, snapshot, seen, watch).await,
+                Ok(seen) => self.take(request, journal.clone(), seen, watch).await,
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
@@ -107,7 +123,11 @@ impl Engine {
         let name = &workload.name;
         let complaints = match self.run_after(HookEvent::PostCreate, &around, outcome_of(taken.is_ok())).await {
             Ok(complaints) => {
-                self.ports.filesystem.remove_journal(workload.id).await?;
+                match self.journal_body(workload.id).await? {
+                    // What could not be woken stays remembered.
+                    Some(Body::Snapshot(quiesced)) => self.lay_down(&quiesced).await?,
+                    Some(Body::Restore(_)) | None => {}
+                }
                 complaints
             }
             Err(error) => {
@@ -130,10 +150,15 @@ impl Engine {
     /// What is to be read, if nothing speaks against it.
     async fn see_volumes(&self, workload: &Workload) -> Result<Seen> {
         let members = self.members(workload).await?;
-        let resolved = workload.resolve(&members);
-        let (volumes, sources) = self.sources(workload, &resolved).await?;
+        let resolved = self.name_volumes(workload, &members).await?;
+        if members.is_empty() && resolved.volumes.is_empty() && !workload.selector.is_empty() {
+            let Refusal { message, hint } = preflight::no_containers(workload);
+            return Err(Error::new(Code::Refused, message).hint(hint));
+        }
+        let Sources { volumes, sources, roots, places } = self.sources(workload, &resolved).await?;
         self.refuse_neighbour(workload, &sources, &names(&members)).await?;
-        Ok(Seen { members, resolved, volumes, sources })
+        let claim = self.claim(&workload.name, &places).await?;
+        Ok(Seen { members, resolved, volumes, sources, roots, claim })
     }
 
     async fn refuse_neighbour(&self, workload: &Workload, sources: &[ArchiveSource], members: &[String]) -> Result<()> {
@@ -159,14 +184,20 @@ impl Engine {
     async fn take(
         &self,
         request: &SnapshotRequest,
-        snapshot: SnapshotId,
+        journal: Quiesced,
         seen: Seen,
         watch: &Watch,
     ) -> Result<Snapshotted> {
-        let workload = &request.workload;
+        let snapshot = journal.snapshot;
         let filesystem = &self.ports.filesystem;
-        let Seen { members, resolved, volumes, sources } = seen;
+        // Held until the archive is sealed and the app is awake.
+        let Seen { members, resolved, volumes, sources, roots, claim } = seen;
+        refuse_members(request, &members)?;
+        // Before there is a snapshot that has these names.
+        let workload = &self.remember(&request.workload, &resolved).await?;
         let created_at = self.ports.clock.now();
+        // Given out before anything is read: a catalog that takes nothing is found out while the app runs.
+        let sequence = self.ports.store.advance(self.restored_at(workload.id).await?).await?;
         let manifest = Manifest {
             format: ARCHIVE_FORMAT,
             snapshot,
@@ -177,203 +208,143 @@ impl Engine {
             mode: request.mode,
             origin: Origin::Manual,
             note: request.note.clone(),
-            images: images(members.iter()),
+            images: images(members.iter().filter(|c| lasts(c))),
             volumes,
             registration: Some(self.registration(workload, created_at)),
             imported: None,
+            sequence: Some(sequence),
         };
         self.refuse_unheld(request.mode, &members).await?;
         watch.progress(&Progress::begin(Phase::Archive));
         let (members, precopy) = match members.iter().any(|c| disturbs(request.mode, c)) {
             // The app is not touched yet: an ordinary failure here, such as a full disk, costs it nothing.
             true => match filesystem.precopy(&manifest, &sources, watch.clone()).await? {
-                Some(precopy) => (self.unmoved(workload, &manifest, &sources).await?, Some(precopy)),
+                Some(precopy) => {
+                    self.same_roots(&roots).await?;
+                    (self.unmoved(workload, &manifest, &sources).await?, Some(precopy))
+                }
                 None => (members, None),
             },
             false => (members, None),
         };
+        // They may be other ones by now.
+        refuse_members(request, &members)?;
         let outsiders = self.outsiders(request, &members, &sources).await?;
-        let reading = Reading { manifest: &manifest, sources: &sources, members: names(&members), precopy };
+        let reading =
+            Reading { manifest: &manifest, sources: &sources, roots: &roots, members: names(&members), precopy };
+        let dependants = match request.mode {
+            Mode::Stop => self.dependants(&members).await?,
+            Mode::Pause | Mode::Live => Vec::new(),
+        };
+        let is_member = |c: &Container| members.iter().any(|m| m.id == c.id);
+        // They lose what they use of a member with its stop; one that cannot be started again loses nothing more.
+        let revived: Vec<Container> = dependants
+            .into_iter()
+            .map(|(c, _)| c)
+            .filter(|c| !is_member(c) && c.particulars.can_start_again())
+            .collect();
         let disturbed = members.into_iter().filter(|c| disturbs(request.mode, c));
-        let pinned = disturbed.map(|container| Pinned { container, member: true }).collect();
-        let quiesced = self.quiesced(request, snapshot, pinned);
-        let (draft, quiesced_ms) = self.read_quietly(&quiesced, reading, watch).await?;
+        let members = disturbed.map(|container| Pinned { container, member: true });
+        let containers: Vec<Pinned> =
+            members.chain(revived.into_iter().map(|container| Pinned { container, member: false })).collect();
+        let runtime = match containers.is_empty() {
+            true => None,
+            false => self.runtime(workload).await?,
+        };
+        let quiesced = Quiesced { containers, runtime, at: self.ports.clock.now(), ..journal };
+        let (draft, quiesced_ms, app_problem) = self.read_quietly(quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
         let snapshot = Snapshot::from(archive);
         self.ports.store.put_snapshot(&snapshot).await?;
         let mut warnings = warnings(&snapshot, &resolved);
+        warnings.extend(unguarded(&claim));
+        warnings.extend(self.concerns(workload).await);
         warnings.extend(outsiders);
         let detail = json!({ "snapshot": snapshot.id(), "mode": request.mode, "warnings": warnings });
         self.tell(&self.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
+        if let Some(problem) = app_problem {
+            let name = &workload.name;
+            let message = format!(
+                "snapshot {} of {name} was taken, and the app did not come back after it: {problem}",
+                snapshot.id()
+            );
+            return Err(Error::new(Code::NeedsAttention, message)
+                .hint(format!("see to what keeps it down, then run `volsnap recover {name}`: it knows what ran")));
+        }
         Ok(Snapshotted { snapshot, warnings, complaints: Vec::new() })
     }
 
-    fn quiesced(&self, request: &SnapshotRequest, snapshot: SnapshotId, containers: Vec<Pinned>) -> Quiesced {
+    /// The journal of a snapshot before anything is disturbed for it, for an app of which an earlier operation left those
+    /// down.
+    fn quiesced(&self, request: &SnapshotRequest, snapshot: SnapshotId, down: Vec<Pinned>) -> Quiesced {
         Quiesced {
             workload: request.workload.clone(),
             host: self.ports.filesystem.host(),
             runtime: None,
             snapshot,
             mode: request.mode,
-            containers,
+            containers: Vec::new(),
+            problem: (!down.is_empty()).then(|| "an earlier operation left it down".to_string()),
+            down,
             at: self.ports.clock.now(),
         }
     }
 
-    async fn write_quiesced(&self, quiesced: &Quiesced) -> Result<()> {
-        let journal = Journal { body: Body::Snapshot(Box::new(quiesced.clone())) };
-        Ok(self.ports.filesystem.write_journal(quiesced.workload.id, &journal.encode()?).await?)
-    }
-
-    /// Whether the journal says that there is an app to be woken; one that cannot be read may.
-    async fn is_quiesced(&self, id: WorkloadId) -> bool {
-        let Ok(bytes) = self.ports.filesystem.read_journal(id).await else { return true };
-        match bytes.map(|bytes| Journal::decode(&bytes)) {
-            Some(Ok(Journal { body: Body::Snapshot(quiesced) })) => !quiesced.containers.is_empty(),
-            Some(Ok(Journal { body: Body::Restore(_) }) | Err(_)) => true,
-            None => false,
+    /// The engine that has the workload's containers, by its id.
+    async fn runtime(&self, workload: &Workload) -> Result<Option<String>> {
+        match workload.selector.is_empty() {
+            true => Ok(None),
+            false => Ok(self.containers()?.info().await?.id),
         }
-    }
-
-    async fn sources(
-        &self,
-        workload: &Workload,
-        resolved: &Resolved,
-    ) -> Result<(Vec<ManifestVolume>, Vec<ArchiveSource>)> {
-        if resolved.volumes.is_empty() {
-            return Err(Error::new(Code::Refused, format!("workload {} has no volumes at present", workload.name))
-                .hint("none of its containers exists, or none mounts a directory of the host; start the app first"));
-        }
-        let mut volumes = Vec::new();
-        let mut sources = Vec::new();
-        let state_dir = self.ports.filesystem.locate(&self.ports.filesystem.state_dir()).await?;
-        for volume in &resolved.volumes {
-            let target = volume.target.clone();
-            let location = self.ports.filesystem.locate(&volume.path).await;
-            let location = location.map_err(|e| Error::from(e).context(format_args!("volume {target}")))?;
-            // Every snapshot would hold all earlier ones, and no plan would ever restore it.
-            if location.overlaps(&state_dir) {
-                let (path, state) = (location.real.display(), state_dir.real.display());
-                return Err(Error::new(
-                    Code::Refused,
-                    format!("volume {target} at {path} overlaps with volsnap's state directory at {state}"),
-                )
-                .hint("move one of them elsewhere"));
-            }
-            let root = match location.occupant {
-                Occupant::Absent => None,
-                Occupant::NotADirectory => {
-                    let path = location.real.display();
-                    return Err(Error::new(Code::Refused, format!("volume {target} at {path} is not a directory"))
-                        .hint("only directories can be volumes"));
-                }
-                Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) | Occupant::Immutable(_) => {
-                    Some(location.real)
-                }
-            };
-            volumes.push(ManifestVolume { target: target.clone(), absent: root.is_none() });
-            sources.push(ArchiveSource { target, root });
-        }
-        if sources.iter().all(|s| s.root.is_none()) {
-            let declared: Vec<String> = resolved.volumes.iter().map(|v| v.path.display().to_string()).collect();
-            return Err(Error::new(
-                Code::Refused,
-                format!("workload {} has no volume that exists: {}", workload.name, declared.join(", ")),
-            )
-            .hint("check that its filesystems are mounted and its containers exist"));
-        }
-        Ok((volumes, sources))
-    }
-
-    /// The members as they are now, after a copy that may have taken long. They are other ones only if somebody
-    /// deployed meanwhile, and then the copy may be of other volumes.
-    async fn unmoved(
-        &self,
-        workload: &Workload,
-        manifest: &Manifest,
-        sources: &[ArchiveSource],
-    ) -> Result<Vec<Container>> {
-        let members = self.members(workload).await?;
-        let (_, now) = self.sources(workload, &workload.resolve(&members)).await?;
-        match now == sources && images(members.iter()) == manifest.images {
-            true => Ok(members),
-            false => Err(Error::new(
-                Code::Aborted,
-                format!("the containers or volumes of {} changed while they were copied", workload.name),
-            )
-            .hint("take the snapshot again")),
-        }
-    }
-
-    /// Who runs on the volumes and is not made quiet, since it is not part of the workload: the copy may be of no one
-    /// point in time.
-    async fn outsiders(
-        &self,
-        request: &SnapshotRequest,
-        members: &[Container],
-        sources: &[ArchiveSource],
-    ) -> Result<Vec<String>> {
-        if request.mode == Mode::Live {
-            return Ok(Vec::new());
-        }
-        let roots = roots(sources);
-        let running =
-            self.consumers(&request.workload, &roots).await?.into_iter().filter(|c| c.run == RunState::Running);
-        let outside = running.filter(|c| members.iter().all(|m| m.id != c.id));
-        Ok(outside
-            .map(|c| {
-                let app = &request.workload.name;
-                format!("container {} is not part of {app} and ran on its volumes while they were read", c.name)
-            })
-            .collect())
     }
 
     /// Reads the volumes while the app is quiet, and wakes it as soon as what they are is held fast, whatever happened.
     async fn read_quietly(
         &self,
-        quiesced: &Quiesced,
+        mut quiesced: Quiesced,
         reading: Reading<'_>,
         watch: &Watch,
-    ) -> Result<(Box<dyn DraftArchive>, u64)> {
+    ) -> Result<(Box<dyn DraftArchive>, u64, Option<String>)> {
         let (sources, members) = (reading.sources, reading.members.clone());
         if quiesced.containers.is_empty() {
             let draft = self.read(reading, watch).await?;
             // Nobody had to be quieted when it began. That says nothing of those who came since.
-            self.still_quiet(quiesced).await?;
+            self.still_quiet(&quiesced).await?;
             self.refuse_neighbour(&quiesced.workload, sources, &members).await?;
-            return Ok((draft, 0));
+            return Ok((draft, 0, None));
         }
         // Written before the app is touched: whoever finds the journal wakes the app.
-        self.write_quiesced(quiesced).await?;
+        self.write_quiesced(&quiesced).await?;
         // Asked now that this journal can be seen: of two that begin at once, at least one sees the other.
         if let Err(error) = self.refuse_neighbour(&quiesced.workload, sources, &members).await {
-            self.put_down(quiesced).await?;
+            self.put_down(&quiesced).await?;
             return Err(error);
         }
         let began = self.ports.clock.monotonic();
-        let drafted = self.read_stilled(quiesced, reading, watch).await;
-        let woken = self.resume(quiesced).await;
+        let drafted = self.read_stilled(&mut quiesced, reading, watch).await;
+        let (name, before) = (quiesced.workload.name.clone(), quiesced.problem.clone());
+        let woken = self.wake(quiesced).await;
         let quiesced_ms = self.ports.clock.monotonic().saturating_sub(began).as_millis();
-        woken.map_err(|e| {
-            let name = &quiesced.workload.name;
-            e.context(format_args!("{name} was not woken after its snapshot"))
-                .hint(format!("run `volsnap recover {name}`"))
+        let woken = woken.map_err(|e| {
+            let error = e.context(format_args!("{name} was not woken after its snapshot"));
+            Error { code: Code::NeedsAttention, ..error }.hint(format!("run `volsnap recover {name}`"))
         })?;
-        self.put_down(quiesced).await?;
-        Ok((drafted?, u64::try_from(quiesced_ms).unwrap_or(u64::MAX)))
-    }
-
-    /// The app is as it was, so nobody has to wake it; hooks may be due yet.
-    async fn put_down(&self, quiesced: &Quiesced) -> Result<()> {
-        match quiesced.workload.has_hooks(HookEvent::PostCreate) {
-            true => self.write_quiesced(&Quiesced { containers: Vec::new(), ..quiesced.clone() }).await,
-            false => Ok(self.ports.filesystem.remove_journal(quiesced.workload.id).await?),
+        self.put_down(&woken).await?;
+        let is_new = woken.problem != before;
+        let app_problem = woken.problem.filter(|_| is_new);
+        match (drafted, app_problem) {
+            (Ok(draft), app_problem) => Ok((draft, u64::try_from(quiesced_ms).unwrap_or(u64::MAX), app_problem)),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(problem)) => {
+                let message = format!("{error}; and the app did not come back: {problem}");
+                Err(Error::new(Code::NeedsAttention, message).hint(format!("run `volsnap recover {name}`")))
+            }
         }
     }
 
     async fn read_stilled(
         &self,
-        quiesced: &Quiesced,
+        quiesced: &mut Quiesced,
         reading: Reading<'_>,
         watch: &Watch,
     ) -> Result<Box<dyn DraftArchive>> {
@@ -384,54 +355,16 @@ impl Engine {
     }
 
     async fn read(&self, reading: Reading<'_>, watch: &Watch) -> Result<Box<dyn DraftArchive>> {
-        let Reading { manifest, sources, precopy, members: _ } = reading;
-        Ok(match precopy {
+        let Reading { manifest, sources, roots, precopy, members: _ } = reading;
+        let draft = match precopy {
             Some(precopy) => {
                 let watch: Watch = Arc::new(Retold::new(watch.clone(), Phase::CatchUp, BTreeMap::new()));
                 precopy.capture(watch).await?
             }
             None => self.ports.filesystem.draft_archive(manifest, sources, watch.clone()).await?,
-        })
-    }
-
-    async fn quiet(&self, quiesced: &Quiesced) -> Result<()> {
-        let ids: Vec<_> = quiesced.containers.iter().rev().map(|p| p.container.id.clone()).collect();
-        match quiesced.mode {
-            Mode::Pause => self.containers()?.pause(&ids).await?,
-            Mode::Stop => {
-                // An engine that restarts in the middle would start what is stopped, under the hands of the archive.
-                for id in &ids {
-                    self.containers()?.set_restart_policy(id, &RestartPolicy::never()).await?;
-                }
-                self.containers()?.stop(&ids).await?;
-            }
-            Mode::Live => {}
-        }
-        Ok(())
-    }
-
-    /// Whether nobody woke the app while its volumes were read: an engine that restarts ends what is frozen, and may
-    /// start it; a person may start it too, or a member that did not run before.
-    async fn still_quiet(&self, quiesced: &Quiesced) -> Result<()> {
-        if quiesced.mode == Mode::Live || quiesced.workload.selector.is_empty() {
-            return Ok(());
-        }
-        let seen = Self::members_left(self.containers()?, &quiesced.workload.selector).await?;
-        let disturbed = |c: &&Container| match quiesced.mode {
-            Mode::Pause => c.run != RunState::Paused,
-            Mode::Stop => c.run.is_active(),
-            Mode::Live => false,
         };
-        let pinned = |c: &Container| quiesced.containers.iter().any(|p| p.container.id == c.id);
-        let is_loud = |c: &&Container| if pinned(c) { disturbed(c) } else { disturbs(quiesced.mode, c) };
-        match seen.iter().find(is_loud) {
-            None => Ok(()),
-            Some(container) => Err(Error::new(
-                Code::Aborted,
-                format!("container {} did not stay quiet while its volumes were read", container.name),
-            )
-            .hint("the copy would be of no one point in time; take the snapshot again")),
-        }
+        self.same_roots(roots).await?;
+        Ok(draft)
     }
 }
 
@@ -441,6 +374,8 @@ struct Seen {
     resolved: Resolved,
     volumes: Vec<ManifestVolume>,
     sources: Vec<ArchiveSource>,
+    roots: Vec<Root>,
+    claim: Claim,
 }
 
 /// How a snapshot ended, as its hooks are told.
@@ -452,18 +387,62 @@ pub(super) fn outcome_of(complete: bool) -> &'static str {
 struct Reading<'a> {
     manifest: &'a Manifest,
     sources: &'a [ArchiveSource],
+    roots: &'a [Root],
     /// The names of all members.
     members: Vec<String>,
     precopy: Option<Box<dyn Precopy>>,
 }
 
+/// How a container is made quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Frozen,
+    Stopped,
+}
+
+impl Rest {
+    /// What is done to a container for a snapshot in this mode, by what it was when it was looked at first; `None` if it
+    /// is left alone.
+    pub(super) fn of(mode: Mode, container: &Container) -> Option<Rest> {
+        match (mode, container.run) {
+            (Mode::Live, _) | (_, RunState::Stopped) | (Mode::Pause, RunState::Paused) => None,
+            // Between two runs there is nothing to freeze, and the next one would begin in the middle.
+            (Mode::Pause, RunState::Running) if container.particulars.is_restarting => Some(Rest::Stopped),
+            (Mode::Pause, RunState::Running) => Some(Rest::Frozen),
+            (Mode::Stop, RunState::Running | RunState::Paused) => Some(Rest::Stopped),
+        }
+    }
+}
+
 /// Whether a container is made quiet for a snapshot in this mode.
 fn disturbs(mode: Mode, container: &Container) -> bool {
-    match mode {
-        Mode::Pause => container.run == RunState::Running,
-        Mode::Stop => container.run.is_active(),
-        Mode::Live => false,
+    Rest::of(mode, container).is_some()
+}
+
+/// Whether a container is still there tomorrow, as far as anybody knows.
+pub(super) fn lasts(container: &Container) -> bool {
+    !container.particulars.is_one_off
+}
+
+/// A snapshot destroys nothing and runs nothing twice.
+fn refuse_members(request: &SnapshotRequest, members: &[Container]) -> Result<()> {
+    let active = || members.iter().filter(|c| c.run.is_active());
+    if let Some((name, service)) = active().find_map(|c| Some((&c.name, c.particulars.orchestrator.as_ref()?))) {
+        return Err(Refusal::orchestrated(name, service).into());
     }
+    let stopped = active().filter(|_| request.mode == Mode::Stop);
+    for Container { name, particulars, .. } in stopped {
+        let why = match particulars {
+            Particulars { removes_itself: true, .. } => {
+                "is removed with its anonymous volumes as soon as it ends (--rm)"
+            }
+            Particulars { is_one_off: true, .. } => "runs one command, which would begin anew when it is started again",
+            _ => continue,
+        };
+        return Err(Error::new(Code::Refused, format!("container {name} {why}"))
+            .hint("leave out `--mode stop`: the default freezes it instead"));
+    }
+    Ok(())
 }
 
 fn names(members: &[Container]) -> Vec<String> {
@@ -482,6 +461,12 @@ fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {
         }
         for name in &totals.unsteady {
             warnings.push(format!("volume {}: {name}", volume.target));
+        }
+        if let Some(devices) = totals.devices_told() {
+            warnings.push(format!(
+                "volume {} has {devices}: a restore makes them only with --allow-devices",
+                volume.target
+            ));
         }
         for name in &totals.immutable_names {
             warnings.push(format!("volume {}: {name}: a restore brings it back without this flag", volume.target));

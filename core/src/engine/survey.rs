@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::Engine;
+use super::{Engine, gather::Reach};
 use crate::{
     error::{FsError, FsErrorKind},
-    model::{Container, Sight, container, place},
+    model::{Container, Selector, Sight, container, place},
     restore::{
         Facts, Places, Seen, State, by_entry::Entries, facts::Survey, judge::Failure, plan::Method, state::Direction,
     },
@@ -56,7 +56,7 @@ impl Engine {
         Ok(facts)
     }
 
-    async fn places(&self, state: &State) -> Result<Vec<Places>, FsError> {
+    pub(super) async fn places(&self, state: &State) -> Result<Vec<Places>, FsError> {
         let filesystem = &self.ports.filesystem;
         let plan = &state.plan;
         let mut dirs = Vec::new();
@@ -112,7 +112,7 @@ impl Engine {
     /// not to begin, also when they come while the data are being staged.
     async fn users(&self, state: &State) -> Result<Vec<Seen>, Failure> {
         let users = self.consumers(&state.plan.workload, &state.plan.live_paths()).await?;
-        let active = users.into_iter().filter(|c| c.run.is_active());
+        let active = users.consumers.into_iter().filter(|c| c.run.is_active());
         Ok(active.map(|container| Seen { container, member: false, mounts: true }).collect())
     }
 
@@ -125,7 +125,8 @@ impl Engine {
             engine.settled = true;
         }
         let plan = &state.plan;
-        let mounting = containers.mounting(&plan.live_paths()).await?;
+        let lives = plan.live_paths();
+        let mounting = containers.mounting(&lives).await?;
         let members = match (state.direction(), &state.pinned) {
             (Direction::Undecided, None) => containers.find(&plan.workload.selector).await?,
             _ => Self::members_left(containers, &plan.workload.selector).await?,
@@ -135,10 +136,26 @@ impl Engine {
             pinned || container::is_ours(&c.name, plan.restore)
         };
         let ours = containers.of_restore(plan.restore).await?;
-        let mounts = |c: &Container| mounting.iter().any(|m| m.id == c.id);
+        let dependants = match plan.dependants.is_empty() {
+            true => Vec::new(),
+            false => {
+                let by_name = Selector { containers: plan.dependants.clone(), ..Selector::default() };
+                Self::members_left(containers, &by_name).await?
+            }
+        };
+        // Whoever only looks on is left alone: neither fenced nor stopped.
+        let mut consumers = Vec::new();
+        for container in mounting {
+            let is_known = |c: &&Container| c.id == container.id;
+            let is_ours = members.iter().chain(&ours).any(|c| is_known(&c)) || is_member(&container);
+            if is_ours || self.reach(&container, &lives).await != Reach::Looks {
+                consumers.push(container);
+            }
+        }
+        let mounts = |c: &Container| consumers.iter().any(|m| m.id == c.id);
         let mut seen: Vec<Seen> =
             members.into_iter().map(|c| Seen { member: true, mounts: mounts(&c), container: c }).collect();
-        for container in mounting.iter().chain(&ours) {
+        for container in consumers.iter().chain(&ours).chain(&dependants) {
             if !seen.iter().any(|s| s.container.id == container.id) {
                 let (member, mounts) = (is_member(container), mounts(container));
                 seen.push(Seen { member, mounts, container: container.clone() });

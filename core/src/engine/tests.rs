@@ -7,6 +7,7 @@ mod outlook;
 mod plans;
 mod precopy;
 mod quiet;
+mod sleep;
 mod transfer;
 mod writers;
 
@@ -30,7 +31,7 @@ use crate::{
         RunState, Selector, Sight, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
-        EngineInfo, Lease, NoCommands, Verified, Watch,
+        Claim, EngineInfo, Lease, NoCommands, Verified, Watch,
         clock::MockClock,
         containers::MockContainers,
         filesystem::{DraftArchive, MockDraftArchive, MockFilesystem},
@@ -39,9 +40,31 @@ use crate::{
     restore::{Entry, Options, Outcome, Plan, PlannedVolume, Record, Safety, State, plan::Method, report::Notes},
 };
 
+/// An engine with that id.
+fn engine_of(id: &str) -> EngineInfo {
+    EngineInfo {
+        version: "an engine".into(),
+        id: Some(id.into()),
+        root: None,
+        live_restore: None,
+        fixed_policies: false,
+    }
+}
+
 struct Held;
 
 impl Lease for Held {}
+
+fn claim() -> Claim {
+    Claim { lease: Box::new(Held), unguarded: vec![] }
+}
+
+/// Directories like any other, for what a snapshot says of them.
+fn ordinary(filesystem: &mut MockFilesystem) {
+    filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
+    filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
+    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+}
 
 fn workload() -> Workload {
     Workload {
@@ -52,6 +75,7 @@ fn workload() -> Workload {
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
         hooks: vec![],
+        known: Vec::new(),
     }
 }
 
@@ -106,6 +130,7 @@ fn clock() -> MockClock {
     let mut clock = MockClock::new();
     clock.expect_now().return_const(Timestamp::UNIX_EPOCH);
     clock.expect_monotonic().return_const(Duration::ZERO);
+    clock.expect_sleep().returning(|_| ());
     clock.expect_fresh_id().returning(|| Uuid::from_u128(9));
     clock
 }
@@ -114,6 +139,8 @@ fn clock() -> MockClock {
 fn unreadable(order: &mut Sequence) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut filesystem);
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().times(1).returning(|_| Ok(()));
@@ -129,113 +156,17 @@ fn broken() -> FsError {
     FsError::new(FsErrorKind::Io, FsOp::Archive, "/srv/data/file", "input/output error")
 }
 
-#[tokio::test]
-async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
-    let mut order = Sequence::new();
-    let mut filesystem = unreadable(&mut order);
-    let mut containers = MockContainers::new();
-    containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-    containers.expect_find().returning(|_| Ok(vec![container()]));
-    containers.expect_mounting().returning(|_| Ok(vec![container()]));
-    containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    filesystem.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| Err(broken()));
-    containers.expect_unpause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    filesystem.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    let mut store = MockStore::new();
-    store.expect_record().withf(|e| e.outcome == "failed").times(1).returning(|_| Ok(()));
-
-    let engine = engine(filesystem, store, Some(containers));
-    let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
-    let error = engine.create(&request, &quiet()).await.expect_err("nothing could be read");
-    assert_eq!(error.code, Code::Io);
+#[test]
+fn operations_can_run_on_another_thread() {
+    fn sendable<T: Send>(_: impl FnOnce(&'static Engine, &'static RestoreRequest, &'static Watch) -> T) {}
+    sendable(Engine::restore);
+    sendable(|engine, _, watch| engine.recover(None, watch));
 }
 
 /// The app, which runs when it is first looked at, and in that state afterwards.
 fn found_then(containers: &mut MockContainers, run: RunState) {
     containers.expect_find().times(1).returning(|_| Ok(vec![container()]));
     containers.expect_find().returning(move |_| Ok(vec![Container { run, ..container() }]));
-}
-
-#[tokio::test]
-async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_synced() {
-    let mut order = Sequence::new();
-    let mut filesystem = unreadable(&mut order);
-    let mut containers = MockContainers::new();
-    containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-    found_then(&mut containers, RunState::Paused);
-    containers.expect_mounting().returning(|_| Ok(vec![container()]));
-    containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    let mut draft = MockDraftArchive::new();
-    let mut sealing = Sequence::new();
-    containers.expect_unpause().times(1).in_sequence(&mut sealing).returning(|_| Ok(()));
-    draft.expect_seal().times(1).in_sequence(&mut sealing).returning(|_| Err(broken()));
-    let mut drafts = vec![Box::new(draft) as Box<dyn DraftArchive>];
-    filesystem
-        .expect_draft_archive()
-        .times(1)
-        .in_sequence(&mut order)
-        .returning(move |_, _, _| drafts.pop().ok_or_else(broken));
-    filesystem.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    let mut store = MockStore::new();
-    store.expect_put_snapshot().never();
-    store.expect_record().returning(|_| Ok(()));
-
-    let engine = engine(filesystem, store, Some(containers));
-    let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
-    engine.create(&request, &quiet()).await.expect_err("the archive could not be sealed");
-}
-
-#[tokio::test]
-async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fenced_while_it_is_read() {
-    for (mode, after, other, fine) in [
-        (Mode::Pause, RunState::Paused, RunState::Stopped, true),
-        (Mode::Pause, RunState::Paused, RunState::Running, false),
-        (Mode::Pause, RunState::Running, RunState::Stopped, false),
-        (Mode::Pause, RunState::Stopped, RunState::Stopped, false),
-        (Mode::Stop, RunState::Stopped, RunState::Stopped, true),
-        (Mode::Stop, RunState::Stopped, RunState::Running, false),
-        (Mode::Stop, RunState::Running, RunState::Stopped, false),
-    ] {
-        let mut order = Sequence::new();
-        let mut filesystem = unreadable(&mut order);
-        let mut containers = MockContainers::new();
-        containers.expect_lease().returning(|_| Ok(Box::new(Held)));
-        let members = |app: RunState, other: RunState| {
-            let (id, name) = (ContainerId("cron".into()), "cron".into());
-            vec![Container { run: app, ..container() }, Container { id, name, run: other, ..container() }]
-        };
-        containers.expect_find().times(1).returning(move |_| Ok(members(RunState::Running, RunState::Stopped)));
-        containers.expect_find().returning(move |_| Ok(members(after, other)));
-        containers.expect_mounting().returning(|_| Ok(vec![container()]));
-        if mode == Mode::Stop {
-            let off = |_: &ContainerId, policy: &RestartPolicy| policy.is_never();
-            containers.expect_set_restart_policy().withf(off).times(1).in_sequence(&mut order).returning(|_, _| Ok(()));
-            containers.expect_stop().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-            containers.expect_redeploy().times(1).returning(|_, _, _| Ok(()));
-        } else {
-            containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-            containers.expect_unpause().times(1).returning(|_| Ok(()));
-        }
-        filesystem.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| {
-            let mut draft = MockDraftArchive::new();
-            draft.expect_seal().returning(|_| Ok(archive(vec![])));
-            Ok(Box::new(draft))
-        });
-        filesystem.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-        let mut store = MockStore::new();
-        store.expect_put_snapshot().times(usize::from(fine)).returning(|_| Ok(()));
-        store.expect_record().returning(|_| Ok(()));
-        let request = SnapshotRequest { workload: workload(), mode, note: None };
-        let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await;
-        assert_eq!(created.err().map(|e| e.code), (!fine).then_some(Code::Aborted), "{mode:?} {after:?} {other:?}");
-    }
-}
-
-#[test]
-fn operations_can_run_on_another_thread() {
-    fn sendable<T: Send>(_: impl FnOnce(&'static Engine, &'static RestoreRequest, &'static Watch) -> T) {}
-    sendable(Engine::restore);
-    sendable(|engine, _, watch| engine.recover(None, watch));
 }
 
 const PARENT: Identity = Identity { inode: 2, birth_ns: Some(1) };
@@ -252,11 +183,13 @@ fn restore(entries: Vec<Entry>) -> State {
         created_at: Timestamp::UNIX_EPOCH,
         snapshot: SnapshotId(Uuid::from_u128(2)),
         snapshot_created_at: Timestamp::UNIX_EPOCH,
+        sequence: 0,
         archive_digest: "d".into(),
         safety: SnapshotId(Uuid::from_u128(3)),
         options: Options::default(),
         volumes: vec![PlannedVolume {
             target: "/data".into(),
+            archived_as: None,
             live: "/srv/data".into(),
             parent: PARENT,
             original: Some(ORIGINAL),
@@ -268,9 +201,13 @@ fn restore(entries: Vec<Entry>) -> State {
             entries: 1,
         }],
         containers: vec![],
+        images: vec![],
+        down: vec![],
+        dependants: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],
+        notes: vec![],
     };
     let mut state = State::opened(plan, Timestamp::UNIX_EPOCH);
     for entry in entries {
@@ -301,9 +238,10 @@ fn archive(unsteady: Vec<String>) -> ArchiveSummary {
         origin: Origin::Manual,
         note: None,
         images: vec![],
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
         registration: None,
         imported: None,
+        sequence: None,
     };
     let totals = vec![VolumeTotals { unsteady, ..VolumeTotals::default() }];
     ArchiveSummary { manifest, totals, quiesced_ms: 0, archive_bytes: 1, digest: "d".into() }
@@ -315,12 +253,20 @@ fn with_journal(state: &State) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
     filesystem.expect_host().return_const("host");
     filesystem
 }
 
-fn engine(filesystem: MockFilesystem, store: MockStore, containers: Option<MockContainers>) -> Engine {
+fn engine(mut filesystem: MockFilesystem, mut store: MockStore, containers: Option<MockContainers>) -> Engine {
+    filesystem.expect_retired_journal().returning(|_| Ok(None));
+    store.expect_advance().returning(|above| Ok(above + 1));
+    store.expect_sequence().returning(|| Ok(0));
+    // Names of volumes, where a test says nothing of them: there are none yet.
+    store.expect_workloads().returning(|| Ok(vec![]));
+    store.expect_snapshots().returning(|_| Ok(vec![]));
+    store.expect_set_known().returning(|_, _| Ok(()));
     Engine::new(Ports {
         store: Arc::new(store),
         containers: containers.map(|c| Arc::new(c) as _),
@@ -374,7 +320,7 @@ async fn a_safety_snapshot_that_was_written_to_while_it_was_read_is_told() {
     let mut state = restore(entries);
     let mut filesystem = with_journal(&state);
     filesystem.expect_read_archive().returning(|_, _| Ok(archive(vec!["log: changed".into()])));
-    filesystem.expect_remove_journal().times(1).returning(|_| Ok(()));
+    filesystem.expect_retire_journal().times(1).returning(|_| Ok(()));
     let mut store = MockStore::new();
     store.expect_put_snapshot().times(1).returning(|_| Ok(()));
     store.expect_record().returning(|_| Ok(()));
@@ -394,7 +340,9 @@ async fn who_uses_plain_directories_is_asked_until_the_commit_if_there_is_an_eng
         let mut filesystem = with_journal(&state);
         filesystem.expect_settle().returning(|_| Ok(()));
         filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+        filesystem.expect_locate().returning(|path| Ok(location(path)));
         let mut containers = MockContainers::new();
+        containers.expect_is_expected().return_const(true);
         containers.expect_mounting().returning(move |_| answer.clone());
         let engine = engine(filesystem, MockStore::new(), Some(containers));
         let mut engine_view = EngineView { spent: Duration::ZERO, settled: true };
@@ -419,6 +367,8 @@ async fn a_snapshot_that_is_deleted_while_it_is_verified_does_not_come_back_to_t
 async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut filesystem);
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
@@ -435,6 +385,7 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     });
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     found_then(&mut containers, RunState::Paused);
     let named = |name: &str, run| Container { id: ContainerId(name.into()), name: name.into(), run, ..container() };
     let mounting = vec![container(), named("indexer", RunState::Running), named("asleep", RunState::Stopped)];
@@ -466,14 +417,17 @@ async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copi
 async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_what_is_missing() {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_find().returning(|_| Ok(vec![]));
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
     let error = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect_err("no volumes");
-    assert_eq!((error.code, error.message.as_str()), (Code::Refused, "workload shop has no volumes at present"));
+    let missing = "workload shop has no containers: there are none of the compose project shop";
+    assert_eq!((error.code, error.message.as_str()), (Code::Refused, missing));
 }

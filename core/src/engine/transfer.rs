@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Engine, inside::look_into};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{ArchiveSummary, Imported, Manifest, Mark, Origin, Snapshot, SnapshotId, Workload, member::printable},
+    model::{
+        ArchiveSummary, Imported, Manifest, Mark, Origin, Recognised, Snapshot, SnapshotId, Workload, member::printable,
+    },
     ports::{EventKind, FsError, ImportJob, Output, Watch},
 };
 
@@ -94,8 +97,12 @@ impl Engine {
         }
         let repaired = here.as_ref().is_some_and(|here| !matches!(here.archive, Stands::Lost));
         let mut manifest = self.identity(&workload, &file.manifest);
+        manifest.sequence = self.place(&workload, &file.manifest).await?;
         if let Some(here) = &here {
             manifest.snapshot = here.id;
+            if let Some(row) = &here.row {
+                manifest.sequence = row.archive.manifest.sequence;
+            }
         }
         let free = self.ports.filesystem.space(&self.ports.filesystem.state_dir()).await?.1.bytes_free;
         let needed = file.archive_bytes.saturating_add(RESERVE_BYTES);
@@ -248,12 +255,26 @@ impl Engine {
         }
     }
 
+    /// Where in the order an imported snapshot belongs.
+    ///
+    /// One of this catalog's own has the place that it was given; one of before there were any stays before all that have
+    /// one. What was taken elsewhere happened nowhere in this order, and its label is all that is known: it goes before the
+    /// first one here that has a later label, and so becomes the latest only if no label speaks against it.
+    async fn place(&self, workload: &Workload, manifest: &Manifest) -> Result<Option<u64>> {
+        let given = self.ports.store.sequence().await?;
+        if manifest.workload == workload.id && manifest.sequence.is_none_or(|sequence| sequence <= given) {
+            return Ok(manifest.sequence);
+        }
+        let rows = self.snapshots(Some(workload.id)).await?;
+        Ok(Some(place_among(&rows, manifest.created_at)))
+    }
+
     /// What whoever restores the snapshot later would rather know now.
     async fn doubts(&self, workload: &Workload, snapshot: &Snapshot) -> Vec<String> {
         let mut doubts = Vec::new();
         if snapshot.created_at() > self.ports.clock.now() {
             doubts.push(format!(
-                "it was taken at {}, which is yet to come by this machine's clock: `latest` will mean it until then",
+                "it was taken at {}, which is yet to come by this machine's clock; `latest` means it until the next snapshot is taken",
                 snapshot.created_at()
             ));
         }
@@ -264,8 +285,9 @@ impl Engine {
                 return doubts;
             }
         };
-        for (_, volume, _) in snapshot.volumes() {
-            if volumes.iter().all(|own| own.target != volume.target) {
+        let recognised = Recognised::of(&snapshot.archive.manifest, &volumes);
+        for (index, volume, _) in snapshot.volumes() {
+            if recognised.get(index).is_err() {
                 let (name, target) = (&workload.name, &volume.target);
                 doubts.push(format!("{name} has no volume {target} at present: a restore would refuse it"));
             }
@@ -274,12 +296,22 @@ impl Engine {
     }
 }
 
+/// The place of what has that label among snapshots of one workload. It may share one: labels order those that do.
+fn place_among(rows: &[Snapshot], label: Timestamp) -> u64 {
+    let later = rows.iter().filter(|row| row.created_at() > label).map(|row| row.order().0).min();
+    let all = rows.iter().map(|row| row.order().0).max();
+    later.map(|later| later.saturating_sub(1)).or(all).unwrap_or(0)
+}
+
 /// Names and notes are shown to people as they are, and a file could use that to write over their terminal.
 fn refuse_unprintable(file: &ArchiveSummary) -> Result<()> {
     let manifest = &file.manifest;
     let images = manifest.images.iter().flat_map(|image| [&image.container, &image.image, &image.image_id]);
     let targets = manifest.volumes.iter().map(|volume| &volume.target);
-    let named = file.totals.iter().flat_map(|totals| totals.unsteady.iter().chain(&totals.immutable_names));
+    let named = file
+        .totals
+        .iter()
+        .flat_map(|totals| totals.unsteady.iter().chain(&totals.immutable_names).chain(&totals.device_names));
     let mut texts = images.chain(targets).chain(named).chain([&manifest.workload_name]).chain(&manifest.note);
     let odd = |text: &&String| text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     match texts.find(odd) {

@@ -75,7 +75,7 @@ pub struct Mount {
     pub volume: Option<String>,
     /// Whether the container may write to it.
     pub writable: bool,
-    /// Why it cannot be a volume of a snapshot (a single file, a socket, another volume driver, an anonymous volume…).
+    /// Why it cannot be a volume of a snapshot (a single file, a socket, another volume driver…).
     pub unsupported: Option<String>,
 }
 
@@ -143,6 +143,29 @@ pub enum Shares {
     Link,
 }
 
+impl Shares {
+    /// What it is, for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Shares::Network => "network",
+            Shares::Ipc => "shared memory",
+            Shares::Pid => "processes",
+            Shares::Volumes => "volumes",
+            Shares::Link => "address",
+        }
+    }
+
+    /// Whether it is gone for good when the other container stops, even if that is started again.
+    #[must_use]
+    pub fn ends_with_it(self) -> bool {
+        match self {
+            Shares::Network | Shares::Ipc | Shares::Pid => true,
+            Shares::Volumes | Shares::Link => false,
+        }
+    }
+}
+
 /// A container's use of another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Peer {
@@ -150,6 +173,10 @@ pub struct Peer {
     pub name: String,
     /// What it uses of it.
     pub shares: Shares,
+    /// Whether it finds the other one by its name: then one that is made anew under that name serves as well. A link
+    /// is to a container, whatever its name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_name: bool,
 }
 
 /// In what a container differs from one that simply runs until it is stopped.
@@ -168,6 +195,9 @@ pub struct Particulars {
     /// It has ended, and the engine is about to start it again: a crash loop.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_restarting: bool,
+    /// Its health check says that it is not well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_unhealthy: bool,
     /// What it waits for, by container name, where that is more than [`Condition::Started`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub conditions: BTreeMap<String, Condition>,
@@ -182,6 +212,38 @@ impl Particulars {
     pub fn is_plain(&self) -> bool {
         *self == Particulars::default()
     }
+
+    /// Whether it is the same container again after a stop and a start, for its engine and for its orchestrator.
+    #[must_use]
+    pub fn can_start_again(&self) -> bool {
+        !self.removes_itself && !self.is_one_off && self.orchestrator.is_none()
+    }
+}
+
+/// Active containers that lose something when those of the given names stop, and those that lose something with them, each
+/// with what it loses, in the order of `all`.
+#[must_use]
+pub fn dependants(all: &[Container], stopping: &[&str]) -> Vec<(Container, Peer)> {
+    let mut lost: Vec<&str> = stopping.to_vec();
+    let mut found: Vec<Option<&Peer>> = vec![None; all.len()];
+    loop {
+        let before = lost.len();
+        for (container, found) in all.iter().zip(&mut found) {
+            if lost.contains(&container.name.as_str()) || !container.run.is_active() {
+                continue;
+            }
+            let peers = &container.particulars.peers;
+            *found = peers.iter().find(|peer| peer.shares.ends_with_it() && lost.contains(&peer.name.as_str()));
+            if found.is_some() {
+                lost.push(&container.name);
+            }
+        }
+        if lost.len() == before {
+            break;
+        }
+    }
+    let pairs = all.iter().zip(found).filter_map(|(container, peer)| Some((container.clone(), peer?.clone())));
+    pairs.collect()
 }
 
 /// What a container was before a restore touched it; journalled before it is touched.
@@ -200,8 +262,49 @@ pub struct Pinned {
 pub enum Redeploy {
     /// Made anew at the recorded image, with the same name, configuration, networks and anonymous volumes.
     Recreate,
-    /// The container that holds the name is started again.
+    /// The same container is started again, with its own layer, id and logs. One that is gone is made anew.
     Restart,
+}
+
+/// With which image containers come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageChoice {
+    /// The one that they have now.
+    #[default]
+    Current,
+    /// The one that they had when the snapshot was taken: a container that has another one is made anew.
+    Snapshot,
+}
+
+impl ImageChoice {
+    /// Whether it is the one that they have now.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        *self == ImageChoice::Current
+    }
+}
+
+/// What one that is made anew in a container's place does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Losses {
+    /// How many files and directories of its own layer were added, changed or removed since it was made, without those
+    /// that its mounts hide.
+    pub changes: u64,
+    /// The first of them by name, at most [`Losses::NAMED_MAX`].
+    pub first: Vec<String>,
+    /// Whether the engine keeps its log only as long as it keeps the container.
+    pub log: bool,
+    /// Where its anonymous volumes are in it. They stay, and the new one has them by name, so that the engine does not
+    /// remove them with it any more.
+    pub anonymous: Vec<String>,
+}
+
+impl Losses {
+    /// So many changes of a layer are named.
+    pub const NAMED_MAX: usize = 10;
 }
 
 impl Pinned {
@@ -224,7 +327,7 @@ pub fn passing_name(name: &str, restore: RestoreId) -> String {
     format!("{name}.volsnap-new-{}", restore.0.simple())
 }
 
-/// The name under which a replaced container waits until its replacement runs.
+/// The name under which a replaced container waits until the restore is closed.
 #[must_use]
 pub fn retired_name(name: &str, restore: RestoreId) -> String {
     format!("{name}.volsnap-old-{}", restore.0.simple())
@@ -292,5 +395,40 @@ mod tests {
         assert_eq!(restore_of(&name), None, "a restore would give it its own name back");
         assert!(!is_ours(&name, drill));
         assert_eq!(drill_of(&passing_name("web", drill)), None);
+    }
+
+    #[test]
+    fn who_loses_something_is_found_also_behind_another_and_a_stopped_one_has_nothing_to_lose() {
+        let container = |name: &str, run, peers: &[(&str, Shares)]| Container {
+            id: ContainerId(name.into()),
+            name: name.into(),
+            project: None,
+            service: None,
+            image: String::new(),
+            image_id: String::new(),
+            run,
+            restart_policy: RestartPolicy::never(),
+            mounts: vec![],
+            depends_on: vec![],
+            stop_timeout: None,
+            particulars: Particulars {
+                peers: peers
+                    .iter()
+                    .map(|(name, shares)| Peer { name: (*name).into(), shares: *shares, by_name: false })
+                    .collect(),
+                ..Particulars::default()
+            },
+            spec: serde_json::Value::Null,
+        };
+        let all = [
+            container("a-behind", RunState::Running, &[("vpn-user", Shares::Pid)]),
+            container("asleep", RunState::Stopped, &[("vpn", Shares::Network)]),
+            container("linked", RunState::Running, &[("vpn", Shares::Link)]),
+            container("vpn", RunState::Running, &[]),
+            container("vpn-user", RunState::Running, &[("vpn", Shares::Network)]),
+        ];
+        let found: Vec<String> = dependants(&all, &["vpn"]).into_iter().map(|(c, _)| c.name).collect();
+        assert_eq!(found, ["a-behind", "vpn-user"]);
+        assert_eq!(dependants(&all, &["linked"]), []);
     }
 }

@@ -65,6 +65,7 @@ mod tests {
             volumes: Vec::new(),
             registration: None,
             imported: None,
+            sequence: None,
         };
         let volume = |entries, bytes| VolumeTotals { entries, bytes, ..VolumeTotals::default() };
         let totals = vec![volume(5, 1000), volume(7, 1)];

@@ -24,7 +24,7 @@ pub struct Member {
     /// Extended attributes as the kernel knows them, ACLs among them, by name. Of a file with several names only the
     /// first one has them.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// BLAKE3 of a file's contents, where they were asked for.
+    /// A digest of a file's contents, holes being zeros, where it was asked for: to be compared with others like it.
     pub contents: Option<[u8; 32]>,
 }
 

@@ -232,6 +232,14 @@ pub fn restore_of(name: &str) -> Option<RestoreId> {
     (private_name(restore, index.parse().ok()?) == name).then_some(restore)
 }
 
+/// Whether archives leave out this name at a volume's root: what a filesystem or volsnap itself put there.
+///
+/// Only names exactly as volsnap makes them: whatever else begins like one is somebody's data.
+#[must_use]
+pub fn is_left_out(name: &[u8]) -> bool {
+    name == b"lost+found" || std::str::from_utf8(name).is_ok_and(|name| restore_of(name).is_some())
+}
+
 /// The restored tree within a private directory; after an exchange, the original.
 #[must_use]
 pub fn staged_in(private: &Path) -> PathBuf {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    DeclaredVolume, Origin, Selector, SnapshotId, Source, Workload, WorkloadId,
+    DeclaredVolume, KnownVolume, Origin, Selector, SnapshotId, Source, Workload, WorkloadId,
     member::{escape, unescape},
 };
 
@@ -32,6 +32,9 @@ pub struct Registration {
     pub volumes: Vec<RegisteredVolume>,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// The volumes of its containers that had a name then. Archives of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownVolume>,
 }
 
 /// A declared volume in a registration.
@@ -72,6 +75,7 @@ impl Registration {
             selector: workload.selector.clone(),
             volumes: workload.volumes.iter().map(registered).collect(),
             created_at: workload.created_at,
+            known: workload.known.clone(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Registration {
             created_at: self.created_at,
             // Nothing that is read from an archive becomes a command.
             hooks: Vec::new(),
+            known: self.known.clone(),
         })
     }
 
@@ -120,6 +125,7 @@ mod tests {
             volumes: vec![DeclaredVolume { target: "/data".into(), path: odd }],
             created_at: Timestamp::UNIX_EPOCH,
             hooks: Vec::new(),
+            known: Vec::new(),
         }
     }
 

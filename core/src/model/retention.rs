@@ -1,28 +1,43 @@
 //! Which snapshots are kept, and by which rule.
 //!
-//! [`verdicts`] is a pure function: the same snapshots, needs, policy and instant give the same answer, in whatever
+//! [`verdicts`] is a pure function: the same snapshots, policy and circumstances give the same answer, in whatever
 //! order the snapshots come. It only says what may go; deleting is done elsewhere.
 //!
 //! - Each workload is judged by itself.
-//! - The calendar rules keep the newest snapshot of each hour, day, ISO week, month or year in UTC that has one, for
-//!   the given number of such periods. Periods without a snapshot do not count: a machine that was off for a month
-//!   loses nothing by it. UTC, and not the host's zone: no day has 23 or 25 hours, and the same snapshots are judged
-//!   alike on every host, also after one moved.
+//! - What is newer is said by [`Snapshot::order`] and by no clock.
+//! - A snapshot whose archive is not there takes no place in any rule, so that it never pushes out one that is. Its row
+//!   is kept ([`Rule::NoArchive`]): the disk of the archives may only be away.
+//! - The calendar rules keep the newest snapshot of each hour, day, ISO week, month or year that has one, for the given
+//!   number of such periods, by the calendar of [`Circumstances::zone`]. Periods without a snapshot do not count: a
+//!   machine that was off for a month loses nothing by it.
 //! - A pinned snapshot ([`Snapshot::pin`]) and one that something needs are kept, whatever else holds. The rules judge
 //!   them besides like any other: to pin one, or to unpin it, changes nothing for the others.
-//! - The newest verified snapshot of a workload is kept; while no ordinary one is verified, the newest ordinary one.
+//! - The newest verified snapshot of a workload is kept; while no ordinary one is verified, the newest ordinary one. So
+//!   the last archive that exists is never given up.
 //! - Pre-restore snapshots have a quota of their own, and take no place in the other rules.
-//! - A snapshot from the future (the clock was wrong when it was taken, or is now) is kept and takes no place either:
-//!   neither is it deleted, nor does it push out good ones. Once its time has come it is judged like any other.
-//!   Only `within` looks at the clock; the other rules count, so a clock that is ahead does not empty a catalog by them.
 //! - A policy without rules keeps everything. Whoever is asked to prune by such a policy should refuse: it is more
 //!   likely a mistake than a wish.
+//!
+//! # A clock that was wrong
+//!
+//! Times are labels. The order shows which of them cannot all be right: one after another that was taken later, or after
+//! now. Nobody can tell which of two such labels is the wrong one, so both are *doubtful*.
+//!
+//! - `last` and the quota of pre-restore snapshots count by the order alone.
+//! - A calendar rule keeps a doubtful snapshot, if it is the newest with its label's period, without giving it a place:
+//!   a jump of the clock pushes nothing out. It goes when the range of the rule has moved past it.
+//! - `within` counts from the latest label that is not after now, and not from now: a clock that is ahead, or a machine
+//!   that takes no snapshots any more, empties no catalog. A doubtful snapshot is taken to be as new as the next one after
+//!   it that is not doubtful.
 
 mod rule;
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 pub use rule::{Period, Rule};
@@ -45,7 +60,7 @@ pub struct Policy {
     pub monthly: u32,
     /// The newest of each year.
     pub yearly: u32,
-    /// All that are not older than this, a day being 24 hours. A negative one is as good as zero.
+    /// All that were taken at most this long before the latest, a day being 24 hours. A negative one is as good as zero.
     pub within: Option<SignedDuration>,
     /// The newest pre-restore snapshots. Does not make a policy: see [`Policy::is_empty`].
     pub prerestore_last: u32,
@@ -98,40 +113,44 @@ impl Verdict {
     }
 }
 
-/// Judges each snapshot, newest first (by creation, then id).
-///
-/// `needed` are snapshots that something needs now, with what it is; those that are not among `snapshots` do nothing.
+/// What the world is like when snapshots are judged.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// Snapshots that something needs now, with what it is. Those that are not judged do nothing.
+    pub needed: BTreeMap<SnapshotId, String>,
+    /// The snapshots that have an archive.
+    pub archives: BTreeSet<SnapshotId>,
+    /// Whose calendar says what a day is.
+    pub zone: TimeZone,
+    /// What the clock says.
+    pub now: Timestamp,
+}
+
+/// Judges each snapshot, newest first (by [`Snapshot::order`]).
 #[must_use]
-pub fn verdicts(
-    snapshots: &[Snapshot],
-    needed: &BTreeMap<SnapshotId, String>,
-    policy: &Policy,
-    now: Timestamp,
-) -> Vec<Verdict> {
+pub fn verdicts(snapshots: &[Snapshot], circumstances: &Circumstances, policy: &Policy) -> Vec<Verdict> {
     let mut newest_first: Vec<&Snapshot> = snapshots.iter().collect();
-    newest_first.sort_by_key(|snapshot| Reverse((snapshot.created_at(), snapshot.id())));
+    newest_first.sort_by_key(|snapshot| Reverse(snapshot.order()));
 
     let mut rules = Rules::default();
+    let mut workloads: BTreeMap<WorkloadId, Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in &newest_first {
-        if let Some(by) = needed.get(&snapshot.id()) {
+        if let Some(by) = circumstances.needed.get(&snapshot.id()) {
             rules.keep(snapshot, Rule::Needed { by: by.clone() });
         }
         if let Some(pin) = &snapshot.pin {
             rules.keep(snapshot, Rule::Pinned { note: pin.note.clone() });
         }
-        if snapshot.created_at() > now {
-            rules.keep(snapshot, Rule::Future);
-        }
         if policy.is_empty() {
             rules.keep(snapshot, Rule::NoRules);
         }
+        match circumstances.archives.contains(&snapshot.id()) {
+            true => workloads.entry(snapshot.workload()).or_default().push(snapshot),
+            false => rules.keep(snapshot, Rule::NoArchive),
+        }
     }
-    let mut workloads: BTreeMap<WorkloadId, Vec<&Snapshot>> = BTreeMap::new();
-    for snapshot in newest_first.iter().filter(|snapshot| snapshot.created_at() <= now) {
-        workloads.entry(snapshot.workload()).or_default().push(snapshot);
-    }
-    for settled in workloads.values() {
-        judge_workload(settled, policy, now, &mut rules);
+    for existing in workloads.values() {
+        judge_workload(&labelled(existing, circumstances.now), policy, &circumstances.zone, &mut rules);
     }
     newest_first.into_iter().map(|snapshot| rules.verdict_of(snapshot)).collect()
 }
@@ -155,25 +174,65 @@ impl Rules {
     }
 }
 
-/// Judges the snapshots of one workload, newest first and none from the future.
-fn judge_workload(settled: &[&Snapshot], policy: &Policy, now: Timestamp, rules: &mut Rules) {
-    let (ordinary, prerestore): (Vec<&Snapshot>, Vec<&Snapshot>) =
-        settled.iter().copied().partition(|snapshot| match snapshot.origin() {
+/// A snapshot that has an archive, and what its label is worth.
+#[derive(Clone, Copy)]
+struct Labelled<'a> {
+    snapshot: &'a Snapshot,
+    is_doubtful: bool,
+    /// It was not taken later than that, by the latest label that is not after now; `None` if there is no such label.
+    age_min: Option<SignedDuration>,
+}
+
+/// What the labels of a workload's snapshots are worth, newest first.
+fn labelled<'a>(newest_first: &[&'a Snapshot], now: Timestamp) -> Vec<Labelled<'a>> {
+    let by_now = |snapshot: &&Snapshot| Some(snapshot.created_at()).filter(|label| *label <= now);
+    let latest = newest_first.iter().filter_map(by_now).max();
+    // The latest label among all that came before it.
+    let mut before = vec![None; newest_first.len()];
+    let mut latest_so_far = None;
+    for (snapshot, before) in newest_first.iter().zip(&mut before).rev() {
+        *before = latest_so_far;
+        latest_so_far = latest_so_far.max(by_now(snapshot));
+    }
+    // The earliest among all that came after it.
+    let mut after = now;
+    let mut taken_by = latest;
+    let mut all = Vec::new();
+    for (snapshot, before) in newest_first.iter().zip(before) {
+        let label = snapshot.created_at();
+        let is_doubtful = label > after || before.is_some_and(|before| before > label);
+        after = after.min(label);
+        if !is_doubtful {
+            taken_by = Some(label);
+        }
+        let age_min = latest.zip(taken_by).map(|(latest, taken_by)| latest.duration_since(taken_by));
+        all.push(Labelled { snapshot, is_doubtful, age_min });
+    }
+    all
+}
+
+/// Judges the snapshots of one workload, newest first.
+fn judge_workload(existing: &[Labelled<'_>], policy: &Policy, zone: &TimeZone, rules: &mut Rules) {
+    let (ordinary, prerestore): (Vec<Labelled<'_>>, Vec<Labelled<'_>>) =
+        existing.iter().copied().partition(|one| match one.snapshot.origin() {
             Origin::Manual => true,
             Origin::PreRestore(_) => false,
         });
     keep_a_good_one(&ordinary, &prerestore, rules);
-    for (snapshot, rank) in prerestore.iter().zip(1..=policy.prerestore_last) {
-        rules.keep(snapshot, Rule::PreRestoreQuota { rank, quota: policy.prerestore_last });
+    for (one, rank) in prerestore.iter().zip(1..=policy.prerestore_last) {
+        rules.keep(one.snapshot, Rule::PreRestoreQuota { rank, quota: policy.prerestore_last });
     }
-    for (snapshot, rank) in ordinary.iter().zip(1..=policy.last) {
-        rules.keep(snapshot, Rule::Last { rank });
+    for (one, rank) in ordinary.iter().zip(1..=policy.last) {
+        rules.keep(one.snapshot, Rule::Last { rank });
     }
     for period in Period::ALL {
-        keep_newest_of_each(period, policy.count_of(period), &ordinary, rules);
+        keep_newest_of_each(period, policy.count_of(period), &ordinary, zone, rules);
     }
     if let Some(within) = policy.within {
-        keep_within(within, &ordinary, now, rules);
+        let within_of = |one: &&Labelled<'_>| one.age_min.is_none_or(|age| age <= within.max(SignedDuration::ZERO));
+        for one in ordinary.iter().filter(within_of) {
+            rules.keep(one.snapshot, Rule::Within { within });
+        }
     }
 }
 
@@ -181,7 +240,7 @@ fn judge_workload(settled: &[&Snapshot], policy: &Policy, now: Timestamp, rules:
 ///
 /// A pre-restore snapshot does not stand in for an ordinary one (it is what somebody wanted to get away from), nor is
 /// it given up while it is the only verified one, or the only one.
-fn keep_a_good_one(ordinary: &[&Snapshot], prerestore: &[&Snapshot], rules: &mut Rules) {
+fn keep_a_good_one(ordinary: &[Labelled<'_>], prerestore: &[Labelled<'_>], rules: &mut Rules) {
     if let Some(good) = newest_verified(ordinary) {
         rules.keep(good, Rule::LastVerified);
         return;
@@ -192,36 +251,27 @@ fn keep_a_good_one(ordinary: &[&Snapshot], prerestore: &[&Snapshot], rules: &mut
     }
     let stand_in = if good.is_none() { prerestore.first() } else { None };
     if let Some(newest) = ordinary.first().or(stand_in) {
-        rules.keep(newest, Rule::NewestUnverified);
+        rules.keep(newest.snapshot, Rule::NewestUnverified);
     }
 }
 
-fn newest_verified<'a>(newest_first: &[&'a Snapshot]) -> Option<&'a Snapshot> {
-    newest_first.iter().copied().find(|snapshot| snapshot.is_verified())
+fn newest_verified<'a>(newest_first: &[Labelled<'a>]) -> Option<&'a Snapshot> {
+    newest_first.iter().map(|one| one.snapshot).find(|snapshot| snapshot.is_verified())
 }
 
-/// Keeps the newest snapshot of each of the `count` latest periods that have one.
-fn keep_newest_of_each(period: Period, count: u32, newest_first: &[&Snapshot], rules: &mut Rules) {
+/// Keeps the newest snapshot of each of the `count` latest periods that have one. Doubtful ones among them do not count.
+fn keep_newest_of_each(period: Period, count: u32, newest_first: &[Labelled<'_>], zone: &TimeZone, rules: &mut Rules) {
     let mut left = count;
-    let mut previous = None;
-    for snapshot in newest_first {
+    let mut seen = BTreeSet::new();
+    for one in newest_first {
         if left == 0 {
             return;
         }
-        let bucket = period.bucket(snapshot.created_at());
-        if previous.as_ref() != Some(&bucket) {
-            rules.keep(snapshot, Rule::Calendar { period, bucket: bucket.clone() });
-            previous = Some(bucket);
-            left -= 1;
+        let bucket = period.bucket(one.snapshot.created_at(), zone);
+        if seen.insert(bucket.clone()) {
+            rules.keep(one.snapshot, Rule::Calendar { period, bucket });
+            left -= u32::from(!one.is_doubtful);
         }
-    }
-}
-
-fn keep_within(within: SignedDuration, newest_first: &[&Snapshot], now: Timestamp, rules: &mut Rules) {
-    // Further back than time goes: everything is within.
-    let oldest = now.checked_sub(within.max(SignedDuration::ZERO)).unwrap_or(Timestamp::MIN);
-    for snapshot in newest_first.iter().filter(|snapshot| snapshot.created_at() >= oldest) {
-        rules.keep(snapshot, Rule::Within { within });
     }
 }
 

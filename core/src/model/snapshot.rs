@@ -8,7 +8,7 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-use super::{Imported, Registration, RestoreId, SnapshotId, Source, WorkloadId};
+use super::{Imported, MountedAt, Registration, RestoreId, SnapshotId, Source, WorkloadId};
 
 /// What the app did while its volumes were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,12 +45,18 @@ pub struct ImageRef {
 }
 
 /// A volume in a manifest. Its place in the list is its index in the archive (`volumes/<index>/…`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestVolume {
     /// Its name within the workload.
     pub target: String,
     /// Whether the directory did not exist: the archive has no members for it.
     pub absent: bool,
+    /// Its name in the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
+    /// Which containers could write to it, and where they had it. Archives of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_at: Vec<MountedAt>,
 }
 
 /// `volsnap.json`, the first member of every archive: what is known before the volumes are read.
@@ -84,6 +90,21 @@ pub struct Manifest {
     /// What the snapshot was before it was imported, if it was made another one by that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
+    /// Its place in the order of the catalog that it was made for: what came later has a greater one, whatever the clock
+    /// said. Archives of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+}
+
+/// Where a snapshot stands among others: sequence first, so that a clock that was wrong changes nothing.
+pub type Order = (u64, Timestamp, SnapshotId);
+
+impl Manifest {
+    /// See [`Snapshot::order`].
+    #[must_use]
+    pub fn order(&self) -> Order {
+        (self.sequence.unwrap_or(0), self.created_at, self.snapshot)
+    }
 }
 
 /// The version of the archive format that this code writes.
@@ -113,11 +134,27 @@ pub struct VolumeTotals {
     /// Their names and which flag it is, at most the first hundred.
     #[serde(default, deserialize_with = "listed")]
     pub immutable_names: Vec<String>,
+    /// Device nodes, which are made only where that is allowed; not those of an overlay's whiteouts, which are no devices.
+    /// `None` in archives of earlier versions, of which it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<u64>,
+    /// Their names, at most the first hundred.
+    #[serde(default, deserialize_with = "listed", skip_serializing_if = "Vec::is_empty")]
+    pub device_names: Vec<String>,
 }
 
 impl VolumeTotals {
     /// Names in each of the lists at the most.
     pub const LISTED_MAX: usize = 100;
+
+    /// Its device nodes, with the first of their names; `None` if none are known.
+    #[must_use]
+    pub fn devices_told(&self) -> Option<String> {
+        let count = self.devices.filter(|count| *count > 0)?;
+        let (first, is_one) = (self.device_names.iter().take(3).cloned().collect::<Vec<_>>().join("`, `"), count == 1);
+        let (what, more) = (if is_one { "device node" } else { "device nodes" }, if count > 3 { ", …" } else { "" });
+        Some(format!("{count} {what} (`{first}`{more})"))
+    }
 }
 
 /// Reads names, and no more than anybody writes: an archive is not believed, and an empty name takes eight times as much
@@ -246,6 +283,13 @@ impl Snapshot {
     #[must_use]
     pub fn created_at(&self) -> Timestamp {
         self.archive.manifest.created_at
+    }
+
+    /// Its place in the order of its workload: the greater is the newer. What was taken before there was a sequence comes
+    /// first, in the order of its labels; ids settle the rest.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.archive.manifest.order()
     }
 
     /// Why it was taken.

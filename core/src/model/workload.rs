@@ -1,11 +1,17 @@
 //! A workload: which containers and which directories belong together.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Container, Hook, HookEvent, WorkloadId};
+use super::{
+    Container, Hook, HookEvent, KnownVolume, ManifestVolume, MountedAt, WorkloadId,
+    names::{give, learn, mounted_at},
+};
 
 /// Where the software of a workload comes from, as the host declares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,16 +71,31 @@ pub struct Workload {
     /// What is run before and after, in this order. Left out of journals where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// The volumes of its containers that have a name already, by name. Left out of journals where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownVolume>,
 }
 
 /// A volume of a workload as it resolves now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumePath {
-    /// Its name within the workload: the path inside the container, or `service:path` where two containers mount
-    /// different directories at the same path.
+    /// Its name within the workload. The first that it was given: mostly the path inside the container, or `service:path`
+    /// where two containers mount different directories at the same path.
     pub target: String,
     /// The directory on the host, as the engine or the declaration gives it (links not resolved).
     pub path: PathBuf,
+    /// Whether it was declared by hand, under that name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub declared: bool,
+    /// Its name in the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
+    /// Which containers can write to it, and where they have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_at: Vec<MountedAt>,
+    /// The images of those containers.
+    #[serde(skip)]
+    pub images: Vec<String>,
 }
 
 /// What a workload's volumes are at the moment, and what was left out.
@@ -84,13 +105,38 @@ pub struct Resolved {
     pub volumes: Vec<VolumePath>,
     /// Mounts that cannot be or need not be in a snapshot, each with its reason.
     pub left_out: Vec<String>,
+    /// The volumes that had a name before, also those that are not there.
+    #[serde(skip)]
+    pub known: Vec<KnownVolume>,
 }
 
 impl Workload {
     /// The volumes of the workload, from its declaration and its containers as they are now.
     #[must_use]
     pub fn resolve(&self, containers: &[Container]) -> Resolved {
-        Resolved::of(&self.volumes, containers)
+        // What a one-off container mounts besides is gone when it has ended, and no earlier snapshot has it.
+        let stays = |c: &&Container| !c.particulars.is_one_off || self.selector.containers.contains(&c.name);
+        let containers: Vec<Container> = containers.iter().filter(stays).cloned().collect();
+        Resolved::named(&self.volumes, &self.known, &containers)
+    }
+
+    /// The workload as it is when these volumes were seen: what has a name keeps it.
+    #[must_use]
+    pub fn knowing(&self, resolved: &Resolved) -> Workload {
+        let of_containers: Vec<VolumePath> = resolved.volumes.iter().filter(|v| !v.declared).cloned().collect();
+        Workload { known: learn(&resolved.known, &of_containers), ..self.clone() }
+    }
+
+    /// A volume as the manifest of a snapshot has it.
+    #[must_use]
+    pub fn in_manifest(&self, target: &str, absent: bool) -> ManifestVolume {
+        let known = self.known.iter().find(|known| known.name == target).cloned();
+        ManifestVolume {
+            target: target.into(),
+            absent,
+            volume: known.as_ref().and_then(|known| known.volume.clone()),
+            mounted_at: known.map(|known| known.mounted_at).unwrap_or_default(),
+        }
     }
 
     /// Whether something is run then.
@@ -101,18 +147,27 @@ impl Workload {
 }
 
 impl Resolved {
-    /// The volumes that were declared and that the containers mount.
+    /// The volumes that were declared and that the containers mount, none of which has a name yet.
+    #[must_use]
+    pub fn of(declared: &[DeclaredVolume], containers: &[Container]) -> Resolved {
+        Resolved::named(declared, &[], containers)
+    }
+
+    /// The volumes that were declared and that the containers mount, under the names that they have already.
     ///
     /// One host directory is one volume, whatever number of containers mount it. Read-only mounts and mounts that
     /// the adapter marks as unsupported are left out with the reason, unless their directory is a volume by way of
     /// another mount: nothing is left out then.
     #[must_use]
-    pub fn of(declared: &[DeclaredVolume], containers: &[Container]) -> Resolved {
-        let mut resolved = Resolved::default();
-        for declared in declared {
-            resolved.volumes.push(VolumePath { target: declared.target.clone(), path: declared.path.clone() });
-        }
-        let mut found: Vec<(&Container, &str, &Path)> = Vec::new();
+    pub fn named(declared: &[DeclaredVolume], known: &[KnownVolume], containers: &[Container]) -> Resolved {
+        let by_hand = |declared: &DeclaredVolume| VolumePath {
+            target: declared.target.clone(),
+            path: declared.path.clone(),
+            declared: true,
+            ..VolumePath::default()
+        };
+        let mut declared: Vec<VolumePath> = declared.iter().map(by_hand).collect();
+        let mut found: Vec<VolumePath> = Vec::new();
         let mut left_out: Vec<(&Path, String)> = Vec::new();
         for container in containers {
             for mount in &container.mounts {
@@ -123,22 +178,25 @@ impl Resolved {
                 };
                 if let Some(why) = why {
                     left_out.push((&mount.source, format!("{}:{}: {why}", container.name, mount.target)));
-                } else if !found.iter().any(|(_, _, path)| *path == mount.source)
-                    && !resolved.volumes.iter().any(|v| v.path == mount.source)
-                {
-                    found.push((container, &mount.target, &mount.source));
+                    continue;
                 }
+                let mut seen = declared.iter_mut().chain(&mut found);
+                let volume = match seen.find(|volume| volume.path == mount.source) {
+                    Some(volume) => volume,
+                    None => {
+                        found.push(VolumePath { path: mount.source.clone(), ..VolumePath::default() });
+                        let last = found.len() - 1;
+                        &mut found[last]
+                    }
+                };
+                volume.volume = volume.volume.take().or_else(|| mount.volume.clone());
+                volume.mounted_at.push(mounted_at(container, &mount.target));
+                volume.images.push(container.image.clone());
             }
         }
-        for (container, target, path) in &found {
-            let shared = found.iter().filter(|(_, other, _)| other == target).count() > 1
-                || resolved.volumes.iter().any(|v| v.target == *target);
-            let target = match shared {
-                true => format!("{}:{target}", container.service.as_ref().unwrap_or(&container.name)),
-                false => (*target).to_string(),
-            };
-            resolved.volumes.push(VolumePath { target, path: path.to_path_buf() });
-        }
+        give(known, &mut found, &declared.iter().map(|volume| volume.target.clone()).collect::<BTreeSet<_>>());
+        let mut resolved = Resolved { volumes: declared, left_out: Vec::new(), known: known.to_vec() };
+        resolved.volumes.append(&mut found);
         resolved.volumes.sort_by(|a, b| a.target.cmp(&b.target));
         let is_volume = |source: &Path| resolved.volumes.iter().any(|v| v.path == source);
         resolved.left_out =
@@ -187,6 +245,7 @@ mod tests {
             volumes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
             hooks: vec![],
+            known: vec![],
         };
         // The reader comes first: the order of the containers must not matter.
         let containers = [

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Command, Lease, Ran, Watch};
 use crate::{
     error::{EngineError, EngineErrorKind},
-    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
+    model::{Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
     restore::Refusal,
 };
 
@@ -83,6 +83,10 @@ pub struct Health {
     /// again in between, however short that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// With which code it ended, of one that has run and is down, where the engine tells: a job that others wait for has
+    /// done its work if that is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
     /// For people: the last output of the check; of one that is down the exit code and, where the engine keeps them,
     /// its last words.
     pub detail: String,
@@ -118,6 +122,11 @@ pub trait Containers: Send + Sync {
     /// About the engine; also tells whether it can be reached.
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
+    /// Whether there should be one: its socket is there. Asked when it cannot be reached.
+    async fn is_expected(&self) -> bool {
+        true
+    }
+
     /// A host's own deploy lock of the workload, held while volsnap works on it; [`EngineErrorKind::Conflict`](crate::error::EngineErrorKind) if it
     /// is taken. An engine without one lends an empty lease.
     async fn lease(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, EngineError>;
@@ -141,6 +150,12 @@ pub trait Containers: Send + Sync {
     /// [`is_ours`](crate::model::container::is_ours)), whatever it mounts.
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError>;
 
+    /// What the container has that one that is made anew from its record would not have. Touches nothing.
+    async fn losses(&self, id: &ContainerId) -> Result<Losses, EngineError>;
+
+    /// Whether the engine has an image, by content.
+    async fn has_image(&self, image_id: &str) -> Result<bool, EngineError>;
+
     /// Makes durable what the engine has recorded so far, by whomever it was asked: a process that was killed may have
     /// left restart policies and names that are seen, and that a power cut would still take back.
     async fn settle(&self) -> Result<(), EngineError>;
@@ -160,18 +175,23 @@ pub trait Containers: Send + Sync {
 
     /// Makes the replacement of a running container under its
     /// [`passing_name`](crate::model::container::passing_name) with restart policy `no`, at the
-    /// recorded image id, without starting it. Succeeds if it stands already.
+    /// recorded image id, without starting it. Succeeds if it stands already. What the record has of the image that the
+    /// container ran is left out if another one is recorded. What it refers to by id is the replacement of that, if that
+    /// is prepared.
     async fn prepare(&self, restore: RestoreId, container: &Container) -> Result<(), EngineError>;
 
     /// Brings the containers back, each after those it depends on: what ran runs, what was frozen is frozen, what was
     /// stopped stays stopped, with the restart policies that were recorded. Works from any state that a crash can
     /// leave, also when the engine lost the prepared replacement (made anew from the record) or the original.
     ///
-    /// With [`Redeploy::Recreate`] a container that ran is replaced; the old one is kept under its
-    /// [`retired_name`](crate::model::container::retired_name)
-    /// until the new one runs, then removed without its volumes. If the new one cannot be made or started, the old one
-    /// gets its name back and is started, and the call reports the failure. A container that holds the name and is
-    /// not the recorded one is taken for the replacement (an earlier call, or compose, made it).
+    /// With [`Redeploy::Recreate`] a member that ran is replaced; the old one is kept, stopped, under its
+    /// [`retired_name`](crate::model::container::retired_name) until [`Containers::discard`]. If the new one cannot be made
+    /// or started, the old one gets its name back and is started, and the call reports the failure. A container that holds
+    /// the name and is not the recorded one is taken for the replacement (an earlier call, or compose, made it).
+    ///
+    /// With [`Redeploy::Restart`] the recorded container itself is started. If it was retired it gets its name back, and a
+    /// replacement gives it up. It is replaced only where it cannot serve: it is gone, the record is of another image than
+    /// it has, or a container that it refers to was made anew and it could not be started any more.
     async fn redeploy(&self, restore: RestoreId, pinned: &[Pinned], how: Redeploy) -> Result<(), EngineError>;
 
     /// Removes containers that carry a name of this restore (see

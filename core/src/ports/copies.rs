@@ -74,6 +74,10 @@ pub struct CopyNote {
     /// none are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub containers: bool,
+    /// The container engine on which they are started ([`EngineInfo::id`](super::EngineInfo)); another one is not asked in
+    /// its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
 }
 
 /// A private directory of a copy.

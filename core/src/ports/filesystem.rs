@@ -1,10 +1,13 @@
 //! Real disks: places and names, staging and setting aside, archives, journals and locks.
 
+mod inside;
+
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::inside::{Found, LookInto, MemberSink, MembersOf, Place, Tree};
 use super::{CopyJob, CopyMade, CopyNote, Draft, ImportJob, Output, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
@@ -16,6 +19,14 @@ use crate::{
 
 /// Something that is held as long as the value lives, and ends with the process.
 pub trait Lease: Send + Sync {}
+
+/// Live directories that are held.
+pub struct Claim {
+    /// Holds them as long as it lives.
+    pub lease: Box<dyn Lease>,
+    /// Those of them that others could not be kept from, since their filesystem has no locks.
+    pub unguarded: Vec<PathBuf>,
+}
 
 /// What an archive may ask of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,60 +91,6 @@ pub struct Verified {
     pub summary: ArchiveSummary,
     /// Bytes of archive that were read.
     pub bytes_read: u64,
-}
-
-/// An archive to look into.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LookInto {
-    /// The workload whose archive it is.
-    pub workload: WorkloadId,
-    /// The archive.
-    pub snapshot: SnapshotId,
-    /// BLAKE3 of its index as the catalog has it: another archive under the same name is refused.
-    pub archive_digest: String,
-}
-
-/// A place in an archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The volume's index. It is not absent.
-    pub index: usize,
-    /// Path below the volume's root, without `.`, `..` and empty components; empty for the root.
-    pub path: Vec<u8>,
-}
-
-/// What an archive has at a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// What was asked for; so many bytes, or members, were handed on.
-    Done(u64),
-    /// Something that has no contents.
-    Other(MemberKind),
-    /// Nothing. This is the last member on the way there that exists.
-    Nothing(Member),
-}
-
-/// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
-pub type MemberSink = Box<dyn FnMut(usize, Member) -> Result<(), String> + Send>;
-
-/// A tree whose members are asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tree {
-    /// The volume of that index in an archive. It is not absent.
-    Archived(LookInto, usize),
-    /// The live directory, by its path without links.
-    Live(PathBuf),
-}
-
-/// Members of a tree: at and below a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MembersOf {
-    /// The tree.
-    pub tree: Tree,
-    /// Path below its root, as in [`Place`]; empty for all of it.
-    pub path: Vec<u8>,
-    /// Whether files' contents are read for [`Member::contents`].
-    pub contents: bool,
 }
 
 /// Members in the order of an archive, some at a time: a million of them take no more memory than a few. Dropping it
@@ -245,8 +202,8 @@ pub trait Filesystem: Send + Sync {
     /// Whether a directory has entries that [`Filesystem::move_entries`] moves. Absent is `false`.
     async fn has_entries(&self, dir: &Path) -> Result<bool, FsError>;
 
-    /// Moves every entry of a directory into another one on the same filesystem, but for `lost+found` and names that
-    /// begin with [`PRIVATE_PREFIX`](crate::model::place::PRIVATE_PREFIX).
+    /// Moves every entry of a directory into another one on the same filesystem, but for what
+    /// [archives leave out](crate::model::place::is_left_out).
     /// [`FsErrorKind::Exists`](crate::error::FsErrorKind) if a name is taken there. May be interrupted and called again.
     async fn move_entries(&self, from: &Path, to: &Path) -> Result<(), FsError>;
 
@@ -266,8 +223,7 @@ pub trait Filesystem: Send + Sync {
     // Archives: `<state>/snapshots/<workload>/<snapshot>.tar.zst`.
 
     /// Reads the sources into an archive under a passing name. Returns when the sources have been read to the end;
-    /// nothing is durable yet. Leaves out `lost+found` and names that begin with [`PRIVATE_PREFIX`](crate::model::place::PRIVATE_PREFIX) at a volume's
-    /// root.
+    /// nothing is durable yet. Leaves out what [`is_left_out`](crate::model::place::is_left_out) names at a volume's root.
     async fn draft_archive(
         &self,
         manifest: &Manifest,
@@ -472,10 +428,27 @@ pub trait Filesystem: Send + Sync {
     /// Removes a journal durably; absent is success.
     async fn remove_journal(&self, workload: WorkloadId) -> Result<(), FsError>;
 
+    /// Makes the journal the workload's record of its last restore, durably: no journal is open any more, and the record
+    /// of an earlier restore is gone. Takes no space, and is one step: after a crash the journal is open, or it is the
+    /// record. Absent is success.
+    async fn retire_journal(&self, workload: WorkloadId) -> Result<(), FsError>;
+
+    /// The bytes of the record of the last restore, durable; `None` if there is none.
+    async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError>;
+
+    /// Removes the record of the last restore durably; absent is success.
+    async fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError>;
+
     // The lock.
 
     /// Takes the workload's lock, which ends with the process; [`FsErrorKind::Busy`](crate::error::FsErrorKind) names the owner. Does not wait.
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError>;
+
+    /// Holds live directories, by their paths without links, against every other claim of this machine: under whatever
+    /// path, name or state directory, and whichever directory has the name by then. A directory above one that is held,
+    /// and one below, is held as well; so is a name that nothing has yet. [`FsErrorKind::Busy`](crate::error::FsErrorKind)
+    /// names the directory and who holds it. Ends with the process. Does not wait, and touches nothing.
+    async fn claim(&self, dirs: &[PathBuf]) -> Result<Claim, FsError>;
 }
 
 fn cannot_look_into(path: PathBuf) -> FsError {

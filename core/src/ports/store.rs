@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Code, DENIED_HINT, Error},
-    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, KnownVolume, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
 };
 
 /// What kind of failure a store met.
@@ -138,13 +138,23 @@ pub trait Store: Send + Sync {
     /// Replaces the hooks of a workload. Nothing happens if it is not there.
     async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError>;
 
+    /// Replaces what is known of the volumes of a workload's containers. Nothing happens if it is not there.
+    async fn set_known(&self, id: WorkloadId, known: &[KnownVolume]) -> Result<(), StoreError>;
+
     /// Forgets a workload with its snapshots' rows; its events stay. Nothing happens if it is not there.
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError>;
 
-    /// Snapshots of a workload or of all, newest first (by creation, then id).
+    /// The greatest sequence that was given out or recorded; 0 if there is none.
+    async fn sequence(&self) -> Result<u64, StoreError>;
+
+    /// Gives out the next sequence, durably: greater than every one that was ever given out or recorded, and than `above`.
+    async fn advance(&self, above: u64) -> Result<u64, StoreError>;
+
+    /// Snapshots of a workload or of all, newest first (by [`Snapshot::order`]).
     async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError>;
 
-    /// Records a snapshot; one with the same id is replaced. The workload need not be registered any more.
+    /// Records a snapshot, and its sequence as one that was given out; one with the same id is replaced. The workload need
+    /// not be registered any more.
     async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError>;
 
     /// Changes what is known of a snapshot besides its archive, in one step: nothing that another process changes at
@@ -157,7 +167,8 @@ pub trait Store: Send + Sync {
     /// Records an event; nothing happens if one with its id stands already.
     async fn record(&self, event: &Event) -> Result<(), StoreError>;
 
-    /// The events of a workload or of all, newest first, `count_max` at the most.
+    /// The events of a workload or of all, those that were recorded last first, `count_max` at the most. When they
+    /// happened by the clock does not matter.
     async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>, StoreError>;
 
     /// A setting; `None` if it was never set.

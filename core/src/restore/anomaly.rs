@@ -39,6 +39,16 @@ pub enum Anomaly {
         /// The machine that it names.
         journal: String,
     },
+    /// The containers are on another engine than the one that answers. What was begun on one is not done on another.
+    OtherEngine {
+        /// The id of the engine that the journal names.
+        journal: String,
+    },
+    /// Members that a snapshot froze or stopped are not there any more.
+    MembersGone {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// A sync failed at or after the commit: what is on disk is in doubt until it has been read again after a remount.
     InDoubt {
         /// The failure.
@@ -81,6 +91,12 @@ impl fmt::Display for Anomaly {
                 write!(f, "the original is in {}, which is about to be deleted", private.display())
             }
             Anomaly::OtherHost { journal } => write!(f, "the journal was written on another machine ({journal})"),
+            Anomaly::OtherEngine { journal } => {
+                write!(f, "its containers are on another container engine ({journal}) than the one that answers")
+            }
+            Anomaly::MembersGone { names } => {
+                write!(f, "not there any more, so not running again: {}", names.join(", "))
+            }
             Anomaly::InDoubt { message } => write!(f, "a sync failed after the commit: {message}"),
             Anomaly::StepFailed { step, message } => write!(f, "{step} failed: {message}"),
             Anomaly::NoProgress { last } => {
@@ -101,10 +117,18 @@ impl Anomaly {
             }
             Anomaly::OriginalAside { .. } => "move it back to its live name, then run `volsnap recover`",
             Anomaly::OriginalMissing { .. } | Anomaly::RestoredMissing { .. } => {
-                "look for the directory and move it back to one of its names, then run `volsnap recover`"
+                "look for the directory and move it back to one of its names, then run `volsnap recover`; if it is there and not \
+                 recognised, since its filesystem gives directories other inode numbers when they are renamed, \
+                 `volsnap recover WORKLOAD --take original` (or `--take restored`) goes by the names instead"
             }
             Anomaly::OtherHost { .. } => {
                 "run `volsnap recover` on that machine, or move the journal away if it is a copy"
+            }
+            Anomaly::OtherEngine { .. } => {
+                "set DOCKER_HOST to the engine that has its containers and see that its data are mounted, then run `volsnap recover`; if that engine is gone for good, `volsnap recover --without-missing` goes on with this one"
+            }
+            Anomaly::MembersGone { .. } => {
+                "see that DOCKER_HOST names the engine that has them and that its data are mounted, then run `volsnap recover`; if they were removed on purpose, `volsnap recover --without-missing` goes on without them"
             }
             Anomaly::InDoubt { .. } => {
                 "check the disk and the kernel's log, remount or reboot, then run `volsnap recover`; the app stays stopped until then"

@@ -27,6 +27,9 @@ impl Plan {
         compare(&self.volumes, &shown.volumes, |v| &v.target, volume, volume_changes, &mut changes);
         let container = |c: &PlannedContainer| format!("container {}", c.name);
         compare(&self.containers, &shown.containers, |c| &c.name, container, container_changes, &mut changes);
+        if self.images != shown.images {
+            changes.push("the containers have other images than were shown".into());
+        }
         (!changes.is_empty()).then(|| changes.join("; "))
     }
 }
@@ -82,6 +85,14 @@ fn container_changes(now: &PlannedContainer, shown: &PlannedContainer) -> Vec<St
     }
     if now.action != shown.action {
         changes.push(format!("would need `{}` and not `{}`", now.action, shown.action));
+    }
+    // What stands in a layer changes all the time; that it is lost was agreed to, or not.
+    match (&now.loses, &shown.loses) {
+        (Some(now), Some(shown)) if now.changes > 0 && shown.changes == 0 => {
+            changes.push(format!("has {} changes in its own layer now, which would be lost", now.changes));
+        }
+        (Some(_), None) => changes.push("would be made anew".into()),
+        (Some(_), Some(_)) | (None, _) => {}
     }
     changes
 }

@@ -4,9 +4,11 @@ use serde::Serialize;
 
 use super::{
     by_entry::Entries,
+    conditions::jobs,
+    plan::{Method, PlannedVolume},
     state::{Direction, State},
 };
-use crate::model::{Container, ContainerId, Identity, Pinned, Redeploy, Sight, container};
+use crate::model::{Container, ContainerId, Identity, Pinned, Sight, container};
 
 /// What a name holds, for a restore that knows its two directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -88,8 +90,7 @@ impl Survey {
     /// What has to be looked at in this state.
     #[must_use]
     pub fn of(state: &State) -> Self {
-        let settled = state.is_settled();
-        let redeploying = settled && state.redeployed.is_none() && state.pinned.is_some();
+        let redeploying = state.redeploys();
         let capturing =
             state.direction() == Direction::Forward && state.redeployed.is_some() && state.captured.is_none();
         Survey {
@@ -137,12 +138,41 @@ impl Places {
     }
 }
 
+impl Places {
+    /// What two renames have left at the names, if nobody else changed one: the private directory lets nobody in, and each
+    /// of its names is only ever given to one of the two directories. `None` where the names do not tell, or where what
+    /// is recognised says something else.
+    #[must_use]
+    pub fn named(&self, recognised: Names) -> Option<Names> {
+        let is_dir = |sight: Sight| matches!(sight, Sight::Directory { .. });
+        let told = match (is_dir(self.live), is_dir(self.staged), is_dir(self.aside)) {
+            (true, true, false) if self.aside == Sight::Absent => {
+                Names { live: Holds::Original, staged: Holds::Restored, aside: Holds::Absent }
+            }
+            (true, false, true) if self.staged == Sight::Absent => {
+                Names { live: Holds::Restored, staged: Holds::Absent, aside: Holds::Original }
+            }
+            // What came to the live name since is somebody else's.
+            (_, true, true) => Names { staged: Holds::Restored, aside: Holds::Original, ..recognised },
+            (true | false, true | false, true | false) => return None,
+        };
+        let agrees = |told: Holds, seen: Holds| told == seen || matches!(seen, Holds::Foreign | Holds::EmptyForeign);
+        let all = [(told.live, recognised.live), (told.staged, recognised.staged), (told.aside, recognised.aside)];
+        all.iter().all(|(told, seen)| agrees(*told, *seen)).then_some(told)
+    }
+}
+
 impl Facts {
     /// The names of a volume, recognised by what the journal recorded.
     #[must_use]
     pub fn names(&self, state: &State, volume: usize) -> Names {
         let restored = state.committed.as_ref().map(|ids| ids[volume]);
-        self.volumes[volume].recognise(state.plan.volumes[volume].original, restored)
+        let PlannedVolume { original, method, .. } = state.plan.volumes[volume];
+        let names = self.volumes[volume].recognise(original, restored);
+        match (state.named, method) {
+            (true, Method::TwoRenames) => self.volumes[volume].named(names).unwrap_or(names),
+            (true, Method::Exchange | Method::New | Method::ByEntry) | (false, _) => names,
+        }
     }
 
     /// Volumes that are switched by entry and whose live directory has other attributes by now than were kept for it.
@@ -172,6 +202,12 @@ impl Facts {
         self.containers.iter().filter(intrudes).map(|s| &s.container).collect()
     }
 
+    /// Running members that must not be started a second time.
+    pub fn one_offs(&self) -> impl Iterator<Item = &Container> {
+        let members = self.containers.iter().filter(|s| s.member && s.container.run.is_active());
+        members.map(|s| &s.container).filter(|c| c.particulars.is_one_off)
+    }
+
     /// Containers that came after the pins were taken and that run or may be started by the engine: what happens to them
     /// would not be set right again. What stands under a member's name after the commit is its replacement.
     #[must_use]
@@ -186,12 +222,9 @@ impl Facts {
         self.containers.iter().filter(strange).map(|s| &s.container).collect()
     }
 
-    /// Running members whose replacement does not stand yet under its passing name.
+    /// Running members that are made anew and whose replacement does not stand yet under its passing name.
     #[must_use]
     pub fn unprepared(&self, state: &State) -> Vec<Container> {
-        if state.plan.options.redeploy == Redeploy::Restart {
-            return Vec::new();
-        }
         let stands = |name: &str| {
             let passing = container::passing_name(name, state.plan.restore);
             self.containers.iter().any(|s| s.container.name == passing)
@@ -199,10 +232,31 @@ impl Facts {
         self.containers
             .iter()
             .filter(|s| {
-                s.member && s.container.run.is_active() && !self.is_ours(state, s) && !stands(&s.container.name)
+                let is_member = s.member && !s.container.particulars.is_one_off;
+                is_member
+                    && s.container.run.is_active()
+                    && !self.is_ours(state, s)
+                    && state.plan.makes_anew(&s.container.name)
+                    && !stands(&s.container.name)
             })
             .map(|s| s.container.clone())
             .collect()
+    }
+
+    /// Names of containers that are not as they were found: members that ran and do not now, and whoever has lost its
+    /// restart policy. A job that others wait for ends when it is done.
+    #[must_use]
+    pub fn not_back(&self, state: &State) -> Vec<String> {
+        let jobs = jobs(state.owed());
+        let is_back = |found: &Pinned| {
+            let name = found.container.name.as_str();
+            let now = self.containers.iter().map(|s| &s.container).find(|now| now.name == name);
+            let runs = now.is_some_and(|now| now.run.is_active());
+            let has_lost =
+                |now: &Container| now.restart_policy.is_never() && !found.container.restart_policy.is_never();
+            (!found.member || !found.was_active() || jobs.contains(name) || runs) && !now.is_some_and(has_lost)
+        };
+        state.owed().iter().filter(|found| !is_back(found)).map(|found| found.container.name.clone()).collect()
     }
 
     /// Containers under a name that this restore gave.

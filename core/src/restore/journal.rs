@@ -61,6 +61,9 @@ pub enum Entry {
     },
     /// Every volume is restored, durably; the app may start.
     Switched,
+    /// A person said that the names in the private directories tell which directory is which, on a filesystem that gives
+    /// directories other identities when they are renamed.
+    Named,
     /// The decision is turned round as a whole.
     Aborted {
         /// The error's code.
@@ -93,6 +96,7 @@ impl Entry {
             Entry::Pinned { .. } => "pinned",
             Entry::Committed { .. } => "committed",
             Entry::Switched => "switched",
+            Entry::Named => "named",
             Entry::Aborted { .. } => "aborted",
             Entry::Reverted => "reverted",
             Entry::Redeployed { .. } => "redeployed",
@@ -130,8 +134,22 @@ pub struct Quiesced {
     pub mode: Mode,
     /// The containers that were active, as they were.
     pub containers: Vec<Pinned>,
+    /// Containers that this snapshot, or an operation before it, could not bring back, as they were found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub down: Vec<Pinned>,
+    /// Why they are down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// When.
     pub at: Timestamp,
+}
+
+impl Quiesced {
+    /// Whether it stands only for containers that could not be started: the snapshot itself has ended.
+    #[must_use]
+    pub fn waits_for_the_app(&self) -> bool {
+        self.containers.is_empty() && !self.down.is_empty() && self.workload.hooks.is_empty()
+    }
 }
 
 /// What a journal is about.

@@ -126,8 +126,11 @@ fn redeploy(state: &State, error: &EngineError) -> Verdict {
 
 fn unhealthy(state: &State, problem: &str) -> Verdict {
     match (state.direction(), state.plan.options.on_unhealthy) {
-        (Direction::Forward, OnUnhealthy::Revert) => Verdict::Record(abort(Code::Aborted, problem)),
-        (Direction::Undecided | Direction::Back, _) | (Direction::Forward, OnUnhealthy::Keep) => {
+        // When it is tried again the originals may be archived and gone: there is no way back any more.
+        (Direction::Forward, OnUnhealthy::Revert) if state.captured.is_none() => {
+            Verdict::Record(abort(Code::Aborted, problem))
+        }
+        (Direction::Undecided | Direction::Back, _) | (Direction::Forward, OnUnhealthy::Keep | OnUnhealthy::Revert) => {
             Verdict::Record(Entry::Redeployed { problem: Some(problem.to_string()) })
         }
     }

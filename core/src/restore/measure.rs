@@ -27,7 +27,8 @@ pub fn measure(state: &State, facts: &Facts) -> [usize; 4] {
         Direction::Forward | Direction::Back if state.is_settled() => [privates, containers, 0],
         Direction::Forward | Direction::Back => [containers, renames_left, 0],
     };
-    [16_usize.saturating_sub(state.records.len()), waiting[0], waiting[1], waiting[2]]
+    let open = 2 * 16_usize.saturating_sub(state.records.len()) + usize::from(state.again);
+    [open, waiting[0], waiting[1], waiting[2]]
 }
 
 fn renames_left(state: &State, facts: &Facts, volume: usize) -> usize {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Code, Error},
-    model::{Identity, Redeploy, RestoreId, SnapshotId, Workload, place},
+    model::{Container, Identity, ImageChoice, Losses, Pinned, Redeploy, RestoreId, SnapshotId, Workload, place},
 };
 
 /// How a restored directory gets to its place.
@@ -57,6 +57,12 @@ pub struct Options {
     /// Left out where it is not wanted, so that a journal without it reads and is written as before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
+    /// With which image containers come back.
+    #[serde(default, skip_serializing_if = "ImageChoice::is_current")]
+    pub image: ImageChoice,
+    /// Whether one-off containers that run are stopped for the restore, never to be started again; it is refused otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stop_one_offs: bool,
 }
 
 impl Default for Options {
@@ -65,9 +71,11 @@ impl Default for Options {
             health_timeout: None,
             on_unhealthy: OnUnhealthy::Revert,
             safety_snapshot: true,
-            redeploy: Redeploy::Recreate,
+            redeploy: Redeploy::Restart,
             devices: false,
             resume: false,
+            image: ImageChoice::Current,
+            stop_one_offs: false,
         }
     }
 }
@@ -87,6 +95,20 @@ impl Refusal {
         Refusal { message: message.into(), hint: hint.into() }
     }
 
+    /// Of a container whose orchestrator makes another one as soon as it ends: two would work on one volume.
+    #[must_use]
+    pub fn orchestrated(container: &str, service: &str) -> Self {
+        Refusal::new(
+            format!(
+                "container {container} is a task of the Swarm service {service}, which makes another one when it ends"
+            ),
+            format!(
+                "scale it to zero (`docker service scale {service}=0`), and work on its volumes as plain directories \
+                 (`volsnap workload add NAME --volume TARGET=PATH`)"
+            ),
+        )
+    }
+
     /// Refusals as one error that names all of them; `None` of none.
     #[must_use]
     pub fn together(refusals: &[Refusal]) -> Option<Error> {
@@ -102,12 +124,22 @@ impl Refusal {
     }
 }
 
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        let Refusal { message, hint } = refusal;
+        Error::new(Code::Refused, message).hint(hint)
+    }
+}
+
 /// One volume of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedVolume {
     /// Its name within the workload.
     pub target: String,
+    /// Its name in the snapshot, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_as: Option<String>,
     /// The live directory, links resolved. The only path that is journalled: the private names beside it follow from
     /// it and the restore id.
     pub live: PathBuf,
@@ -137,8 +169,35 @@ pub struct PlannedContainer {
     pub name: String,
     /// Its image as asked for.
     pub image: String,
-    /// In words: `stop and recreate`, `stop and start`, `leave stopped`, `hold stopped`.
+    /// In words: `stop and recreate`, `stop and start`, `start`, `leave stopped`, `hold stopped`.
     pub action: String,
+    /// What the one does not have that is made in its place; `None` if it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loses: Option<Losses>,
+}
+
+/// The images of a container: the one that it has now, and the one that the snapshot was taken with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedImage {
+    /// The container's name.
+    pub container: String,
+    /// Now, by content.
+    pub now: String,
+    /// Now, as it was asked for.
+    pub now_name: String,
+    /// When the snapshot was taken, by content.
+    pub snapshot: String,
+    /// When the snapshot was taken, as it was asked for.
+    pub snapshot_name: String,
+}
+
+impl PlannedImage {
+    /// Whether the two are one.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.now == self.snapshot
+    }
 }
 
 /// What a filesystem must have room for.
@@ -175,6 +234,10 @@ pub struct Plan {
     pub runtime: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Its place in the order of snapshots and restores, which the pre-restore snapshot gets; given when the restore
+    /// begins. Journals of earlier versions have none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sequence: u64,
     /// What is restored.
     pub snapshot: SnapshotId,
     /// When that was taken.
@@ -189,15 +252,69 @@ pub struct Plan {
     pub volumes: Vec<PlannedVolume>,
     /// The containers that the restore has to do with.
     pub containers: Vec<PlannedContainer>,
+    /// The images of those that the snapshot knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<PlannedImage>,
+    /// Containers that an earlier operation could not bring back, as that one found them: what this restore owes the app
+    /// however it ends. It finds them stopped, and would leave them so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub down: Vec<Pinned>,
+    /// Containers outside the workload that use the network, shared memory or processes of a member: they lose them when it
+    /// stops, and are stopped and started again with it. Names, in starting order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependants: Vec<String>,
     /// Space.
     pub filesystems: Vec<FilesystemNeed>,
     /// Reasons not to begin; a plan with any is never opened.
     pub refusals: Vec<Refusal>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// What is only worth knowing: nothing that needs a look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// The form that serde asks for.
+fn is_zero(sequence: &u64) -> bool {
+    *sequence == 0
+}
+
+impl PlannedVolume {
+    /// Its name in the snapshot.
+    #[must_use]
+    pub fn archived(&self) -> &str {
+        self.archived_as.as_deref().unwrap_or(&self.target)
+    }
 }
 
 impl Plan {
+    /// The same plan, for an app of which an earlier operation left those down.
+    #[must_use]
+    pub fn owing(mut self, down: Vec<Pinned>) -> Self {
+        for container in self.containers.iter_mut().filter(|c| c.action == "leave stopped") {
+            if down.iter().any(|p| p.container.name == container.name && p.was_active()) {
+                container.action = "start".into();
+            }
+        }
+        self.down = down;
+        self
+    }
+
+    /// A container as it was before anything was done to it: as it is now, unless an earlier operation left it down.
+    #[must_use]
+    pub fn as_found(&self, now: &Container) -> Container {
+        let mut found = now.clone();
+        if let Some(before) = self.down.iter().find(|p| p.container.name == now.name).map(|p| &p.container) {
+            if !now.run.is_active() {
+                found.run = before.run;
+            }
+            if now.restart_policy.is_never() {
+                found.restart_policy = before.restart_policy.clone();
+            }
+        }
+        found
+    }
+
     /// The private directory of a volume.
     #[must_use]
     pub fn private(&self, volume: usize) -> PathBuf {
@@ -219,6 +336,30 @@ impl Plan {
     #[must_use]
     pub fn live_paths(&self) -> Vec<PathBuf> {
         self.volumes.iter().map(|v| v.live.clone()).collect()
+    }
+
+    /// Whether a running member is made anew.
+    #[must_use]
+    pub fn makes_anew(&self, name: &str) -> bool {
+        self.options.redeploy == Redeploy::Recreate
+            || self.containers.iter().any(|planned| planned.name == name && planned.loses.is_some())
+    }
+
+    /// A container as it is to come back with the restored data: with the image that was chosen.
+    #[must_use]
+    pub fn wanted(&self, container: &Container) -> Container {
+        let image = match self.options.image {
+            ImageChoice::Current => None,
+            ImageChoice::Snapshot => {
+                self.images.iter().find(|image| image.container == container.name && !image.is_same())
+            }
+        };
+        match image {
+            Some(image) => {
+                Container { image: image.snapshot_name.clone(), image_id: image.snapshot.clone(), ..container.clone() }
+            }
+            None => container.clone(),
+        }
     }
 
     /// Whether containers have a part in it: the workload's own, or stopped ones of others that mount its directories

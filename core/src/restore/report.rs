@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     anomaly::Anomaly,
     journal::{Entry, Safety, between},
-    plan::Method,
+    plan::{Method, PlannedContainer, PlannedImage},
     state::{Direction, State},
 };
 use crate::{
     error::Code,
-    model::{Pinned, RestoreId, SnapshotId, WorkloadId},
+    model::{ImageChoice, Losses, Pinned, RestoreId, SnapshotId, WorkloadId},
 };
 
 /// How a restore ended, in one word.
@@ -74,6 +74,15 @@ pub struct Notes {
     pub recovered: bool,
 }
 
+/// A container in whose place another one was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeAnew {
+    /// Its name.
+    pub name: String,
+    /// What the new one does not have.
+    pub loses: Losses,
+}
+
 /// The report of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -113,6 +122,18 @@ pub struct Report {
     /// Members that did not run when the restore began: they were left so.
     #[serde(default)]
     pub left_stopped: Vec<String>,
+    /// Members in whose place others were made, with what these do not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_anew: Vec<MadeAnew>,
+    /// With which image containers came back.
+    #[serde(default, skip_serializing_if = "ImageChoice::is_current")]
+    pub image: ImageChoice,
+    /// The images of the members that the snapshot knows, as they were when the restore began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<PlannedImage>,
+    /// Why the app is not back as it was: what of it could not be started, or is not healthy. `None` if it is back.
+    #[serde(default)]
+    pub app_problem: Option<String>,
     /// What needs a look.
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began the restore ended it.
@@ -132,7 +153,7 @@ impl Report {
         };
         let mut warnings = plan.warnings.clone();
         warnings.extend(notes.warnings.iter().cloned());
-        if let Some(Some(problem)) = &state.redeployed {
+        if let Some(problem) = state.problem() {
             warnings.push(format!("the app did not come back: {problem}"));
         }
         let mut kept = Vec::new();
@@ -145,7 +166,11 @@ impl Report {
                 places.join(", ")
             ));
         }
-        let asleep = state.pinned.iter().flatten().filter(|p| p.member && !p.was_active());
+        let asleep = state
+            .pinned
+            .iter()
+            .flatten()
+            .filter(|p| p.member && !p.was_active() && !p.container.particulars.is_one_off);
         let left_stopped = asleep.map(|p| p.container.name.clone()).collect();
         let (downtime, stage, total) = times(state, notes);
         // It is also asked while an app that did not run is held stopped, which is no downtime.
@@ -176,6 +201,13 @@ impl Report {
             total_ms: millis(total),
             kept,
             left_stopped,
+            made_anew: match outcome {
+                Outcome::Restored => plan.containers.iter().filter_map(made_anew).collect(),
+                Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention => Vec::new(),
+            },
+            image: plan.options.image,
+            images: plan.images.clone(),
+            app_problem: state.problem().map(String::from),
             warnings,
             recovered: notes.recovered,
         }
@@ -187,6 +219,8 @@ impl Report {
         match self.outcome {
             Outcome::Restored if self.warnings.is_empty() => None,
             Outcome::Restored => Some(Code::Warnings),
+            // Rolled back is: the original data, and the app back on them.
+            Outcome::Reverted | Outcome::Aborted if self.app_problem.is_some() => Some(Code::NeedsAttention),
             Outcome::Reverted => Some(Code::Aborted),
             // A bad archive and a refusal are what they are, also when they are found after the restore began.
             Outcome::Aborted => Some(match &self.cause {
@@ -196,6 +230,10 @@ impl Report {
             Outcome::NeedsAttention => Some(Code::NeedsAttention),
         }
     }
+}
+
+fn made_anew(planned: &PlannedContainer) -> Option<MadeAnew> {
+    Some(MadeAnew { name: planned.name.clone(), loses: planned.loses.clone()? })
 }
 
 fn cause(state: &State, anomaly: Option<&Anomaly>) -> Option<Cause> {

@@ -6,9 +6,10 @@
 //! | `Pinned` | undecided, once |
 //! | `Committed` | undecided, after `Pinned` |
 //! | `Switched` | forward, once |
+//! | `Named` | after `Committed`, before the volumes are where they should be, once |
 //! | `Aborted` | undecided or forward, before `Captured` |
 //! | `Reverted` | back from a commit, once |
-//! | `Redeployed` | after `Switched`, or on the way back as soon as every volume is the original |
+//! | `Redeployed` | after `Switched`, or on the way back as soon as every volume is the original; again while it names a problem |
 //! | `Captured` | forward, after `Redeployed` |
 //! | `Closed` | after `Captured`, or on the way back once the app is back |
 
@@ -54,12 +55,17 @@ pub struct State {
     pub committed: Option<Vec<Identity>>,
     /// Whether every volume is restored.
     pub switched: bool,
+    /// Whether directories that are not recognised are what their names say.
+    pub named: bool,
     /// Why the restore was turned round, if it was.
     pub aborted: Option<Abort>,
     /// Whether every volume is the original again.
     pub reverted: bool,
     /// Whether the app was brought back (in the present direction), with what is wrong with it.
     pub redeployed: Option<Option<String>>,
+    /// Whether an app that did not come back is tried once more. Only a recovery that is under way knows: what comes of it
+    /// is written down.
+    pub again: bool,
     /// What became of the originals.
     pub captured: Option<Safety>,
     /// Whether nothing is left to do.
@@ -78,9 +84,11 @@ impl State {
             pinned: None,
             committed: None,
             switched: false,
+            named: false,
             aborted: None,
             reverted: false,
             redeployed: None,
+            again: false,
             captured: None,
             closed: false,
             records: vec![Record { at, entry }],
@@ -132,6 +140,41 @@ impl State {
         }
     }
 
+    /// What has to be brought back: what ran before this restore touched it, or what an operation before it left down.
+    #[must_use]
+    pub fn owed(&self) -> &[Pinned] {
+        self.pinned.as_deref().unwrap_or(&self.plan.down)
+    }
+
+    /// Whether the app is to be brought back now.
+    #[must_use]
+    pub fn redeploys(&self) -> bool {
+        let owes = self.pinned.is_some() || !self.plan.down.is_empty();
+        self.is_settled() && owes && !self.closed && (self.redeployed.is_none() || self.again)
+    }
+
+    /// Why the app is not as it was, if it did not come back.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        self.redeployed.as_ref()?.as_deref()
+    }
+
+    /// Has an app that did not come back tried once more.
+    pub fn try_again(&mut self) {
+        self.again = self.problem().is_some() && self.is_settled() && !self.closed;
+    }
+
+    /// Whether nothing is left to do but to bring back the app, which was tried and failed.
+    #[must_use]
+    pub fn waits_for_the_app(&self) -> bool {
+        let settled = match self.direction() {
+            Direction::Undecided => false,
+            Direction::Forward => self.captured.is_some(),
+            Direction::Back => self.is_settled(),
+        };
+        settled && self.problem().is_some() && !self.closed
+    }
+
     /// Whether the safety of the originals allows their bytes to go.
     #[must_use]
     pub fn may_forget_originals(&self) -> bool {
@@ -155,16 +198,17 @@ impl State {
                         && restored.len() == self.plan.volumes.len()
                 }
                 Entry::Switched => direction == Direction::Forward && !self.switched,
+                Entry::Named => self.committed.is_some() && !self.is_settled() && !self.named,
                 Entry::Aborted { .. } => direction != Direction::Back && self.captured.is_none(),
                 Entry::Reverted => direction == Direction::Back && self.committed.is_some() && !self.reverted,
-                Entry::Redeployed { .. } => self.is_settled() && self.redeployed.is_none(),
+                Entry::Redeployed { .. } => self.is_settled() && self.redeployed != Some(None),
                 Entry::Captured { .. } => {
                     direction == Direction::Forward && self.redeployed.is_some() && self.captured.is_none()
                 }
                 Entry::Closed => match direction {
                     Direction::Undecided => false,
                     Direction::Forward => self.captured.is_some(),
-                    Direction::Back => self.is_settled() && (self.pinned.is_none() || self.redeployed.is_some()),
+                    Direction::Back => self.is_settled() && (self.owed().is_empty() || self.redeployed.is_some()),
                 },
             };
         if !legal {
@@ -176,17 +220,32 @@ impl State {
             Entry::Pinned { containers } => self.pinned = Some(containers),
             Entry::Committed { restored } => self.committed = Some(restored),
             Entry::Switched => self.switched = true,
+            Entry::Named => self.named = true,
             Entry::Aborted { code, reason } => {
                 self.aborted = Some(Abort { code, reason });
                 self.redeployed = None;
+                self.again = false;
             }
             Entry::Reverted => self.reverted = true,
-            Entry::Redeployed { problem } => self.redeployed = Some(problem),
+            Entry::Redeployed { problem } => {
+                self.again = false;
+                let fails_again = problem.is_some() && self.problem().is_some();
+                self.redeployed = Some(problem);
+                // However often it is tried, a journal does not grow by it.
+                if fails_again && let Some(last) = self.last_redeployed() {
+                    last.entry = record.entry;
+                    return Ok(());
+                }
+            }
             Entry::Captured { safety } => self.captured = Some(safety),
             Entry::Closed => self.closed = true,
         }
         self.records.push(record);
         Ok(())
+    }
+
+    fn last_redeployed(&mut self) -> Option<&mut Record> {
+        self.records.iter_mut().rfind(|record| matches!(record.entry, Entry::Redeployed { .. }))
     }
 
     /// When the first entry that matches was written.

@@ -12,6 +12,8 @@ pub enum Move {
     Perform(Step),
     /// The restore has ended; the journal can go.
     Finished,
+    /// Everything is done but for the app, which did not come back: the journal stays, so that somebody knows what ran.
+    AppDown,
     /// Nothing can be decided safely: stop here, delete nothing, keep the journal.
     NeedsAttention(Anomaly),
 }

@@ -5,7 +5,7 @@ use volsnap_core::{
     error::{Code, EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
     model::{Container, ContainerId, Redeploy, RestartPolicy, RunState, Sight, container::passing_name},
     restore::{
-        Anomaly, Entry, Facts, Move, Places, Safety, Seen, State, Step,
+        Anomaly, Entry, Facts, Move, Outcome, Places, Record, Report, Safety, Seen, State, Step,
         judge::{Failure, Verdict, interrupted, judge, superseded},
         next,
         plan::Method,
@@ -109,6 +109,14 @@ fn restart_instead_of_recreate_prepares_nothing() {
     let state = State::opened(plan, Timestamp::UNIX_EPOCH);
     world.perform(&state, &Step::Stage { volume: 0 }, 1);
     assert!(matches!(next(&state, &world.look(&state)), Move::Record(Entry::Pinned { .. })));
+    // One that would be gone as soon as it is stopped has to be made anew: that is seen to be possible before.
+    let mut facts = world.look(&state);
+    facts.containers[0].container.particulars.removes_itself = true;
+    let prepared = match next(&state, &facts) {
+        Move::Perform(Step::Prepare { containers }) => containers,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(prepared[0].name, "app");
 }
 
 #[test]
@@ -247,11 +255,7 @@ fn what_was_kept_is_not_removed_because_it_is_not_recognised() {
 #[test]
 fn the_engines_share_of_the_downtime_is_no_more_than_all_of_it() {
     let (state, _) = committed(&[Method::Exchange]);
-    let report = volsnap_core::restore::Report::of(
-        &state,
-        None,
-        &Notes { engine: std::time::Duration::from_secs(9), ..Notes::default() },
-    );
+    let report = Report::of(&state, None, &Notes { engine: std::time::Duration::from_secs(9), ..Notes::default() });
     assert!(report.engine_us <= report.downtime_us, "{} of {}", report.engine_us, report.downtime_us);
 }
 
@@ -303,6 +307,7 @@ fn states_of_a_restore(resume: bool) -> Vec<(State, Facts)> {
             }
             Move::Finished => return states,
             Move::NeedsAttention(anomaly) => panic!("{anomaly}"),
+            Move::AppDown => panic!("the app is up"),
         }
     }
 }
@@ -349,4 +354,86 @@ fn a_resumed_restore_that_is_cancelled_or_fails_goes_back_as_any_other() {
             assert!(matches!(verdict, Verdict::Record(Entry::Aborted { .. })), "{verdict:?}");
         }
     }
+}
+
+/// An app that could not be started, everything else being done.
+fn with_the_app_down() -> (State, World) {
+    let (mut state, mut world) = committed(&[Method::Exchange]);
+    loop {
+        match next(&state, &world.look(&state)) {
+            Move::Record(entry) => state = recorded(&state, entry),
+            Move::Perform(Step::Redeploy) => {
+                let failure = Failure::Engine(EngineError::new(EngineErrorKind::Failed, "no such device"));
+                let Verdict::Record(entry) = judge(&state, &Step::Redeploy, &failure, 1) else { panic!("not told") };
+                state = recorded(&state, entry);
+            }
+            Move::Perform(step) => world.perform(&state, &step, usize::MAX),
+            Move::AppDown => return (state, world),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_app_that_did_not_come_back_keeps_its_journal_until_it_is_back() {
+    let (state, mut world) = with_the_app_down();
+    assert!(state.waits_for_the_app());
+    let report = Report::of(&state, None, &Notes::default());
+    assert_eq!((report.outcome, report.code()), (Outcome::Restored, Some(Code::Warnings)));
+    assert!(
+        report.app_problem.as_deref().is_some_and(|why| why.contains("no such device")),
+        "{:?}",
+        report.app_problem
+    );
+    // Tried again in vain, it is as it was, and the journal does not grow.
+    let mut again = State::replay(&state.records).unwrap();
+    again.try_again();
+    assert_eq!(next(&again, &world.look(&again)), Move::Perform(Step::Redeploy));
+    let again = recorded(&again, Entry::Redeployed { problem: Some("still no such device".into()) });
+    assert_eq!((again.records.len(), again.problem()), (state.records.len(), Some("still no such device")));
+    assert_eq!(next(&again, &world.look(&again)), Move::AppDown);
+    // Somebody starts it: nothing is owed any more.
+    (world.running, world.policy_always) = (true, true);
+    assert_eq!(next(&again, &world.look(&again)), Move::Record(Entry::Closed));
+    world.policy_always = false;
+    assert_eq!(next(&again, &world.look(&again)), Move::AppDown, "nobody else knows its policy");
+}
+
+#[test]
+fn rolled_back_is_only_what_is_back() {
+    let (mut state, _) = committed(&[Method::Exchange]);
+    for entry in [
+        Entry::Aborted { code: Code::Aborted, reason: "a test".into() },
+        Entry::Reverted,
+        Entry::Redeployed { problem: Some("no such device".into()) },
+    ] {
+        state = recorded(&state, entry);
+    }
+    let report = Report::of(&state, None, &Notes::default());
+    assert_eq!((report.outcome, report.code()), (Outcome::Reverted, Some(Code::NeedsAttention)));
+    state.try_again();
+    let state = recorded(&state, Entry::Redeployed { problem: None });
+    assert_eq!(Report::of(&state, None, &Notes::default()).code(), Some(Code::Aborted));
+}
+
+#[test]
+fn the_next_restore_knows_what_ran_before_the_first() {
+    let (first, world) = with_the_app_down();
+    let second = plan(&[Method::Exchange], true, true).owing(first.owed().to_vec());
+    // It ends before it touches anything: the app is owed all the same.
+    let mut state = State::opened(second.clone(), Timestamp::UNIX_EPOCH);
+    state = recorded(&state, Entry::Aborted { code: Code::Refused, reason: "a test".into() });
+    assert_eq!(next(&state, &world.look(&state)), Move::Perform(Step::Redeploy));
+    assert!(State::replay(&[state.records.clone(), vec![closed()]].concat()).is_err(), "it is forgotten");
+    // It goes on, and pins what ran and not what it finds.
+    let mut fresh = World { running: false, policy_always: false, ..World::new(&second) };
+    let state = State::opened(second, Timestamp::UNIX_EPOCH);
+    fresh.perform(&state, &Step::Stage { volume: 0 }, 1);
+    let Move::Record(Entry::Pinned { containers }) = next(&state, &fresh.look(&state)) else { panic!("not pinned") };
+    assert_eq!(containers[0].container.run, RunState::Running);
+    assert_eq!(containers[0].container.restart_policy.name, "always");
+}
+
+fn closed() -> Record {
+    Record { at: Timestamp::UNIX_EPOCH, entry: Entry::Closed }
 }

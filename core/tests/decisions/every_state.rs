@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use jiff::Timestamp;
 use volsnap_core::{
     error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
+    model::Redeploy,
     restore::{
         Entry, Move, Options, Plan, Safety, State, Step,
         judge::{Failure, Verdict, interrupted, judge},
@@ -32,24 +33,34 @@ fn failures() -> Vec<Failure> {
 /// All that can follow from here.
 fn successors(state: &State, world: &World) -> Vec<(State, World)> {
     let mut all = Vec::new();
-    // The process is killed, or the machine restarts.
-    for reboot in [false, true] {
-        let mut world = world.clone();
+    // The process is killed, or the machine restarts. What follows the journal is a recovery, which tries an app that did
+    // not come back once more, or work that takes it as it is.
+    for (reboot, tries) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (mut state, mut world) = (state.clone(), world.clone());
+        state.again = false;
         if reboot {
             world.reboot();
         }
-        match interrupted(state) {
-            Some(entry) => all.push((recorded(state, entry), world)),
+        if tries {
+            state.try_again();
+        }
+        match interrupted(&state) {
+            Some(entry) => all.push((recorded(&state, entry), world)),
             None => {
                 // What was prepared for a restore that is resumed is made anew.
                 world.prepared &= !state.resumes();
-                all.push((state.clone(), world));
+                all.push((state, world));
             }
         }
     }
     let facts = world.look(state);
     match next(state, &facts) {
         Move::Finished => {}
+        Move::AppDown => {
+            assert!(state.waits_for_the_app() && state.problem().is_some(), "nobody says that the app is down");
+            assert!(!world.running || !world.policy_always, "the app is back, and the journal is kept for it");
+            assert_end(state, world);
+        }
         Move::NeedsAttention(anomaly) => panic!("{anomaly} in {world:?}"),
         Move::Record(entry) => {
             let after = recorded(state, entry);
@@ -89,6 +100,15 @@ fn assert_lower(before: &State, world: &World, after: &State, then: &World) {
     assert!(n < m || captured, "no progress: {m:?} then {n:?}\n{world:?}\n{then:?}");
 }
 
+/// All that a restore ends with but for its app.
+fn assert_end(state: &State, world: &World) {
+    let kept = matches!(state.captured, Some(Safety::Kept { .. }));
+    let forward = state.direction() == Direction::Forward;
+    assert!(world.is_all(state, if forward { restored } else { original }), "a mixture: {world:?}");
+    assert!(kept || world.volumes.iter().all(|v| !v.private), "litter: {world:?}");
+    assert!(!world.prepared, "a container is left over");
+}
+
 fn explore(plan: Plan) -> usize {
     let world = World::new(&plan);
     let start = (State::opened(plan, Timestamp::UNIX_EPOCH), world);
@@ -97,19 +117,15 @@ fn explore(plan: Plan) -> usize {
     let mut ends = BTreeSet::new();
     while let Some((state, world)) = queue.pop_front() {
         let names: Vec<String> = state.records.iter().skip(1).map(|r| format!("{:?}", r.entry)).collect();
-        if !seen.insert((names.join(" "), world.clone())) {
+        if !seen.insert((names.join(" "), state.again, world.clone())) {
             continue;
         }
         if state.closed {
-            let kept = matches!(state.captured, Some(Safety::Kept { .. }));
-            let forward = state.direction() == Direction::Forward;
-            assert!(world.is_all(&state, if forward { restored } else { original }), "a mixture: {world:?}");
-            assert!(kept || world.volumes.iter().all(|v| !v.private), "litter: {world:?}");
-            assert!(!world.prepared, "a container is left over");
-            let reported = matches!(&state.redeployed, Some(Some(_)));
+            assert_end(&state, &world);
             let back = world.running && world.policy_always;
-            assert!(reported || back == state.plan.has_containers(), "the app is not back, and nobody says so");
-            ends.insert((forward, state.committed.is_some(), kept));
+            assert_eq!(back, state.plan.has_containers(), "the app is not back, and nobody remembers it");
+            let kept = matches!(state.captured, Some(Safety::Kept { .. }));
+            ends.insert((state.direction() == Direction::Forward, state.committed.is_some(), kept));
         }
         queue.extend(successors(&state, &world));
     }
@@ -138,6 +154,9 @@ fn every_reachable_state_keeps_the_promise() {
                 let plan = plan(&methods, app, safety);
                 let states = explore(plan.clone());
                 assert!(states > 20, "only {states} states for {methods:?}");
+                let kept = Options { redeploy: Redeploy::Restart, ..plan.options };
+                let states = explore(Plan { options: kept, ..plan.clone() });
+                assert!(states > 20, "only {states} states for {methods:?}, the app kept");
                 let resumed = explore(Plan { options: Options { resume: true, ..plan.options }, ..plan });
                 assert!(resumed > 20, "only {resumed} states for {methods:?}, resumed");
             }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Identity, Particulars, RestartPolicy, RestoreId, RunState, Selector, Sight, SnapshotId,
-        Source, Workload, WorkloadId, container::passing_name,
+        Container, ContainerId, Identity, Particulars, Redeploy, RestartPolicy, RestoreId, RunState, Selector, Sight,
+        SnapshotId, Source, Workload, WorkloadId, container::passing_name,
     },
     restore::{
         Entry, Facts, Options, Places, Plan, PlannedVolume, Record, Seen, State, Step,
@@ -36,6 +36,7 @@ pub fn foreign(volume: usize) -> Identity {
 pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
     let volume = |(i, method): (usize, &Method)| PlannedVolume {
         target: format!("/v{i}"),
+        archived_as: None,
         live: PathBuf::from(format!("/data/v{i}")),
         parent: if *method == Method::ByEntry { original(i) } else { PARENT },
         original: (*method != Method::New).then(|| original(i)),
@@ -57,20 +58,26 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
             volumes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
             hooks: vec![],
+            known: Vec::new(),
         },
         host: "host".into(),
         runtime: None,
         created_at: Timestamp::UNIX_EPOCH,
         snapshot: SnapshotId(Uuid::from_u128(2)),
         snapshot_created_at: Timestamp::UNIX_EPOCH,
+        sequence: 0,
         archive_digest: "d".into(),
         safety: SnapshotId(Uuid::from_u128(3)),
-        options: Options { safety_snapshot: safety, ..Options::default() },
+        options: Options { safety_snapshot: safety, redeploy: Redeploy::Recreate, ..Options::default() },
         volumes: methods.iter().enumerate().map(volume).collect(),
         containers: vec![],
+        images: vec![],
+        down: vec![],
+        dependants: vec![],
         filesystems: vec![],
         refusals: vec![],
         warnings: vec![],
+        notes: vec![],
     }
 }
 

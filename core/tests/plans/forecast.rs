@@ -46,6 +46,10 @@ fn report(downtime_ms: u64, engine_ms: u64) -> Report {
         total_ms: 0,
         kept: vec![],
         left_stopped: vec![],
+        made_anew: vec![],
+        image: volsnap_core::model::ImageChoice::Current,
+        images: vec![],
+        app_problem: None,
         warnings: vec![],
         recovered: false,
     }

@@ -17,6 +17,7 @@ fn plan() -> Plan {
         name: "web".into(),
         image: "shop:7".into(),
         action: "stop and recreate".into(),
+        loses: None,
     });
     plan
 }

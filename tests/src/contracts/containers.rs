@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector,
+        Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, Shares,
         container::{passing_name, retired_name},
     },
     ports::Containers,
@@ -50,6 +50,8 @@ pub struct Wanted {
     pub labels: BTreeMap<String, String>,
     /// Its environment.
     pub env: BTreeMap<String, String>,
+    /// What it uses of other containers, by their names; the engine keeps their ids.
+    pub uses: Vec<(Shares, String)>,
 }
 
 impl Wanted {
@@ -64,6 +66,7 @@ impl Wanted {
             run: RunState::Running,
             labels: BTreeMap::new(),
             env: BTreeMap::new(),
+            uses: Vec::new(),
         }
     }
 
@@ -84,6 +87,13 @@ impl Wanted {
     #[must_use]
     pub fn policy(mut self, policy: &str) -> Self {
         self.policy = RestartPolicy { name: policy.into(), retries_max: 0 };
+        self
+    }
+
+    /// With something of another container.
+    #[must_use]
+    pub fn uses(mut self, shares: Shares, name: &str) -> Self {
+        self.uses.push((shares, name.into()));
         self
     }
 
@@ -152,6 +162,12 @@ pub trait Harness: Send + Sync {
     async fn write(&self, name: &str, path: &str, contents: &str);
     /// Reads a file as the container sees it.
     async fn read(&self, name: &str, path: &str) -> String;
+    /// Writes a file into the container's own layer.
+    async fn scribble(&self, name: &str, path: &str);
+    /// Whether that file is in the container's own layer.
+    async fn scribbled(&self, name: &str, path: &str) -> bool;
+    /// Makes another image for a container of that name, and gives its id by content.
+    async fn another_image(&self, name: &str) -> String;
     /// Changes a record so that a container can be made from it, but not started.
     fn spoil(&self, container: &mut Container);
     /// A command of the container that says a word and ends with that status, 0 or 1.
@@ -184,6 +200,13 @@ macro_rules! containers_contract {
             a_lost_container_is_made_from_its_record
             a_replacement_that_cannot_start_brings_the_old_one_back
             restarting_keeps_the_container
+            the_way_back_from_a_replacement_leads_to_the_original
+            what_refers_to_a_replaced_container_follows_it
+            what_refers_to_a_lost_container_comes_back_with_it
+            a_container_comes_back_with_the_image_that_is_asked_for
+            what_a_container_would_lose_is_told
+            a_container_that_cannot_be_started_has_its_policy_back
+            what_a_container_waits_for_is_shown_by_name
             what_was_stopped_stays_stopped
             what_was_paused_is_paused_again
             a_stranger_gets_its_policy_back_and_is_never_made_anew
@@ -249,6 +272,9 @@ async fn assert_replaced(h: &dyn Harness, restore: RestoreId, pinned: &Pinned) {
     let now = see(h, &was.name).await;
     assert_ne!(now.id, was.id, "it was not made anew");
     assert_eq!((now.run, &now.policy, &now.image_id), (was.run, &was.restart_policy, &was.image_id));
-    assert_eq!(h.see(&retired_name(&was.name, restore)).await, None, "the old one is still there");
+    if let Some(old) = h.see(&retired_name(&was.name, restore)).await {
+        assert_eq!((&old.id, old.run), (&was.id, RunState::Stopped), "the old one waits until the restore is closed");
+        assert!(old.policy.is_never());
+    }
     assert_eq!(h.see(&passing_name(&was.name, restore)).await, None, "a replacement is left over");
 }

@@ -25,12 +25,12 @@ use volsnap_core::{
     model::{
         ArchiveSummary, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, RestoreId, Sight, SnapshotId,
         Source, WorkloadId,
-        place::{private_dir, staged_in},
+        place::{private_dir, private_name, staged_in},
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{
-        ArchiveSource, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Precopy, Progress, Quiet,
-        StageJob, Watch,
+        ArchiveSource, Claim, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Precopy, Progress,
+        Quiet, StageJob, Watch,
     },
 };
 
@@ -138,7 +138,10 @@ macro_rules! filesystem_contract {
             a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
+            a_retired_journal_is_the_record_of_the_last_restore
             a_lock_is_exclusive_until_it_is_dropped
+            a_claimed_directory_is_held_with_what_is_above_and_below_it
+            a_claim_holds_the_name_whatever_gets_it
         }
     };
     ($harness:expr; $($promise:ident)+) => {
@@ -187,7 +190,11 @@ async fn identity(fs: &Arc<dyn Filesystem>, path: &Path) -> Identity {
 }
 
 fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
-    let volume = |(index, absent): (usize, &bool)| ManifestVolume { target: format!("/v{index}"), absent: *absent };
+    let volume = |(index, absent): (usize, &bool)| ManifestVolume {
+        target: format!("/v{index}"),
+        absent: *absent,
+        ..ManifestVolume::default()
+    };
     Manifest {
         format: ARCHIVE_FORMAT,
         snapshot,
@@ -202,6 +209,7 @@ fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
         volumes: absent.iter().enumerate().map(volume).collect(),
         registration: None,
         imported: None,
+        sequence: None,
     }
 }
 

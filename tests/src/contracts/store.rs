@@ -1,5 +1,12 @@
 //! What every [`Store`] promises, as small checks that each get a fresh one.
 
+mod marks;
+
+use self::marks::{
+    a_mark_brings_no_removed_snapshot_back, a_mark_changes_one_thing_about_one_snapshot, a_sequence_is_given_out_once,
+    marks_at_once_lose_nothing, the_order_is_that_of_the_sequence_and_of_no_clock,
+};
+
 use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
@@ -7,8 +14,8 @@ use serde_json::json;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        ArchiveSummary, DeclaredVolume, Hook, HookEvent, ImageRef, Manifest, ManifestVolume, Mark, Mode, Origin, Pin,
-        RestoreId, Selector, Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId,
+        ArchiveSummary, DeclaredVolume, Hook, HookEvent, ImageRef, KnownVolume, Manifest, ManifestVolume, Mark, Mode,
+        MountedAt, Origin, Pin, RestoreId, Selector, Snapshot, SnapshotId, Source, VolumeTotals, Workload, WorkloadId,
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{Event, EventKind, Store, StoreErrorKind},
@@ -28,6 +35,7 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
         a_fresh_store_has_nothing,
         a_workload_comes_back_as_it_was_registered,
         hooks_are_what_they_were_set_to_last,
+        names_of_volumes_are_what_they_were_set_to_last,
         workloads_are_listed_by_name,
         a_name_or_an_id_is_taken_once,
         a_refused_workload_leaves_no_trace,
@@ -45,6 +53,8 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
         an_event_comes_back_as_it_was_recorded,
         an_event_that_is_recorded_twice_stands_once,
         events_are_listed_newest_first_and_bounded,
+        the_order_is_that_of_the_sequence_and_of_no_clock,
+        a_sequence_is_given_out_once,
         a_setting_is_what_it_was_set_to_last,
         odd_texts_are_kept_to_the_letter,
         instants_are_kept_and_sorted_to_the_nanosecond,
@@ -73,6 +83,7 @@ fn workload(number: u128, name: &str) -> Workload {
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: instant("2026-11-20T10:00:00Z"),
         hooks: vec![],
+        known: Vec::new(),
     }
 }
 
@@ -88,9 +99,10 @@ fn snapshot(number: u128, workload: u128, created_at: &str) -> Snapshot {
         origin: Origin::Manual,
         note: None,
         images: Vec::new(),
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
         registration: None,
         imported: None,
+        sequence: None,
     };
     let totals = vec![VolumeTotals { bytes: 5, entries: 2, digest: "aa".into(), ..VolumeTotals::default() }];
     let archive = ArchiveSummary { manifest, totals, quiesced_ms: 12, archive_bytes: 345, digest: "bb".into() };
@@ -146,6 +158,32 @@ async fn hooks_are_what_they_were_set_to_last(store: &dyn Store) {
     assert_eq!(store.workloads().await.unwrap().len(), 2, "nothing happens to what is not there");
 }
 
+fn known(name: &str) -> KnownVolume {
+    let at = |service: Option<&str>| MountedAt {
+        container: "shop_db_1".into(),
+        service: service.map(Into::into),
+        target: "/z".into(),
+    };
+    KnownVolume {
+        name: name.into(),
+        path: Some("/srv/%FF".into()),
+        volume: Some("shop_data".into()),
+        mounted_at: vec![at(Some("db")), at(None)],
+    }
+}
+
+async fn names_of_volumes_are_what_they_were_set_to_last(store: &dyn Store) {
+    store.add_workload(&workload(1, "blog")).await.unwrap();
+    store.add_workload(&workload(2, "shop")).await.unwrap();
+    for known in [vec![known("/z"), known("db:/z")], vec![known("/z")], vec![]] {
+        store.set_known(workload_id(1), &known).await.unwrap();
+        let rows = store.workloads().await.unwrap();
+        assert_eq!(rows, [Workload { known, ..workload(1, "blog") }, workload(2, "shop")]);
+    }
+    store.set_known(workload_id(9), &[known("/z")]).await.unwrap();
+    assert_eq!(store.workloads().await.unwrap().len(), 2, "nothing happens to what is not there");
+}
+
 async fn a_workload_comes_back_as_it_was_registered(store: &dyn Store) {
     let volume = |target: &str, path: &str| DeclaredVolume { target: target.into(), path: path.into() };
     let rich = Workload {
@@ -158,6 +196,7 @@ async fn a_workload_comes_back_as_it_was_registered(store: &dyn Store) {
         // In the order of the declaration, which is no order of target or path.
         volumes: vec![volume("/z", "/srv/1"), volume("/a", "/srv/3"), volume("/m", "/srv/2")],
         hooks: vec![hook(HookEvent::PostRestore, None), hook(HookEvent::PreCreate, Some("db"))],
+        known: vec![known("/z"), known("db:/z")],
         ..workload(1, "rich")
     };
     let bare = Workload {
@@ -252,7 +291,7 @@ async fn a_snapshot_comes_back_as_it_was_recorded(store: &dyn Store) {
         image_id: "sha256:01".into(),
     };
     manifest.images = vec![image("db"), image("app")];
-    manifest.volumes.push(ManifestVolume { target: "/absent".into(), absent: true });
+    manifest.volumes.push(ManifestVolume { target: "/absent".into(), absent: true, ..ManifestVolume::default() });
     rich.archive.totals[0].unsteady = vec!["log/b".into(), "log/a".into()];
     rich.archive.totals.push(VolumeTotals { bytes: u64::MAX, sockets_skipped: 3, ..VolumeTotals::default() });
     rich.archive.archive_bytes = u64::MAX;
@@ -303,49 +342,6 @@ async fn snapshots_are_listed_newest_first(store: &dyn Store) {
     assert_eq!(snapshot_numbers(store, Some(3)).await, []);
 }
 
-fn pin(note: &str) -> Pin {
-    Pin { at: instant("2026-11-22T00:00:00.000000001Z"), note: Some(note.into()) }
-}
-
-async fn a_mark_changes_one_thing_about_one_snapshot(store: &dyn Store) {
-    let (plain, other) = (snapshot(1, 1, "2026-11-20T10:00:00Z"), snapshot(2, 1, "2026-11-20T11:00:00Z"));
-    store.put_snapshot(&plain).await.unwrap();
-    store.put_snapshot(&other).await.unwrap();
-    let verified = instant("2026-11-21T00:00:00Z");
-    let (first, second) = (pin("audit"), pin("release"));
-    for (mark, verified_at, pin) in [
-        (Mark::Pinned(first.clone()), None, Some(first.clone())),
-        (Mark::Verified(verified), Some(verified), Some(first)),
-        (Mark::Pinned(second.clone()), Some(verified), Some(second)),
-        (Mark::Unpinned, Some(verified), None),
-    ] {
-        for _ in 0..2 {
-            assert!(store.mark_snapshot(snapshot_id(1), &mark).await.unwrap());
-            let marked = Snapshot { verified_at, pin: pin.clone(), ..plain.clone() };
-            assert_eq!(store.snapshots(None).await.unwrap(), [other.clone(), marked], "{mark:?}");
-        }
-    }
-}
-
-async fn a_mark_brings_no_removed_snapshot_back(store: &dyn Store) {
-    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
-    store.remove_snapshot(snapshot_id(1)).await.unwrap();
-    for mark in [Mark::Verified(instant("2026-11-21T00:00:00Z")), Mark::Pinned(pin("audit")), Mark::Unpinned] {
-        assert!(!store.mark_snapshot(snapshot_id(1), &mark).await.unwrap(), "{mark:?}");
-    }
-    assert_eq!(store.snapshots(None).await.unwrap(), []);
-}
-
-async fn marks_at_once_lose_nothing(store: &dyn Store) {
-    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
-    let (verified, pin) = (instant("2026-11-21T00:00:00Z"), pin("audit"));
-    let (verify, keep) = (Mark::Verified(verified), Mark::Pinned(pin.clone()));
-    let marked = tokio::join!(store.mark_snapshot(snapshot_id(1), &verify), store.mark_snapshot(snapshot_id(1), &keep));
-    assert!(marked.0.unwrap() && marked.1.unwrap());
-    let kept = &store.snapshots(None).await.unwrap()[0];
-    assert_eq!((kept.verified_at, kept.pin.as_ref()), (Some(verified), Some(&pin)));
-}
-
 async fn a_removed_snapshot_is_gone_alone(store: &dyn Store) {
     store.add_workload(&workload(1, "blog")).await.unwrap();
     store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
@@ -390,14 +386,16 @@ async fn an_event_that_is_recorded_twice_stands_once(store: &dyn Store) {
 
 async fn events_are_listed_newest_first_and_bounded(store: &dyn Store) {
     let times = [
-        (3, 1, "2026-11-20T10:00:00Z"),
-        (1, 2, "2026-11-20T12:00:00Z"),
+        (3, 1, "2043-02-05T10:00:00Z"), // the clock was wrong
         (4, 1, "2026-11-20T11:00:00Z"),
-        (2, 1, "2026-11-20T11:00:00.000000001Z"),
+        (2, 1, "1970-01-01T00:00:00Z"),
+        (1, 2, "2026-11-20T10:00:00Z"),
     ];
     for (number, workload, at) in times {
         store.record(&event(number, workload, at)).await.unwrap();
     }
+    // Recorded again, as after a crash, it keeps its place.
+    store.record(&event(3, 1, "2026-11-20T12:00:00Z")).await.unwrap();
     assert_eq!(event_numbers(store, None, u32::MAX).await, [1, 2, 4, 3]);
     assert_eq!(event_numbers(store, None, 2).await, [1, 2]);
     assert_eq!(event_numbers(store, Some(1), 2).await, [2, 4]);

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use volsnap_core::{
     model::{
-        ARCHIVE_FORMAT, Container, ContainerId, Manifest, ManifestVolume, Mode, Mount, Origin, Particulars, Pinned,
-        Redeploy, RestartPolicy, RestoreId, RunState, Selector, SnapshotId, Source, WorkloadId,
+        ARCHIVE_FORMAT, Container, ContainerId, Losses, Manifest, ManifestVolume, Mode, Mount, Origin, Particulars,
+        Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, SnapshotId, Source, WorkloadId,
     },
     ports::{ArchiveSource, Clock, Containers, EngineError, EngineInfo, Filesystem, Health, Lease, Quiet},
 };
@@ -124,8 +124,11 @@ pub fn digests(lives: &[PathBuf]) -> Vec<String> {
                 note: None,
                 images: Vec::new(),
                 imported: None,
+                sequence: None,
                 registration: None,
-                volumes: (0..lives.len()).map(|i| ManifestVolume { target: target(i), absent: false }).collect(),
+                volumes: (0..lives.len())
+                    .map(|i| ManifestVolume { target: target(i), absent: false, ..ManifestVolume::default() })
+                    .collect(),
             };
             let source = |(i, live)| ArchiveSource { target: target(i), root: Some(live) };
             let sources: Vec<_> = lives.into_iter().enumerate().map(source).collect();
@@ -157,6 +160,14 @@ impl Containers for OneApp {
 
     async fn of_restore(&self, _: RestoreId) -> Result<Vec<Container>, EngineError> {
         Ok(Vec::new())
+    }
+
+    async fn losses(&self, _: &ContainerId) -> Result<Losses, EngineError> {
+        Ok(Losses::default())
+    }
+
+    async fn has_image(&self, _: &str) -> Result<bool, EngineError> {
+        Ok(true)
     }
 
     async fn settle(&self) -> Result<(), EngineError> {

@@ -19,6 +19,7 @@ const MOUNT_POINT: usize = 15;
 const SICK_MOUNT_POINT: usize = 17;
 const SICK_TWO_RENAMES: usize = 19;
 const RESUMED: usize = 20;
+const SICK_ANEW: usize = 25;
 
 // The snapshots in which mutants show, by their place among those.
 const PAUSED: usize = 0;
@@ -120,6 +121,12 @@ fn flow() -> Vec<Mutant> {
     let (plain, app) = (Crashes(PLAIN, 1), Crashes(APP, 1));
     let refused = "preflight: refused before anything is touched";
     vec![
+        mutant(
+            "another engine is believed",
+            "engines: what was begun on one is not done on another",
+            Port(Lie::EnginesAlike),
+            Disturbances(APP),
+        ),
         mutant("space is not counted", refused, Port(Lie::SpaceNotCounted), Refusals),
         mutant("other users are not seen", refused, Port(Lie::OtherUsersNotSeen), Refusals),
         mutant("immutables are not seen", refused, Port(Lie::SpecialsNotSeen), Refusals),
@@ -127,6 +134,12 @@ fn flow() -> Vec<Mutant> {
             "the lock is not exclusive",
             "open: one process at a time",
             Port(Lie::LockNotExclusive),
+            Together(PLAIN),
+        ),
+        mutant(
+            "directories are not held",
+            "open: by the directory, not only by its name",
+            Port(Lie::ClaimNotExclusive),
             Together(PLAIN),
         ),
         mutant(
@@ -162,6 +175,12 @@ fn flow() -> Vec<Mutant> {
         mutant("redeploy before Switched", "redeploy after B4", Decision(d::redeploy_before_switched), app),
         mutant("policies are not put back", "redeploy: policies back", Port(Lie::PoliciesNotBack), app),
         mutant("the image by its name", "redeploy: the recorded image", Port(Lie::ImageByName), app),
+        mutant(
+            "the old container goes before the new one is healthy",
+            "redeploy: the way back is the original container",
+            Port(Lie::OriginalRemovedEarly),
+            Crashes(SICK_ANEW, 1),
+        ),
         mutant("unlink before Captured", "B6: only now the first unlink", Decision(d::unlink_before_captured), plain),
         mutant("Captured without an archive", "capture", Decision(d::capture_believed), plain),
         mutant(
@@ -170,6 +189,7 @@ fn flow() -> Vec<Mutant> {
             Decision(d::kept_discarded),
             Errors(PLAIN),
         ),
+        mutant("the last restore is not recorded", "close: undo is of the last", Port(Lie::RecordNotKept), plain),
         mutant("the audit trail is not written", "close: an event for each end", Port(Lie::EventsNotRecorded), plain),
         mutant(
             "other people's containers overlooked",
@@ -327,7 +347,7 @@ fn covered() -> Vec<Mutant> {
             Port(Lie::AncestorsNotSeen),
             Refusals,
             "resolved paths are compared too; the inodes above count where one directory has two paths by a bind mount, \
-             which the simulator has none of: `core/tests/preflight.rs` has that case",
+             which the simulator has none of: `core/tests/preflight/` has that case",
         ),
         because(
             "names of staged data are not synced",

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use volsnap_core::{
-    model::{Container, ContainerId, Pinned, RestartPolicy, RestoreId, RunState, Selector},
+    model::{Container, ContainerId, Pinned, RestartPolicy, RestoreId, RunState, Selector, Shares},
     ports::Containers,
 };
 use volsnap_docker::DockerEngine;
@@ -89,13 +89,22 @@ impl Harness for DockerHarness {
             Place::Anonymous => target.clone(),
         };
         let policy = &wanted.policy;
+        let environment = wanted.env.iter().map(|(key, value)| format!("--env={key}={value}"));
+        let id = |name: &str| self.engine.inspect(name, "{{.Id}}");
+        let used = |(shares, name): &(Shares, String)| match shares {
+            Shares::Network => format!("--network=container:{}", id(name)),
+            Shares::Ipc => format!("--ipc=container:{}", id(name)),
+            Shares::Pid => format!("--pid=container:{}", id(name)),
+            Shares::Volumes => format!("--volumes-from={}", id(name)),
+            Shares::Link => format!("--link={name}:linked"),
+        };
         self.engine.run(&Run {
             name: &wanted.name,
             image: &self.image,
             volumes: wanted.places.iter().map(volume).collect(),
             restart: &policy.name,
             labels: wanted.labels.iter().map(|(key, value)| format!("{key}={value}")).collect(),
-            options: wanted.env.iter().map(|(key, value)| format!("--env={key}={value}")).collect(),
+            options: environment.chain(wanted.uses.iter().map(used)).collect(),
             created_only: wanted.run == RunState::Stopped,
             ..Run::default()
         });
@@ -150,6 +159,23 @@ impl Harness for DockerHarness {
 
     async fn read(&self, name: &str, path: &str) -> String {
         self.engine.exec(name, &format!("cat {path}"))
+    }
+
+    async fn scribble(&self, name: &str, path: &str) {
+        self.engine.exec(name, &format!("touch {path}"));
+    }
+
+    async fn scribbled(&self, name: &str, path: &str) -> bool {
+        self.engine.exec(name, &format!("[ -e {path} ] && echo yes || echo no")) == "yes"
+    }
+
+    async fn another_image(&self, name: &str) -> String {
+        let tag = format!("{}:{name}-other", self.engine.prefix());
+        let dockerless = ["create", "--name", &format!("{name}-made"), &self.image, "true"];
+        self.engine.docker(&dockerless);
+        self.engine.docker(&["commit", "--change", "LABEL other=1", &format!("{name}-made"), &tag]);
+        self.engine.docker(&["rm", &format!("{name}-made")]);
+        self.engine.docker(&["image", "inspect", "--format", "{{.Id}}", &tag])
     }
 
     fn spoil(&self, container: &mut Container) {

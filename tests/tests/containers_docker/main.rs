@@ -4,5 +4,6 @@
 
 mod harness;
 mod only_docker;
+mod random;
 
 volsnap_tests::containers_contract!(harness::DockerHarness::new);

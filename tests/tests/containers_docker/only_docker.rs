@@ -20,7 +20,7 @@ use volsnap_core::{
 };
 use volsnap_tests::{
     contracts::containers::Harness,
-    private_engine::{FOREVER, Run},
+    private_engine::{FOREVER, Program, Run},
 };
 
 use crate::harness::DockerHarness;
@@ -30,7 +30,7 @@ fn restore() -> RestoreId {
 }
 
 /// A call of the engine's API that the docker command would not make: a newer one refuses what an older engine can do.
-fn post(socket: &Path, path: &str, body: &Value) -> String {
+pub fn post(socket: &Path, path: &str, body: &Value) -> String {
     let body = body.to_string();
     let mut stream = UnixStream::connect(socket).unwrap();
     write!(
@@ -279,7 +279,8 @@ async fn the_recorded_content_runs_although_its_tag_moved() {
     h.engine.docker(&["commit", "--change", "LABEL newer=1", &name, &tag]);
     let restore = restore();
     let pinned = h.quiesce(restore, &[&name]).await;
-    assert_eq!(pinned[0].container.image, tag);
+    // Podman puts the registry before it.
+    assert!(pinned[0].container.image.ends_with(&tag), "{}", pinned[0].container.image);
     h.port.redeploy(restore, &pinned, Redeploy::Recreate).await.unwrap();
     let after = h.json(&name);
     assert_eq!(after["Image"], before);
@@ -304,6 +305,11 @@ async fn a_replacement_writes_nothing_into_an_empty_volume() {
         ..Run::default()
     });
     let root = PathBuf::from(h.engine.docker(&["volume", "inspect", "--format", "{{.Mountpoint}}", &volume]));
+    if h.engine.program() == Program::Podman {
+        // It fills a volume when it is mounted for the first time, never when a container is made.
+        assert!(!root.join("busybox").exists());
+        return;
+    }
     assert!(root.join("busybox").exists(), "this engine does not fill volumes, and the test proves nothing");
     for entry in fs::read_dir(&root).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
@@ -323,10 +329,13 @@ async fn mounts_that_are_no_directories_are_said_so() {
     let bound = h.name("bound");
     let device_option = format!("device={}", device.display());
     h.engine.docker(&["volume", "create", "--opt=type=none", "--opt=o=bind", "--opt", &device_option, &bound]);
+    let memory = h.name("memory");
+    h.engine.docker(&["volume", "create", "--opt=type=tmpfs", "--opt=device=tmpfs", &memory]);
     h.engine.run(&Run {
         name: &name,
         image: &h.image,
         volumes: vec![
+            format!("{memory}:/memory"),
             format!("{}:/file", file.display()),
             format!("{}:/socket", h.engine.socket().display()),
             format!("{}:/dir:ro", h.directory("dir").display()),
@@ -340,10 +349,11 @@ async fn mounts_that_are_no_directories_are_said_so() {
     let found = h.find(&name).await;
     let mounts: BTreeMap<&str, _> = found.mounts.iter().map(|m| (m.target.as_str(), m)).collect();
     let reason = |target: &str| mounts[target].unsupported.clone().unwrap_or_default();
-    assert_eq!(reason("/file"), "a single file");
+    assert!(reason("/file").starts_with("a single file"), "{}", reason("/file"));
     assert_eq!(reason("/socket"), "a socket");
-    assert_eq!(reason("/anonymous"), "an anonymous volume");
-    assert!(reason("/bound").contains("mounts when it is used"));
+    assert_eq!((reason("/anonymous"), mounts["/anonymous"].writable), (String::new(), true));
+    assert_eq!((reason("/bound"), &mounts["/bound"].source), (String::new(), &device), "the directory behind it");
+    assert_eq!(reason("/memory"), format!("volume {memory} is held in memory"));
     assert_eq!(reason("/mem"), "held in memory");
     assert_eq!((reason("/dir"), mounts["/dir"].writable), (String::new(), false));
     assert_eq!((reason("/named"), mounts["/named"].writable), (String::new(), true));
@@ -379,10 +389,16 @@ async fn a_stop_waits_as_long_as_the_container_asked_and_uses_its_signal() {
 async fn the_engine_tells_its_version_and_root() {
     let Some(h) = DockerHarness::new("the_engine_tells_its_version_and_root").await else { return };
     let info = h.port.info().await.unwrap();
-    assert_eq!(info.version, format!("Docker Engine {}", h.engine.docker(&["info", "--format", "{{.ServerVersion}}"])));
+    let (name, kept) = match h.engine.program() {
+        Program::Docker => ("Docker Engine", "containers"),
+        Program::Podman => ("Podman", "overlay-containers"),
+    };
+    let version = h.engine.docker(&["info", "--format", "{{.ServerVersion}}"]);
+    assert_eq!(info.version, format!("{name} {version}"));
+    assert_eq!(h.port.info().await.unwrap().id, info.id, "it is the same engine at each call");
     if h.engine.is_private() {
         let root = info.root.unwrap();
-        assert!(root.join("containers").is_dir(), "{}", root.display());
+        assert!(root.join(kept).is_dir(), "{}", root.display());
     }
 }
 

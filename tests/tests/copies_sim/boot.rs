@@ -45,9 +45,10 @@ fn world(archived: &[(&str, &str)], health: &HealthBehaviour) -> (World, Snapsho
         note: None,
         images: vec![image("db"), image("web")],
         imported: None,
+        sequence: None,
         registration: None,
         volumes: [("/data", false), ("/new", true)]
-            .map(|(target, absent)| ManifestVolume { target: target.into(), absent })
+            .map(|(target, absent)| ManifestVolume { target: target.into(), absent, ..ManifestVolume::default() })
             .into(),
     };
     let builder = WorldBuilder::new(DiskSpec::at("/"), "/var/lib/volsnap")

@@ -37,12 +37,17 @@ fn workload() -> Workload {
         volumes: Vec::new(),
         created_at: Timestamp::UNIX_EPOCH,
         hooks: Vec::new(),
+        known: Vec::new(),
     }
 }
 
 /// A machine with a snapshot in its catalog; with `occupied`, empty directories stand in the places of the clones.
 fn world(ordered: bool, occupied: bool) -> (World, Snapshot) {
-    let volume = |(target, _): &(&str, &str)| ManifestVolume { target: (*target).into(), absent: false };
+    let volume = |(target, _): &(&str, &str)| ManifestVolume {
+        target: (*target).into(),
+        absent: false,
+        ..ManifestVolume::default()
+    };
     let manifest = Manifest {
         format: 1,
         snapshot: SnapshotId(Uuid::from_u128(2)),
@@ -55,6 +60,7 @@ fn world(ordered: bool, occupied: bool) -> (World, Snapshot) {
         note: None,
         images: vec![],
         imported: None,
+        sequence: None,
         registration: None,
         volumes: PLACES.iter().map(volume).collect(),
     };

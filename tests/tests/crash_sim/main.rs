@@ -4,8 +4,11 @@
 
 mod crashes;
 mod faults;
+mod identities;
 mod lives;
 mod mutants;
+mod odd;
+mod order;
 mod resumed;
 mod snapshots;
 mod stories;

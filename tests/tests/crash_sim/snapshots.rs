@@ -32,3 +32,15 @@ fn every_fault_in_a_snapshot_leaves_the_app_as_it_was_and_only_archives_of_the_f
         assert!(tally.findings.is_empty(), "{} violations", tally.findings.len());
     }
 }
+
+#[test]
+fn a_root_that_is_replaced_while_it_is_read_is_no_snapshot() {
+    for case in cases() {
+        let tally = snapshots::replacements(&case);
+        println!("{}: {tally}", case.name());
+        for Finding { scene, strikes, wrongs, story } in &tally.findings {
+            println!("VIOLATION in {scene}, {strikes}: {wrongs:#?}\n{}", story.join("\n"));
+        }
+        assert!(tally.findings.is_empty(), "{} violations", tally.findings.len());
+    }
+}

@@ -21,6 +21,7 @@ fn workload(number: u128, name: &str) -> Workload {
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: jiff::Timestamp::UNIX_EPOCH,
         hooks: Vec::new(),
+        known: Vec::new(),
     }
 }
 

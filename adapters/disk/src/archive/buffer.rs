@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::zeros::ZEROS;
+
 /// Memory that nobody needs at the moment. It never holds more than was in use at one time.
 #[derive(Clone, Default)]
 pub(super) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -21,7 +23,7 @@ impl Pool {
 
     /// Bytes whose memory comes back when they are dropped.
     pub(super) fn lend(&self, bytes: Vec<u8>) -> Buffer {
-        Buffer { bytes, home: Some(self.clone()) }
+        Buffer { bytes, home: Some(self.clone()), zeros: 0 }
     }
 }
 
@@ -30,11 +32,25 @@ impl Pool {
 pub(super) struct Buffer {
     bytes: Vec<u8>,
     home: Option<Pool>,
+    /// It is so many zeros, and has no bytes of its own.
+    zeros: usize,
+}
+
+impl Buffer {
+    /// A whole frame of zeros.
+    pub(super) fn zeros() -> Self {
+        Buffer { bytes: Vec::new(), home: None, zeros: ZEROS.len() }
+    }
+
+    /// Whether it is known to be that, without a look.
+    pub(super) fn is_zeros(&self) -> bool {
+        self.zeros > 0
+    }
 }
 
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Self {
-        Buffer { bytes, home: None }
+        Buffer { bytes, home: None, zeros: 0 }
     }
 }
 
@@ -42,7 +58,7 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        if self.zeros > 0 { &ZEROS[..self.zeros] } else { &self.bytes }
     }
 }
 

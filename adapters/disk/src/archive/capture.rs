@@ -1,13 +1,14 @@
 //! The second pass of a snapshot, while the app is quiet: what is still as it was read is kept, and of the rest so much
 //! is captured that the archive can be put together later.
 
+use rustix::fs::Statx;
 use volsnap_core::ports::{DraftArchive, FsError, Phase, Watch};
 
 use super::{
     compose::{Composition, Scripted},
     draft::{no_earlier_file, write_stream, write_volume},
     format::Volume,
-    live::Live,
+    live::{Landing, Live},
     log::Log,
     notes::{Reader, Writer},
     precopy::{Copied, Precopied},
@@ -16,6 +17,7 @@ use super::{
     source::{Seen, Size, Source, Taker, read_volume},
     spool::{Clones, Spool},
 };
+use crate::direct::Direct;
 
 impl Precopied {
     /// Captures the volumes as they are.
@@ -28,12 +30,20 @@ impl Precopied {
             mut frames,
             volumes,
             since,
+            direct,
             log,
             mut script,
             mut spool,
             trouble,
         } = self;
-        let before = since.unchanged_before();
+        let (mut before, mut direct) = (since.unchanged_before(), direct);
+        match Direct::seen() {
+            Ok(now) => direct = direct.and(now),
+            Err(why) => {
+                tracing::warn!(why, "direct writes might go unnoticed; the volumes are read while the app is frozen");
+                before = i64::MIN;
+            }
+        }
         let mut meter = Meter::new(watch, &trouble, Phase::Archive);
         let mut scripted = Vec::new();
         for (index, (source, copied)) in sources.iter().zip(volumes).enumerate() {
@@ -46,6 +56,7 @@ impl Precopied {
                     let mut changes = Changes {
                         known: Log::new(Reader::new(&log, start, end, &trouble), bytes)?,
                         before,
+                        landing: Landing { direct: &direct, root },
                         kept: None,
                         script: &mut script,
                         spool: &mut spool,
@@ -67,7 +78,8 @@ impl Precopied {
                 (Some(root), None) => {
                     let (mut volume, read) = write_stream(&partial, no_earlier_file(&trouble), &trouble, |cutter| {
                         write_volume(cutter, &source.target, &mut meter, &trouble, |cutter, meter| {
-                            read_volume(&mut Live::new(cutter, None, &trouble), index, root, meter)
+                            let landing = Some(Landing { direct: &direct, root });
+                            read_volume(&mut Live::new(cutter, None, landing, &trouble), index, root, meter)
                         })
                     })?;
                     volume.first_frame += frames.len();
@@ -100,6 +112,7 @@ struct Changes<'a> {
     known: Log<'a>,
     /// What was changed last before this second is known if it looks the same.
     before: i64,
+    landing: Landing<'a>,
     /// A part of the earlier stream that is to be kept, not yet written down: it may go on.
     kept: Option<(u64, u64)>,
     script: &'a mut Writer,
@@ -118,6 +131,10 @@ impl Changes<'_> {
 
 impl Taker for Changes<'_> {
     fn keep(&mut self, seen: &Seen<'_>) -> Result<Option<Size>, FsError> {
+        // The time of change of a direct write is that of its beginning.
+        if self.landing.direct.has(seen.stat) {
+            return Ok(None);
+        }
         let before = self.before;
         let found = self.known.find(seen.path)?.filter(|(record, _)| record.is_still(seen, before));
         let Some((size, from, to)) = found.map(|(record, to)| (record.size, record.offset, to)) else {
@@ -131,6 +148,10 @@ impl Taker for Changes<'_> {
             }
         }
         Ok(Some(size))
+    }
+
+    fn land(&mut self, from: &Source<'_>, stat: &Statx) -> Result<bool, FsError> {
+        self.landing.wait(from, stat)
     }
 
     fn begin(&mut self, seen: &Seen<'_>, _: &[u8], header: &[u8], _: Size) -> Result<(), FsError> {

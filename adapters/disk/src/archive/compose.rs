@@ -23,6 +23,7 @@ use super::{
     open::read_at,
     progress::Meter,
     script::Step,
+    zeros,
 };
 use crate::tree::Trouble;
 
@@ -196,7 +197,7 @@ impl Composer<'_> {
                 }
                 Step::Zeros(mut bytes) => {
                     while bytes > 0 {
-                        let step = bytes.min(FRAME);
+                        let step = bytes.min(zeros::STEP);
                         cutter.zeros(step).map_err(closed)?;
                         meter.add(step, 0)?;
                         bytes -= step;

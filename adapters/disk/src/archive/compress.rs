@@ -10,6 +10,7 @@ use super::{
     name,
     pipeline::{Drain, Feed, pipeline},
     squeeze::Squeezer,
+    zeros,
 };
 use crate::tree::Trouble;
 
@@ -26,6 +27,8 @@ pub(super) struct Cutter {
 /// A frame on its way to a worker.
 enum Cut {
     Content(Vec<u8>, Option<First>),
+    /// As many zeros as it can hold.
+    Zeros(Option<First>),
     /// It is compressed already, and stands at that offset of an earlier file.
     Stored(u64, Frame),
 }
@@ -36,6 +39,7 @@ pub(super) struct Compressed(Result<(Bytes, Frame), std::io::Error>);
 /// A frame as it is to lie in the file, or where it lies in an earlier one.
 enum Bytes {
     Here(Vec<u8>),
+    Known(&'static [u8]),
     At(u64),
 }
 
@@ -44,6 +48,9 @@ pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, jobs: usize) -> (C
     let (feed, drain) = pipeline(scope, jobs, Squeezer::new, |squeezer, cut| {
         Compressed(match cut {
             Cut::Content(content, first) => compress(squeezer, &content, first),
+            Cut::Zeros(first) => {
+                zeros::frame().map(|(stored, frame)| (Bytes::Known(stored), Frame { first, ..frame.clone() }))
+            }
             Cut::Stored(offset, frame) => Ok((Bytes::At(offset), frame)),
         })
     });
@@ -87,6 +94,14 @@ impl Cutter {
 
     pub(super) fn zeros(&mut self, mut bytes: u64) -> Result<(), Closed> {
         while bytes > 0 {
+            if self.used == 0 && bytes >= FRAME_MAX as u64 {
+                self.cut += 1;
+                if !self.feed.push(Cut::Zeros(self.first.take())) {
+                    return Err(Closed);
+                }
+                bytes -= FRAME_MAX as u64;
+                continue;
+            }
             let room = self.room();
             let length = usize::try_from(bytes).unwrap_or(usize::MAX).min(room.len());
             room[..length].fill(0);
@@ -142,6 +157,7 @@ pub(super) fn write_frames(
         let (bytes, frame) = result.map_err(|e| trouble.of(FsErrorKind::Io, format!("cannot compress: {e}")))?;
         match bytes {
             Bytes::Here(stored) => file.write_all(&stored).map_err(|e| io_error(trouble, "write", &e))?,
+            Bytes::Known(stored) => file.write_all(stored).map_err(|e| io_error(trouble, "write", &e))?,
             Bytes::At(offset) => earlier(offset, &frame)?,
         }
         behind.wrote(frame.stored_bytes.into());

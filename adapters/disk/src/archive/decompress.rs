@@ -11,6 +11,7 @@ use super::{
     format::{Digest, First, Frame},
     open::{Archive, read_at},
     pipeline::{Drain, Feed, pipeline},
+    zeros,
 };
 use crate::tree::Trouble;
 
@@ -29,7 +30,11 @@ pub(super) fn start<'scope>(
         let mut content = pool.take();
         let read = unpacker.read_into(&mut content, &archive.stored(number, offset));
         let content = pool.lend(content);
-        read.map(|()| content).map_err(|error| naming(archive, number, error))
+        read.map(|unpacked| match unpacked {
+            Unpacked::Content => content,
+            Unpacked::Zeros => Buffer::zeros(),
+        })
+        .map_err(|error| naming(archive, number, error))
     });
     feed_frames(scope, archive, numbers, feed);
     drain
@@ -113,24 +118,39 @@ fn naming(archive: &Archive, number: usize, error: FsError) -> FsError {
 pub(super) struct Unpacker {
     decompressor: std::io::Result<Decompressor<'static>>,
     stored: Vec<u8>,
+    /// What was stored of a frame that was seen to be one of zeros.
+    zeros: Option<Digest>,
+}
+
+/// What a frame holds.
+enum Unpacked {
+    Content,
+    /// A whole frame of zeros, which nobody has to unpack twice.
+    Zeros,
 }
 
 impl Unpacker {
     pub(super) fn new() -> Self {
-        Unpacker { decompressor: Decompressor::new(), stored: Vec::new() }
+        Unpacker { decompressor: Decompressor::new(), stored: Vec::new(), zeros: None }
     }
 
     /// The content of a frame.
     pub(super) fn read(&mut self, from: &Stored<'_>) -> Result<Vec<u8>, FsError> {
         let mut content = Vec::new();
-        self.read_into(&mut content, from)?;
-        Ok(content)
+        match self.read_into(&mut content, from)? {
+            Unpacked::Content => Ok(content),
+            Unpacked::Zeros => Ok(vec![0; from.frame.bytes as usize]),
+        }
     }
 
     /// Puts a frame's content in the place of what was there. Nothing of it is looked at before both digests are seen to
     /// be right.
-    fn read_into(&mut self, content: &mut Vec<u8>, from: &Stored<'_>) -> Result<(), FsError> {
+    fn read_into(&mut self, content: &mut Vec<u8>, from: &Stored<'_>) -> Result<Unpacked, FsError> {
         from.read(&mut self.stored)?;
+        let zeros = zeros::is_of(from.frame).then_some(from.frame.stored_digest);
+        if zeros.is_some() && zeros == self.zeros {
+            return Ok(Unpacked::Zeros);
+        }
         let cannot = |e: &mut std::io::Error| from.trouble.of(FsErrorKind::Io, format!("cannot decompress: {e}"));
         let decompressor = self.decompressor.as_mut().map_err(cannot)?;
         content.clear();
@@ -139,7 +159,10 @@ impl Unpacker {
         let unpacked = decompressor.decompress_to_buffer(&self.stored, content);
         unpacked.map_err(|e| from.damaged(&format!("cannot be read: {e}")))?;
         match content.len() == from.frame.bytes as usize && Digest::of(content) == from.frame.digest {
-            true => Ok(()),
+            true => {
+                self.zeros = zeros.or(self.zeros);
+                Ok(Unpacked::Content)
+            }
             false => Err(from.damaged("has other content than the index says")),
         }
     }

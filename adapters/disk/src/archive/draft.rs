@@ -17,12 +17,12 @@ use super::{
     compress::{self, Cutter, io_error},
     format::{self, FRAME_MAX, Frame, Index, Volume},
     header::{self, BLOCK},
-    live::Live,
+    live::{Landing, Live},
     name,
     progress::Meter,
     source::read_volume,
 };
-use crate::tree::Trouble;
+use crate::{direct::Direct, tree::Trouble};
 
 /// Reads `sources` into `<dir>/.<snapshot>.partial`, making `dir` (mode 0700) if it does not exist. Nothing is durable
 /// yet. Dropping the draft removes the file; after a crash it stays, recognisable by its name.
@@ -246,10 +246,17 @@ fn read_all(
 ) -> Result<Vec<Volume>, FsError> {
     let mut meter = Meter::new(watch, trouble, Phase::Archive);
     write_manifest(cutter, manifest, trouble)?;
+    // All of it is read now, whatever is known of direct writes: what can be seen of them lands before.
+    let direct = Direct::seen().unwrap_or_default();
     let mut volumes = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         let read = |cutter: &mut Cutter, meter: &mut Meter<'_>| match &source.root {
-            Some(root) => read_volume(&mut Live::new(cutter, None, trouble), index, root, meter),
+            Some(root) => read_volume(
+                &mut Live::new(cutter, None, Some(Landing { direct: &direct, root }), trouble),
+                index,
+                root,
+                meter,
+            ),
             None => Ok(VolumeTotals::default()),
         };
         volumes.push(write_volume(cutter, &source.target, &mut meter, trouble, read)?);

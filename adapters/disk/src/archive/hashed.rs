@@ -8,6 +8,7 @@ use volsnap_core::{
 };
 
 use super::{
+    contents::Contents,
     find::{is_below, open, told},
     member::{Kind, Member},
     progress::Meter,
@@ -50,20 +51,7 @@ struct Hashing<'a> {
 struct Unfinished {
     member: Member,
     size: u64,
-    hasher: blake3::Hasher,
-    at: u64,
-}
-
-impl Unfinished {
-    /// Zeros up to there.
-    fn fill(&mut self, end: u64) {
-        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-        while self.at < end {
-            let length = usize::try_from(end - self.at).unwrap_or(ZEROS.len()).min(ZEROS.len());
-            self.hasher.update(&ZEROS[..length]);
-            self.at += length as u64;
-        }
-    }
+    contents: Contents,
 }
 
 impl Hashing<'_> {
@@ -79,7 +67,7 @@ impl Sink for Hashing<'_> {
     fn member(&mut self, _: usize, member: Member) -> Result<(), FsError> {
         match member.kind {
             Kind::File { size, .. } => {
-                self.file = Some(Unfinished { member, size, hasher: blake3::Hasher::new(), at: 0 });
+                self.file = Some(Unfinished { member, size, contents: Contents::default() });
                 Ok(())
             }
             Kind::Directory | Kind::HardLink { .. } | Kind::Symlink { .. } | Kind::Fifo | Kind::Device { .. } => {
@@ -90,9 +78,8 @@ impl Sink for Hashing<'_> {
 
     fn data(&mut self, offset: u64, piece: Piece) -> Result<(), FsError> {
         if let Some(file) = &mut self.file {
-            file.fill(offset);
-            file.hasher.update(&piece);
-            file.at += piece.len() as u64;
+            file.contents.zeros(offset);
+            file.contents.data(&piece);
         }
         Ok(())
     }
@@ -100,9 +87,8 @@ impl Sink for Hashing<'_> {
     fn complete(&mut self) -> Result<(), FsError> {
         match self.file.take() {
             Some(mut file) => {
-                file.fill(file.size);
-                let digest = *file.hasher.finalize().as_bytes();
-                self.hand_on(file.member, Some(digest))
+                file.contents.zeros(file.size);
+                self.hand_on(file.member, Some(file.contents.finish()))
             }
             None => Ok(()),
         }

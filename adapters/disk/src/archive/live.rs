@@ -1,6 +1,8 @@
 //! Members straight into the stream that is being cut into frames.
 
-use rustix::io::Errno;
+use std::path::Path;
+
+use rustix::{fs::Statx, io::Errno};
 use volsnap_core::ports::{FsError, FsErrorKind};
 
 use super::{
@@ -8,8 +10,12 @@ use super::{
     log, notes,
     progress::Meter,
     source::{Seen, Size, Source, Taker},
+    spool::open_unnamed,
 };
-use crate::tree::Trouble;
+use crate::{
+    direct::{self, Direct},
+    tree::Trouble,
+};
 
 /// Takes members as they are read.
 pub(super) struct Live<'a> {
@@ -18,18 +24,49 @@ pub(super) struct Live<'a> {
     start: u64,
     /// Where it is noted what was read, for a capture that follows.
     log: Option<&'a mut notes::Writer>,
+    landing: Option<Landing<'a>>,
     trouble: &'a Trouble,
 }
 
 impl<'a> Live<'a> {
     /// The cutter must stand between two frames.
-    pub(super) fn new(cutter: &'a mut Cutter, log: Option<&'a mut notes::Writer>, trouble: &'a Trouble) -> Self {
+    pub(super) fn new(
+        cutter: &'a mut Cutter,
+        log: Option<&'a mut notes::Writer>,
+        landing: Option<Landing<'a>>,
+        trouble: &'a Trouble,
+    ) -> Self {
         let start = cutter.at();
-        Live { cutter, start, log, trouble }
+        Live { cutter, start, log, landing, trouble }
     }
 
     fn closed(&self, closed: &Closed) -> FsError {
         closed.error(self.trouble)
+    }
+}
+
+/// What is to land before it is read.
+pub(super) struct Landing<'a> {
+    pub(super) direct: &'a Direct,
+    /// The volume, whose filesystem it is.
+    pub(super) root: &'a Path,
+}
+
+impl Landing<'_> {
+    /// Waits for what is in flight to a file; gives whether that could be.
+    pub(super) fn wait(&self, from: &Source<'_>, stat: &Statx) -> Result<bool, FsError> {
+        if !self.direct.has(stat) {
+            return Ok(false);
+        }
+        // Where no such file can be made, none can share its blocks.
+        if let Ok(unnamed) = open_unnamed(self.root) {
+            let landed = direct::land(from.file, unnamed.into());
+            landed.map_err(|why| {
+                let message = format!("`{}`: {why}; `create --mode stop` waits for them", Trouble::show(from.path));
+                from.trouble.of(FsErrorKind::Transient, message)
+            })?;
+        }
+        Ok(true)
     }
 }
 
@@ -43,6 +80,10 @@ impl Closed {
 impl Taker for Live<'_> {
     fn keep(&mut self, _: &Seen<'_>) -> Result<Option<Size>, FsError> {
         Ok(None)
+    }
+
+    fn land(&mut self, from: &Source<'_>, stat: &Statx) -> Result<bool, FsError> {
+        self.landing.as_ref().map_or(Ok(false), |landing| landing.wait(from, stat))
     }
 
     fn begin(&mut self, seen: &Seen<'_>, name: &[u8], header: &[u8], size: Size) -> Result<(), FsError> {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -11,17 +11,19 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::{Member, MemberKind},
+    model::{Member, MemberKind, place::is_left_out},
     ports::{FsError, FsOp, Phase, Watch},
 };
 
 use super::{
+    contents::Contents,
     find::is_below,
     progress::Meter,
-    source::{Inode, inode, open_file},
+    source::{Inode, find_holes, inode, open_file},
     xattr::{self, Place},
+    zeros,
 };
-use crate::tree::{Entry, Trouble, Visitor, file_type, is_left_out, open_root, stat, walk};
+use crate::tree::{Entry, Trouble, Visitor, file_type, open_root, stat, walk};
 
 /// Bytes of a file that are read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -145,28 +147,52 @@ impl Teller<'_, '_> {
         }
         let opened = open_file(entry).map_err(|e| self.trouble.entry(entry.path, "open", e))?;
         let Some((file, found)) = opened else { return Ok(()) };
-        let contents = Some(self.digest(entry.path, file.as_fd())?);
+        let contents = Some(self.digest(entry.path, &file, found.stx_size)?);
         let xattrs = xattr::read(Place::Open(file.as_fd()));
         let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
         let kind = MemberKind::File { bytes: found.stx_size };
         (self.sink)(Member { xattrs, contents, ..member(entry.path, &found, kind) })
     }
 
-    /// BLAKE3 of a file's contents.
-    fn digest(&mut self, path: &[u8], file: BorrowedFd<'_>) -> Result<[u8; 32], FsError> {
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; PIECE_BYTES];
-        loop {
-            match rustix::io::read(file, &mut buffer[..]) {
-                Ok(0) => return Ok(*hasher.finalize().as_bytes()),
+    /// The digest of a file's contents, the holes of which are not read.
+    fn digest(&mut self, path: &[u8], file: &OwnedFd, size: u64) -> Result<[u8; 32], FsError> {
+        let holes = find_holes(file, size).map_err(|e| self.trouble.entry(path, "find the holes of", e))?;
+        let (mut contents, mut buffer) = (Contents::default(), vec![0; PIECE_BYTES]);
+        for hole in holes {
+            self.read(path, file, &mut contents, hole.offset, &mut buffer)?;
+            let end = hole.offset + hole.bytes;
+            while contents.at() < end {
+                let before = contents.at();
+                contents.zeros(end.min(before + zeros::STEP));
+                self.meter.add(contents.at() - before, 0)?;
+            }
+        }
+        // To wherever the file ends by now.
+        self.read(path, file, &mut contents, u64::MAX, &mut buffer)?;
+        Ok(contents.finish())
+    }
+
+    fn read(
+        &mut self,
+        path: &[u8],
+        file: &OwnedFd,
+        contents: &mut Contents,
+        end: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), FsError> {
+        while contents.at() < end {
+            let wanted = usize::try_from(end - contents.at()).unwrap_or(usize::MAX).min(buffer.len());
+            match rustix::io::pread(file, &mut buffer[..wanted], contents.at()) {
+                Ok(0) => break,
                 Ok(read) => {
-                    hasher.update(&buffer[..read]);
+                    contents.data(&buffer[..read]);
                     self.meter.add(read as u64, 0)?;
                 }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(self.trouble.entry(path, "read", error)),
             }
         }
+        Ok(())
     }
 }
 

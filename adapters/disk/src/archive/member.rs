@@ -17,6 +17,17 @@ pub(super) struct Member {
     pub(super) xattrs: Xattrs,
 }
 
+impl Kind {
+    /// Whether it is a device node that gives access to something. What an overlay makes where a lower layer's file was
+    /// removed, character device 0:0, is none: there is no such device.
+    pub(super) fn is_device(&self) -> bool {
+        match self {
+            Kind::Device { block, major, minor } => *block || (*major, *minor) != (0, 0),
+            Kind::Directory | Kind::File { .. } | Kind::HardLink { .. } | Kind::Symlink { .. } | Kind::Fifo => false,
+        }
+    }
+}
+
 /// What kind of entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

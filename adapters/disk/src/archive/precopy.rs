@@ -23,7 +23,10 @@ use super::{
     source::read_volume,
     spool::{Clones, Spool},
 };
-use crate::tree::{Trouble, open_root};
+use crate::{
+    direct::Direct,
+    tree::{Trouble, open_root},
+};
 
 /// Filesystems of which it is known that whatever changes an entry moves its time of change, also a store into a shared
 /// mapping, once the page had been written back; by the magic numbers of `statfs`. Not so: tmpfs, where such stores go
@@ -52,6 +55,15 @@ pub fn precopy(
     let trouble = Trouble::new(FsOp::Archive, &path_in(dir, manifest));
     agree(manifest, sources, &trouble)?;
     let since = Clocks::now();
+    // Before the first byte is read: whoever opens a file later to write to it past the page cache moves its time of change
+    // later too.
+    let direct = match Direct::seen() {
+        Ok(direct) => direct,
+        Err(why) => {
+            tracing::warn!(why, "direct writes might go unnoticed; the volumes are read while the app is frozen");
+            return Ok(None);
+        }
+    };
     let grounds = sources.iter().map(Ground::of).collect::<Result<Vec<_>, _>>()?;
     if grounds.iter().all(Option::is_none) {
         return Ok(None);
@@ -76,7 +88,7 @@ pub fn precopy(
     }
     let (dir, manifest, sources) = (dir.to_path_buf(), manifest.clone(), sources.to_vec());
     let log = log.finish()?;
-    Ok(Some(Precopied { dir, manifest, sources, partial, frames, volumes, since, log, script, spool, trouble }))
+    Ok(Some(Precopied { dir, manifest, sources, partial, frames, volumes, since, direct, log, script, spool, trouble }))
 }
 
 /// Reads one volume into the stream, if it has a ground to be read on.
@@ -93,7 +105,7 @@ fn copy(
     let frames = write_volume(cutter, &source.target, meter, trouble, |cutter, meter| {
         let Some(ground) = &ground else { return Ok(VolumeTotals::default()) };
         let before = cutter.at();
-        let totals = read_volume(&mut Live::new(cutter, Some(log), trouble), index, &ground.path, meter);
+        let totals = read_volume(&mut Live::new(cutter, Some(log), None, trouble), index, &ground.path, meter);
         bytes = cutter.at() - before;
         totals
     })?;
@@ -147,6 +159,8 @@ pub struct Precopied {
     pub(super) frames: Vec<Frame>,
     pub(super) volumes: Vec<Copied>,
     pub(super) since: Clocks,
+    /// What was open for writes past the page cache when it began.
+    pub(super) direct: Direct,
     pub(super) log: File,
     pub(super) script: Writer,
     pub(super) spool: Spool,

@@ -56,7 +56,8 @@ pub(super) fn read_volume(
     stream.finish()?;
     sink.end()?;
     let claims = |totals: &VolumeTotals| (totals.entries, totals.bytes, totals.bytes_allocated);
-    match claims(&members.seen) == claims(totals) {
+    let devices_told = totals.devices.is_none() || totals.devices == members.seen.devices;
+    match devices_told && claims(&members.seen) == claims(totals) {
         true => Ok(()),
         false => Err(trouble.corrupt(format!("{} holds something else than the index says", Trouble::show(root)))),
     }
@@ -74,7 +75,13 @@ pub(super) struct Members<'a> {
 
 impl<'a> Members<'a> {
     pub(super) fn new(root: &'a [u8], limits: Limits, trouble: &'a Trouble) -> Self {
-        Members { root, limits, order: Order::default(), seen: VolumeTotals::default(), trouble }
+        Members {
+            root,
+            limits,
+            order: Order::default(),
+            seen: VolumeTotals { devices: Some(0), ..VolumeTotals::default() },
+            trouble,
+        }
     }
 
     /// Hands on a member, with its contents from the stream if it is a file.
@@ -95,8 +102,11 @@ impl<'a> Members<'a> {
         if seen.entries > self.limits.entries_max || seen.bytes > self.limits.bytes_max {
             return Err(hostile("goes beyond the limits for this volume"));
         }
-        if matches!(member.kind, Kind::Device { .. }) && !self.limits.devices {
-            return Err(hostile("is a device node, which is not allowed here"));
+        if member.kind.is_device() {
+            if !self.limits.devices {
+                return Err(hostile("is a device node, which is made only with `--allow-devices`"));
+            }
+            seen.devices = seen.devices.map(|devices| devices + 1);
         }
         meter.add(0, 1)?;
         let kind = member.kind.clone();
@@ -129,12 +139,10 @@ pub(super) fn contents(
             meter.add(length, 0)?;
         }
         while at < hole.offset + hole.bytes {
-            let chunk = stream.chunk(hole.offset + hole.bytes - at)?;
-            if !is_zero(chunk) {
-                return Err(hostile("has data where its hole map says that there is none"));
-            }
-            at += chunk.len() as u64;
-            meter.add(chunk.len() as u64, 0)?;
+            let passed = stream.zeros(hole.offset + hole.bytes - at)?;
+            let passed = passed.ok_or_else(|| hostile("has data where its hole map says that there is none"))?;
+            at += passed;
+            meter.add(passed, 0)?;
         }
     }
     let padding = size.next_multiple_of(BLOCK as u64) - size;
@@ -144,11 +152,6 @@ pub(super) fn contents(
         }
     }
     Ok(())
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    let (chunks, rest) = bytes.as_chunks::<64>();
-    chunks.iter().all(|chunk| *chunk == [0; 64]) && rest.iter().all(|&byte| byte == 0)
 }
 
 /// The directories that are open in the order of members, and the last name in each: with these alone a name that

@@ -19,6 +19,7 @@ use super::{
     open::Archive,
     progress::Meter,
     source::{Seen, Size, Source, Taker, read_volume},
+    zeros,
 };
 use crate::tree::Trouble;
 
@@ -126,17 +127,35 @@ impl<'a> Held<'a> {
     /// The current frame has ended.
     fn compare(&mut self) -> Result<(), FsError> {
         let digest = Digest::of(&self.content[..self.used]);
-        self.digests.update(&digest.0);
-        let same = self.frames.get(self.compared).is_some_and(|frame| frame.digest == digest);
-        if !same && self.difference.is_none() {
+        if !self.is_next(digest) && self.difference.is_none() {
             self.difference = Some(self.describe()?);
         }
+        self.go_on(digest);
+        Ok(())
+    }
+
+    /// The same for a whole frame of zeros, without a look at any.
+    fn compare_zeros(&mut self) -> Result<(), FsError> {
+        if !self.is_next(zeros::digest()) && self.difference.is_none() {
+            self.content.fill(0);
+            self.used = FRAME_MAX;
+            return self.compare();
+        }
+        self.go_on(zeros::digest());
+        Ok(())
+    }
+
+    fn is_next(&self, digest: Digest) -> bool {
+        self.frames.get(self.compared).is_some_and(|frame| frame.digest == digest)
+    }
+
+    fn go_on(&mut self, digest: Digest) {
+        self.digests.update(&digest.0);
         self.compared += 1;
         self.used = 0;
         if let Some((_, last)) = self.begun.drain(..).next_back() {
             self.before = last;
         }
-        Ok(())
     }
 
     /// Where the first difference is in the frame that is at hand.
@@ -209,6 +228,11 @@ impl Taker for Held<'_> {
 
     fn zeros(&mut self, mut bytes: u64) -> Result<(), FsError> {
         while bytes > 0 {
+            if self.used == 0 && bytes >= FRAME_MAX as u64 {
+                self.compare_zeros()?;
+                bytes -= FRAME_MAX as u64;
+                continue;
+            }
             let length = usize::try_from(bytes).unwrap_or(usize::MAX).min(FRAME_MAX - self.used);
             self.content[self.used..self.used + length].fill(0);
             self.filled(length)?;

@@ -11,7 +11,7 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::VolumeTotals,
+    model::{VolumeTotals, place::is_left_out},
     ports::{FsError, FsOp},
 };
 
@@ -22,14 +22,21 @@ use super::{
     pax::HOLES_MAX,
     progress::Meter,
     xattr::{self, Place},
+    zeros,
 };
-use crate::tree::{Entry, Trouble, Visitor, device, file_type, is_left_out, open_root, stat, walk};
+use crate::tree::{Entry, Trouble, Visitor, device, file_type, open_root, stat, walk};
 
 /// Takes what a volume consists of, in order.
 pub(super) trait Taker {
     /// A member that was seen. If it has been taken before and is still the same, contents included, it is not read
     /// again: its size is returned.
     fn keep(&mut self, seen: &Seen<'_>) -> Result<Option<Size>, FsError>;
+
+    /// A file was opened. Waits until what is in flight to it has landed, where that counts; gives whether it waited, so
+    /// that what is known of the file may be old.
+    fn land(&mut self, _from: &Source<'_>, _stat: &Statx) -> Result<bool, FsError> {
+        Ok(false)
+    }
 
     /// The holes that a file of that size is to have, of which those were found.
     fn holes(&mut self, _from: &Source<'_>, _size: u64, found: Vec<Hole>) -> Result<Vec<Hole>, FsError> {
@@ -84,7 +91,7 @@ pub(super) fn read_volume(
         trouble: &trouble,
         root: name::volume_root(index),
         links: HashMap::new(),
-        totals: VolumeTotals::default(),
+        totals: VolumeTotals { devices: Some(0), ..VolumeTotals::default() },
     };
     let found = stat(&root, c"").map_err(|e| trouble.errno("look at", e))?;
     reader.flags(b"", &found);
@@ -123,8 +130,9 @@ impl Visitor for Reader<'_, '_> {
             FileType::Fifo => self.by_handle(entry, |_| Ok(Kind::Fifo)),
             kind @ (FileType::BlockDevice | FileType::CharacterDevice) => {
                 let (major, minor) = (entry.stat.stx_rdev_major, entry.stat.stx_rdev_minor);
-                let block = kind == FileType::BlockDevice;
-                self.by_handle(entry, |_| Ok(Kind::Device { block, major, minor }))
+                let kind = Kind::Device { block: kind == FileType::BlockDevice, major, minor };
+                self.device(entry.path, &kind);
+                self.by_handle(entry, |_| Ok(kind))
             }
             FileType::Socket => {
                 self.totals.sockets_skipped += 1;
@@ -162,6 +170,16 @@ impl Reader<'_, '_> {
             xattrs => xattrs.map_err(|e| self.trouble.entry(path, "read the attributes of", e))?,
         };
         self.begin(&seen, &Member { xattrs, ..member(path, stat, kind) })
+    }
+
+    /// Tells of a device node, whether it is read again or not.
+    fn device(&mut self, path: &[u8], kind: &Kind) {
+        if kind.is_device() {
+            *self.totals.devices.get_or_insert(0) += 1;
+            if self.totals.device_names.len() < VolumeTotals::LISTED_MAX {
+                self.totals.device_names.push(Trouble::show(path));
+            }
+        }
     }
 
     /// An entry without contents that is not opened.
@@ -203,16 +221,19 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         let opened = open_file(entry).map_err(|e| self.trouble.entry(entry.path, "open", e))?;
-        let Some((file, before)) = opened else {
+        let Some((file, mut before)) = opened else {
             self.vanished(entry.path);
             return Ok(());
         };
+        let source = Source { path: entry.path, file: &file, trouble: self.trouble };
+        if self.taker.land(&source, &before)? {
+            before = stat(&file, c"").map_err(|e| self.trouble.entry(entry.path, "look at", e))?;
+        }
         let size = before.stx_size;
         let xattrs = xattr::read(Place::Open(file.as_fd()));
         let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
         let holes = if may_have_holes(&before, &xattrs) { find_holes(&file, size) } else { Ok(Vec::new()) };
         let holes = holes.map_err(|e| self.trouble.entry(entry.path, "find the holes of", e))?;
-        let source = Source { path: entry.path, file: &file, trouble: self.trouble };
         let holes = self.taker.holes(&source, size, holes)?;
         let seen = Seen { path: entry.path, stat: &before, first_name: b"" };
         let kind = Kind::File { size, holes: holes.clone() };
@@ -275,7 +296,7 @@ impl Reader<'_, '_> {
     /// Zeros in steps, so that a hole of terabytes can be cancelled too.
     fn zeros(&mut self, mut bytes: u64) -> Result<(), FsError> {
         while bytes > 0 {
-            let step = bytes.min(1 << 20);
+            let step = bytes.min(zeros::STEP);
             self.taker.zeros(step)?;
             self.meter.add(step, 0)?;
             bytes -= step;
@@ -350,7 +371,7 @@ fn may_have_holes(stat: &Statx, xattrs: &Xattrs) -> bool {
     !small || stat.stx_blocks.saturating_mul(512) != stat.stx_size.next_multiple_of(4096)
 }
 
-fn find_holes(file: &OwnedFd, size: u64) -> Result<Vec<Hole>, Errno> {
+pub(super) fn find_holes(file: &OwnedFd, size: u64) -> Result<Vec<Hole>, Errno> {
     let mut holes = Vec::new();
     let mut at = 0;
     while at < size && holes.len() < HOLES_MAX {

@@ -141,7 +141,7 @@ impl Clones {
 }
 
 /// A file without a name on the filesystem of a directory. The directory is not changed by it, its times neither.
-fn open_unnamed(dir: &Path) -> Result<File, Errno> {
+pub(super) fn open_unnamed(dir: &Path) -> Result<File, Errno> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).map(File::from)
 }

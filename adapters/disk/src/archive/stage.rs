@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, Statx},
+    fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags},
     io::Errno,
 };
 use volsnap_core::{
@@ -33,6 +33,12 @@ pub(super) const PARTIAL: &str = "partial";
 const EARLIER: &str = "earlier-";
 /// Crashes in a row after which what was staged is given up: each leaves a tree that is kept open.
 const EARLIER_MAX: u32 = 8;
+/// Directories that are renamed to see what becomes of them.
+const TRIED: &str = "tried";
+/// One in it, and where it is moved to.
+const MOVED: &str = "moved";
+/// The type of an overlay (`OVERLAYFS_SUPER_MAGIC`).
+const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
 /// The tree when it is whole.
 const STAGED: &str = "staged";
 /// Births tick at up to 10 ms, and an inode may be used again within a tick: two directories that are older than this
@@ -89,6 +95,9 @@ fn stage_new(
     }
     if (manifest.workload, manifest.snapshot) != (job.workload, job.snapshot) {
         return Err(archive.trouble.corrupt("its manifest is of another workload or snapshot"));
+    }
+    if job.entries_of.is_none() {
+        private.try_renames(job.like.as_deref(), trouble)?;
     }
     let earlier = match job.resume {
         true => private.set_aside(trouble)?,
@@ -218,6 +227,63 @@ impl Private {
         }
     }
 
+    /// Finds out, while nothing is touched, whether the switch will know its two directories again after it has renamed
+    /// them. A filesystem whose inode numbers follow from the path, as unions in FUSE have it, would leave the live
+    /// directory aside and not recognised; an overlay does not rename a directory of a lower layer.
+    fn try_renames(&self, live: Option<&Path>, trouble: &Trouble) -> Result<(), FsError> {
+        let look = |name: &str| {
+            // FUSE remembers what it said before the rename.
+            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC;
+            rustix::fs::statx(&self.dir, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
+                .map(|found| identity(&found))
+                .map_err(|e| trouble.errno("look at a directory that was renamed in", e))
+        };
+        let make = |name: &str| {
+            rustix::fs::mkdirat(&self.dir, name, Mode::RWXU).map_err(|e| trouble.errno("make a directory in", e))
+        };
+        self.remove(TRIED)?;
+        self.remove(MOVED)?;
+        make(TRIED)?;
+        let within = format!("{TRIED}/{MOVED}");
+        make(&within)?;
+        let before = look(&within)?;
+        if let Some(live) = live {
+            self.try_overlay(live, trouble)?;
+        }
+        rustix::fs::renameat(&self.dir, &within, &self.dir, MOVED).map_err(|e| trouble.errno("rename within", e))?;
+        let after = look(MOVED)?;
+        self.remove(TRIED)?;
+        self.remove(MOVED)?;
+        match before == after {
+            true => Ok(()),
+            false => Err(trouble.of(
+                FsErrorKind::Unsupported,
+                "directories of this filesystem get other inode numbers when they are renamed, so the switch would not know \
+                 them again; let the volume be a mount point of that filesystem, or move it to another one",
+            )),
+        }
+    }
+
+    /// A rename onto a directory that is not empty never succeeds, and an overlay that cannot move the directory at all
+    /// says that first.
+    fn try_overlay(&self, live: &Path, trouble: &Trouble) -> Result<(), FsError> {
+        let found = rustix::fs::fstatfs(&self.dir).map_err(|e| trouble.errno("look at the filesystem of", e))?;
+        if found.f_type != OVERLAY {
+            return Ok(());
+        }
+        match rustix::fs::renameat(rustix::fs::CWD, live, &self.dir, TRIED) {
+            Err(Errno::XDEV) => Err(trouble.of(
+                FsErrorKind::Unsupported,
+                format!(
+                    "{live} is a directory of the overlay's lower layer, which cannot be renamed; stop the app and make it \
+                     one of the upper layer: `cp -a {live} {live}.new && rm -r {live} && mv {live}.new {live}`",
+                    live = live.display()
+                ),
+            )),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Makes the names of the staged tree and of the private directory durable.
     pub(super) fn sync_names(&self, trouble: &Trouble) -> Result<(), FsError> {
         rustix::fs::fsync(&self.dir).map_err(|e| trouble.sync("the staged tree's name", e))?;
@@ -284,6 +350,7 @@ impl Private {
     pub(super) fn clean_up(&self) {
         let path = &self.path;
         let mut removed = self.remove(PARTIAL).and(self.remove_earlier());
+        removed = removed.and(self.remove(TRIED)).and(self.remove(MOVED));
         if self.made_dir {
             for laid_out in [leaving_in(path), original_root_in(path), restored_root_in(path)] {
                 removed = removed.and(self.remove(laid_out.file_name().unwrap_or_default()));

@@ -14,6 +14,7 @@ use super::{
     header::BLOCK,
     name,
     pipeline::Drain,
+    zeros,
 };
 use crate::tree::Trouble;
 
@@ -94,7 +95,16 @@ impl<'a, F: Frames> Stream<'a, F> {
         Ok(&self.content[range])
     }
 
-    /// The same, to be kept.
+    /// Passes over the next bytes, at most `bytes_max` of them and at least one; gives how many, or `None` if they are not
+    /// all zeros.
+    pub(super) fn zeros(&mut self, bytes_max: u64) -> Result<Option<u64>, FsError> {
+        let range = self.next(bytes_max)?;
+        let length = range.len() as u64;
+        let are_zeros = self.content.is_zeros() || zeros::are_in(&self.content[range]);
+        Ok(are_zeros.then_some(length))
+    }
+
+    /// The next bytes, at most `bytes_max` of them and at least one, to be kept.
     pub(super) fn piece(&mut self, bytes_max: u64) -> Result<Piece, FsError> {
         let range = self.next(bytes_max)?;
         Ok(Piece { content: Arc::clone(&self.content), range })

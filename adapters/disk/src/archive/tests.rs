@@ -3,6 +3,7 @@
 mod changes;
 mod churn;
 mod copy;
+mod direct;
 mod find;
 mod forge;
 mod freeze;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use volsnap_core::{
-    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
+    model::{Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
     ports::{
         Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, Lease, Ran, Watch,
     },
@@ -13,6 +13,7 @@ use volsnap_core::{
 use crate::{
     deploy::{EngineResult, refuse},
     machine::Machine,
+    mutant::Mutant,
     world::World,
 };
 
@@ -54,7 +55,7 @@ impl Containers for SimContainers {
             w.engine_call("info", String::new)?;
             Ok(EngineInfo {
                 version: "simulated engine 1".into(),
-                id: Some("simulated-1".into()),
+                id: Some(if w.mutant == Some(Mutant::EnginesAlike) { "simulated" } else { w.engine.name }.into()),
                 root: Some(PathBuf::from("/var/lib/engine")),
                 live_restore: Some(false),
                 fixed_policies: false,
@@ -89,6 +90,14 @@ impl Containers for SimContainers {
 
     async fn of_restore(&self, restore: RestoreId) -> Result<Vec<Container>, EngineError> {
         self.machine.ask(|w| w.of_restore(restore)).await
+    }
+
+    async fn losses(&self, id: &ContainerId) -> Result<Losses, EngineError> {
+        self.machine.ask(|w| w.losses(id)).await
+    }
+
+    async fn has_image(&self, image_id: &str) -> Result<bool, EngineError> {
+        self.machine.ask(|w| w.has_image(image_id)).await
     }
 
     async fn exec(&self, container: &str, command: &Command, _: &Watch) -> Result<Ran, EngineError> {

@@ -8,8 +8,9 @@ use volsnap_core::{
         ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
     },
     ports::{
-        ArchiveSource, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, ImportJob,
-        Lease, LookInto, Members, MembersOf, Phase, Precopy, Progress, ReadBack, StageJob, Staged, Verified, Watch,
+        ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp,
+        ImportJob, Lease, LookInto, Members, MembersOf, Phase, Precopy, Progress, ReadBack, StageJob, Staged, Verified,
+        Watch,
     },
 };
 
@@ -52,6 +53,20 @@ impl Lease for CopyLease {}
 impl Drop for CopyLease {
     fn drop(&mut self) {
         self.machine.world().copy_leases.remove(&self.id);
+    }
+}
+
+/// Directories that are held.
+struct DirLease {
+    machine: Machine,
+    id: u64,
+}
+
+impl Lease for DirLease {}
+
+impl Drop for DirLease {
+    fn drop(&mut self) {
+        self.machine.world().claims.remove(&self.id);
     }
 }
 
@@ -112,7 +127,7 @@ impl Filesystem for SimFilesystem {
     }
 
     fn state_dir(&self) -> PathBuf {
-        self.machine.world().state_dir.to_path_buf()
+        self.machine.with(|w| w.state_dir.to_path_buf())
     }
 
     async fn locate(&self, path: &Path) -> Result<Location, FsError> {
@@ -297,7 +312,7 @@ impl Filesystem for SimFilesystem {
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
-        self.machine.world().archive_path(workload, snapshot)
+        self.machine.with(|w| w.archive_path(workload, snapshot))
     }
 
     async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
@@ -362,8 +377,26 @@ impl Filesystem for SimFilesystem {
         self.machine.ask(|w| w.remove_journal(workload)).await
     }
 
+    async fn retire_journal(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.retire_journal(workload)).await
+    }
+
+    async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
+        self.machine.ask(|w| w.retired_journal(workload)).await
+    }
+
+    async fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.forget_retired(workload)).await
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         let lease = |()| Lock { machine: self.machine.clone(), workload };
         Ok(Box::new(self.machine.ask_for(|w| w.lock(workload), lease).await?))
+    }
+
+    async fn claim(&self, dirs: &[PathBuf]) -> Result<Claim, FsError> {
+        let lease = |id| DirLease { machine: self.machine.clone(), id };
+        let lease = Box::new(self.machine.ask_for(|w| w.claim(dirs), lease).await?);
+        Ok(Claim { lease, unguarded: Vec::new() })
     }
 }

@@ -7,9 +7,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use uuid::Uuid;
 use volsnap_core::{
-    model::{Hook, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
+    model::{Hook, KnownVolume, Mark, Snapshot, SnapshotId, Workload, WorkloadId},
     ports::{Event, FsErrorKind, Store, StoreError, StoreErrorKind},
 };
 
@@ -26,7 +25,10 @@ use crate::{
 pub(crate) struct Catalog {
     pub workloads: BTreeMap<WorkloadId, Arc<Workload>>,
     pub snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
-    pub events: BTreeMap<Uuid, Arc<Event>>,
+    /// In the order in which they were recorded.
+    pub events: Vec<Arc<Event>>,
+    /// The greatest sequence that was given out.
+    pub sequence: u64,
     pub settings: BTreeMap<String, String>,
     pub broken: Option<StoreErrorKind>,
 }
@@ -35,8 +37,8 @@ impl Hash for Catalog {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.workloads.keys().for_each(|id| id.hash(state));
         self.snapshots.values().for_each(|s| (s.id(), &s.archive.digest).hash(state));
-        self.events.values().for_each(|e| (e.id, &e.outcome).hash(state));
-        (&self.settings, self.broken.is_some()).hash(state);
+        self.events.iter().for_each(|e| (e.id, &e.outcome).hash(state));
+        (&self.settings, self.sequence, self.broken.is_some()).hash(state);
     }
 }
 
@@ -70,9 +72,9 @@ impl World {
         self.catalog.snapshots.values().map(|snapshot| &**snapshot)
     }
 
-    /// The audit trail, by id.
+    /// The audit trail, in the order in which it was recorded.
     pub fn recorded_events(&self) -> impl Iterator<Item = &Event> {
-        self.catalog.events.values().map(|event| &**event)
+        self.catalog.events.iter().map(|event| &**event)
     }
 
     fn store_call(&mut self, call: &'static str) -> StoreResult<&Catalog> {
@@ -130,6 +132,15 @@ impl Store for SimStore {
         self.machine.ask(|w| w.store_write("set_hooks", set)).await
     }
 
+    async fn set_known(&self, id: WorkloadId, known: &[KnownVolume]) -> Result<(), StoreError> {
+        let set = |catalog: &mut Catalog| {
+            if let Some(row) = catalog.workloads.get_mut(&id) {
+                Arc::make_mut(row).known = known.to_vec();
+            }
+        };
+        self.machine.ask(|w| w.store_write("set_known", set)).await
+    }
+
     async fn remove_workload(&self, id: WorkloadId) -> Result<(), StoreError> {
         let remove = |catalog: &mut Catalog| {
             catalog.workloads.remove(&id);
@@ -138,14 +149,31 @@ impl Store for SimStore {
         self.machine.ask(|w| w.store_write("remove_workload", remove)).await
     }
 
+    async fn sequence(&self) -> Result<u64, StoreError> {
+        self.machine.ask(|w| Ok(w.store_call("sequence")?.sequence)).await
+    }
+
+    async fn advance(&self, above: u64) -> Result<u64, StoreError> {
+        let give = |w: &mut World| {
+            let next = w.catalog.sequence.max(above) + 1;
+            w.store_write("advance", |catalog| catalog.sequence = next)?;
+            Ok(next)
+        };
+        self.machine.ask(give).await
+    }
+
     async fn snapshots(&self, workload: Option<WorkloadId>) -> Result<Vec<Snapshot>, StoreError> {
+        let by_clock = self.machine.world().mutant == Some(Mutant::LatestByClock);
         let read = |w: &mut World| {
             let rows = w.store_call("snapshots")?.snapshots.values();
             let mut rows: Vec<Snapshot> = rows
                 .filter(|row| workload.is_none_or(|id| row.workload() == id))
                 .map(|row| Snapshot::clone(row))
                 .collect();
-            rows.sort_by_key(|row| std::cmp::Reverse((row.created_at(), row.id())));
+            match by_clock {
+                true => rows.sort_by_key(|row| std::cmp::Reverse((row.created_at(), row.id()))),
+                false => rows.sort_by_key(|row| std::cmp::Reverse(row.order())),
+            }
             Ok(rows)
         };
         self.machine.ask(read).await
@@ -153,6 +181,7 @@ impl Store for SimStore {
 
     async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let put = |catalog: &mut Catalog| {
+            catalog.sequence = catalog.sequence.max(snapshot.order().0);
             catalog.snapshots.insert(snapshot.id(), Arc::new(snapshot.clone()));
         };
         self.machine.ask(|w| w.store_write("put_snapshot", put)).await
@@ -184,17 +213,18 @@ impl Store for SimStore {
             if lies {
                 return;
             }
-            catalog.events.entry(event.id).or_insert_with(|| Arc::new(event.clone()));
+            if catalog.events.iter().all(|recorded| recorded.id != event.id) {
+                catalog.events.push(Arc::new(event.clone()));
+            }
         };
         self.machine.ask(|w| w.store_write("record", record)).await
     }
 
     async fn events(&self, workload: Option<WorkloadId>, count_max: u32) -> Result<Vec<Event>, StoreError> {
         let read = |w: &mut World| {
-            let rows = w.store_call("events")?.events.values();
+            let rows = w.store_call("events")?.events.iter().rev();
             let mut rows: Vec<Event> =
                 rows.filter(|row| workload.is_none_or(|id| row.workload == id)).map(|row| Event::clone(row)).collect();
-            rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
             rows.truncate(usize::try_from(count_max).unwrap_or(usize::MAX));
             Ok(rows)
         };

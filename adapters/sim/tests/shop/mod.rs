@@ -18,6 +18,7 @@ pub fn shop(hooks: Vec<Hook>, health: HealthBehaviour) -> (World, Workload, Snap
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
         hooks,
+        known: Vec::new(),
     };
     let manifest = Manifest {
         format: 1,
@@ -31,8 +32,9 @@ pub fn shop(hooks: Vec<Hook>, health: HealthBehaviour) -> (World, Workload, Snap
         note: None,
         images: vec![],
         imported: None,
+        sequence: None,
         registration: None,
-        volumes: vec![ManifestVolume { target: "/data".into(), absent: false }],
+        volumes: vec![ManifestVolume { target: "/data".into(), absent: false, ..ManifestVolume::default() }],
     };
     let app = ContainerSpec {
         run: RunState::Running,

@@ -19,13 +19,13 @@ pub(crate) async fn newest_first(
     let query = match workload {
         Some(id) => sqlx::query_as(
             "SELECT id, at_s, at_ns, workload, workload_name, kind, outcome, detail FROM events
-             WHERE workload = $2 ORDER BY at_s DESC, at_ns DESC, id DESC LIMIT $1",
+             WHERE workload = $2 ORDER BY sequence DESC LIMIT $1",
         )
         .bind(count_max)
         .bind(id.to_string()),
         None => sqlx::query_as(
             "SELECT id, at_s, at_ns, workload, workload_name, kind, outcome, detail FROM events
-             ORDER BY at_s DESC, at_ns DESC, id DESC LIMIT $1",
+             ORDER BY sequence DESC LIMIT $1",
         )
         .bind(count_max),
     };
@@ -49,8 +49,9 @@ fn event((event_id, at_s, at_ns, workload, workload_name, kind, outcome, detail)
 pub(crate) async fn add(tx: &mut SqliteConnection, event: &Event) -> Result<(), Fault> {
     let (at_s, at_ns) = columns_of(event.at);
     sqlx::query(
-        "INSERT INTO events (id, at_s, at_ns, workload, workload_name, kind, outcome, detail)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO events (id, at_s, at_ns, workload, workload_name, kind, outcome, detail, sequence)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, (SELECT coalesce(max(sequence), 0) + 1 FROM events))
+         ON CONFLICT (id) DO NOTHING",
     )
     .bind(event.id.to_string())
     .bind(at_s)

@@ -6,28 +6,47 @@ use std::{
 };
 
 use sqlx::{SqliteConnection, SqlitePool, types::Json};
-use volsnap_core::model::{DeclaredVolume, Hook, Selector, Source, Workload, WorkloadId};
+use volsnap_core::model::{DeclaredVolume, Hook, KnownVolume, Selector, Source, Workload, WorkloadId};
 
 use super::{columns_of, id, instant};
 use crate::fault::Fault;
 
-type Row = (String, String, Json<Source>, Json<Selector>, i64, i32, Json<Vec<Hook>>, Option<String>, Option<Vec<u8>>);
+type Row = (
+    String,
+    String,
+    Json<Source>,
+    Json<Selector>,
+    i64,
+    i32,
+    Json<Vec<Hook>>,
+    Json<Vec<KnownVolume>>,
+    Option<String>,
+    Option<Vec<u8>>,
+);
 
 /// All workloads by name. One statement: two could see two states of the catalog.
 pub(crate) async fn all(readers: &SqlitePool) -> Result<Vec<Workload>, Fault> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT w.id, w.name, w.source, w.selector, w.created_s, w.created_ns, w.hooks, v.target, v.path
+        "SELECT w.id, w.name, w.source, w.selector, w.created_s, w.created_ns, w.hooks, w.known_volumes, v.target, v.path
          FROM workloads w LEFT JOIN workload_volumes v ON v.workload = w.id
          ORDER BY w.name, v.position",
     )
     .fetch_all(readers)
     .await?;
     let mut workloads: Vec<Workload> = Vec::new();
-    for (text, name, Json(source), Json(selector), created_s, created_ns, Json(hooks), target, path) in rows {
+    for (text, name, source, selector, created_s, created_ns, hooks, known, target, path) in rows {
         let id = id(&text)?;
         if workloads.last().is_none_or(|last| last.id != id) {
-            let created_at = instant(created_s, created_ns)?;
-            workloads.push(Workload { id, name, source, selector, volumes: Vec::new(), created_at, hooks });
+            workloads.push(Workload {
+                id,
+                name,
+                source: source.0,
+                selector: selector.0,
+                volumes: Vec::new(),
+                created_at: instant(created_s, created_ns)?,
+                hooks: hooks.0,
+                known: known.0,
+            });
         }
         if let (Some(workload), Some(target), Some(path)) = (workloads.last_mut(), target, path) {
             workload.volumes.push(DeclaredVolume { target, path: OsString::from_vec(path).into() });
@@ -41,8 +60,8 @@ pub(crate) async fn add(tx: &mut SqliteConnection, workload: &Workload) -> Resul
     refuse_taken(tx, workload).await?;
     let (created_s, created_ns) = columns_of(workload.created_at);
     sqlx::query(
-        "INSERT INTO workloads (id, name, source, selector, created_s, created_ns, hooks)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO workloads (id, name, source, selector, created_s, created_ns, hooks, known_volumes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(workload.id.to_string())
     .bind(&workload.name)
@@ -51,6 +70,7 @@ pub(crate) async fn add(tx: &mut SqliteConnection, workload: &Workload) -> Resul
     .bind(created_s)
     .bind(created_ns)
     .bind(Json(&workload.hooks))
+    .bind(Json(&workload.known))
     .execute(&mut *tx)
     .await?;
     for (position, volume) in (0_i64..).zip(&workload.volumes) {
@@ -85,6 +105,13 @@ async fn refuse_taken(tx: &mut SqliteConnection, workload: &Workload) -> Result<
 pub(crate) async fn set_hooks(tx: &mut SqliteConnection, id: WorkloadId, hooks: &[Hook]) -> Result<(), Fault> {
     let update = sqlx::query("UPDATE workloads SET hooks = $2 WHERE id = $1");
     update.bind(id.to_string()).bind(Json(hooks)).execute(tx).await?;
+    Ok(())
+}
+
+/// Replaces what is known of a workload's volumes.
+pub(crate) async fn set_known(tx: &mut SqliteConnection, id: WorkloadId, known: &[KnownVolume]) -> Result<(), Fault> {
+    let update = sqlx::query("UPDATE workloads SET known_volumes = $2 WHERE id = $1");
+    update.bind(id.to_string()).bind(Json(known)).execute(tx).await?;
     Ok(())
 }
 

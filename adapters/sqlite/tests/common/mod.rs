@@ -37,6 +37,7 @@ pub fn workload(id: u128) -> Workload {
         volumes: vec![DeclaredVolume { target: "/data".into(), path: "/srv/data".into() }],
         created_at: Timestamp::from_second(1_700_000_000).unwrap(),
         hooks: vec![],
+        known: Vec::new(),
     }
 }
 

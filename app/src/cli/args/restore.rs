@@ -25,7 +25,8 @@ pub struct Restore {
         long,
         value_name = "FILE",
         conflicts_with_all = [
-            "volumes", "health_timeout", "on_unhealthy", "no_safety_snapshot", "allow_devices", "redeploy", "resume",
+            "volumes", "health_timeout", "on_unhealthy", "no_safety_snapshot", "allow_devices", "redeploy", "image",
+            "resume",
         ],
     )]
     pub plan: Option<PathBuf>,

@@ -1,19 +1,31 @@
 //! `recover` and `status`.
 
 use volsnap::{
-    Code, Result,
+    Code, Result, Take,
     model::{Workload, WorkloadId},
     view::{LeftCopyView, LeftDraftView, RecoveryView, StatusView, severity, worst},
 };
 
-use crate::cli::{answer::Answer, render, session::Session};
+use crate::cli::{answer::Answer, args::TakeArg, render, session::Session};
 
 /// Works without the catalog: a workload that only its journal names is found all the same.
-pub async fn recover(session: &Session, workload: Option<&str>, no_hooks: bool) -> Result<Answer> {
+pub async fn recover(
+    session: &Session,
+    workload: Option<&str>,
+    no_hooks: bool,
+    take: Option<TakeArg>,
+    without_missing: bool,
+) -> Result<Answer> {
     let id = chosen(session, workload).await?;
-    let recovered = session.finish(session.with_hooks(!no_hooks).recover(id)).await?;
+    let volsnap = session.with_hooks(!no_hooks);
+    let volsnap = if without_missing { volsnap.without_missing() } else { volsnap };
+    let recovered = match (id, take) {
+        (Some(id), Some(TakeArg::Original)) => session.finish(volsnap.recover_named(id, Take::Original)).await?,
+        (Some(id), Some(TakeArg::Restored)) => session.finish(volsnap.recover_named(id, Take::Restored)).await?,
+        (_, None) | (None, Some(_)) => session.finish(volsnap.recover(id)).await?,
+    };
     let mut view = RecoveryView::of(&recovered, session.volsnap.catalog_problem());
-    match session.finish(session.volsnap.sweep_copies()).await {
+    match session.finish(volsnap.sweep_copies()).await {
         Ok(swept) => view.copies = LeftCopyView::all(&swept),
         Err(error) => view.warnings.push(format!("what interrupted copies left is not known: {}", error.message)),
     }

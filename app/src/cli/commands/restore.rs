@@ -9,7 +9,7 @@ use std::{
 
 use volsnap::{
     Code, Error, RestoreRequest, Result, SavedPlan, Volsnap,
-    model::{Redeploy, Workload},
+    model::{ImageChoice, Redeploy, Workload},
     restore::{Options, Outcome, Plan, Report, plan::OnUnhealthy},
     view::{PlanView, ReportView},
 };
@@ -17,7 +17,7 @@ use volsnap::{
 use super::changes;
 use crate::cli::{
     answer::{Answer, tell},
-    args::{self, RedeployArg, RestoreOptions, Unhealthy, What},
+    args::{self, ImageArg, RedeployArg, RestoreOptions, Unhealthy, What},
     ask,
     config::Timeout,
     plain, render,
@@ -246,6 +246,11 @@ fn chosen(session: &Session, workload: &str, options: &RestoreOptions) -> Result
         },
         devices: options.allow_devices.unwrap_or(usual.allow_devices.value),
         resume: options.resume.unwrap_or(usual.resume.value),
+        image: match options.image {
+            None | Some(ImageArg::Current) => ImageChoice::Current,
+            Some(ImageArg::Snapshot) => ImageChoice::Snapshot,
+        },
+        stop_one_offs: options.stop_one_offs,
     })
 }
 

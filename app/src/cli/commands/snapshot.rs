@@ -44,7 +44,13 @@ pub async fn list(session: &Session, workload: Option<&str>) -> Result<Answer> {
         None => None,
     };
     let snapshots = session.volsnap.snapshots(workload).await?;
-    let view = SnapshotsView { snapshots: snapshots.iter().map(|s| view(session, s)).collect() };
+    // What cannot be looked at may be there.
+    let archives = session.volsnap.archives().await;
+    let marked = |s| match &archives {
+        Ok(archives) => view(session, s).with_archives(archives),
+        Err(_) => view(session, s),
+    };
+    let view = SnapshotsView { snapshots: snapshots.iter().map(marked).collect() };
     Answer::new(&view, render::snapshots(&view))
 }
 

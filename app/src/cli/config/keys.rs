@@ -7,7 +7,7 @@ use volsnap::model::{ArchiveLimits, retention::Policy};
 
 use super::{
     hooks::Hooks,
-    value::{At, DockerHost, Timeout, Written},
+    value::{At, DockerHost, Timeout, Written, Zone},
 };
 use crate::cli::args::{ModeArg, ProgressMode, RedeployArg, Unhealthy};
 
@@ -30,6 +30,8 @@ pub struct General {
     pub progress: At<ProgressMode>,
     /// The container engine's socket; by default Docker's.
     pub docker_host: At<Option<DockerHost>>,
+    /// Whose calendar and clock count for people and for retention; by default the host's.
+    pub timezone: At<Option<Zone>>,
     /// What archives may come to.
     pub limits: Limits,
 }
@@ -40,6 +42,7 @@ impl General {
         keys.key("jobs", &mut self.jobs);
         keys.key("progress", &mut self.progress);
         keys.key("docker_host", &mut self.docker_host);
+        keys.key("timezone", &mut self.timezone);
         keys.table("limits", |keys| self.limits.visit(keys));
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::ValueEnum;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, tz::TimeZone};
 use serde_json::Value;
 use toml::de::DeValue;
 
@@ -108,6 +108,21 @@ impl Written for NonZeroUsize {
 
     fn show(&self) -> Value {
         self.get().into()
+    }
+}
+
+/// A time zone by its name.
+#[derive(Clone, Debug)]
+pub struct Zone(pub TimeZone);
+
+impl Written for Zone {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let zone = value.as_str().and_then(|name| TimeZone::get(name).ok());
+        zone.map(Zone).ok_or_else(|| format!("must be a time zone such as \"Europe/Rome\", and is {}", found(value)))
+    }
+
+    fn show(&self) -> Value {
+        self.0.iana_name().map_or(Value::Null, Into::into)
     }
 }
 

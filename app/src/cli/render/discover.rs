@@ -60,15 +60,20 @@ pub fn suggestions(suggestions: &[SuggestionView]) -> String {
 
 /// The answer of `workload discover`.
 pub fn discovery(view: &DiscoveryView) -> String {
+    let without = join(view.without_volumes.iter().map(|none| {
+        format!("no volume can be made of the mounts of {}: {}", taken_for(&none.bond), none.left_out.join("; "))
+    }));
     if view.found.is_empty() {
-        return "nothing: every container with volumes belongs to a registered workload".into();
+        let nothing = "nothing to register: every container with volumes belongs to a registered workload";
+        return join([nothing.to_string(), without]);
     }
-    table(
+    let found = table(
         [Text("FOUND"), Number("CONTAINERS"), Text("VOLUMES"), Text("TO REGISTER IT")],
         view.found.iter().map(|f| {
             let volumes: Vec<&str> = f.volumes.iter().map(|v| v.target.as_str()).collect();
             let count = number(f.containers.len() as u64);
             [taken_for(&f.bond), count, volumes.join(" "), f.register.clone()]
         }),
-    )
+    );
+    join([found, without])
 }

@@ -12,7 +12,7 @@ use super::{
 pub fn recovered_line(recovered: &RecoveredView) -> String {
     let line = match recovered {
         RecoveredView::Restore(report) => headline(report),
-        RecoveredView::Snapshot { workload, snapshot, complete, .. } => interrupted(workload, snapshot, *complete),
+        RecoveredView::Snapshot { .. } => interrupted(recovered),
     };
     format!("recovered: {line}")
 }
@@ -21,7 +21,7 @@ pub fn recovered_line(recovered: &RecoveredView) -> String {
 pub fn recovery(view: &RecoveryView) -> String {
     let recovered = view.recovered.iter().map(|recovered| match recovered {
         RecoveredView::Restore(restore) => report(restore),
-        RecoveredView::Snapshot { workload, snapshot, complete, .. } => interrupted(workload, snapshot, *complete),
+        RecoveredView::Snapshot { .. } => interrupted(recovered),
     });
     let errors = view.errors.iter().map(|failure| {
         let hint = failure.error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
@@ -88,9 +88,17 @@ fn open(open: &OpenView) -> String {
     ])
 }
 
-fn interrupted(workload: &str, snapshot: &impl std::fmt::Display, complete: bool) -> String {
-    match complete {
-        true => format!("{workload} runs again; its interrupted snapshot {snapshot} is complete and listed"),
-        false => format!("{workload} runs again; its interrupted snapshot {snapshot} was not complete and is gone"),
+fn interrupted(recovered: &RecoveredView) -> String {
+    let RecoveredView::Snapshot { workload, snapshot, complete, app_problem, .. } = recovered else {
+        return String::new();
+    };
+    match (app_problem, complete) {
+        (Some(problem), _) => format!(
+            "{workload} is not back: {problem}\nsee to what keeps it down, then run `volsnap recover {workload}`: it knows what ran"
+        ),
+        (None, true) => format!("{workload} runs again; its interrupted snapshot {snapshot} is complete and listed"),
+        (None, false) => {
+            format!("{workload} runs again; its interrupted snapshot {snapshot} was not complete and is gone")
+        }
     }
 }

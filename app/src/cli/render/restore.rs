@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use volsnap::{
+    model::{ImageChoice, Losses},
     restore::{Outcome, plan::Method},
-    view::{ChangesView, DowntimeView, PlanView, PlannedVolumeView, ReportView},
+    view::{ChangesView, DowntimeView, PlanView, PlannedImageView, PlannedVolumeView, ReportView},
 };
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
         age, bytes, join, labelled, milliseconds, number, seconds, table, table_in, time,
     },
 };
-use crate::cli::width::Width;
+use crate::cli::{plain, width::Width};
 
 /// What a restore would do, with every reason not to. The tables are for that width.
 pub fn plan(plan: &PlanView, width: Width) -> String {
@@ -26,6 +27,7 @@ pub fn plan(plan: &PlanView, width: Width) -> String {
         volumes(plan, width),
         filesystems(plan, width),
         containers(plan, width),
+        costs(plan),
         hook_table(&plan.hooks),
         plan.downtime.as_ref().map_or_else(String::new, |known| downtime(plan, known)),
         match plan.safety_snapshot {
@@ -36,6 +38,7 @@ pub fn plan(plan: &PlanView, width: Width) -> String {
             true => "a crash before the switch does not end it: `volsnap recover` goes on".into(),
             false => String::new(),
         },
+        labelled("note", &plan.notes),
         labelled("warning", &plan.warnings),
         refusals.join("\n"),
     ])
@@ -109,6 +112,49 @@ fn containers(plan: &PlanView, width: Width) -> String {
     table_in(width, columns, rows)
 }
 
+/// What goes with the containers that are made anew.
+fn costs(plan: &PlanView) -> String {
+    let comes_back = plan.images.iter().filter(|image| plan.image == ImageChoice::Snapshot && !image.same);
+    let images = comes_back.map(|image| {
+        let PlannedImageView { container, now_name, snapshot_name, .. } = image;
+        let (now, then) = (short(&image.now), short(&image.snapshot));
+        format!(
+            "{container} comes back with the snapshot's image {snapshot_name} ({then}) in place of {now_name} ({now})"
+        )
+    });
+    let lose =
+        plan.containers.iter().filter_map(|c| Some(format!("{} is made anew: {}", c.name, lost(c.loses.as_ref()?))));
+    join(images.chain(lose))
+}
+
+/// As much of an image's id as people compare.
+fn short(image_id: &str) -> &str {
+    let digest = image_id.strip_prefix("sha256:").unwrap_or(image_id);
+    digest.get(..12).unwrap_or(digest)
+}
+
+fn lost(losses: &Losses) -> String {
+    let Losses { changes, first, log, anonymous } = losses;
+    let layer = match (*changes, *changes - (first.len() as u64).min(*changes)) {
+        (0, _) => "nothing was changed in its own layer".to_string(),
+        (count, more) => {
+            let more = if more == 0 { String::new() } else { format!(" and {} more", number(more)) };
+            let first = first.iter().map(|path| plain::line(path)).collect::<Vec<_>>().join(", ");
+            format!("{} of its own layer go with it ({first}{more})", number_of(count, "change", "changes"))
+        }
+    };
+    let log = log.then(|| "so does its log".to_string());
+    let kept = (!anonymous.is_empty()).then(|| {
+        let at: Vec<String> = anonymous.iter().map(|path| plain::line(path)).collect();
+        format!("its anonymous volumes ({}) are kept by name, and no longer removed with it", at.join(", "))
+    });
+    [Some(layer), log, kept].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn number_of(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
 /// What is known about the downtime and where it is known from.
 fn downtime(plan: &PlanView, known: &DowntimeView) -> String {
     let engine = match known.engine_ms {
@@ -178,7 +224,9 @@ pub fn report(report: &ReportView) -> String {
         labelled("warning", &report.warnings),
         headline(report),
         left_stopped(report),
+        join(report.made_anew.iter().map(|made| format!("{} was made anew: {}", made.name, lost(&made.loses)))),
         cause.unwrap_or_default(),
+        way_up(report),
         way_back(report),
     ])
 }
@@ -196,6 +244,21 @@ pub fn headline(report: &ReportView) -> String {
             format!("down for {}{engine}", milliseconds(report.downtime_ms))
         }
     };
+    // An app that did not come back is down yet, and nobody knows for how long.
+    match (report.outcome, &report.app_problem) {
+        (Outcome::Restored, Some(_)) => return format!("{workload} has the data of {snapshot}, and is not back"),
+        (Outcome::Reverted, Some(_)) => {
+            return format!(
+                "{workload} has its original data again, and is not back: the restore of {snapshot} was turned round"
+            );
+        }
+        (Outcome::Aborted, Some(_)) => {
+            return format!(
+                "{workload} has its original data, and is not back: the restore of {snapshot} was given up"
+            );
+        }
+        (Outcome::NeedsAttention, _) | (_, None) => {}
+    }
     match report.outcome {
         Outcome::Restored => format!("{workload} is restored from {snapshot}; {down}"),
         Outcome::Reverted => {
@@ -211,6 +274,17 @@ pub fn headline(report: &ReportView) -> String {
             };
             format!("{workload} needs attention: the restore of {snapshot} cannot be ended safely; {kept}")
         }
+    }
+}
+
+/// What to do about an app that did not come back.
+fn way_up(report: &ReportView) -> String {
+    let ReportView { workload, app_problem, .. } = report;
+    match app_problem {
+        None => String::new(),
+        Some(_) => format!(
+            "see to what keeps it down, then run `volsnap recover {workload}`: it knows what ran; or restore another snapshot"
+        ),
     }
 }
 

@@ -21,7 +21,8 @@ pub fn snapshots(view: &SnapshotsView) -> String {
         let old = age(now.duration_since(s.created_at).as_secs());
         let proved = s.proved_at.map_or_else(|| "-".into(), |at| age(now.duration_since(at).as_secs()));
         let pin = if s.pinned { "pinned" } else { "" }.to_string();
-        let (data, archive) = (bytes(s.volumes.iter().map(|v| v.bytes).sum()), bytes(s.archive_bytes));
+        let archive = if s.archive_missing { "missing".into() } else { bytes(s.archive_bytes) };
+        let data = bytes(s.volumes.iter().map(|v| v.bytes).sum());
         [old, proved, kind(s), data, archive, pin, s.note.clone().unwrap_or_default()]
     };
     let columns =

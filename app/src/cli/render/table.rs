@@ -3,7 +3,12 @@
 use std::io;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use jiff::{SignedDuration, Timestamp, Unit};
+use std::sync::OnceLock;
+
+use jiff::{
+    SignedDuration, Timestamp, Unit,
+    tz::{Offset, TimeZone},
+};
 
 use crate::cli::{plain, width::Width};
 
@@ -126,7 +131,26 @@ pub fn age(seconds: i64) -> String {
 
 /// `2026-11-23 12:00:00Z`.
 pub fn time(at: Timestamp) -> String {
-    at.round(Unit::Second).unwrap_or(at).to_string().replace('T', " ")
+    time_in(ZONE.get().unwrap_or(&TimeZone::UTC), at)
+}
+
+/// Whose clock people are shown.
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+/// Shows times by the clock of a zone from now on; the first word counts.
+pub fn show_times_in(zone: TimeZone) {
+    // A second session in one process has the same configuration.
+    ZONE.set(zone).ok();
+}
+
+/// To the second, with what it is ahead of UTC.
+fn time_in(zone: &TimeZone, at: Timestamp) -> String {
+    let at = at.round(Unit::Second).unwrap_or(at);
+    let offset = zone.to_offset(at);
+    match offset == Offset::UTC {
+        true => at.to_string().replace('T', " "),
+        false => format!("{}{offset}", offset.to_datetime(at).to_string().replace('T', " ")),
+    }
 }
 
 #[cfg(test)]
@@ -141,7 +165,12 @@ mod tests {
         for (seconds, text) in [(5, "5s"), (61, "1m"), (3_700, "1h 1m"), (90_000, "1d 1h"), (-1, "from the future")] {
             assert_eq!(age(seconds), text);
         }
-        assert_eq!(time("2026-11-23T12:00:00.6Z".parse().unwrap()), "2026-11-23 12:00:01Z");
+        let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let local = |at: &str| time_in(&berlin, at.parse().unwrap());
+        assert_eq!(time_in(&TimeZone::UTC, "2026-11-23T12:00:00.6Z".parse().unwrap()), "2026-11-23 12:00:01Z");
+        assert_eq!(local("2026-11-23T12:00:00.6Z"), "2026-11-23 13:00:01+01");
+        assert_eq!(local("2026-10-25T00:30:00Z"), "2026-10-25 02:30:00+02");
+        assert_eq!(local("2026-10-25T01:30:00Z"), "2026-10-25 02:30:00+01");
     }
 
     #[test]

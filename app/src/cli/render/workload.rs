@@ -33,7 +33,8 @@ pub fn workload(view: &WorkloadView) -> String {
     let left_out = labelled("left out", &now.left_out);
     let hooks = hook_table(&view.hooks);
     let unable = labelled("restores would be refused", now.unable.as_slice());
-    join(head.into_iter().chain([volumes, containers(&now.containers), left_out, unable, hooks]))
+    let concerns = labelled("note", &now.concerns);
+    join(head.into_iter().chain([volumes, containers(&now.containers), left_out, unable, concerns, hooks]))
 }
 
 /// Containers, one below the other.

@@ -49,6 +49,7 @@ fn good_disks() -> (MockFilesystem, Calls) {
 fn starter(members: Vec<Container>, state: HealthState, calls: &Calls) -> MockContainers {
     let mut containers = MockContainers::new();
     containers.expect_find().returning(move |_| Ok(members.clone()));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_check_boot().returning(|_| Ok(BootCheck::default()));
     let log = calls.clone();
     containers.expect_boot().returning(move |drill, boots| {
@@ -60,7 +61,13 @@ fn starter(members: Vec<Container>, state: HealthState, calls: &Calls) -> MockCo
         boots.iter().for_each(|boot| note(&log, shown(boot)));
         Ok(())
     });
-    let health = move |name: &String| Health { name: name.clone(), state, detail: "exit code 3".into(), run: None };
+    let health = move |name: &String| Health {
+        name: name.clone(),
+        state,
+        detail: "exit code 3".into(),
+        run: None,
+        exit_code: None,
+    };
     containers.expect_health().returning(move |names| Ok(names.iter().map(health).collect()));
     let log = calls.clone();
     containers.expect_unboot().returning(move |drill| {
@@ -149,6 +156,7 @@ async fn an_engine_that_fails_says_nothing_of_the_app() {
     let (filesystem, calls) = good_disks();
     let mut containers = MockContainers::new();
     containers.expect_find().returning(|_| Ok(shop()));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_check_boot().returning(|_| Ok(BootCheck::default()));
     let broken = || EngineError::new(EngineErrorKind::Unreachable, "gone");
     containers.expect_boot().returning(move |_, _| Err(broken()));
@@ -167,6 +175,7 @@ async fn refusal(members: Vec<Container>, check: BootCheck) -> String {
     let (filesystem, calls) = good_disks();
     let mut containers = MockContainers::new();
     containers.expect_find().returning(move |_| Ok(members.clone()));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_check_boot().returning(move |_| Ok(check.clone()));
     let mut store = MockStore::new();
     store.expect_workloads().returning(|| Ok(vec![]));

@@ -44,7 +44,13 @@ fn over(snapshots: Vec<Snapshot>, events: Vec<Event>) -> Engine {
     let mut store = MockStore::new();
     store.expect_snapshots().returning(move |_| Ok(snapshots.clone()));
     store.expect_events().returning(move |_, count_max| Ok(events.iter().take(count_max as usize).cloned().collect()));
-    engine(MockFilesystem::new(), store, None)
+    engine(without_journal(), store, None)
+}
+
+fn without_journal() -> MockFilesystem {
+    let mut filesystem = MockFilesystem::new();
+    filesystem.expect_read_journal().returning(|_| Ok(None));
+    filesystem
 }
 
 fn kept() -> Origin {
@@ -80,12 +86,58 @@ async fn undo_knows_the_last_restore_however_much_has_happened_since() {
             over(vec![safety.clone()], events).undo_of(&workload()).await.map_err(|e| e.code)
         };
         assert_eq!(undo(vec![restored(11, own.clone())]).await, Ok(safety.clone()), "{since}");
-        let without = vec![restored(20, json!({})), restored(11, own.clone())];
+        // The trail is in the order in which it was recorded, whatever the clock said.
+        assert_eq!(undo(vec![restored(3, own.clone()), restored(12, json!({}))]).await, Ok(safety.clone()), "{since}");
+        let without = vec![restored(1, json!({})), restored(11, own.clone())];
         assert_eq!(undo(without).await, Err(Code::NotFound), "{since}: that would be an earlier restore's");
-        // The event of its own restore was lost; older ones say nothing.
-        assert_eq!(undo(vec![]).await, Ok(safety.clone()), "{since}");
-        assert_eq!(undo(vec![restored(9, json!({}))]).await, Ok(safety.clone()), "{since}");
+        assert_eq!(undo(vec![]).await, Err(Code::NotFound), "{since}: nobody knows which was the last");
     }
+}
+
+/// The record of a restore that kept what it replaced, and of one that did not.
+fn record_of(captured: Safety) -> Vec<u8> {
+    let end = [Entry::Captured { safety: captured }, Entry::Closed];
+    restore(redeployed().into_iter().chain(end).collect()).journal().encode().expect("a journal")
+}
+
+#[tokio::test]
+async fn undo_goes_by_the_record_of_the_last_restore_and_not_by_the_catalog() {
+    let plan = restore(vec![]).plan;
+    let own = snapshot(plan.safety.0.as_u128(), 1, Origin::PreRestore(plan.restore), None);
+    // What an earlier restore kept, which by the clock and by the trail is the newest.
+    let earlier = snapshot(5, 10, kept(), None);
+    let trail = vec![event(11, EventKind::RestoreEnded, "restored", json!({ "safety_snapshot": earlier.id() }))];
+    let over = |record: Vec<u8>, rows: Vec<Snapshot>, archive: Option<Snapshot>| {
+        let mut store = MockStore::new();
+        store.expect_snapshots().returning(move |_| Ok(rows.clone()));
+        let trail = trail.clone();
+        store.expect_events().returning(move |_, _| Ok(trail.clone()));
+        let mut filesystem = without_journal();
+        filesystem.expect_retired_journal().returning(move |_| Ok(Some(record.clone())));
+        filesystem.expect_read_archive().returning(move |_, _| {
+            let none = || FsError::new(FsErrorKind::NotFound, FsOp::Archive, "/archive", "not found");
+            archive.clone().map(|snapshot| snapshot.archive).ok_or_else(none)
+        });
+        engine(filesystem, store, None)
+    };
+    let undo = async |record: Vec<u8>, rows: &[&Snapshot], archive: Option<&Snapshot>| {
+        let rows = rows.iter().map(|row| (*row).clone()).collect();
+        over(record, rows, archive.cloned()).undo_of(&workload()).await.map_err(|e| e.code)
+    };
+    assert_eq!(undo(record_of(Safety::Taken), &[&earlier, &own], None).await, Ok(own.clone()));
+    assert_eq!(undo(record_of(Safety::Taken), &[&earlier], Some(&own)).await, Ok(own.clone()), "not in the catalog");
+    assert_eq!(undo(record_of(Safety::Taken), &[&earlier], None).await, Err(Code::NotFound), "deleted");
+    assert_eq!(undo(record_of(Safety::NotWanted), &[&earlier, &own], None).await, Err(Code::NotFound));
+    let set_aside = Safety::Kept { reason: "no space".into() };
+    assert_eq!(undo(record_of(set_aside), &[&earlier, &own], None).await, Err(Code::NotFound));
+    assert_eq!(undo(b"damaged".to_vec(), &[&earlier, &own], None).await, Err(Code::Corrupt));
+}
+
+#[tokio::test]
+async fn undo_waits_for_the_end_of_a_restore_that_has_decided() {
+    let open = restore(redeployed());
+    let error = engine(with_journal(&open), MockStore::new(), None).undo_of(&workload()).await.expect_err("open");
+    assert_eq!(error.code, Code::Refused);
 }
 
 #[tokio::test]
@@ -95,7 +147,7 @@ async fn undo_guesses_nothing_where_the_trail_is_too_long() {
     // Nothing but the number of events matters here.
     let created = event(30, EventKind::SnapshotCreated, "created", serde_json::Value::Null);
     store.expect_events().returning(move |_, count_max| Ok(vec![created.clone(); count_max as usize]));
-    let error = engine(MockFilesystem::new(), store, None).undo_of(&workload()).await.expect_err("it cannot know");
+    let error = engine(without_journal(), store, None).undo_of(&workload()).await.expect_err("it cannot know");
     assert_eq!(error.code, Code::NotFound);
     assert!(error.hint.is_some_and(|hint| hint.contains("by its id")));
 }

@@ -19,7 +19,7 @@ fn directories() -> Workload {
 pub(super) fn snapshot() -> Snapshot {
     let mut archive = archive(vec![]);
     archive.manifest.workload = directories().id;
-    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false };
+    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false, ..ManifestVolume::default() };
     archive.manifest.volumes = vec![volume("/a"), volume("/b")];
     let totals = |digest: &str| VolumeTotals { bytes: 5, entries: 2, digest: digest.into(), ..VolumeTotals::default() };
     archive.totals = vec![totals("aa"), totals("bb")];
@@ -210,6 +210,7 @@ async fn what_cannot_be_removed_stays_noted_and_what_can_is_gone_before_its_note
         began_at: Timestamp::UNIX_EPOCH,
         private: vec![PrivateNote { path: format!("/srv/.volsnap-{n:032x}-0").into(), parent }],
         containers: false,
+        runtime: None,
     };
     let elsewhere = Identity { inode: 13, birth_ns: None };
     let mut order = Sequence::new();

@@ -30,6 +30,8 @@ async fn an_app_that_was_frozen_is_thawed_and_one_that_was_stopped_is_started() 
             workload: Workload { hooks, ..workload() },
             host: "host".into(),
             runtime: None,
+            down: vec![],
+            problem: None,
             snapshot: SnapshotId(Uuid::from_u128(2)),
             mode,
             containers: vec![Pinned { container: container(), member: true }],
@@ -39,6 +41,8 @@ async fn an_app_that_was_frozen_is_thawed_and_one_that_was_stopped_is_started() 
         let mut filesystem = MockFilesystem::new();
         filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
         filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+        filesystem.expect_claim().returning(|_| Ok(claim()));
+        filesystem.expect_host().return_const("host");
         filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
         let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
         assert_eq!(outlooks[0].would, would);

@@ -18,10 +18,12 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
         filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
         filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
         filesystem.expect_journals().returning(|| Ok(vec![]));
+        filesystem.expect_read_journal().returning(|_| Ok(None));
         filesystem.expect_host().return_const("host");
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![container()]));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
+        containers.expect_all().returning(|| Ok(vec![container()]));
         containers.expect_info().returning(|| {
             Ok(EngineInfo {
                 version: "1".into(),
@@ -71,9 +73,11 @@ async fn a_restore_that_the_engine_cannot_hold_is_refused_beforehand() {
         filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
         filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
         filesystem.expect_journals().returning(|| Ok(vec![]));
+        filesystem.expect_read_journal().returning(|_| Ok(None));
         filesystem.expect_host().return_const("host");
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![always("web")]));
+        containers.expect_all().returning(|| Ok(vec![]));
         containers.expect_mounting().returning(|_| Ok(vec![]));
         containers.expect_info().returning(move || Ok(old_podman(fixed)));
         let snapshot = Snapshot::from(archive(vec![]));

@@ -24,10 +24,13 @@ struct Course {
     capture: Result<(), FsErrorKind>,
     /// The volume's place in the container when it is copied.
     place: &'static str,
+    /// After which call another directory stands at the volume's root, or none.
+    replaced: Option<(&'static str, bool)>,
     after: RunState,
 }
 
-const FINE: Course = Course { precopy: Ok(()), capture: Ok(()), place: "/srv/data", after: RunState::Paused };
+const FINE: Course =
+    Course { precopy: Ok(()), capture: Ok(()), place: "/srv/data", replaced: None, after: RunState::Paused };
 
 fn failure(kind: FsErrorKind) -> FsError {
     FsError::new(kind, FsOp::Archive, "/srv/data", "a test")
@@ -46,12 +49,25 @@ fn draft(calls: &Calls) -> MockDraftArchive {
 fn disks(calls: &Calls, course: Course) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut filesystem);
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_journals().returning(|| Ok(vec![]));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
     filesystem.expect_host().return_const("host");
     filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-    filesystem.expect_locate().returning(|path| Ok(location(path)));
+    let noted = calls.clone();
+    filesystem.expect_locate().returning(move |path| {
+        let other = Occupant::Directory(Identity { inode: 13, birth_ns: Some(1) });
+        let occupant =
+            match course.replaced {
+                Some((call, is_there)) if path == Path::new("/srv/data") && noted.list().contains(&call) => {
+                    if is_there { other } else { Occupant::Absent }
+                }
+                Some(_) | None => location(path).occupant,
+            };
+        Ok(Location { occupant, ..location(path) })
+    });
     filesystem.expect_draft_archive().never();
     let noted = calls.clone();
     filesystem.expect_precopy().returning(move |_: &Manifest, _: &[ArchiveSource], _| {
@@ -81,6 +97,7 @@ fn disks(calls: &Calls, course: Course) -> MockFilesystem {
 fn containers(calls: &Calls, course: Course) -> MockContainers {
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
+    containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     // It is looked at before the copy, after it, and when the capture is done.
     containers.expect_find().times(1).returning(|_| Ok(vec![container()]));
@@ -145,4 +162,17 @@ async fn an_app_is_woken_when_what_changed_cannot_be_captured_or_did_not_stay_as
 async fn an_app_that_was_deployed_anew_while_its_volumes_were_copied_is_left_alone() {
     let (calls, error) = create(Course { place: "/srv/other", ..FINE }).await;
     assert_eq!((calls, error), (vec!["precopy"], Some(Code::Aborted)));
+}
+
+#[tokio::test]
+async fn a_root_that_was_replaced_or_went_away_while_it_was_read_is_no_snapshot() {
+    for is_there in [true, false] {
+        let (calls, error) = create(Course { replaced: Some(("precopy", is_there)), ..FINE }).await;
+        assert_eq!((calls, error), (vec!["precopy"], Some(Code::Aborted)), "the app is not touched");
+        for at in ["pause", "capture"] {
+            let (calls, error) = create(Course { replaced: Some((at, is_there)), ..FINE }).await;
+            assert_eq!(calls, ["precopy", "journal", "pause", "capture", "wake", "no journal"]);
+            assert_eq!(error, Some(Code::Aborted));
+        }
+    }
 }

@@ -27,6 +27,7 @@ async fn import(manifest: Manifest, rows: Vec<Snapshot>) -> (crate::Result<Impor
     let read = file.clone();
     filesystem.expect_read_foreign().returning(move |_| Ok(read.clone()));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
+    filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_read_journal().returning(|_| Ok(None));
     filesystem.expect_sweep_drafts().returning(|_| Ok(()));
     filesystem.expect_host().return_const("host");

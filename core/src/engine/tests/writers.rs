@@ -48,7 +48,7 @@ async fn warnings_of(answer: Result<Vec<Writer>, FsError>) -> Vec<String> {
         discarded.store(true, Ordering::Relaxed);
         Ok(())
     });
-    filesystem.expect_remove_journal().times(1).returning(|_| Ok(()));
+    filesystem.expect_retire_journal().times(1).returning(|_| Ok(()));
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));
     let report = engine(filesystem, store, None).drive(&mut state, &quiet(), Notes::default()).await.expect("an end");

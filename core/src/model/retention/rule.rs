@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use jiff::{SignedDuration, Timestamp, tz::Offset};
+use jiff::{
+    SignedDuration, Timestamp,
+    tz::{Offset, TimeZone},
+};
 use serde::{Deserialize, Serialize};
 
 /// A calendar rule.
@@ -25,13 +28,17 @@ impl Period {
     /// All, from the shortest on.
     pub const ALL: [Period; 5] = [Period::Hourly, Period::Daily, Period::Weekly, Period::Monthly, Period::Yearly];
 
-    /// The name of the period that `at` is in, in UTC: `2026-11-20 14:00`, `2026-11-20`, `2026-W47`, `2026-11`, `2026`.
+    /// The name of the period that `at` is in, by the calendar of a zone: `2026-11-20 14:00`, `2026-11-20`, `2026-W47`,
+    /// `2026-11`, `2026`. Outside UTC an hour says its offset, `2026-10-25 02:00+01`: where summer time ends there are two
+    /// of that name.
     #[must_use]
-    pub fn bucket(self, at: Timestamp) -> String {
-        let time = Offset::UTC.to_datetime(at);
+    pub fn bucket(self, at: Timestamp, zone: &TimeZone) -> String {
+        let offset = zone.to_offset(at);
+        let time = offset.to_datetime(at);
         let (year, month, day) = (time.year(), time.month(), time.day());
         match self {
-            Period::Hourly => format!("{year:04}-{month:02}-{day:02} {:02}:00", time.hour()),
+            Period::Hourly if offset == Offset::UTC => format!("{year:04}-{month:02}-{day:02} {:02}:00", time.hour()),
+            Period::Hourly => format!("{year:04}-{month:02}-{day:02} {:02}:00{offset}", time.hour()),
             Period::Daily => format!("{year:04}-{month:02}-{day:02}"),
             Period::Weekly => {
                 let week = time.date().iso_week_date();
@@ -73,8 +80,8 @@ pub enum Rule {
     LastVerified,
     /// It is the newest snapshot of its workload, and none is verified.
     NewestUnverified,
-    /// It was taken after now: a clock was or is wrong.
-    Future,
+    /// It has no archive: there is nothing to delete, and somebody should know.
+    NoArchive,
     /// The policy has no rules.
     NoRules,
     /// It is a pre-restore snapshot within the quota of those.
@@ -96,7 +103,7 @@ pub enum Rule {
         /// The period: see [`Period::bucket`].
         bucket: String,
     },
-    /// It is not older than that.
+    /// It is not that much older than the latest.
     Within {
         /// The duration of the policy.
         within: SignedDuration,
@@ -111,7 +118,7 @@ impl fmt::Display for Rule {
             Rule::Pinned { note: Some(note) } => write!(f, "pinned: {note}"),
             Rule::LastVerified => f.write_str("last verified"),
             Rule::NewestUnverified => f.write_str("newest, none verified"),
-            Rule::Future => f.write_str("from the future"),
+            Rule::NoArchive => f.write_str("no archive"),
             Rule::NoRules => f.write_str("no rules"),
             Rule::PreRestoreQuota { rank, quota } => write!(f, "pre-restore {rank} of {quota}"),
             Rule::Last { rank } => write!(f, "last {rank}"),

@@ -1,5 +1,7 @@
 //! Tables of what each rule keeps, and what holds for any snapshots and any policy.
 
+mod properties;
+
 use std::collections::BTreeSet;
 
 use jiff::ToSpan;
@@ -34,6 +36,7 @@ fn snapshot(number: u128, created_at: Timestamp) -> Snapshot {
         volumes: Vec::new(),
         registration: None,
         imported: None,
+        sequence: u64::try_from(number).ok(),
     };
     let archive =
         ArchiveSummary { manifest, totals: Vec::new(), quiesced_ms: 0, archive_bytes: 0, digest: String::new() };
@@ -65,9 +68,23 @@ fn taken(times: &[&str]) -> Vec<Snapshot> {
     (1..).zip(times).map(|(number, time)| snapshot(number, at(time))).collect()
 }
 
+/// All of them have an archive, and nothing else is known.
+fn known(snapshots: &[Snapshot]) -> Circumstances {
+    Circumstances {
+        needed: BTreeMap::new(),
+        archives: snapshots.iter().map(Snapshot::id).collect(),
+        zone: TimeZone::UTC,
+        now: at(NOW),
+    }
+}
+
+fn judged(snapshots: &[Snapshot], policy: &Policy) -> Vec<Verdict> {
+    verdicts(snapshots, &known(snapshots), policy)
+}
+
 /// Verdicts as `number: rule, rule`, newest first.
-fn lines(snapshots: &[Snapshot], needed: &BTreeMap<SnapshotId, String>, policy: &Policy) -> Vec<String> {
-    let verdicts = verdicts(snapshots, needed, policy, at(NOW));
+fn lines(snapshots: &[Snapshot], circumstances: &Circumstances, policy: &Policy) -> Vec<String> {
+    let verdicts = verdicts(snapshots, circumstances, policy);
     let line = |verdict: &Verdict| {
         let rules: Vec<String> = verdict.kept_by.iter().map(ToString::to_string).collect();
         format!("{}: {}", verdict.snapshot.0.as_u128(), rules.join(", "))
@@ -76,7 +93,7 @@ fn lines(snapshots: &[Snapshot], needed: &BTreeMap<SnapshotId, String>, policy: 
 }
 
 fn check(snapshots: &[Snapshot], policy: &Policy, expected: &[&str]) {
-    assert_eq!(lines(snapshots, &BTreeMap::new(), policy), expected, "{policy:?}");
+    assert_eq!(lines(snapshots, &known(snapshots), policy), expected, "{policy:?}");
 }
 
 fn keep_last(last: u32) -> Policy {
@@ -115,7 +132,7 @@ fn each_calendar_rule_keeps_the_newest_of_its_periods() {
         (Policy { yearly: 9, ..Policy::default() }, "7 yearly 2026|2 yearly 2025"),
     ];
     for (policy, expected) in cases {
-        let kept: Vec<String> = verdicts(&all, &BTreeMap::new(), &policy, at(NOW))
+        let kept: Vec<String> = judged(&all, &policy)
             .iter()
             .flat_map(|verdict| verdict.kept_by.iter().map(|rule| (verdict.snapshot.0.as_u128(), rule)))
             .filter(|(_, rule)| **rule != Rule::NewestUnverified)
@@ -142,10 +159,10 @@ fn within_includes_its_own_end() {
         &["3: newest, none verified, within 1d", "2: within 1d", "1: "],
     );
     for nothing in [SignedDuration::ZERO, SignedDuration::MIN] {
-        let kept = verdicts(&all, &BTreeMap::new(), &within(nothing), at(NOW));
+        let kept = judged(&all, &within(nothing));
         assert_eq!(kept.iter().filter(|verdict| verdict.is_kept()).count(), 1, "{nothing:?}");
     }
-    let kept = verdicts(&all, &BTreeMap::new(), &within(SignedDuration::MAX), at(NOW));
+    let kept = judged(&all, &within(SignedDuration::MAX));
     assert!(kept.iter().all(Verdict::is_kept));
 }
 
@@ -174,7 +191,7 @@ fn an_open_restore_keeps_its_snapshot() {
     let all = taken(&["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"]);
     let needed = BTreeMap::from([(snapshot_id(1), "open restore".to_string()), (snapshot_id(77), "nothing".into())]);
     let expected = ["3: newest, none verified, last 1", "2: ", "1: open restore"];
-    assert_eq!(lines(&all, &needed, &keep_last(1)), expected);
+    assert_eq!(lines(&all, &Circumstances { needed, ..known(&all) }, &keep_last(1)), expected);
 }
 
 #[test]
@@ -190,11 +207,60 @@ fn a_pinned_snapshot_is_kept_and_judged_like_any_other_besides() {
 }
 
 #[test]
-fn the_day_of_a_snapshot_is_that_of_utc() {
+fn the_day_of_a_snapshot_is_that_of_the_zone() {
     // Half past eleven in the evening and half past midnight in Berlin, on one day of UTC; then the other way round.
     let all = taken(&["2026-11-20T22:30:00Z", "2026-11-20T23:30:00Z", "2026-11-21T00:30:00Z"]);
     let policy = Policy { daily: 9, ..Policy::default() };
     check(&all, &policy, &["3: newest, none verified, daily 2026-11-21", "2: daily 2026-11-20", "1: "]);
+    let berlin = Circumstances { zone: berlin(), ..known(&all) };
+    let expected = ["3: newest, none verified, daily 2026-11-21", "2: ", "1: daily 2026-11-20"];
+    assert_eq!(lines(&all, &berlin, &policy), expected);
+}
+
+/// Berlin's rules, so that no test depends on what the host has.
+fn berlin() -> TimeZone {
+    TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
+}
+
+#[test]
+fn days_of_23_and_25_hours_have_one_daily_and_all_their_hourly_ones() {
+    let hour = |first: &str, hours: i64| -> Vec<Snapshot> {
+        let first = at(first);
+        (0..hours).zip(1..).map(|(h, number)| snapshot(number, first.checked_add(h.hours()).unwrap())).collect()
+    };
+    // Hourly from 23:00 local on the day before until 00:00 of the day after, in the spring and in the autumn.
+    for (first, day, hours) in [("2026-03-28T22:00:00Z", "2026-03-29", 23), ("2026-10-24T21:00:00Z", "2026-10-25", 25)]
+    {
+        let all = hour(first, hours + 2);
+        let circumstances = Circumstances { zone: berlin(), ..known(&all) };
+        let kept = |policy: &Policy| -> Vec<(u128, String)> {
+            let verdicts = verdicts(&all, &circumstances, policy).into_iter();
+            let rules = verdicts.flat_map(|v| v.kept_by.into_iter().map(move |rule| (v.snapshot.0.as_u128(), rule)));
+            let calendar = rules.filter(|(_, rule)| matches!(rule, Rule::Calendar { .. }));
+            calendar.map(|(number, rule)| (number, rule.to_string())).collect()
+        };
+        let daily = kept(&Policy { daily: 3, ..Policy::default() });
+        assert_eq!(daily.len(), 3, "{daily:?}");
+        // The last one before midnight, local.
+        assert_eq!(daily[1], (u128::try_from(hours + 1).unwrap(), format!("daily {day}")));
+        let hourly = kept(&Policy { hourly: 99, ..Policy::default() });
+        assert_eq!(hourly.iter().filter(|(_, rule)| rule.contains(day)).count(), usize::try_from(hours).unwrap());
+        assert_eq!(hourly.len(), all.len(), "no hour is taken for another one");
+    }
+}
+
+#[test]
+fn what_has_no_archive_takes_no_place_and_the_last_archive_stays() {
+    let mut all = taken(&["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"]);
+    all[2] = verified(all[2].clone());
+    let only = |number: u128| Circumstances { archives: BTreeSet::from([snapshot_id(number)]), ..known(&all) };
+    for policy in [keep_last(1), Policy { daily: 1, prerestore_last: 0, ..Policy::default() }] {
+        let lines = lines(&all, &only(1), &policy);
+        assert!(lines[2].starts_with("1: newest, none verified, "), "{lines:?}");
+        assert_eq!(lines[..2], ["3: no archive", "2: no archive"]);
+    }
+    let nothing = Circumstances { archives: BTreeSet::new(), ..known(&all) };
+    assert_eq!(lines(&all, &nothing, &keep_last(1)), ["3: no archive", "2: no archive", "1: no archive"]);
 }
 
 #[test]
@@ -223,13 +289,50 @@ fn a_prerestore_snapshot_is_not_given_up_while_it_is_the_only_good_one() {
 }
 
 #[test]
-fn snapshots_from_the_future_are_kept_and_push_nothing_out() {
-    let mut all =
-        taken(&["2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z", "2099-01-01T00:00:00Z", "2099-01-02T00:00:00Z"]);
-    all[2] = verified(all[2].clone());
-    all[3] = prerestore(all[3].clone());
-    let policy = Policy { prerestore_last: 0, ..keep_last(1) };
-    check(&all, &policy, &["4: from the future", "3: from the future", "2: newest, none verified, last 1", "1: "]);
+fn a_snapshot_of_a_wrong_clock_is_an_ordinary_one() {
+    // In the order in which they were taken; the second and the fourth while the clock was wrong.
+    let all = taken(&[
+        "2026-11-21T00:00:00Z",
+        "2043-02-05T00:09:49Z",
+        "2026-11-22T00:00:00Z",
+        "1970-01-01T00:10:00Z",
+        "2026-11-23T00:00:00Z",
+    ]);
+    check(&all, &keep_last(2), &["5: newest, none verified, last 1", "4: last 2", "3: ", "2: ", "1: "]);
+    let daily = |daily| Policy { daily, ..Policy::default() };
+    // The two days of the wrong clock are kept and take no place among the three.
+    check(
+        &all,
+        &daily(3),
+        &[
+            "5: newest, none verified, daily 2026-11-23",
+            "4: daily 1970-01-01",
+            "3: daily 2026-11-22",
+            "2: daily 2043-02-05",
+            "1: daily 2026-11-21",
+        ],
+    );
+    // They go when the rule has moved past them.
+    check(&all, &daily(1), &["5: newest, none verified, daily 2026-11-23", "4: ", "3: ", "2: ", "1: "]);
+    let day = Policy { within: Some(SignedDuration::from_hours(23)), ..Policy::default() };
+    // As new as the next one that is not doubtful: 2 and 3 may be, by what 4 says.
+    let newest = "5: newest, none verified, within 23h";
+    check(&all[..3], &day, &["3: newest, none verified, within 23h", "2: within 23h", "1: "]);
+    check(&all[2..], &day, &[newest, "4: within 23h", "3: within 23h"]);
+}
+
+#[test]
+fn a_wrong_clock_at_the_prune_empties_nothing() {
+    let all = taken(&["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"]);
+    let policy = Policy { within: Some(SignedDuration::from_hours(24)), daily: 1, ..Policy::default() };
+    let kept = |now: &str| -> Vec<u128> {
+        let circumstances = Circumstances { now: at(now), ..known(&all) };
+        let verdicts = verdicts(&all, &circumstances, &policy);
+        verdicts.iter().filter(|v| v.is_kept()).map(|v| v.snapshot.0.as_u128()).collect()
+    };
+    assert_eq!(kept(NOW), [3, 2]);
+    assert_eq!(kept("2050-01-01T00:00:00Z"), [3, 2]);
+    assert_eq!(kept("1970-01-01T00:00:00Z"), [3, 2, 1]);
 }
 
 #[test]
@@ -251,7 +354,7 @@ fn workloads_do_not_share_quotas() {
 #[test]
 fn verdicts_are_read_back_from_their_json() {
     let policy = Policy { daily: 1, within: Some(SignedDuration::from_hours(36)), ..keep_last(1) };
-    let verdicts = verdicts(&taken(&["2026-11-22T10:00:00Z"]), &BTreeMap::new(), &policy, at(NOW));
+    let verdicts = judged(&taken(&["2026-11-22T10:00:00Z"]), &policy);
     let json = serde_json::to_value(&verdicts[0]).unwrap();
     assert_eq!(
         json["kept_by"],
@@ -265,186 +368,4 @@ fn verdicts_are_read_back_from_their_json() {
     assert_eq!(serde_json::from_value::<Verdict>(json).unwrap(), verdicts[0]);
     let back: Policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
     assert_eq!(back, policy);
-}
-
-/// Up to forty snapshots of two workloads over three years before and a week after [`NOW`], many at the same hour.
-fn any_snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
-    let one = (-3 * 365 * 24..7 * 24_i64, 0..4_u8, 1..=2_u128, prop::bool::weighted(0.2));
-    prop::collection::vec(one, 0..40).prop_map(|all| {
-        let make = |(number, (hours, kind, workload, pin)): (u128, (i64, u8, u128, bool))| {
-            let plain = of_workload(workload, snapshot(number, at(NOW).checked_add(hours.hours()).unwrap()));
-            let kinded = match kind {
-                0 => prerestore(plain),
-                1 => verified(plain),
-                2 => prerestore(verified(plain)),
-                _ => plain,
-            };
-            if pin { pinned(kinded, None) } else { kinded }
-        };
-        (1..).zip(all).map(make).collect()
-    })
-}
-
-fn any_policy() -> impl Strategy<Value = Policy> {
-    let counts = prop::array::uniform7(0..5_u32);
-    (counts, prop::option::of(0..2_000_i64)).prop_map(|(counts, hours)| {
-        let [last, hourly, daily, weekly, monthly, yearly, prerestore_last] = counts;
-        let within = hours.map(SignedDuration::from_hours);
-        Policy { last, hourly, daily, weekly, monthly, yearly, within, prerestore_last }
-    })
-}
-
-fn is_ordinary(snapshot: &Snapshot) -> bool {
-    snapshot.origin() == Origin::Manual
-}
-
-fn kept(snapshots: &[Snapshot], needed: &BTreeMap<SnapshotId, String>, policy: &Policy) -> BTreeSet<SnapshotId> {
-    let verdicts = verdicts(snapshots, needed, policy, at(NOW));
-    verdicts.iter().filter(|verdict| verdict.is_kept()).map(|verdict| verdict.snapshot).collect()
-}
-
-proptest! {
-    #[test]
-    fn the_order_of_the_input_does_not_matter(
-        (sorted, shuffled) in any_snapshots().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
-        policy in any_policy(),
-    ) {
-        let none = BTreeMap::new();
-        prop_assert_eq!(verdicts(&sorted, &none, &policy, at(NOW)), verdicts(&shuffled, &none, &policy, at(NOW)));
-    }
-
-    #[test]
-    fn every_snapshot_is_judged_once_and_newest_first(all in any_snapshots(), policy in any_policy()) {
-        let verdicts = verdicts(&all, &BTreeMap::new(), &policy, at(NOW));
-        let ids: BTreeSet<SnapshotId> = verdicts.iter().map(|verdict| verdict.snapshot).collect();
-        prop_assert_eq!(ids, all.iter().map(Snapshot::id).collect());
-        prop_assert_eq!(verdicts.len(), all.len());
-        prop_assert!(verdicts.is_sorted_by_key(|verdict| Reverse((verdict.created_at, verdict.snapshot))));
-    }
-
-    #[test]
-    fn a_more_generous_policy_never_deletes_more(
-        all in any_snapshots(), policy in any_policy(), more in any_policy(), need in 1..40_u128,
-    ) {
-        prop_assume!(!policy.is_empty());
-        let generous = Policy {
-            last: policy.last + more.last,
-            hourly: policy.hourly + more.hourly,
-            daily: policy.daily + more.daily,
-            weekly: policy.weekly + more.weekly,
-            monthly: policy.monthly + more.monthly,
-            yearly: policy.yearly + more.yearly,
-            within: policy.within.max(more.within),
-            prerestore_last: policy.prerestore_last + more.prerestore_last,
-        };
-        let none = BTreeMap::new();
-        let needed = BTreeMap::from([(snapshot_id(need), "open restore".to_string())]);
-        let before = kept(&all, &none, &policy);
-        prop_assert!(kept(&all, &none, &generous).is_superset(&before));
-        prop_assert!(kept(&all, &needed, &policy).is_superset(&before));
-    }
-
-    #[test]
-    fn pruning_twice_deletes_nothing_more(all in any_snapshots(), policy in any_policy()) {
-        let none = BTreeMap::new();
-        let left = kept(&all, &none, &policy);
-        let rest: Vec<Snapshot> = all.into_iter().filter(|snapshot| left.contains(&snapshot.id())).collect();
-        prop_assert_eq!(kept(&rest, &none, &policy), left);
-    }
-
-    #[test]
-    fn every_workload_keeps_one_and_a_verified_one_if_it_has_any(all in any_snapshots(), policy in any_policy()) {
-        let left = kept(&all, &BTreeMap::new(), &policy);
-        let of = |test: &dyn Fn(&Snapshot) -> bool| -> BTreeSet<WorkloadId> {
-            all.iter().filter(|snapshot| test(snapshot)).map(Snapshot::workload).collect()
-        };
-        prop_assert_eq!(of(&|s| left.contains(&s.id())), of(&|_| true));
-        prop_assert_eq!(
-            of(&|s| left.contains(&s.id()) && s.is_verified()),
-            of(&Snapshot::is_verified)
-        );
-    }
-
-    #[test]
-    fn no_more_are_kept_than_the_counts_allow(all in any_snapshots(), policy in any_policy()) {
-        prop_assume!(!policy.is_empty());
-        let policy = Policy { within: None, last: policy.last.max(1), ..policy };
-        let verdicts = verdicts(&all, &BTreeMap::new(), &policy, at(NOW));
-        for workload in [1, 2].map(|number| WorkloadId(Uuid::from_u128(number))) {
-            let besides = [Rule::Future, Rule::Pinned { note: None }];
-            let settled =
-                |v: &&Verdict| v.workload == workload && v.is_kept() && !besides.iter().any(|r| v.kept_by.contains(r));
-            let counts = [policy.last, policy.hourly, policy.daily, policy.weekly, policy.monthly, policy.yearly];
-            // One more for the last verified or the newest, and one if that is a pre-restore snapshot.
-            let allowed = counts.iter().sum::<u32>() + policy.prerestore_last + 2;
-            let found = verdicts.iter().filter(settled).count();
-            prop_assert!(found <= allowed as usize, "{} kept, {} allowed", found, allowed);
-        }
-    }
-
-    #[test]
-    fn a_pinned_snapshot_is_kept_and_changes_nothing_for_the_others(
-        all in any_snapshots(), policy in any_policy(), chosen in any::<prop::sample::Index>(),
-    ) {
-        prop_assume!(!all.is_empty());
-        let chosen = chosen.index(all.len());
-        let mut without = all.clone();
-        without[chosen].pin = None;
-        let mut with = all;
-        with[chosen] = pinned(with[chosen].clone(), None);
-        let none = BTreeMap::new();
-        let (mut without, with) = (verdicts(&without, &none, &policy, at(NOW)), verdicts(&with, &none, &policy, at(NOW)));
-        for verdict in without.iter_mut().filter(|verdict| verdict.snapshot == snapshot_id(chosen as u128 + 1)) {
-            verdict.kept_by.insert(0, Rule::Pinned { note: None });
-        }
-        prop_assert_eq!(with, without);
-    }
-
-    #[test]
-    fn the_quota_of_prerestore_snapshots_and_the_other_rules_do_not_touch_each_other(
-        all in any_snapshots(), policy in any_policy(), other in any_policy(),
-    ) {
-        prop_assume!(!policy.is_empty() && !other.is_empty());
-        let none = BTreeMap::new();
-        let of = |policy: &Policy, which: &dyn Fn(&Snapshot) -> bool| -> BTreeSet<SnapshotId> {
-            let kept = kept(&all, &none, policy);
-            all.iter().filter(|s| which(s)).map(Snapshot::id).filter(|id| kept.contains(id)).collect()
-        };
-        let quota = Policy { prerestore_last: other.prerestore_last, ..policy.clone() };
-        prop_assert_eq!(of(&policy, &is_ordinary), of(&quota, &is_ordinary));
-        let rules = Policy { prerestore_last: policy.prerestore_last, ..other };
-        prop_assert_eq!(of(&policy, &|s| !is_ordinary(s)), of(&rules, &|s| !is_ordinary(s)));
-    }
-
-    #[test]
-    fn what_is_said_to_keep_a_snapshot_is_true(all in any_snapshots(), policy in any_policy()) {
-        for verdict in verdicts(&all, &BTreeMap::new(), &policy, at(NOW)) {
-            let snapshot = all.iter().find(|s| s.id() == verdict.snapshot).unwrap();
-            for rule in &verdict.kept_by {
-                let holds = match rule {
-                    Rule::Needed { .. } => false,
-                    Rule::Pinned { .. } => snapshot.pin.is_some(),
-                    Rule::LastVerified => snapshot.is_verified(),
-                    Rule::NewestUnverified => !snapshot.is_verified(),
-                    Rule::Future => snapshot.created_at() > at(NOW),
-                    Rule::NoRules => policy.is_empty(),
-                    Rule::PreRestoreQuota { rank, quota } => {
-                        !is_ordinary(snapshot) && *quota == policy.prerestore_last && (1..=*quota).contains(rank)
-                    }
-                    Rule::Last { rank } => is_ordinary(snapshot) && (1..=policy.last).contains(rank),
-                    Rule::Calendar { period, bucket } => {
-                        is_ordinary(snapshot)
-                            && policy.count_of(*period) > 0
-                            && *bucket == period.bucket(snapshot.created_at())
-                    }
-                    Rule::Within { within } => {
-                        is_ordinary(snapshot)
-                            && Some(*within) == policy.within
-                            && at(NOW).duration_since(snapshot.created_at()) <= *within
-                    }
-                };
-                prop_assert!(holds, "{} of {:?}", rule, snapshot);
-            }
-        }
-    }
 }

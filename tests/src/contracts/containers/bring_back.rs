@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use volsnap_core::model::{
-    Pinned, Redeploy, RunState,
+    Condition, Pinned, Redeploy, RestartPolicy, RunState, Shares,
     container::{passing_name, retired_name},
 };
 
@@ -40,7 +40,7 @@ pub async fn recreating_keeps_everything_but_the_old_container(h: &mut dyn Harne
     let before = see(h, &name).await;
     let found = find(h, &name).await;
     let unsupported = |target: &str| found.mounts.iter().find(|m| m.target == target).unwrap().unsupported.is_some();
-    assert!(unsupported("/cache"), "an anonymous volume is no volume of a snapshot");
+    assert!(!unsupported("/cache"), "an anonymous volume is a volume like others");
     assert!(!unsupported("/named"));
 
     let restore = restore();
@@ -49,6 +49,10 @@ pub async fn recreating_keeps_everything_but_the_old_container(h: &mut dyn Harne
     recreate(h, restore, &pinned).await;
 
     assert_replaced(h, restore, &pinned).await;
+    assert_eq!(see(h, &retired_name(&name, restore)).await.id, found.id, "the old one waits");
+    h.containers().discard(restore).await.unwrap();
+    assert_replaced(h, restore, &pinned).await;
+    assert_eq!(h.see(&retired_name(&name, restore)).await, None, "the old one is still there");
     let after = see(h, &name).await;
     assert_eq!((after.labels, after.env), (before.labels, before.env));
     assert_eq!(h.read(&name, "/cache/file").await, "kept");
@@ -119,6 +123,9 @@ pub async fn recreating_works_from_every_state_that_a_crash_leaves(h: &mut dyn H
         recreate(h, restore, &pinned).await;
         println!("from {state}");
         assert_replaced(h, restore, &pinned).await;
+        h.containers().discard(restore).await.unwrap();
+        assert_replaced(h, restore, &pinned).await;
+        assert_eq!(h.see(&retired).await, None);
         assert_eq!(see(h, &name).await.labels["state"], **state);
     }
 }
@@ -170,6 +177,35 @@ pub async fn restarting_keeps_the_container(h: &mut dyn Harness) {
     h.rename(&name, &retired_name(&name, restore)).await;
     restart().await.unwrap();
     assert_eq!(see(h, &name).await, now);
+}
+
+/// Whoever plugs in later what it lacks finds it as it was: nobody else remembers its policy.
+pub async fn a_container_that_cannot_be_started_has_its_policy_back(h: &mut dyn Harness) {
+    let name = h.name("broken");
+    h.add(&Wanted::new(&name).policy("always")).await;
+    let mut pinned = quiesce(h, &name).await;
+    h.spoil(&mut pinned.container);
+    h.remove(&name).await;
+    let restore = restore();
+    for _ in 0..2 {
+        let error = h.containers().redeploy(restore, std::slice::from_ref(&pinned), Redeploy::Restart).await;
+        assert!(!error.unwrap_err().is_transient());
+        let now = see(h, &name).await;
+        assert_eq!((now.run, now.policy.name.as_str()), (RunState::Stopped, "always"));
+    }
+}
+
+/// Compose's conditions, of the containers that are those services.
+pub async fn what_a_container_waits_for_is_shown_by_name(h: &mut dyn Harness) {
+    let [project, db, job, web] = ["project", "db", "job", "web"].map(|stem| h.name(stem));
+    h.add(&Wanted::new(&db).service(&project, "db", "")).await;
+    h.add(&Wanted::new(&job).service(&project, "job", "db:service_started:false")).await;
+    let on = "db:service_healthy:false,job:service_completed_successfully:false";
+    h.add(&Wanted::new(&web).service(&project, "web", on)).await;
+    let found = find(h, &web).await;
+    let expected = BTreeMap::from([(db.clone(), Condition::Healthy), (job.clone(), Condition::Completed)]);
+    assert_eq!(found.particulars.conditions, expected);
+    assert_eq!(find(h, &job).await.particulars.conditions, BTreeMap::new(), "to run is no condition of its own");
 }
 
 /// A container that did not run gets its policy back and is not started.
@@ -238,4 +274,149 @@ pub async fn discarding_removes_what_is_ours_and_gives_names_back(h: &mut dyn Ha
         assert_eq!(see(h, &lost).await.labels["was"], "lost");
         assert_eq!(see(h, &passing_name(&busy, ours)).await.run, RunState::Running);
     }
+}
+
+/// Whatever became of the replacement, `restart` brings the original back, with all that is in its own layer.
+pub async fn the_way_back_from_a_replacement_leads_to_the_original(h: &mut dyn Harness) {
+    for (number, state) in ["started", "named", "between the names", "nameless"].iter().enumerate() {
+        let name = h.name(&format!("web{number}"));
+        h.add(&Wanted::new(&name).policy("always")).await;
+        h.scribble(&name, "/tmp/mine").await;
+        let restore = restore();
+        let pinned = quiesce(h, &name).await;
+        recreate(h, restore, &pinned).await;
+        let (passing, retired) = (passing_name(&name, restore), retired_name(&name, restore));
+        match *state {
+            "started" => assert!(!h.scribbled(&name, "/tmp/mine").await),
+            "named" => {
+                let new = see(h, &name).await.id;
+                h.containers().set_restart_policy(&new, &RestartPolicy::never()).await.unwrap();
+                h.containers().stop(&[new]).await.unwrap();
+            }
+            // A crash of an earlier attempt to go back.
+            "between the names" => h.rename(&name, &passing).await,
+            "nameless" => h.remove(&name).await,
+            other => panic!("{other}"),
+        }
+        for _ in 0..2 {
+            h.containers().redeploy(restore, std::slice::from_ref(&pinned), Redeploy::Restart).await.unwrap();
+            let now = see(h, &name).await;
+            let found = (&now.id, now.run, now.policy.name.as_str());
+            assert_eq!(found, (&pinned.container.id, RunState::Running, "always"), "from {state}");
+            assert_eq!(h.see(&retired).await, None, "from {state}");
+        }
+        assert!(h.scribbled(&name, "/tmp/mine").await, "from {state}");
+        for left in h.containers().of_restore(restore).await.unwrap() {
+            h.containers().stop(&[left.id]).await.unwrap();
+        }
+        h.containers().discard(restore).await.unwrap();
+        assert_eq!(h.see(&passing).await, None, "from {state}");
+        assert_eq!(see(h, &name).await.id, pinned.container.id);
+    }
+}
+
+/// References by id are to whoever has the other's place, prepared before or not, and on the way back to the original.
+pub async fn what_refers_to_a_replaced_container_follows_it(h: &mut dyn Harness) {
+    for (number, prepared) in [true, false].into_iter().enumerate() {
+        // By name the one that uses would come first.
+        let [owner, user] = ["z-owner", "a-user"].map(|stem| h.name(&format!("{stem}{number}")));
+        h.add(&Wanted::new(&owner).place(Place::Volume(h.name(&format!("shared{number}"))), "/shared")).await;
+        h.add(&Wanted::new(&user).uses(Shares::Network, &owner).uses(Shares::Volumes, &owner)).await;
+        let found = h.containers().find(&super::by_name(&[&owner, &user])).await.unwrap();
+        assert_eq!(super::names(&found), [&owner, &user], "each comes after what it uses");
+        for round in 0..2 {
+            let restore = restore();
+            let found = h.containers().find(&super::by_name(&[&owner, &user])).await.unwrap();
+            let peers = &found[1].particulars.peers;
+            assert!(peers.iter().all(|peer| peer.name == owner && !peer.by_name), "{peers:?}");
+            if prepared {
+                for container in &found {
+                    h.containers().prepare(restore, container).await.unwrap();
+                }
+            }
+            let pinned = [quiesce(h, &owner).await, quiesce(h, &user).await];
+            // Asked for is the first alone: the other one cannot stay.
+            h.containers().redeploy(restore, &pinned, Redeploy::Recreate).await.unwrap();
+            for pinned in &pinned {
+                assert_replaced(h, restore, pinned).await;
+            }
+            assert_eq!(find(h, &user).await.particulars, pinned[1].container.particulars, "round {round}");
+            // Going back, and forward again.
+            h.containers().redeploy(restore, &pinned, Redeploy::Restart).await.unwrap();
+            for Pinned { container, .. } in &pinned {
+                let now = see(h, &container.name).await;
+                assert_eq!((&now.id, now.run), (&container.id, RunState::Running));
+            }
+            h.containers().stop(&[pinned[1].container.id.clone(), pinned[0].container.id.clone()]).await.unwrap();
+            h.containers().redeploy(restore, &pinned, Redeploy::Recreate).await.unwrap();
+            h.containers().discard(restore).await.unwrap();
+            for pinned in &pinned {
+                assert_replaced(h, restore, pinned).await;
+            }
+        }
+    }
+}
+
+/// One that is to be started again and whose other is gone is made anew for the one that takes its place.
+pub async fn what_refers_to_a_lost_container_comes_back_with_it(h: &mut dyn Harness) {
+    let [owner, user] = ["z-owner", "a-user"].map(|stem| h.name(stem));
+    h.add(&Wanted::new(&owner)).await;
+    h.add(&Wanted::new(&user).uses(Shares::Network, &owner)).await;
+    let restore = restore();
+    let pinned = [quiesce(h, &owner).await, quiesce(h, &user).await];
+    h.remove(&owner).await;
+    for _ in 0..2 {
+        h.containers().redeploy(restore, &pinned, Redeploy::Restart).await.unwrap();
+        for pinned in &pinned {
+            assert_replaced(h, restore, pinned).await;
+        }
+    }
+    assert_eq!(find(h, &user).await.particulars, pinned[1].container.particulars);
+}
+
+/// A record of another image makes the container anew, also where it is only to be started again; and the way back.
+pub async fn a_container_comes_back_with_the_image_that_is_asked_for(h: &mut dyn Harness) {
+    let name = h.name("web");
+    h.add(&Wanted::new(&name).policy("always").label("mine", "kept")).await;
+    let other = h.another_image(&name).await;
+    assert!(h.containers().has_image(&other).await.unwrap());
+    assert!(
+        !h.containers()
+            .has_image("sha256:0000000000000000000000000000000000000000000000000000000000000000")
+            .await
+            .unwrap()
+    );
+    let restore = restore();
+    let pinned = quiesce(h, &name).await;
+    let asked = Pinned {
+        container: volsnap_core::model::Container { image_id: other.clone(), ..pinned.container.clone() },
+        member: true,
+    };
+    for _ in 0..2 {
+        h.containers().redeploy(restore, std::slice::from_ref(&asked), Redeploy::Restart).await.unwrap();
+        assert_replaced(h, restore, &asked).await;
+        assert_eq!(see(h, &name).await.labels["mine"], "kept");
+    }
+    h.containers().redeploy(restore, std::slice::from_ref(&pinned), Redeploy::Restart).await.unwrap();
+    let now = see(h, &name).await;
+    assert_eq!(
+        (&now.id, &now.image_id, now.run),
+        (&pinned.container.id, &pinned.container.image_id, RunState::Running)
+    );
+}
+
+/// What is in its own layer is named, and where its anonymous volumes are; a mount hides what is below it.
+pub async fn what_a_container_would_lose_is_told(h: &mut dyn Harness) {
+    let name = h.name("web");
+    h.add(&Wanted::new(&name).place(Place::Anonymous, "/cache").place(Place::Volume(h.name("vol")), "/named")).await;
+    let id = find(h, &name).await.id;
+    let before = h.containers().losses(&id).await.unwrap();
+    assert_eq!((before.changes, before.anonymous, before.log), (0, vec!["/cache".to_string()], true));
+    h.scribble(&name, "/tmp/mine").await;
+    h.write(&name, "/named/file", "in a volume").await;
+    let lost = h.containers().losses(&id).await.unwrap();
+    assert_eq!((lost.changes, lost.first), (1, vec!["/tmp/mine".to_string()]));
+    h.remove(&name).await;
+    let gone = h.containers().losses(&id).await.unwrap_err();
+    assert_eq!(gone.kind, volsnap_core::ports::EngineErrorKind::NotFound);
 }

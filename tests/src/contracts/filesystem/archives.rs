@@ -92,13 +92,26 @@ pub async fn a_cancelled_stage_leaves_no_staged_tree(h: &impl Harness) {
 
 pub async fn private_names_and_lost_found_are_not_archived(h: &impl Harness) {
     let (fs, live) = (h.filesystem(), h.data().join("live"));
-    h.put(&live, &tree(&[("a", "1"), ("d/.volsnap-kept", "2"), (".volsnap-x/y", "3"), ("lost+found/z", "4")]));
-    let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
-    assert_eq!(summary.totals[0].entries, 4);
-    assert_eq!(fs.measure(&live).await.unwrap().entries, 4);
     let private = private_dir(&live, RESTORE, 0);
+    let ours = private_name(RESTORE, 12);
+    let data = [
+        ("a".into(), "1"),
+        // Like a name of volsnap, and none.
+        (".volsnap-note".into(), "mine"),
+        (".volsnap-hooks/pre.sh".into(), "mine"),
+        (format!("{ours}0x"), "mine"),
+        (format!(".volsnap-{}-1", "0".repeat(31)), "mine"),
+        (format!("d/{ours}"), "below the root"),
+        ("d/lost+found/z".into(), "below the root"),
+    ];
+    let all = data.iter().cloned().chain([(format!("{ours}/y"), "3"), ("lost+found/z".into(), "4")]);
+    let all: Vec<(String, &str)> = all.collect();
+    let tree = |files: &[(String, &str)]| tree(&files.iter().map(|(path, text)| (&**path, *text)).collect::<Vec<_>>());
+    h.put(&live, &tree(&all));
+    let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
+    assert_eq!(fs.measure(&live).await.unwrap().entries, summary.totals[0].entries);
     fs.stage(&job(&summary, 0, &private), quiet()).await.unwrap();
-    assert_eq!(h.get(&staged_in(&private)), Some(tree(&[("a", "1"), ("d/.volsnap-kept", "2")])));
+    assert_eq!(h.get(&staged_in(&private)), Some(tree(&data)));
 }
 
 pub async fn a_sealed_archive_says_what_it_holds_and_verifies(h: &impl Harness) {

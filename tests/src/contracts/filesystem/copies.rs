@@ -125,6 +125,7 @@ pub async fn a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it(h:
             parent: identity(&fs, &h.data()).await,
         }],
         containers: true,
+        runtime: None,
     };
     assert_eq!(other.abandoned_copies().await.unwrap(), []);
     let lease = fs.begin_copy(&note).await.unwrap();

@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, reason = "the names are the promises")]
 
-use volsnap_core::model::place::{leaving_in, original_root_in, private_name, restored_root_in};
+use volsnap_core::model::place::{leaving_in, original_root_in, restored_root_in};
 
 use super::*;
 
@@ -10,20 +10,20 @@ pub async fn entries_are_moved_but_for_ours_and_none_over_another(h: &impl Harne
     let (fs, data) = (h.filesystem(), h.data());
     let [from, to, absent] = ["from", "to", "absent"].map(|name| data.join(name));
     let ours = format!("{}/x", private_name(RESTORE, 0));
-    h.put(&from, &tree(&[("a", "1"), ("dir/deep/b", "2"), ("c", "3"), (&ours, "4"), ("lost+found/d", "5")]));
+    h.put(&from, &tree(&[("a", "1"), ("dir/deep/b", "2"), (".volsnap-c", "3"), (&ours, "4"), ("lost+found/d", "5")]));
     h.put(&to, &Tree::new());
     let moved = identity(&fs, &from.join("dir")).await;
     assert!(fs.has_entries(&from).await.unwrap() && !fs.has_entries(&to).await.unwrap());
     assert!(!fs.has_entries(&absent).await.unwrap());
     fs.move_entries(&from, &to).await.unwrap();
-    assert_eq!(h.get(&to), Some(tree(&[("a", "1"), ("dir/deep/b", "2"), ("c", "3")])));
+    assert_eq!(h.get(&to), Some(tree(&[("a", "1"), ("dir/deep/b", "2"), (".volsnap-c", "3")])));
     assert_eq!(h.get(&from), Some(tree(&[(&ours, "4"), ("lost+found/d", "5")])));
     assert_eq!(identity(&fs, &to.join("dir")).await, moved);
     assert!(!fs.has_entries(&from).await.unwrap() && fs.has_entries(&to).await.unwrap());
     fs.move_entries(&from, &to).await.unwrap();
     h.put(&from, &tree(&[("a", "another")]));
     assert_eq!(fs.move_entries(&from, &to).await.unwrap_err().kind, FsErrorKind::Exists);
-    assert_eq!(h.get(&to), Some(tree(&[("a", "1"), ("dir/deep/b", "2"), ("c", "3")])));
+    assert_eq!(h.get(&to), Some(tree(&[("a", "1"), ("dir/deep/b", "2"), (".volsnap-c", "3")])));
     assert_eq!(fs.move_entries(&from, &absent).await.unwrap_err().kind, FsErrorKind::NotFound);
 }
 

@@ -35,8 +35,9 @@ fn paths(members: &[Member]) -> Vec<&str> {
 pub async fn a_live_tree_has_the_members_that_its_archive_has(h: &impl Harness) {
     let (fs, data) = (h.filesystem(), h.data());
     let roots = [data.join("one"), data.join("two")];
-    let mut files =
-        tree(&[("a/b", "1"), ("a.b", "22"), ("c/d/e", "333"), (".volsnap-x/y", "4"), ("lost+found/z", "5")]);
+    let ours = format!("{}/y", private_name(RESTORE, 0));
+    let note = (".volsnap-note", "mine");
+    let mut files = tree(&[("a/b", "1"), ("a.b", "22"), ("c/d/e", "333"), (&*ours, "4"), note, ("lost+found/z", "5")]);
     // More than are handed over at a time.
     files.extend((0..700).map(|n| (format!("many/{n}"), n.to_string().into_bytes())));
     h.put(&roots[0], &files);

@@ -75,7 +75,9 @@ pub async fn an_archive_in_two_passes_has_the_state_of_its_capture(h: &impl Harn
 
 pub async fn an_archive_in_two_passes_of_what_did_not_change_is_the_plain_one(h: &impl Harness) {
     let (fs, live) = (h.filesystem(), h.data().join("live"));
-    h.put(&live, &tree(&[("a", "1"), ("d/b", &"0123456789".repeat(1_000_000)), (".volsnap-x/y", "3")]));
+    let ours = format!("{}/y", private_name(RESTORE, 0));
+    let large = "0123456789".repeat(1_000_000);
+    h.put(&live, &tree(&[("a", "1"), ("d/b", &large), (&*ours, "3"), (".volsnap-note", "mine")]));
     h.age();
     let roots = [live];
     let Some(copied) = copied(&fs, &roots, quiet()).await else { return };

@@ -33,6 +33,30 @@ pub async fn a_journal_is_listed_until_it_is_removed(h: &impl Harness) {
     assert_eq!(fs.journals().await.unwrap(), [other]);
 }
 
+pub async fn a_retired_journal_is_the_record_of_the_last_restore(h: &impl Harness) {
+    let fs = h.filesystem();
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None);
+    fs.retire_journal(WORKLOAD).await.unwrap();
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None, "there was none to be retired");
+    for text in ["\"a long first one\"", "\"second\""] {
+        fs.write_journal(WORKLOAD, text.as_bytes()).await.unwrap();
+        fs.retire_journal(WORKLOAD).await.unwrap();
+        let second = h.second_process();
+        assert_eq!(second.journals().await.unwrap(), []);
+        assert_eq!(second.read_journal(WORKLOAD).await.unwrap(), None);
+        assert_eq!(second.retired_journal(WORKLOAD).await.unwrap().as_deref(), Some(text.as_bytes()));
+    }
+    // Neither a journal that is opened and removed nor a second retirement touches it, and it is one workload's.
+    fs.write_journal(WORKLOAD, b"{}").await.unwrap();
+    fs.remove_journal(WORKLOAD).await.unwrap();
+    fs.retire_journal(WORKLOAD).await.unwrap();
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap().as_deref(), Some(&b"\"second\""[..]));
+    assert_eq!(fs.retired_journal(WorkloadId(Uuid::from_u128(11))).await.unwrap(), None);
+    fs.forget_retired(WORKLOAD).await.unwrap();
+    fs.forget_retired(WORKLOAD).await.unwrap();
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None);
+}
+
 pub async fn a_lock_is_exclusive_until_it_is_dropped(h: &impl Harness) {
     let (fs, second) = (h.filesystem(), h.second_process());
     let lease = fs.lock(WORKLOAD).await.unwrap();
@@ -47,4 +71,62 @@ pub async fn a_lock_is_exclusive_until_it_is_dropped(h: &impl Harness) {
     assert!(fs.lock(WORKLOAD).await.is_err());
     drop(lease);
     fs.lock(WORKLOAD).await.unwrap();
+}
+
+async fn busy(fs: &Arc<dyn Filesystem>, dir: &Path) {
+    match fs.claim(&[dir.to_path_buf()]).await {
+        Ok(_) => panic!("{} was given twice", dir.display()),
+        Err(error) => assert_eq!(error.kind, FsErrorKind::Busy, "{error}"),
+    }
+}
+
+async fn claim(fs: &Arc<dyn Filesystem>, dirs: &[&Path]) -> Claim {
+    let dirs: Vec<PathBuf> = dirs.iter().map(|dir| dir.to_path_buf()).collect();
+    let claim = fs.claim(&dirs).await.unwrap();
+    assert_eq!(claim.unguarded, Vec::<PathBuf>::new());
+    claim
+}
+
+pub async fn a_claimed_directory_is_held_with_what_is_above_and_below_it(h: &impl Harness) {
+    let (fs, second) = (h.filesystem(), h.second_process());
+    let (outer, inner, beside) = (h.data().join("outer"), h.data().join("outer/inner"), h.data().join("outer-2"));
+    h.put(&inner, &tree(&[("file", "x")]));
+    h.put(&beside, &tree(&[("file", "x")]));
+    // Two volumes of one claim may lie in each other.
+    let both = claim(&fs, &[&outer, &inner]).await;
+    for other in [&fs, &second] {
+        busy(other, &outer).await;
+        busy(other, &inner).await;
+    }
+    let _beside = claim(&second, &[&beside]).await;
+    drop(both);
+    let below = claim(&second, &[&inner]).await;
+    busy(&fs, &outer).await;
+    busy(&fs, &inner).await;
+    drop(below);
+    let above = claim(&second, &[&outer]).await;
+    busy(&fs, &inner).await;
+    drop(above);
+    claim(&fs, &[&outer, &inner]).await;
+    // Nothing stays of a claim that was refused in the middle.
+    assert!(fs.claim(&[outer.clone(), beside]).await.is_err());
+    claim(&second, &[&outer]).await;
+}
+
+pub async fn a_claim_holds_the_name_whatever_gets_it(h: &impl Harness) {
+    let (fs, second) = (h.filesystem(), h.second_process());
+    let (live, aside) = (h.data().join("live"), h.data().join("aside"));
+    let absent = claim(&fs, &[&live]).await;
+    busy(&second, &live).await;
+    h.put(&live, &tree(&[("file", "x")]));
+    busy(&second, &live).await;
+    drop(absent);
+    let held = claim(&fs, &[&live]).await;
+    fs.rename(&live, &aside).await.unwrap();
+    busy(&second, &live).await;
+    h.put(&live.join("inner"), &tree(&[("file", "y")]));
+    busy(&second, &live).await;
+    busy(&second, &live.join("inner")).await;
+    drop(held);
+    claim(&second, &[&live, &aside]).await;
 }

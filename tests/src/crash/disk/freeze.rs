@@ -73,6 +73,7 @@ impl Scene {
             volumes: Vec::new(),
             created_at: clock.now(),
             hooks: Vec::new(),
+            known: Vec::new(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
         let scene = Scene { state: rig.mount_point(0).join("state"), lives, workload, runtime };

@@ -19,8 +19,8 @@ use volsnap_core::{
         WorkloadId, place::staged_in,
     },
     ports::{
-        ArchiveSource, Draft, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Precopy, StageJob, Staged,
-        Verified, Watch,
+        ArchiveSource, Claim, Draft, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp, Lease, Precopy, StageJob,
+        Staged, Verified, Watch,
     },
     restore::{Body, Journal},
 };
@@ -352,8 +352,28 @@ impl Filesystem for Watched {
         self.noted("remove journal", self.disk.remove_journal(workload)).await
     }
 
+    async fn retire_journal(&self, workload: WorkloadId) -> Result<(), FsError> {
+        if self.lie == Some(Lie::RemovalNotSynced) {
+            let journal = self.journal(workload);
+            return fs::rename(&journal, journal.with_extension("last")).map_err(|error| broken(&error));
+        }
+        self.noted("retire journal", self.disk.retire_journal(workload)).await
+    }
+
+    async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
+        self.disk.retired_journal(workload).await
+    }
+
+    async fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError> {
+        self.disk.forget_retired(workload).await
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         self.disk.lock(workload).await
+    }
+
+    async fn claim(&self, dirs: &[PathBuf]) -> Result<Claim, FsError> {
+        self.disk.claim(dirs).await
     }
 }
 

@@ -318,6 +318,7 @@ impl Scene {
                 .collect(),
             created_at: clock.now(),
             hooks: Vec::new(),
+            known: Vec::new(),
         };
         let read = || lives.iter().map(|live| trees::read(live).expect("a tree")).collect::<Vec<Tree>>();
         let saved = read();

@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use tokio::{runtime::Runtime, task::JoinHandle};
 use volsnap::{Engine, RestoreRequest, Result, Volsnap};
 use volsnap_core::{
-    model::{Container, ContainerId, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId},
+    model::{
+        Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId,
+    },
     ports::{Command, Containers, EngineError, EngineInfo, Health, Lease, Quiet, Ran, Watch},
     restore::{Entry, Facts, Move, Report, State, Step, next, state::Direction},
 };
@@ -201,6 +203,14 @@ impl Containers for Lying {
 
     async fn of_restore(&self, restore: RestoreId) -> Answer<Vec<Container>> {
         self.gloss(self.engine.of_restore(restore).await)
+    }
+
+    async fn losses(&self, id: &ContainerId) -> Answer<Losses> {
+        self.engine.losses(id).await
+    }
+
+    async fn has_image(&self, image_id: &str) -> Answer<bool> {
+        self.engine.has_image(image_id).await
     }
 
     async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Answer<Ran> {

@@ -292,7 +292,11 @@ impl<'a> Trial<'a> {
 /// Whether nothing is left to do.
 fn is_end(left: &Left) -> bool {
     match &left.ended {
-        Ended::Reported(report) => report.outcome != Outcome::NeedsAttention,
+        // What is left for an app that did not come back is done by the next process.
+        Ended::Reported(report) => {
+            report.outcome != Outcome::NeedsAttention
+                && (report.app_problem.is_none() || left.world.journal_names().is_empty())
+        }
         Ended::Failed(_) => left.world.journal_names().is_empty(),
         Ended::Nothing => true,
         Ended::Gone => false,

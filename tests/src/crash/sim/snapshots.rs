@@ -16,7 +16,7 @@ use volsnap_core::{
 };
 use volsnap_sim::{Boot, Chooser, CrashPoint, Cuts, Event, Fault, Machine, Mutant, Run, World, fingerprint};
 
-pub use faults::faults;
+pub use faults::{faults, replacements};
 
 use self::judge::{Freeze, check_crashed, check_next, check_recovered, check_taken, check_taken_and_cut};
 use super::{Crash, Figures, Happening, VIOLATIONS_MAX, judge::killed};

@@ -176,7 +176,8 @@ fn large_files_cross_frames_unharmed() {
 fn what_is_not_data_is_left_out() {
     let scene = Scene::new(1);
     let root = scene.volume(0);
-    for dir in ["lost+found", ".volsnap-0123-0", "sub", "sub/lost+found"] {
+    let ours = volsnap_core::model::place::private_name(volsnap_core::model::RestoreId(uuid::Uuid::nil()), 0);
+    for dir in ["lost+found", &ours, ".volsnap-0123-0", "sub", "sub/lost+found"] {
         fs::create_dir(root.join(dir)).unwrap();
         fs::write(root.join(dir).join("x"), "x").unwrap();
     }
@@ -187,7 +188,8 @@ fn what_is_not_data_is_left_out() {
     scene.stage(&scene.job(&sealed.digest, Some(0))).unwrap();
     let staged = look_at(&scene.job("", Some(0)).private.join("staged"));
     let names: Vec<_> = staged.keys().map(|path| path.to_str().unwrap()).collect();
-    assert_eq!(names, ["", "sub", "sub/lost+found", "sub/lost+found/x", "sub/x"]);
+    let like = [".volsnap-0123-0", ".volsnap-0123-0/x"];
+    assert_eq!(names, ["", like[0], like[1], "sub", "sub/lost+found", "sub/lost+found/x", "sub/x"]);
 }
 
 #[test]
@@ -248,6 +250,71 @@ fn limits_are_kept() {
     }
     job.limits = Limits { bytes_max: totals.bytes, entries_max: totals.entries, devices: true };
     scene.stage(&job).unwrap();
+}
+
+#[test]
+fn whiteouts_of_an_overlay_are_ordinary_and_devices_are_counted() {
+    if !is_root() {
+        return eprintln!("skipped: only root may make device nodes");
+    }
+    let scene = Scene::new(1);
+    let node = |name: &str, kind, (major, minor)| {
+        let device = rustix::fs::makedev(major, minor);
+        rustix::fs::mknodat(CWD, scene.volume(0).join(name), kind, Mode::RUSR, device).unwrap();
+    };
+    node("gone", FileType::CharacterDevice, (0, 0));
+    let sealed = scene.pack();
+    assert_eq!((sealed.totals[0].devices, &sealed.totals[0].device_names), (Some(0), &vec![]));
+    let mut job = scene.job(&sealed.digest, Some(0));
+    job.limits = Limits { devices: false, ..OPEN };
+    scene.stage(&job).unwrap();
+    assert_eq!(look_at(&job.private.join("staged"))[Path::new("gone")].device, 0);
+
+    fs::remove_dir_all(&job.private).unwrap();
+    node("null", FileType::CharacterDevice, (1, 3));
+    node("zero", FileType::BlockDevice, (0, 0));
+    fs::remove_file(scene.archive()).unwrap();
+    let sealed = scene.pack();
+    assert_eq!(sealed.totals[0].devices, Some(2));
+    assert_eq!(sealed.totals[0].devices_told().unwrap(), "2 device nodes (`null`, `zero`)");
+    job.archive_digest = sealed.digest;
+    let error = scene.stage(&job).unwrap_err();
+    assert!(error.message.contains("--allow-devices"), "{error}");
+    job.limits = OPEN;
+    scene.stage(&job).unwrap();
+}
+
+/// The time that it takes is not that of its size: nobody would wait for a test of that.
+#[test]
+fn a_large_hole_costs_little() {
+    let scene = Scene::new(1);
+    let path = scene.volume(0).join("lastlog");
+    let file = File::create(&path).unwrap();
+    let size = 64 << 30;
+    file.set_len(size).unwrap();
+    file.write_at(b"data", 7 << 30).unwrap();
+    let living = |root: &Path| {
+        let mut contents = None;
+        let sink = &mut |member: volsnap_core::model::Member| {
+            contents = contents.or(member.contents);
+            Ok(())
+        };
+        crate::archive::living(root, b"", true, sink, &quiet()).unwrap();
+        contents.unwrap()
+    };
+    let sealed = scene.pack();
+    assert!(sealed.archive_bytes < 10 << 20, "{}", sealed.archive_bytes);
+    assert_eq!(sealed.totals[0].bytes, size);
+    verify(&scene.archive(), &quiet()).unwrap();
+    let job = scene.job(&sealed.digest, Some(0));
+    scene.stage(&job).unwrap();
+    let staged = job.private.join("staged");
+    let restored = File::open(staged.join("lastlog")).unwrap();
+    let mut found = [0; 4];
+    restored.read_exact_at(&mut found, 7 << 30).unwrap();
+    assert_eq!((&found, restored.metadata().unwrap().len()), (b"data", size));
+    assert!(restored.metadata().unwrap().blocks() < 1 << 10);
+    assert_eq!(living(&staged), living(&scene.volume(0)));
 }
 
 #[test]

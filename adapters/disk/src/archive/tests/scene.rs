@@ -66,7 +66,7 @@ impl Scene {
 
     /// The same, with all its directories below that one.
     pub(super) fn new_in(base: &Path, volumes: usize) -> Self {
-        let volume = |i| ManifestVolume { target: format!("/data{i}"), absent: false };
+        let volume = |i| ManifestVolume { target: format!("/data{i}"), absent: false, ..ManifestVolume::default() };
         let manifest = Manifest {
             format: 1,
             snapshot: SnapshotId(Uuid::from_u128(0x51)),
@@ -81,6 +81,7 @@ impl Scene {
             volumes: (0..volumes).map(volume).collect(),
             registration: None,
             imported: None,
+            sequence: None,
         };
         let scene = Scene { dir: tempfile::tempdir_in(base).unwrap(), manifest };
         for i in 0..volumes {

@@ -42,6 +42,9 @@ pub fn disturbances(scene: &Scene) -> Tally {
         if op % 3 == 0 {
             catalog_lost(&mut trial, at);
         }
+        if op % 3 == 1 {
+            engine_swapped(&mut trial, at);
+        }
         if !is_racy(&history, op) {
             started(&mut trial, at);
             if !scene.spec.apps.is_empty() {
@@ -132,6 +135,32 @@ fn catalog_lost(trial: &mut Trial<'_>, at: u64) {
     if had_journal && !matches!(left.ended, Ended::Reported(_)) {
         wrongs.push(format!("recovery needs the catalog: {}", outcome(&left.ended)));
     }
+    trial.complain(&strikes, wrongs);
+}
+
+/// A recovery finds another engine behind the socket, on which nothing may be done; the next one finds the right one.
+fn engine_swapped(trial: &mut Trial<'_>, at: u64) {
+    if trial.scene.spec.apps.is_empty() {
+        return;
+    }
+    let strikes = [(at, Fault::Kill)];
+    trial.tally.count("other engines");
+    let mut world = trial.struck(&strikes).world;
+    world.restart_process();
+    let had_journal = !world.journal_names().is_empty();
+    world.happen(&Event::OtherEngine);
+    let mut left = recover(trial.scene, world);
+    trial.tally.runs += 1;
+    let mut wrongs = Wrongs::new();
+    if had_journal && outcome(&left.ended) != format!("{:?}", Outcome::NeedsAttention) {
+        wrongs.push(format!("another engine is believed: {}", outcome(&left.ended)));
+    }
+    if left.world.containers().next().is_some() {
+        wrongs.push("the app was made a second time, on another engine".into());
+    }
+    left.world.happen(&Event::OtherEngine);
+    // Also where the journal had gone: there is nothing to be done then.
+    wrongs.extend(trial.follow(&left, trial.past));
     trial.complain(&strikes, wrongs);
 }
 

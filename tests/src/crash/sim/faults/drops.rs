@@ -1,14 +1,19 @@
 //! Futures that are dropped at every await point, and two processes at the same time.
 
-use std::pin::pin;
+use std::{path::Path, pin::pin};
 
-use volsnap_core::error::Code;
+use uuid::Uuid;
+use volsnap_core::{
+    engine::{Engine, Ports, SnapshotRequest},
+    error::{Code, Error},
+    model::{SnapshotId, Workload, WorkloadId},
+};
 use volsnap_sim::Machine;
 
 use super::{Process, Tally, Trial};
 use crate::{
     oracle::{Past, Wrongs},
-    process::{Ended, Left, engine, recovering, restoring},
+    process::{Ended, Left, engine, quiet, recovering, restoring},
     worlds::Scene,
 };
 
@@ -58,15 +63,21 @@ fn drop_everywhere(mut trial: Trial<'_>) -> Tally {
     }
 }
 
-/// Another process recovers while a restore is under way, at each of its await points: it must be told that somebody is
-/// at it, and the restore must end as if it had been alone.
+/// Another process recovers while a restore is under way, at each of its await points, and one with a state directory of
+/// its own takes a snapshot of the same directories under another name: both must be told that somebody is at it, and the
+/// restore must end as if it had been alone.
 #[must_use]
 pub fn together(scene: &Scene) -> Tally {
     let mut tally = Tally::default();
     let mut polls = 0;
+    let journals = scene.world.journal_dir();
     while !tally.is_full() {
         polls += 5;
-        let machine = Machine::start_slow(scene.world.clone());
+        let mut world = scene.world.clone();
+        for dir in ["journal", "snapshots", "locks"] {
+            world.put_dir(&Path::new(ELSEWHERE).join(dir));
+        }
+        let machine = Machine::start_slow(world);
         let (first, second) = (engine(&machine, scene), engine(&machine, scene));
         let mut restore = pin!(restoring(&first, scene));
         tally.runs += 2;
@@ -80,9 +91,29 @@ pub fn together(scene: &Scene) -> Tally {
             Some(Ended::Failed(error)) if error.code == Code::Busy => {}
             other => wrongs.push(format!("a second process was let in: {other:?}")),
         }
+        // From its journal on, the restore works on the directories.
+        let is_open = !machine.world().names(&journals).is_empty();
+        if is_open && scene.spec.apps.is_empty() {
+            match machine.poll(pin!(snapshot_elsewhere(&machine, scene)), u64::MAX) {
+                Some(Err(error)) if error.code == Code::Busy => {}
+                other => wrongs.push(format!("another state directory was let in: {other:?}")),
+            }
+        }
         let ended = machine.poll(restore, u64::MAX).unwrap_or(Ended::Gone);
         wrongs.extend(crate::oracle::check_ended(scene, &machine.snapshot(), &ended, Past::default()));
         tally.complain(scene, format!("a second process after {polls} polls"), wrongs, Vec::new);
     }
     tally
+}
+
+/// A state directory of somebody else.
+const ELSEWHERE: &str = "/srv/other-volsnap";
+
+/// Takes a snapshot of the same directories, under another name and from another state directory.
+async fn snapshot_elsewhere(machine: &Machine, scene: &Scene) -> Result<SnapshotId, Error> {
+    let ports = Ports { containers: None, ..machine.elsewhere(Path::new(ELSEWHERE)).ports() };
+    let id = WorkloadId(Uuid::from_u128(0x99));
+    let workload = Workload { id, name: "other".into(), ..scene.workload.clone() };
+    let snapshot = Engine::new(ports).create(&SnapshotRequest::of(workload), &quiet()).await?;
+    Ok(snapshot.snapshot.id())
 }

@@ -1,6 +1,9 @@
 //! Faults that are no crashes, in snapshots: every error of every call, what others do in the middle, and an app that
 //! works just after it.
 
+use std::path::Path;
+
+use volsnap_core::model::SnapshotId;
 use volsnap_sim::{Boot, Chooser, Event, Fault, MicroKind, Moment, World, disk::Disk};
 
 use super::{
@@ -56,6 +59,40 @@ fn meddling(moment: &Moment, apps: &[String]) -> Vec<(&'static str, Fault)> {
         }
     }
     faults
+}
+
+/// Puts another directory at the root of each volume at each operation of a snapshot. What was read before the last look
+/// at the roots is no snapshot, and the app goes on.
+#[must_use]
+pub fn replacements(case: &Case) -> Tally {
+    let mut tally = Tally::default();
+    let mut world = case.scene.world.clone();
+    world.remember(true);
+    let undisturbed = take(case, world);
+    let last_read = undisturbed.world.history().iter().rposition(|moment| moment.call == "capture");
+    for op in 0..=last_read.unwrap_or(0) as u64 {
+        for volume in case.scene.volumes.iter().filter(|volume| volume.original.is_some()) {
+            let fault = Fault::Event(Event::Replace(volume.live.clone()));
+            let attempt = struck_by(case, &mut tally, "roots replaced", &[(op, fault.clone())]);
+            let mut wrongs = match &attempt.taken {
+                Taken::Failed(_) => Wrongs::new(),
+                // It came before the first look.
+                Taken::Done(taken) if is_of_replaced(case, &attempt.world, taken.snapshot.id(), &volume.live) => {
+                    Wrongs::new()
+                }
+                taken @ (Taken::Done(_) | Taken::Gone) => vec![format!("replaced at {op}, and it ended in {taken:?}")],
+            };
+            wrongs.extend(check_apps(case, &attempt.world, Past::default()));
+            complain(case, &mut tally, &[(op, fault)], wrongs);
+        }
+    }
+    tally
+}
+
+fn is_of_replaced(case: &Case, world: &World, snapshot: SnapshotId, live: &Path) -> bool {
+    let index = case.scene.volumes.iter().position(|volume| volume.live == live);
+    let archived = world.archived(case.scene.workload.id, snapshot).unwrap_or_default();
+    index.and_then(|index| archived.get(index)).is_some_and(|tree| tree.contains_key("foreign"))
 }
 
 fn struck_by(case: &Case, tally: &mut Tally, what: &'static str, strikes: &[(u64, Fault)]) -> Attempt {

@@ -2,15 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
-use std::{collections::BTreeMap, path::Path};
+mod containers;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, Inode,
-        Location, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, Particulars, RestartPolicy, RestoreId,
-        RunState, Selector, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
+        ARCHIVE_FORMAT, ArchiveSummary, Container, ContainerId, FilesystemId, FilesystemInfo, Identity, ImageChoice,
+        ImageRef, Inode, Location, Losses, Manifest, ManifestVolume, Mode, Mounted, Occupant, Origin, Particulars,
+        Peer, Recognised, Redeploy, RestartPolicy, RestoreId, RunState, Selector, Shares, Snapshot, SnapshotId, Source,
+        Space, TreeSize, VolumePath, VolumeTotals, Workload, WorkloadId, parts,
     },
     restore::{
         Options,
@@ -72,6 +78,12 @@ fn container(name: &str, run: RunState) -> Container {
     }
 }
 
+/// What the snapshot's volumes are among the two that there are.
+fn recognised(manifest: &Manifest) -> Recognised {
+    let present = |target: &str| VolumePath { target: target.into(), declared: true, ..VolumePath::default() };
+    Recognised::of(manifest, &[present("/db"), present("/www")])
+}
+
 /// Two volumes, `/db` and `/www`, in separate directories of one filesystem, and one container.
 fn situation() -> Situation {
     let workload = Workload {
@@ -82,8 +94,9 @@ fn situation() -> Situation {
         volumes: vec![],
         created_at: Timestamp::UNIX_EPOCH,
         hooks: vec![],
+        known: Vec::new(),
     };
-    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false };
+    let volume = |target: &str| ManifestVolume { target: target.into(), absent: false, ..ManifestVolume::default() };
     let totals = VolumeTotals { bytes: 100, bytes_allocated: 4096, entries: 3, ..VolumeTotals::default() };
     let manifest = Manifest {
         format: ARCHIVE_FORMAT,
@@ -99,6 +112,7 @@ fn situation() -> Situation {
         volumes: vec![volume("/db"), volume("/www")],
         registration: None,
         imported: None,
+        sequence: None,
     };
     let archive = ArchiveSummary {
         manifest,
@@ -115,6 +129,7 @@ fn situation() -> Situation {
         left_out: vec![],
     };
     Situation {
+        recognised: recognised(&archive.manifest),
         restore: RestoreId(Uuid::from_u128(3)),
         safety: SnapshotId(Uuid::from_u128(4)),
         now: Timestamp::UNIX_EPOCH,
@@ -122,6 +137,12 @@ fn situation() -> Situation {
         runtime: None,
         members: vec![container("shop", RunState::Running)],
         consumers: vec![container("shop", RunState::Running)],
+        losses: BTreeMap::new(),
+        others: vec![],
+        images_gone: BTreeSet::new(),
+        onlookers: vec![],
+        dependants: vec![],
+        silence: None,
         workload,
         snapshot: Snapshot::from(archive),
         targets: vec![],
@@ -130,6 +151,7 @@ fn situation() -> Situation {
             ("/db".to_string(), candidate("/srv/shop/db", 31)),
             ("/www".to_string(), candidate("/srv/shop/www", 32)),
         ]),
+        parts: BTreeMap::new(),
         protected: vec![Protected {
             what: "volsnap's state directory",
             location: location("/var/lib/volsnap", 41, &[40, 3, 2]),
@@ -184,6 +206,14 @@ fn a_plain_situation_is_planned_with_method_reason_and_space() {
     assert_eq!(plan.filesystems.len(), 1, "one filesystem is counted once");
     // Two staged trees and the safety archive of two originals, on the same filesystem.
     assert!(plan.filesystems[0].bytes_needed >= 4 * 4096);
+    assert_eq!(plan.containers[0].action, "stop and start");
+}
+
+#[test]
+fn a_container_is_made_anew_where_that_is_asked_for_or_there_is_no_other_way() {
+    let plan = accepted(|s| s.options.redeploy = Redeploy::Recreate);
+    assert_eq!(plan.containers[0].action, "stop and recreate");
+    let plan = accepted(|s| s.members[0].particulars.removes_itself = true);
     assert_eq!(plan.containers[0].action, "stop and recreate");
 }
 
@@ -225,6 +255,21 @@ fn a_volume_that_the_snapshot_has_not_is_named_and_needs_a_choice() {
         s.targets = vec!["/db".into()];
     });
     assert_eq!(plan.volumes.len(), 1);
+}
+
+#[test]
+fn device_nodes_are_refused_unless_they_are_allowed() {
+    let has = |s: &mut Situation, devices| {
+        let totals = &mut s.snapshot.archive.totals[0];
+        (totals.devices, totals.device_names) = (devices, vec!["dev/sda".into()]);
+    };
+    refused(|s| has(s, Some(1)), "of the snapshot has 1 device node (`dev/sda`)");
+    accepted(|s| {
+        has(s, Some(1));
+        s.options.devices = true;
+    });
+    accepted(|s| has(s, Some(0)));
+    accepted(|s| has(s, None));
 }
 
 #[test]
@@ -314,6 +359,70 @@ fn nested_volumes_are_refused_also_through_an_alias_and_also_when_only_one_is_ch
         },
         "would be switched with it",
     );
+}
+
+#[test]
+fn a_volume_in_another_one_is_restored_as_part_of_it() {
+    let nest = |s: &mut Situation| {
+        *at(s, "/db") = location("/srv/shop/www/db", 31, &[32, 20, 2]);
+        s.parts = BTreeMap::from([("/db".into(), "/www".into())]);
+    };
+    // A snapshot that holds both, as earlier ones do.
+    let plan = accepted(nest);
+    let targets: Vec<&str> = plan.volumes.iter().map(|volume| volume.target.as_str()).collect();
+    assert_eq!(targets, ["/www"]);
+    assert!(plan.volumes[0].reason.ends_with("; volume /db is part of it"), "{}", plan.volumes[0].reason);
+    assert_eq!(plan.warnings, Vec::<String>::new(), "a restore with warnings ends with status 5");
+    // The outer one alone takes the inner one along; the inner one alone is a directory like any other.
+    let alone = |target: &str| {
+        accepted(|s| {
+            nest(s);
+            s.targets = vec![target.into()];
+        })
+    };
+    assert_eq!(alone("/www").volumes[0].target, "/www");
+    assert_eq!(alone("/db").volumes[0].target, "/db");
+    let only_outer = |s: &mut Situation| {
+        nest(s);
+        s.snapshot.archive.manifest.volumes.remove(0);
+        s.snapshot.archive.totals.remove(0);
+        s.recognised = recognised(&s.snapshot.archive.manifest);
+    };
+    assert_eq!(accepted(only_outer).volumes.len(), 1);
+    refused(
+        |s| {
+            only_outer(s);
+            s.targets = vec!["/db".into()];
+        },
+        "the snapshot holds it as part of that",
+    );
+}
+
+#[test]
+fn a_volume_is_part_of_the_outermost_that_has_it_unless_something_is_mounted_there() {
+    let [outer, middle, inner] = [
+        location("/srv/a", 10, &[5, 2]),
+        location("/srv/a/b", 11, &[10, 5, 2]),
+        location("/srv/a/b/c", 12, &[11, 10, 5, 2]),
+    ];
+    let places = || [("/c", &inner), ("/b", &middle), ("/a", &outer)];
+    let part = |inner: &str, outer: &str| (inner.to_string(), outer.to_string());
+    assert_eq!(parts(places()), BTreeMap::from([part("/b", "/a"), part("/c", "/a")]));
+    assert_eq!(parts([("/1", &outer), ("/2", &outer)]), BTreeMap::from([part("/2", "/1")]), "one directory, twice");
+    let Some(identity) = middle.occupant.identity() else { panic!("it is a directory") };
+    let mounted = Location { occupant: Occupant::MountPoint(identity), ..middle.clone() };
+    assert_eq!(parts([("/b", &mounted), ("/a", &outer)]), BTreeMap::new());
+}
+
+#[test]
+fn a_directory_of_a_union_stays_and_its_entries_are_moved() {
+    let plan = accepted(|s| {
+        for target in ["/db", "/www"] {
+            at(s, target).filesystem.kind = "fuse.mergerfs".into();
+        }
+    });
+    assert_eq!(plan.volumes[0].method, Method::ByEntry);
+    assert_eq!(plan.volumes[0].parent, plan.volumes[0].original.unwrap(), "its names change within it");
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! What a plan would refuse, and what a snapshot would cost the app, said when a workload is registered and not on the day
+//! of need. Touches nothing.
+
+use super::Engine;
+use crate::{
+    model::{Location, Mounted, Occupant, TreeSize, Workload, parts},
+    restore::preflight::{self, Candidate},
+};
+
+impl Engine {
+    /// What people should know of a workload's volumes before they rely on them, one sentence each. What cannot be looked at
+    /// is not spoken of: it fails where it is needed.
+    ///
+    /// The trees themselves are not read, so what is said of the entries below a volume's root is left to the plan.
+    pub async fn concerns(&self, workload: &Workload) -> Vec<String> {
+        let filesystem = &self.ports.filesystem;
+        let Ok(members) = self.members(workload).await else { return Vec::new() };
+        let mut located: Vec<(String, Location, bool)> = Vec::new();
+        for volume in workload.resolve(&members).volumes {
+            let named = members.iter().flat_map(|c| &c.mounts).any(|m| m.volume.is_some() && m.source == volume.path);
+            if let Ok(location) = filesystem.locate(&volume.path).await {
+                located.push((volume.target, location, named));
+            }
+        }
+        let engine = self.engine_info(workload).await.ok().flatten();
+        let protected = self.protected(engine.as_ref()).await.unwrap_or_default();
+        let parts = parts(located.iter().map(|(target, location, _)| (target.as_str(), location)));
+        let mut concerns: Vec<String> = parts.iter().map(|(inner, outer)| preflight::part_of(inner, outer)).collect();
+        let is_disturbed = members.iter().any(|member| member.run.is_active());
+        for (target, location, named) in located.iter().filter(|(target, _, _)| !parts.contains_key(target)) {
+            let (mut mounted, mut left_out) = (Mounted::default(), Vec::new());
+            if let Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) = location.occupant {
+                mounted = filesystem.mounted(&location.real).await.unwrap_or_default();
+            }
+            if let Occupant::Directory(_) = location.occupant {
+                left_out = self.left_out(&location.real).await.unwrap_or_default();
+            }
+            let size = TreeSize::default();
+            let candidate = Candidate { location: Ok(location.clone()), named: *named, size, mounted, left_out };
+            let refusals = preflight::refuse_place(&protected, target, &candidate, location);
+            concerns.extend(refusals.into_iter().map(|refusal| {
+                format!("no restore would be possible as it is: {}; {}", refusal.message, refusal.hint)
+            }));
+            if is_disturbed && !shows_changes(&location.filesystem.kind) {
+                concerns.push(format!(
+                    "volume {target} lies on {}, which is not known to show each change: the app is quiet for as long as all \
+                     of it is read, and not only for what changed",
+                    location.filesystem.kind
+                ));
+            }
+        }
+        for (at, (target, location, _)) in located.iter().enumerate() {
+            let apart =
+                |(other, _, _): &&(String, Location, bool)| !parts.contains_key(target) && !parts.contains_key(other);
+            for (other, place, _) in located[at + 1..].iter().filter(apart) {
+                if location.overlaps(place) {
+                    concerns.push(format!(
+                        "no restore of both would be possible as it is: volumes {target} ({}) and {other} ({}) lie one in the \
+                         other; restore them separately with --volume, the outer one first",
+                        location.real.display(),
+                        place.real.display()
+                    ));
+                }
+            }
+        }
+        concerns
+    }
+}
+
+/// Filesystems on which each change of a file is seen, so that a snapshot copies most of a volume while the app runs: those
+/// that the archive reads in two passes.
+fn shows_changes(kind: &str) -> bool {
+    matches!(kind, "ext2" | "ext3" | "ext4" | "xfs" | "btrfs")
+}

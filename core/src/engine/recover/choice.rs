@@ -1,0 +1,94 @@
+//! Ends a restore in the direction that a person chose, where the names alone tell the directories apart.
+
+use super::*;
+
+/// Which directories a person wants to be live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Those that were there before the restore.
+    Original,
+    /// Those that were staged.
+    Restored,
+}
+
+impl Engine {
+    /// Brings an open restore to its end where its directories are not recognised any more, since their filesystem gives
+    /// them other identities when they are renamed: from here on the names in the private directories tell which is
+    /// which. A person asks for it, having looked, and says which of the two is to be live.
+    ///
+    /// Refused unless the names of each volume tell of both directories. What is decided is written down before anything
+    /// is renamed, so that a crash leaves a restore that [`Engine::recover`] brings to the end that was chosen.
+    pub async fn recover_named(&self, id: WorkloadId, take: Take, watch: &Watch) -> Result<RecoveredItem> {
+        let name = id.to_string();
+        let _lock = self.lock(id, &name).await?;
+        let _deploy = match &self.ports.containers {
+            Some(containers) => Some(crate::engine::deploy_lease(containers.as_ref(), id).await?),
+            None => None,
+        };
+        let Some(bytes) = self.ports.filesystem.read_journal(id).await? else {
+            return Err(Error::new(Code::NotFound, format!("no operation on workload {name} is open"))
+                .hint("`volsnap status` shows what is"));
+        };
+        let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
+        let Body::Restore(records) = journal.body else {
+            return Err(Error::new(Code::Refused, "what is open is a snapshot, which replaces nothing")
+                .hint("run `volsnap recover` without --take"));
+        };
+        let mut state = State::replay(&records).map_err(|e| self.name_journal(id, e.into()))?;
+        if let Some(anomaly) = self.other_host(&state.plan.host) {
+            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+        }
+        let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
+        let entries = self.choice(&state, take).await?;
+        for entry in entries {
+            state.append(Record { at: self.ports.clock.now(), entry })?;
+        }
+        // In one step: which directory is which, and which of them is to be live.
+        self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
+        watch.progress(&Progress::begin(Phase::Recover));
+        let up_all_along = Some(false);
+        let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
+        Ok(RecoveredItem::Restore(Box::new(self.drive(&mut state, watch, notes).await?)))
+    }
+
+    /// What has to be written down for a person's choice, if it can be followed.
+    pub(super) async fn choice(&self, state: &State, take: Take) -> Result<Vec<Entry>> {
+        let name = &state.plan.workload.name;
+        let refuse = |message: String| {
+            Err(Error::new(Code::Refused, message).hint(format!("`volsnap recover {name}` goes on without a choice")))
+        };
+        if state.committed.is_none() || state.is_settled() {
+            return refuse(format!("the restore of {name} has nothing to choose: no directory of it is on its way"));
+        }
+        if state.direction() == Direction::Back && take == Take::Restored {
+            return refuse(format!("the restore of {name} is on its way back to the original data, and stays so"));
+        }
+        let volumes = self.places(state).await?;
+        let facts = Facts { volumes, ..Facts::default() };
+        for (volume, planned) in state.plan.volumes.iter().enumerate() {
+            let names = facts.names(state, volume);
+            let is_known = |names: Names| {
+                let holds = |what| [names.live, names.staged, names.aside].contains(&what);
+                holds(Holds::Restored) && (holds(Holds::Original) || planned.original.is_none())
+            };
+            let told = match planned.method {
+                Method::TwoRenames => facts.volumes[volume].named(names),
+                Method::Exchange | Method::New | Method::ByEntry => None,
+            };
+            if !is_known(names) && !told.is_some_and(is_known) {
+                let (live, private) = (planned.live.display(), state.plan.private(volume));
+                return Err(Error::new(
+                    Code::NeedsAttention,
+                    format!("the names at {live} and in {} do not tell which directory is which", private.display()),
+                )
+                .hint("the original belongs at the live name or at `aside` in the private directory, the restored data at `staged`; move them there, then run this again"));
+            }
+        }
+        let named = (!state.named).then_some(Entry::Named);
+        let turn = match (take, state.direction()) {
+            (Take::Original, Direction::Forward) => Some(abort(Code::Aborted, "the original data were chosen")),
+            (Take::Original, Direction::Undecided | Direction::Back) | (Take::Restored, _) => None,
+        };
+        Ok(named.into_iter().chain(turn).collect())
+    }
+}

@@ -1,0 +1,88 @@
+//! What is known of snapshots beside their archives: marks, and their order.
+
+use super::*;
+
+fn pin(note: &str) -> Pin {
+    Pin { at: instant("2026-11-22T00:00:00.000000001Z"), note: Some(note.into()) }
+}
+
+pub(super) async fn a_mark_changes_one_thing_about_one_snapshot(store: &dyn Store) {
+    let (plain, other) = (snapshot(1, 1, "2026-11-20T10:00:00Z"), snapshot(2, 1, "2026-11-20T11:00:00Z"));
+    store.put_snapshot(&plain).await.unwrap();
+    store.put_snapshot(&other).await.unwrap();
+    let verified = instant("2026-11-21T00:00:00Z");
+    let (first, second) = (pin("audit"), pin("release"));
+    for (mark, verified_at, pin) in [
+        (Mark::Pinned(first.clone()), None, Some(first.clone())),
+        (Mark::Verified(verified), Some(verified), Some(first)),
+        (Mark::Pinned(second.clone()), Some(verified), Some(second)),
+        (Mark::Unpinned, Some(verified), None),
+    ] {
+        for _ in 0..2 {
+            assert!(store.mark_snapshot(snapshot_id(1), &mark).await.unwrap());
+            let marked = Snapshot { verified_at, pin: pin.clone(), ..plain.clone() };
+            assert_eq!(store.snapshots(None).await.unwrap(), [other.clone(), marked], "{mark:?}");
+        }
+    }
+}
+
+pub(super) async fn a_mark_brings_no_removed_snapshot_back(store: &dyn Store) {
+    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    store.remove_snapshot(snapshot_id(1)).await.unwrap();
+    for mark in [Mark::Verified(instant("2026-11-21T00:00:00Z")), Mark::Pinned(pin("audit")), Mark::Unpinned] {
+        assert!(!store.mark_snapshot(snapshot_id(1), &mark).await.unwrap(), "{mark:?}");
+    }
+    assert_eq!(store.snapshots(None).await.unwrap(), []);
+}
+
+pub(super) async fn marks_at_once_lose_nothing(store: &dyn Store) {
+    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    let (verified, pin) = (instant("2026-11-21T00:00:00Z"), pin("audit"));
+    let (verify, keep) = (Mark::Verified(verified), Mark::Pinned(pin.clone()));
+    let marked = tokio::join!(store.mark_snapshot(snapshot_id(1), &verify), store.mark_snapshot(snapshot_id(1), &keep));
+    assert!(marked.0.unwrap() && marked.1.unwrap());
+    let kept = &store.snapshots(None).await.unwrap()[0];
+    assert_eq!((kept.verified_at, kept.pin.as_ref()), (Some(verified), Some(&pin)));
+}
+
+pub(super) async fn the_order_is_that_of_the_sequence_and_of_no_clock(store: &dyn Store) {
+    let taken = [
+        (4, Some(3), "2043-02-05T00:09:49Z"),
+        (2, Some(4), "2026-11-20T10:00:00Z"),
+        (3, Some(5), "1970-01-01T00:10:00Z"),
+        // Of an earlier version: before all that have a place, in the order of their times.
+        (1, None, "2026-11-20T09:00:00Z"),
+        (5, None, "2026-11-20T08:00:00Z"),
+        // An import shares a place: times settle it.
+        (6, Some(4), "2026-11-20T09:00:00Z"),
+    ];
+    for (number, sequence, at) in taken {
+        let mut snapshot = snapshot(number, 1, at);
+        snapshot.archive.manifest.sequence = sequence;
+        store.put_snapshot(&snapshot).await.unwrap();
+    }
+    assert_eq!(snapshot_numbers(store, None).await, [3, 2, 6, 4, 1, 5]);
+    assert_eq!(snapshot_numbers(store, Some(1)).await, [3, 2, 6, 4, 1, 5]);
+    // A mark does not move it.
+    store.mark_snapshot(snapshot_id(4), &Mark::Pinned(pin("audit"))).await.unwrap();
+    assert_eq!(snapshot_numbers(store, None).await, [3, 2, 6, 4, 1, 5]);
+}
+
+pub(super) async fn a_sequence_is_given_out_once(store: &dyn Store) {
+    assert_eq!(store.sequence().await.unwrap(), 0);
+    assert_eq!(store.advance(0).await.unwrap(), 1);
+    assert_eq!(store.advance(0).await.unwrap(), 2);
+    assert_eq!(store.advance(10).await.unwrap(), 11);
+    let mut recorded = snapshot(1, 1, "2026-11-20T10:00:00Z");
+    recorded.archive.manifest.sequence = Some(20);
+    store.put_snapshot(&recorded).await.unwrap();
+    // Neither a deletion nor what is older lowers it.
+    store.remove_snapshot(snapshot_id(1)).await.unwrap();
+    store.put_snapshot(&snapshot(2, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    assert_eq!(store.sequence().await.unwrap(), 20);
+    assert_eq!(store.advance(3).await.unwrap(), 21);
+    let given = tokio::join!(store.advance(0), store.advance(0), store.advance(0));
+    let mut given = [given.0.unwrap(), given.1.unwrap(), given.2.unwrap()];
+    given.sort_unstable();
+    assert_eq!(given, [22, 23, 24]);
+}
