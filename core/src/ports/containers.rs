@@ -18,7 +18,8 @@ pub struct EngineInfo {
     /// Its name and version, for people.
     pub version: String,
     /// What tells it from every other engine, also from another one on this host: the same word as long as it keeps its
-    /// containers. `None` of an engine that has no such word.
+    /// containers. What was begun on one engine is ended on that one. `None` of an engine that has no such word, which is
+    /// then taken for the one that it always was.
     pub id: Option<String>,
     /// Where it keeps its own data, if that is on this host: no live path may be that directory or contain it.
     /// (Named volumes lie below it, which is fine.)

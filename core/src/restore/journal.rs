@@ -22,7 +22,7 @@ use crate::{
 /// The version that this code writes; it reads this one and all before it.
 ///
 /// A field that is added makes a new version, so that an older volsnap answers "newer" and not "damaged". A reader of
-/// version 1 knows neither engine ids nor particulars of containers.
+/// version 1 knows no engine ids, no particulars of containers and no redeployment of the snapshot's image.
 pub const FORMAT: u32 = 2;
 
 /// What became of the originals.
@@ -124,8 +124,8 @@ pub struct Quiesced {
     pub workload: Workload,
     /// The machine.
     pub host: String,
-    /// The container engine that has the containers ([`EngineInfo::id`](crate::ports::EngineInfo)); nothing is
-    /// written here, and a recovery does not compare it.
+    /// The container engine that has the containers ([`EngineInfo::id`](crate::ports::EngineInfo)); another one is not
+    /// asked in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
     /// The snapshot.

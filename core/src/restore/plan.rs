@@ -229,7 +229,7 @@ pub struct Plan {
     /// The machine that it is for (`/etc/machine-id`); a journal that was copied elsewhere is not followed.
     pub host: String,
     /// The container engine that it is for ([`EngineInfo::id`](crate::ports::EngineInfo)), where containers have a part in
-    /// it. It is written down; a recovery does not compare it.
+    /// it; another engine is not asked in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
     /// When it was made.
