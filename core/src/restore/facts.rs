@@ -156,9 +156,15 @@ impl Places {
             (_, true, true) => Names { staged: Holds::Restored, aside: Holds::Original, ..recognised },
             (true | false, true | false, true | false) => return None,
         };
-        let agrees = |told: Holds, seen: Holds| told == seen || matches!(seen, Holds::Foreign | Holds::EmptyForeign);
-        let all = [(told.live, recognised.live), (told.staged, recognised.staged), (told.aside, recognised.aside)];
-        all.iter().all(|(told, seen)| agrees(*told, *seen)).then_some(told)
+        // A number without a birth time may be that of the path: whatever stands at the live name is "the original" then.
+        let is_sure = |sight: Sight| sight.identity().is_some_and(|identity| identity.birth_ns.is_some());
+        let agrees = |told: Holds, seen: Holds, sight: Sight| {
+            told == seen || matches!(seen, Holds::Foreign | Holds::EmptyForeign) || !is_sure(sight)
+        };
+        let all = agrees(told.live, recognised.live, self.live)
+            && agrees(told.staged, recognised.staged, self.staged)
+            && agrees(told.aside, recognised.aside, self.aside);
+        all.then_some(told)
     }
 }
 

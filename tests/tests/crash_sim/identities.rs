@@ -38,7 +38,7 @@ fn is_at_rest(scene: &Scene, world: &World, outcome: Outcome) -> bool {
     let beside = world.names(volume.live.parent().unwrap());
     live == wanted
         && beside.iter().all(|name| !name.starts_with(".volsnap-"))
-        && world.names(&world.journal_dir()).is_empty()
+        && world.journal_names().is_empty()
 }
 
 fn report(left: &Left) -> &Report {
