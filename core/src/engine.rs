@@ -252,6 +252,7 @@ async fn deploy_lease(containers: &dyn Containers, workload: WorkloadId) -> Resu
         EngineErrorKind::Unreachable
         | EngineErrorKind::TimedOut
         | EngineErrorKind::NotFound
-        | EngineErrorKind::Failed => error.into(),
+        | EngineErrorKind::Failed
+        | EngineErrorKind::Unsupported => error.into(),
     })
 }

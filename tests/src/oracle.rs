@@ -11,13 +11,14 @@ use volsnap_core::{
         Redeploy, RestoreId, RunState, container,
         place::{PRIVATE_PREFIX, aside_in, leaving_in, staged_in},
     },
+    ports::Event,
     restore::{Body, Journal, Outcome, Report, State, journal::Safety, state::Direction},
 };
 use volsnap_sim::{RESTORED_ATTRIBUTES, World, fingerprint};
 
 use crate::{
     process::Ended,
-    worlds::{Live, Scene, SceneVolume, Tree},
+    worlds::{Kind, Live, Scene, SceneVolume, Tree},
 };
 
 /// What happened before, as far as it changes what may be expected.
@@ -228,13 +229,20 @@ fn seen(scene: &Scene, world: &World) -> String {
     format!("{:?}", volumes.collect::<Vec<(String, Vec<String>)>>())
 }
 
-/// The restore that the record of the last one is of.
+/// The restore that is undone: one that only waits for its app, or that of which there is a record.
 fn last_restore(scene: &Scene, world: &World) -> Option<RestoreId> {
+    if let Some(open) = state(scene, world).filter(|open| open.waits_for_the_app()) {
+        return (open.direction() == Direction::Forward).then_some(open.plan.restore);
+    }
     let path = world.state_dir().join("journal").join(format!("{}.last", scene.workload.id));
     match Journal::decode(&world.read(&path)?).ok()?.body {
         Body::Restore(records) => State::replay(&records).ok().map(|state| state.plan.restore),
         Body::Snapshot(_) => None,
     }
+}
+
+fn is_of(event: &Event, report: &Report) -> bool {
+    event.detail["restore_id"] == serde_json::json!(report.restore_id)
 }
 
 /// Nothing of ours is left, and nothing of others is gone.
@@ -267,7 +275,7 @@ fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past
     }
     if let Some(report) = report
         && !past.faults
-        && !world.recorded_events().any(|event| event.id == report.restore_id.0)
+        && !world.recorded_events().any(|event| event.id == report.restore_id.0 || owes && is_of(event, report))
     {
         wrongs.push("the audit trail does not know of it".into());
     }
@@ -288,34 +296,55 @@ fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past
 fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past) -> Wrongs {
     let mut wrongs = Wrongs::new();
     let excused = report.is_some_and(|r| r.warnings.iter().any(|w| w.contains("did not come back")));
+    let kind_of = |name: &str| {
+        let mut apps = scene.spec.apps.iter().enumerate();
+        apps.find(|(index, _)| name == format!("app{index}")).map_or(Kind::Plain, |(_, app)| app.kind)
+    };
+    let runs = |name: &str| world.container(name).is_some_and(|c| c.run == RunState::Running);
+    // An engine that comes up removes it, and nothing says what ran.
+    let goes = |kind| kind == Kind::RemovesItself && past.unpinned;
     for stale in world.stale_containers() {
         wrongs.push(format!("{stale} runs on a directory that is not live"));
     }
     for found in scene.world.containers() {
+        let kind = kind_of(&found.name);
         let Some(now) = world.container(&found.name) else {
-            if !excused {
+            if !excused && !goes(kind) {
                 wrongs.push(format!("container {} is gone", found.name));
             }
             continue;
         };
-        if now.restart_policy != found.restart_policy && !excused {
+        if now.restart_policy != found.restart_policy {
             wrongs.push(format!("{} has policy {}", now.name, now.restart_policy.name));
         }
         // What stands in a container's own layer is in no archive: the way back leads to the very container, and so does a
         // restore that only starts it again.
         let went_back = report.is_some_and(|r| matches!(r.outcome, Outcome::Aborted | Outcome::Reverted));
-        if now.id != found.id && !past.faults && (went_back || scene.spec.redeploy == Redeploy::Restart) {
+        let stays = kind != Kind::RemovesItself && !past.faults;
+        if now.id != found.id && stays && (went_back || scene.spec.redeploy == Redeploy::Restart) {
             wrongs.push(format!("{} is not the container that it was, but another one", now.name));
         }
         if now.image_id != found.image_id {
             wrongs.push(format!("{} runs {}", now.name, now.image_id));
         }
-        if !excused && !as_found(found.run, now.run, &found.restart_policy.name, past) {
+        let may_be = match kind {
+            Kind::Plain | Kind::Waits | Kind::RemovesItself => false,
+            Kind::SharesNetwork => past.unpinned && !runs("app0"),
+            Kind::OneOff => now.run == RunState::Stopped,
+            Kind::CannotStart => past.unpinned,
+        };
+        // An engine that denies one outside is believed.
+        let is_denied = past.faults && now.project.as_deref() != Some("app");
+        if kind == Kind::SharesNetwork && !is_denied && runs(&now.name) && world.started_before(&now.name, "app0") {
+            wrongs.push(format!("{} has lost its network", now.name));
+        }
+        if !excused && !may_be && !as_found(found.run, now.run, &found.restart_policy.name, past) {
             wrongs.push(format!("{} is {:?} and was {:?}", now.name, now.run, found.run));
         }
     }
     let names: Vec<&str> = world.containers().map(|c| c.name.as_str()).collect();
-    if !excused && names.len() != scene.world.containers().count() {
+    let may_be_fewer = excused || scene.spec.apps.iter().any(|app| goes(app.kind));
+    if !may_be_fewer && names.len() != scene.world.containers().count() {
         wrongs.push(format!("closed is clean: the containers are {names:?}"));
     }
     let restore = report.map(|report| report.restore_id);

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        DeclaredVolume, Manifest, ManifestVolume, Mode, Origin, Redeploy, RestartPolicy, RunState, Selector, Snapshot,
-        SnapshotId, Source, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
+        Condition, DeclaredVolume, Manifest, ManifestVolume, Mode, Origin, Particulars, Peer, Redeploy, RestartPolicy,
+        RunState, Selector, Shares, Snapshot, SnapshotId, Source, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
     },
     restore::{
         Facts, Move, Options, State, Step,
@@ -67,6 +67,34 @@ pub struct AppSpec {
     pub run: RunState,
     /// Whether it belongs to the workload.
     pub member: bool,
+    /// In what it differs from others.
+    pub kind: Kind,
+}
+
+/// In what a container differs from one that simply runs until it is stopped. Except for the last three it has to do with
+/// the first container of its world, which has to be a member that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// In nothing.
+    Plain,
+    /// It ends unless the first one is healthy when it is started, which that is some time after its own start.
+    Waits,
+    /// It uses the network of the first one, by its id, and has lost it when that one is started after it.
+    SharesNetwork,
+    /// Its engine removes it when it ends.
+    RemovesItself,
+    /// It runs one command, and must not be started again.
+    OneOff,
+    /// It cannot be started any more once it has ended.
+    CannotStart,
+}
+
+impl AppSpec {
+    /// A plain member that runs.
+    #[must_use]
+    pub fn running(policy: &'static str) -> Self {
+        AppSpec { policy, run: RunState::Running, member: true, kind: Kind::Plain }
+    }
 }
 
 /// What to build.
@@ -166,7 +194,14 @@ impl SceneSpec {
     /// The same with a running app that its engine starts at boot.
     #[must_use]
     pub fn with_app(mut self) -> Self {
-        self.apps.push(AppSpec { policy: "always", run: RunState::Running, member: true });
+        self.apps.push(AppSpec::running("always"));
+        self
+    }
+
+    /// The same with one more member of that kind, which runs.
+    #[must_use]
+    pub fn and(mut self, policy: &'static str, kind: Kind) -> Self {
+        self.apps.push(AppSpec { kind, ..AppSpec::running(policy) });
         self
     }
 
@@ -236,6 +271,7 @@ impl SceneSpec {
                 redeploy: self.redeploy,
                 safety_snapshot: self.safety,
                 resume: self.resume,
+                stop_one_offs: true,
                 ..Options::default()
             },
             rules: Rules::default(),
@@ -246,13 +282,39 @@ impl SceneSpec {
 
     fn container(&self, index: usize, app: &AppSpec) -> ContainerSpec {
         let bare = ContainerSpec::named(format!("app{index}"));
-        let bound = (0..self.volumes.len()).fold(bare, |spec, v| spec.bind(self.target(v), self.live(v)));
+        // One outside that runs on a volume is a reason not to begin.
+        let mounts = if app.member || app.run == RunState::Stopped { self.volumes.len() } else { 0 };
+        let bound = (0..mounts).fold(bare, |spec, v| spec.bind(self.target(v), self.live(v)));
         let project = if app.member { "app" } else { "other" };
+        let mut particulars = Particulars::default();
+        let mut depends_on = Vec::new();
+        match app.kind {
+            Kind::Plain | Kind::CannotStart => {}
+            Kind::Waits => {
+                particulars.conditions.insert("app0".into(), Condition::Healthy);
+                depends_on.push("app0".into());
+            }
+            Kind::SharesNetwork => {
+                particulars.peers.push(Peer { name: "app0".into(), shares: Shares::Network, by_name: false });
+            }
+            Kind::RemovesItself => particulars.removes_itself = true,
+            Kind::OneOff => particulars.is_one_off = true,
+        }
+        let is_waited_for = index == 0 && self.apps.iter().any(|app| app.kind == Kind::Waits);
+        let health = match app.kind {
+            Kind::CannotStart => HealthBehaviour::FailsToStart,
+            _ if self.sick => HealthBehaviour::SickWith("new".into()),
+            _ if is_waited_for => HealthBehaviour::After(1_500),
+            _ => HealthBehaviour::None,
+        };
         ContainerSpec {
             policy: RestartPolicy { name: app.policy.into(), retries_max: 0 },
             run: app.run,
             project: Some(project.into()),
-            health: if self.sick { HealthBehaviour::SickWith("new".into()) } else { HealthBehaviour::None },
+            layer: [format!("/etc/of-app{index}")].into(),
+            depends_on,
+            particulars,
+            health,
             ..bound
         }
     }
@@ -310,9 +372,10 @@ pub fn small() -> Vec<SceneSpec> {
     let unordered = VolumeDisk { exchange: true, ordered: false };
     let no_exchange = VolumeDisk { exchange: false, ordered: true };
     let plain = SceneSpec::plain;
-    let running = |policy| AppSpec { policy, run: RunState::Running, member: true };
-    let stopped = AppSpec { policy: "unless-stopped", run: RunState::Stopped, member: true };
-    let outside = AppSpec { policy: "always", run: RunState::Stopped, member: false };
+    let running = AppSpec::running;
+    let stopped = AppSpec { run: RunState::Stopped, ..running("unless-stopped") };
+    let outside = AppSpec { run: RunState::Stopped, member: false, ..running("always") };
+    let restarted = |name| SceneSpec { redeploy: Redeploy::Restart, ..plain(name).with_app() };
     vec![
         plain("one directory"),
         SceneSpec { state_with_volumes: true, ..plain("one directory beside its journal") },
@@ -339,7 +402,7 @@ pub fn small() -> Vec<SceneSpec> {
         },
         SceneSpec { sick: true, ..plain("an app that is sick on the restored data").with_app() },
         SceneSpec {
-            apps: vec![AppSpec { policy: "no", run: RunState::Paused, member: true }, stopped, outside],
+            apps: vec![AppSpec { run: RunState::Paused, ..running("no") }, stopped, outside],
             ..plain("a frozen app, a stopped one, and one outside")
         },
         SceneSpec { disks: vec![unordered], volumes: vec![full(0), full(0)], ..plain("two on a disk without order") },
@@ -392,5 +455,17 @@ pub fn small() -> Vec<SceneSpec> {
             sick: true,
             ..plain("an app made anew that is sick on the restored data").with_app()
         },
+        restarted("an app and one that waits for its health").and("no", Kind::Waits),
+        plain("an app made anew and one that waits for its health").with_app().and("no", Kind::Waits),
+        SceneSpec { sick: true, ..restarted("a sick app and one that waits for its health").and("no", Kind::Waits) },
+        restarted("an app and one in its network").and("unless-stopped", Kind::SharesNetwork),
+        plain("an app made anew and one in its network").with_app().and("unless-stopped", Kind::SharesNetwork),
+        SceneSpec {
+            apps: vec![running("always"), AppSpec { member: false, kind: Kind::SharesNetwork, ..running("no") }],
+            ..restarted("an app and one outside in its network")
+        },
+        restarted("an app and one that removes itself").and("no", Kind::RemovesItself),
+        restarted("an app and one that runs one command").and("no", Kind::OneOff),
+        restarted("an app and one that cannot be started again").and("unless-stopped", Kind::CannotStart),
     ]
 }

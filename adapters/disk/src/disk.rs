@@ -398,6 +398,11 @@ impl Filesystem for Disk {
         self.with_journals(move |journals| journals.retire(workload)).await
     }
 
+    async fn record_restore(&self, workload: WorkloadId, bytes: &[u8]) -> Result<(), FsError> {
+        let bytes = bytes.to_vec();
+        self.with_journals(move |journals| journals.record(workload, &bytes)).await
+    }
+
     async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
         self.with_journals(move |journals| journals.retired(workload)).await
     }

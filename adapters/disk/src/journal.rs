@@ -1,6 +1,6 @@
 //! Journals as files: replaced as a whole, with the space for the next replacement reserved beforehand.
 //!
-//! Four names for each workload:
+//! Five names for each workload:
 //!
 //! | name | holds |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | `<workload>.json.spare` | a file of the same size that means nothing: space for the next journal |
 //! | `<workload>.json.next` | a spare in the making, for a moment |
 //! | `<workload>.last` | the closed journal of the last restore that replaced the data |
+//! | `<workload>.last.new` | that record in the making, for a moment, where the journal itself stays open |
 //!
 //! A replacement overwrites the spare in place, syncs it and exchanges the two names: the old journal, with its blocks,
 //! is the next spare. No step of it needs new space, so a disk that is full at the commit cannot refuse the commit.
@@ -154,6 +155,17 @@ impl Journals {
         sync(FsOp::Journal, &self.path, &self.dir)?;
         self.remove_spares(&names);
         Ok(())
+    }
+
+    /// Makes these bytes the record of the last restore, beside the open journal: written beside, synced, renamed.
+    pub(crate) fn record(&self, workload: WorkloadId, bytes: &[u8]) -> Result<(), FsError> {
+        let retired = Names::of(workload).retired;
+        let passing = format!("{retired}.new");
+        // What a crash left under this name means nothing, and may be longer.
+        self.unlink(&passing)?;
+        self.fill(&passing, bytes)?;
+        self.rename(&passing, &retired)?;
+        sync(FsOp::Journal, &self.path, &self.dir)
     }
 
     /// Removes the record of the last restore durably.

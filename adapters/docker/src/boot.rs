@@ -84,7 +84,7 @@ fn no_network(error: EngineError) -> EngineError {
         EngineErrorKind::Failed | EngineErrorKind::NotFound | EngineErrorKind::Conflict => {
             EngineError::new(EngineErrorKind::Conflict, error.message)
         }
-        EngineErrorKind::Unreachable | EngineErrorKind::TimedOut => error,
+        EngineErrorKind::Unreachable | EngineErrorKind::TimedOut | EngineErrorKind::Unsupported => error,
     }
 }
 

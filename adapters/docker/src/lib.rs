@@ -11,6 +11,7 @@ mod order;
 mod boot;
 mod exec;
 mod exposure;
+mod fresh;
 mod isolate;
 mod quiesce;
 mod record;

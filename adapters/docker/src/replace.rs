@@ -29,6 +29,7 @@ use volsnap_core::{
 
 use crate::{
     api::{Api, name_of},
+    fresh::{freshened, start_fresh},
     look::run_state,
     order::waves,
     quiesce,
@@ -126,7 +127,10 @@ async fn switch(api: &Api, restore: RestoreId, container: &Container) -> Result<
         quiesce::stop_one(api, &old).await?;
     }
     match holder {
-        Some(holder) if id(&holder) != container.id.0 => return run(api, id(&holder), container).await,
+        Some(holder) if id(&holder) != container.id.0 => {
+            let fresh = freshened(api, restore, container, &holder).await?;
+            run(api, &fresh, container).await
+        }
         Some(original) => {
             let new = make(api, restore, container, Which::Standing).await?;
             quiesce::stop_one(api, &original).await?;
@@ -183,13 +187,13 @@ async fn restart(api: &Api, restore: RestoreId, pinned: &Pinned) -> Result<()> {
     let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
     if !pinned.member {
         return match holder {
-            Some(holder) => start_again(api, id(&holder), container).await,
+            Some(holder) => start_fresh(api, restore, container, &holder).await,
             None => Ok(()),
         };
     }
     match (holder, old) {
         (Some(original), _) if is_original(&original) => match serves(api, restore, container, &original).await? {
-            true => start_again(api, id(&original), container).await,
+            true => start_fresh(api, restore, container, &original).await,
             false => replace(api, restore, container).await,
         },
         (Some(replacement), Some(original)) if is_original(&original) => {
@@ -198,13 +202,19 @@ async fn restart(api: &Api, restore: RestoreId, pinned: &Pinned) -> Result<()> {
                     step_aside(api, restore, container, &replacement).await?;
                     revive(api, &original, container).await
                 }
-                false => start_again(api, id(&replacement), container).await,
+                false => {
+                    let fresh = freshened(api, restore, container, &replacement).await?;
+                    start_again(api, &fresh, container).await
+                }
             }
         }
         (None, Some(original)) if serves(api, restore, container, &original).await? => {
             revive(api, &original, container).await
         }
-        (Some(other), _) => start_again(api, id(&other), container).await,
+        (Some(other), _) => {
+            let fresh = freshened(api, restore, container, &other).await?;
+            start_again(api, &fresh, container).await
+        }
         (None, _) => {
             let new = make(api, restore, container, Which::Standing).await?;
             api.rename(&new, &container.name).await?;
@@ -251,7 +261,7 @@ async fn step_aside(
 
 /// As [`run`], for the container that is the app whatever happens. One that cannot be started now, for want of a device or
 /// of an address, has its policy back all the same: nobody else remembers what it was.
-async fn start_again(api: &Api, id: &str, container: &Container) -> Result<()> {
+pub(crate) async fn start_again(api: &Api, id: &str, container: &Container) -> Result<()> {
     let ran = run(api, id, container).await;
     if ran.is_err() {
         // If that fails as well, the first failure says more.
@@ -297,7 +307,7 @@ fn would_restart(policy: &RestartPolicy, seen: &ContainerInspectResponse) -> boo
 
 /// Which containers a replacement may refer to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Which {
+pub(crate) enum Which {
     /// Their replacements, where they are prepared already.
     Prepared,
     /// Those that hold the names.
@@ -305,7 +315,7 @@ enum Which {
 }
 
 /// Makes the replacement, or completes the one that stands, and gives its id.
-async fn make(api: &Api, restore: RestoreId, container: &Container, which: Which) -> Result<String> {
+pub(crate) async fn make(api: &Api, restore: RestoreId, container: &Container, which: Which) -> Result<String> {
     let record = of_image(api, Record::of(container)?, container).await?;
     let peers = peers(api, restore, &record, which).await?;
     let name = passing_name(&container.name, restore);
@@ -397,7 +407,7 @@ async fn join_networks(api: &Api, record: &Record, made: &ContainerInspectRespon
 }
 
 /// The containers that the record's references stand for now.
-async fn peers(api: &Api, restore: RestoreId, record: &Record, which: Which) -> Result<Peers> {
+pub(crate) async fn peers(api: &Api, restore: RestoreId, record: &Record, which: Which) -> Result<Peers> {
     let mut now = Peers::new();
     for (reference, name) in record.peers() {
         let replacement = match which {
@@ -417,7 +427,7 @@ async fn peers(api: &Api, restore: RestoreId, record: &Record, which: Which) -> 
 }
 
 /// An inspected container's id; the engine always gives one, and an empty one matches nothing.
-fn id(seen: &ContainerInspectResponse) -> &str {
+pub(crate) fn id(seen: &ContainerInspectResponse) -> &str {
     seen.id.as_deref().unwrap_or_else(|| name_of(seen))
 }
 

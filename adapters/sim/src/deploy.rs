@@ -311,12 +311,12 @@ impl World {
 
     pub(crate) fn health(&mut self, names: &[String]) -> EngineResult<Vec<Health>> {
         self.engine_call("health", || format!("{names:?}"))?;
-        let now = self.clock.wall_ns();
+        let now = self.clock.monotonic_ns();
         let health = |name: &String| {
             let container = self.engine.named(name);
             let state = container.map_or(HealthState::Down, |c| self.health_of(c, now));
             let run = container.map(|c| c.run_at(now));
-            let ended = container.filter(|c| state == HealthState::Down && c.started_ns != 0);
+            let ended = container.filter(|c| state == HealthState::Down && c.starts != 0);
             let exit_code = ended.map(|c| i64::from(c.health != HealthBehaviour::Completes));
             Health { name: name.clone(), state, run, detail: format!("simulated {state:?}"), exit_code }
         };
@@ -338,7 +338,7 @@ impl World {
         if self.mutant == Some(Mutant::ConditionsNotSeen) {
             particulars.conditions.clear();
         }
-        particulars.is_unhealthy = self.health_of(container, self.clock.wall_ns()) == HealthState::Unhealthy;
+        particulars.is_unhealthy = self.health_of(container, self.clock.monotonic_ns()) == HealthState::Unhealthy;
         for peer in &mut particulars.peers {
             if let Some(other) = self.engine.containers.get(&ContainerId(peer.name.clone())) {
                 peer.name = other.seen.name.clone();

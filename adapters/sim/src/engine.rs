@@ -256,6 +256,12 @@ impl World {
 
     /// Docker's rule, on the cautious side: `always` is started even if it was stopped by hand or never ran.
     pub(crate) fn start_by_policy(&mut self) {
+        // One that removes itself goes with the engine that ran it, as Docker's does when it comes up again.
+        let going = self.engine.containers.values().filter(|c| c.seen.particulars.removes_itself);
+        let going: Vec<ContainerId> = going.map(|c| c.seen.id.clone()).collect();
+        for id in going {
+            self.engine_mut().remove(&id);
+        }
         let mut starting = Vec::new();
         for id in self.engine.ids() {
             let Some(container) = self.engine_mut().get_mut(&id) else { continue };
@@ -297,7 +303,9 @@ impl World {
     }
 
     pub(crate) fn start_by_hand(&mut self, name: &str) {
-        if let Some(id) = self.engine.named(name).filter(|c| !c.seen.run.is_active()).map(|c| c.seen.id.clone()) {
+        if let Some(id) = self.engine.named(name).filter(|c| !c.seen.run.is_active()).map(|c| c.seen.id.clone())
+            && self.lacks(&id).is_none()
+        {
             self.begin_running(&id);
         }
     }
@@ -325,7 +333,7 @@ impl World {
                 bound.push((disk, ino, mount.source.clone()));
             }
         }
-        let now = self.clock.wall_ns();
+        let now = self.clock.monotonic_ns();
         let starts = self.engine.containers.values().map(|c| c.starts).max().unwrap_or_default() + 1;
         if let Some(container) = self.engine_mut().get_mut(id) {
             container.starts = starts;
@@ -344,7 +352,7 @@ impl World {
     /// Whether it dies at its start for want of what it waits for, and is not started again until that is there: who waits
     /// for a healthy database ends without one.
     fn lacks_something(&self, container: &SimContainer) -> bool {
-        let now = self.clock.wall_ns();
+        let now = self.clock.monotonic_ns();
         let is_there = |(on, condition): (&String, &Condition)| {
             let is_it = |c: &&Shared<SimContainer>| {
                 c.seen.name == *on

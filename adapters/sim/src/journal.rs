@@ -151,6 +151,36 @@ impl World {
         self.sync_dir(spot.disk, spot.dir, &dir_path).at(OP, &path)
     }
 
+    /// Written beside, synced, renamed over the record of an earlier restore; the journal stays.
+    pub(crate) fn record_restore(&mut self, workload: WorkloadId, bytes: &[u8]) -> FsResult<()> {
+        let dir_path = self.journal_dir();
+        let name = retired(workload);
+        let path = dir_path.join(&name);
+        self.call("record_restore", || path.display().to_string()).at(OP, &path)?;
+        if self.mutant == Some(Mutant::RecordNotKept) {
+            return Ok(());
+        }
+        let (disk, dir) = self.directory(&dir_path).at(OP, &dir_path)?;
+        self.writable(disk).at(OP, &path)?;
+        self.room(disk, bytes.len() as u64, 1).at(OP, &path)?;
+        let passing = format!("{name}.new");
+        let label = || dir_path.display().to_string();
+        if self.disk(disk).lookup(dir, &passing).is_some() {
+            self.unlink(disk, dir, &passing, &label).at(OP, &path)?;
+        }
+        let data = Content::Bytes(bytes.into());
+        let ino = self.make_file_unchecked(disk, dir, &passing, data, &label).at(OP, &path)?;
+        self.sync_file(disk, ino, &passing).at(OP, &path)?;
+        let edits = vec![(dir, Name::from(&*passing), None), (dir, Name::from(&*name), Some(ino))];
+        let what = || format!("rename {passing} -> {name}");
+        let change = |w: &mut World| {
+            w.forget_times(disk, ino);
+            w.disk_mut(disk).change(ChangeKind::Move, edits);
+        };
+        self.micro(MicroKind::Change, what, change).at(OP, &path)?;
+        self.sync_dir(disk, dir, &dir_path).at(OP, &path)
+    }
+
     /// Takes the times of its entries out of a journal that is kept as a record. Nothing depends on them, and worlds that
     /// differ in nothing else count as one, as they do where a journal goes when it is closed.
     fn forget_times(&mut self, disk: usize, ino: u64) {

@@ -109,6 +109,8 @@ pub enum Mutant {
     PolicyLostOnFailedStart,
     /// No container shows what it waits for.
     ConditionsNotSeen,
+    /// One that was started before a container whose network it uses was started again is left as it is.
+    LostPeersNotSeen,
     /// A replacement is made from what its image's name means today.
     ImageByName,
     /// The old container is removed as soon as the new one was started.

@@ -93,7 +93,13 @@ impl World {
     pub(crate) fn replace(&mut self, restore: RestoreId, record: &Container) -> EngineResult<()> {
         let holder = self.engine.named(&record.name).map(|c| c.seen.id.clone());
         let new = match holder {
-            Some(id) if id != record.id => id,
+            Some(id) if id != record.id => match self.freshened(restore, record, id) {
+                Err(Halt::Error(error)) => {
+                    self.put_old_back(restore, record)?;
+                    return Err(Halt::Error(error));
+                }
+                id => id?,
+            },
             holder => match self.put_new_in_place(restore, record, holder.as_ref()) {
                 Err(Halt::Error(error)) => {
                     self.put_old_back(restore, record)?;
@@ -182,11 +188,63 @@ impl World {
             (Some(_), _) => {}
         }
         let Some(id) = self.engine.named(&record.name).map(|c| c.seen.id.clone()) else { return Ok(()) };
+        let id = match pinned.was_active() {
+            true if pinned.is_replaced() && id != record.id => self.freshened(restore, record, id)?,
+            true if self.has_lost_its_peer(&id) => {
+                self.stop_one(&id)?;
+                id
+            }
+            true | false => id,
+        };
         match record.run {
             RunState::Stopped => self.stop_one(&id)?,
             RunState::Running | RunState::Paused => return self.start_again(&id, record),
         }
         self.write_policy(&id, &record.restart_policy)
+    }
+
+    /// A replacement that was made by an earlier call, as it has to be now: another one if it refers to a container that
+    /// was replaced in its turn since, stopped if it has lost what it shares with one.
+    fn freshened(&mut self, restore: RestoreId, record: &Container, id: ContainerId) -> EngineResult<ContainerId> {
+        if self.mutant == Some(Mutant::LostPeersNotSeen) {
+            return Ok(id);
+        }
+        let needed = |peers: &[Peer]| {
+            let needed = peers.iter().filter(|peer| peer.shares != Shares::Volumes);
+            needed.cloned().collect::<Vec<_>>()
+        };
+        let wanted: Vec<Peer> =
+            record.particulars.peers.iter().map(|peer| self.peer_now(restore, peer, Which::Standing)).collect();
+        let refers = self.engine.containers.get(&id).map(|c| needed(&c.seen.particulars.peers));
+        if refers.is_some_and(|refers| refers != needed(&wanted)) {
+            self.stop_one(&id)?;
+            if self.engine.containers.get(&id).is_some() {
+                self.remove_container(&id)?;
+            }
+            let id = self.made_anew(restore, record, Which::Standing)?;
+            self.rename_container(&id, &record.name)?;
+            return Ok(id);
+        }
+        if self.has_lost_its_peer(&id) {
+            self.stop_one(&id)?;
+        }
+        Ok(id)
+    }
+
+    /// Whether it runs on with the namespaces of a container that was started again since.
+    fn has_lost_its_peer(&self, id: &ContainerId) -> bool {
+        let Some(container) = self.engine.containers.get(id) else { return false };
+        let shares = |peer: &&Peer| matches!(peer.shares, Shares::Network | Shares::Ipc | Shares::Pid);
+        let was_started_again = |peer: &Peer| {
+            let other = match peer.by_name {
+                true => self.engine.named(&peer.name),
+                false => self.engine.containers.get(&ContainerId(peer.name.clone())).map(|c| &**c),
+            };
+            other.is_some_and(|other| other.seen.run.is_active() && other.starts > container.starts)
+        };
+        container.seen.run.is_active()
+            && container.seen.particulars.peers.iter().filter(shares).any(was_started_again)
+            && self.mutant != Some(Mutant::LostPeersNotSeen)
     }
 
     /// The container that is the app whatever happens: it has its policy back also if it cannot be started.

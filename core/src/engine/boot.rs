@@ -305,7 +305,7 @@ fn did_not_come_up(why: &str) -> Error {
 /// The engine could not do it, or did not answer.
 fn not_started(error: EngineError) -> Error {
     match error.kind {
-        EngineErrorKind::Failed | EngineErrorKind::NotFound => did_not_come_up(&error.message),
+        EngineErrorKind::Failed | EngineErrorKind::NotFound | EngineErrorKind::Unsupported => did_not_come_up(&error.message),
         EngineErrorKind::Conflict => Error::from(error).hint(
             "the data are proved all the same; `docker network prune` frees address ranges, and `docker ps -a` shows a name \
              that is taken",

@@ -188,7 +188,7 @@ impl Engine {
     /// before the last restore.
     pub async fn undo_of(&self, workload: &Workload) -> Result<Snapshot> {
         let name = &workload.name;
-        if let Some(open) = self.open_restore(workload.id).await? {
+        if let Some(open) = self.open_restore(workload.id).await?.filter(|open| !open.waits_for_the_app()) {
             return Err(Error::new(Code::Refused, format!("restore {} of {name} has not ended", open.plan.restore))
                 .hint(format!("`volsnap recover {name}` ends it; then there may be something to undo")));
         }
@@ -234,8 +234,14 @@ impl Engine {
         }
     }
 
-    /// The last restore that replaced the workload's data; `None` if none did since volsnap keeps a record of it.
+    /// The last restore that replaced the workload's data, whether its app came back or not; `None` if none did since
+    /// volsnap keeps a record of it.
     pub(super) async fn last_restore(&self, workload: WorkloadId) -> Result<Option<State>> {
+        if let Ok(Some(open)) = self.open_restore(workload).await
+            && open.waits_for_the_app()
+        {
+            return Ok(Some(open));
+        }
         let Some(bytes) = self.ports.filesystem.retired_journal(workload).await? else { return Ok(None) };
         let unreadable = |error: JournalError| {
             Error::new(Code::Corrupt, format!("the record of the last restore cannot be read: {error}"))

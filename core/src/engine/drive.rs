@@ -223,12 +223,15 @@ impl Engine {
         report
     }
 
-    /// Runs the hooks of a restore that only waits for its app, since another operation takes the app over with what it
-    /// owes to it.
+    /// Ends a restore that only waits for its app, since another operation takes the app over with what it owes to it, and
+    /// its journal: what it replaced is on record, and its hooks have run.
     pub(super) async fn take_over(&self, id: WorkloadId) -> Result<()> {
         let Some(Body::Restore(records)) = self.journal_body(id).await? else { return Ok(()) };
         let state = State::replay(&records)?;
         let outcome = Report::of(&state, None, &Notes::default()).outcome;
+        if outcome == Outcome::Restored {
+            self.ports.filesystem.record_restore(id, &state.journal().encode()?).await?;
+        }
         for complaint in self.run_after(HookEvent::PostRestore, &Around::restore(&state), word(outcome)).await? {
             tracing::warn!(restore = %state.plan.restore, "{complaint}");
         }

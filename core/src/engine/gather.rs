@@ -261,7 +261,8 @@ impl Engine {
                 EngineErrorKind::Unreachable
                 | EngineErrorKind::TimedOut
                 | EngineErrorKind::Conflict
-                | EngineErrorKind::Failed => error.into(),
+                | EngineErrorKind::Failed
+                | EngineErrorKind::Unsupported => error.into(),
             }),
         }
     }
@@ -297,7 +298,7 @@ impl Engine {
         let all = match containers.all().await {
             Ok(all) => all,
             // A deployer that lists none knows of no others than these.
-            Err(error) if error.kind == EngineErrorKind::Failed => consumers.to_vec(),
+            Err(error) if error.kind == EngineErrorKind::Unsupported => consumers.to_vec(),
             Err(error) => return Err(error.into()),
         };
         let is_member = |container: &Container| members.iter().any(|member| member.id == container.id);
@@ -357,7 +358,7 @@ impl Engine {
         match self.containers()?.all().await {
             Ok(all) => Ok(container::dependants(&all, &active)),
             // A deployer that knows of no others than its own.
-            Err(error) if error.kind == EngineErrorKind::Failed => Ok(Vec::new()),
+            Err(error) if error.kind == EngineErrorKind::Unsupported => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

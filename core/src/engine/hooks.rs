@@ -140,7 +140,8 @@ impl Engine {
                     EngineErrorKind::TimedOut
                     | EngineErrorKind::NotFound
                     | EngineErrorKind::Conflict
-                    | EngineErrorKind::Failed => Trouble::Failed(name(number, hook, &error.to_string())),
+                    | EngineErrorKind::Failed
+                    | EngineErrorKind::Unsupported => Trouble::Failed(name(number, hook, &error.to_string())),
                 })?
             }
         };
@@ -173,7 +174,8 @@ impl Engine {
                 EngineErrorKind::Unreachable
                 | EngineErrorKind::TimedOut
                 | EngineErrorKind::Conflict
-                | EngineErrorKind::Failed => error.into(),
+                | EngineErrorKind::Failed
+                | EngineErrorKind::Unsupported => error.into(),
             })?;
         }
         self.change_hooks(workload, "hook-added", |hooks| {

@@ -158,6 +158,9 @@ impl Engine {
 fn stays_so(error: &EngineError) -> bool {
     match error.kind {
         EngineErrorKind::Unreachable | EngineErrorKind::TimedOut => false,
-        EngineErrorKind::NotFound | EngineErrorKind::Conflict | EngineErrorKind::Failed => true,
+        EngineErrorKind::NotFound
+        | EngineErrorKind::Conflict
+        | EngineErrorKind::Failed
+        | EngineErrorKind::Unsupported => true,
     }
 }

@@ -16,6 +16,8 @@ pub enum EngineErrorKind {
     Conflict,
     /// The engine refused or failed.
     Failed,
+    /// A deployer of this kind has no such thing. Asking again is in vain.
+    Unsupported,
 }
 
 /// A failed call of an engine.
@@ -39,7 +41,7 @@ impl EngineError {
     pub fn is_transient(&self) -> bool {
         match self.kind {
             EngineErrorKind::Unreachable | EngineErrorKind::TimedOut | EngineErrorKind::Conflict => true,
-            EngineErrorKind::NotFound | EngineErrorKind::Failed => false,
+            EngineErrorKind::NotFound | EngineErrorKind::Failed | EngineErrorKind::Unsupported => false,
         }
     }
 }
@@ -56,6 +58,7 @@ impl From<EngineError> for Error {
                 "look with `docker ps -a` at the container's state, then run the command again"
             }
             EngineErrorKind::Failed => "the engine's log says more",
+            EngineErrorKind::Unsupported => "the host that deploys the app has to do this itself",
         };
         Error::new(Code::Engine, error.to_string()).hint(hint)
     }

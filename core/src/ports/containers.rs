@@ -138,9 +138,10 @@ pub trait Containers: Send + Sync {
     async fn find(&self, selector: &Selector) -> Result<Vec<Container>, EngineError>;
 
     /// Every container, in any state and under any name, in the order of [`Containers::find`]: to look around, and for
-    /// what a restore left. A deployer that does not know of others than its own gives those.
+    /// what a restore left. A deployer that does not know of others than its own gives those;
+    /// [`EngineErrorKind::Unsupported`](crate::error::EngineErrorKind) of one that lists none.
     async fn all(&self) -> Result<Vec<Container>, EngineError> {
-        Err(EngineError::new(EngineErrorKind::Failed, "this deployer does not list its containers"))
+        Err(EngineError::new(EngineErrorKind::Unsupported, "this deployer does not list its containers"))
     }
 
     /// Every container, in any state and under any name, that mounts one of the paths, something below or something
@@ -209,7 +210,7 @@ pub trait Containers: Send + Sync {
     async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
         let (_, _) = (command, watch);
         let why = format!("this deployer runs no commands in containers, so none in {container}");
-        Err(EngineError::new(EngineErrorKind::Failed, why))
+        Err(EngineError::new(EngineErrorKind::Unsupported, why))
     }
 
     /// Whether [`Containers::boot`] could keep its promises for these containers, and with their images. Touches nothing;
@@ -238,14 +239,14 @@ pub trait Containers: Send + Sync {
     async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
         let names: Vec<&str> = boots.iter().map(|boot| boot.container.name.as_str()).collect();
         let why = format!("this deployer starts no containers on copies ({drill}: {})", names.join(", "));
-        Err(EngineError::new(EngineErrorKind::Failed, why))
+        Err(EngineError::new(EngineErrorKind::Unsupported, why))
     }
 
     /// Removes whatever [`Containers::boot`] made for this drill, running or not, with what the copies wrote elsewhere than
     /// into the copied directories, which stay. Nothing of it runs or comes back after a crash when this returns.
     async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError> {
         let why = format!("this deployer knows of no containers that drill {drill} started");
-        Err(EngineError::new(EngineErrorKind::Failed, why))
+        Err(EngineError::new(EngineErrorKind::Unsupported, why))
     }
 
     /// How often [`Containers::health`] is worth asking.

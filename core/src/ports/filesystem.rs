@@ -433,6 +433,10 @@ pub trait Filesystem: Send + Sync {
     /// record. Absent is success.
     async fn retire_journal(&self, workload: WorkloadId) -> Result<(), FsError>;
 
+    /// Makes a copy of an open journal the workload's record of its last restore, durably, in the place of an earlier one:
+    /// the journal itself goes on to another operation. A crash leaves the earlier record or this one.
+    async fn record_restore(&self, workload: WorkloadId, bytes: &[u8]) -> Result<(), FsError>;
+
     /// The bytes of the record of the last restore, durable; `None` if there is none.
     async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError>;
 

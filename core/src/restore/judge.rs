@@ -115,12 +115,13 @@ fn switch(state: &State, error: &FsError) -> Verdict {
 fn redeploy(state: &State, error: &EngineError) -> Verdict {
     match error.kind {
         EngineErrorKind::Unreachable | EngineErrorKind::TimedOut => Verdict::Stop(error.clone().into()),
-        EngineErrorKind::NotFound | EngineErrorKind::Conflict | EngineErrorKind::Failed => {
-            match state.plan.options.health_timeout {
-                Some(_) => unhealthy(state, &error.to_string()),
-                None => Verdict::Record(Entry::Redeployed { problem: Some(error.to_string()) }),
-            }
-        }
+        EngineErrorKind::NotFound
+        | EngineErrorKind::Conflict
+        | EngineErrorKind::Failed
+        | EngineErrorKind::Unsupported => match state.plan.options.health_timeout {
+            Some(_) => unhealthy(state, &error.to_string()),
+            None => Verdict::Record(Entry::Redeployed { problem: Some(error.to_string()) }),
+        },
     }
 }
 

@@ -90,6 +90,8 @@ pub enum Happening {
     AppsWrite,
     /// Every running app works in each of its directories: it writes over files, replaces, removes and makes some.
     AppsWork,
+    /// Somebody sets the clock, by so many seconds.
+    ClockJumps(i64),
 }
 
 /// What is not ready when a machine comes up.

@@ -20,6 +20,11 @@ const SICK_MOUNT_POINT: usize = 17;
 const SICK_TWO_RENAMES: usize = 19;
 const RESUMED: usize = 20;
 const SICK_ANEW: usize = 25;
+const WAITS: usize = 26;
+const SHARES_ANEW: usize = 30;
+const REMOVES_ITSELF: usize = 32;
+const ONE_OFF: usize = 33;
+const CANNOT_START: usize = 34;
 
 // The snapshots in which mutants show, by their place among those.
 const PAUSED: usize = 0;
@@ -28,7 +33,7 @@ const STOPPED: usize = 1;
 /// All mutants of the simulator.
 #[must_use]
 pub fn all() -> Vec<Mutant> {
-    [barriers(), flow(), disks(), by_entry(), journal(), judgements(), snapshots(), covered()].concat()
+    [barriers(), flow(), containers(), disks(), by_entry(), journal(), judgements(), snapshots(), covered()].concat()
 }
 
 /// What only the other tiers break, by name: a simulator has no modes, and sees all of its own containers.
@@ -196,6 +201,41 @@ fn flow() -> Vec<Mutant> {
             "fence: others are left alone",
             Decision(d::others_overlooked),
             Disturbances(APP),
+        ),
+    ]
+}
+
+fn containers() -> Vec<Mutant> {
+    vec![
+        mutant(
+            "conditions are not seen",
+            "redeploy: each when what it waits for is there",
+            Port(Lie::ConditionsNotSeen),
+            Crashes(WAITS, 1),
+        ),
+        mutant(
+            "a policy is lost with a start that fails",
+            "redeploy: policies back, whether it starts or not",
+            Port(Lie::PolicyLostOnFailedStart),
+            Crashes(CANNOT_START, 1),
+        ),
+        mutant(
+            "what shares a network is not followed",
+            "redeploy: what was cut off is started again",
+            Port(Lie::LostPeersNotSeen),
+            Errors(SHARES_ANEW),
+        ),
+        mutant(
+            "a container that removes itself looks like others",
+            "redeploy: nothing is lost with what removes itself",
+            Port(Lie::SelfRemovalNotSeen),
+            Crashes(REMOVES_ITSELF, 1),
+        ),
+        mutant(
+            "a container that runs one command looks like others",
+            "redeploy: no command runs twice",
+            Port(Lie::OneOffsNotSeen),
+            Crashes(ONE_OFF, 1),
         ),
     ]
 }

@@ -36,9 +36,7 @@ fn is_at_rest(scene: &Scene, world: &World, outcome: Outcome) -> bool {
         Outcome::NeedsAttention => return false,
     };
     let beside = world.names(volume.live.parent().unwrap());
-    live == wanted
-        && beside.iter().all(|name| !name.starts_with(".volsnap-"))
-        && world.journal_names().is_empty()
+    live == wanted && beside.iter().all(|name| !name.starts_with(".volsnap-")) && world.journal_names().is_empty()
 }
 
 fn report(left: &Left) -> &Report {

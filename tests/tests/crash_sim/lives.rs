@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use volsnap_core::model::{Redeploy, RunState};
 use volsnap_tests::{
     crash::sim,
-    worlds::{AppSpec, Live, SceneSpec, VolumeDisk, VolumeSpec},
+    worlds::{AppSpec, Kind, Live, SceneSpec, VolumeDisk, VolumeSpec},
 };
 
 fn any_scene() -> impl Strategy<Value = SceneSpec> {
@@ -17,7 +17,14 @@ fn any_scene() -> impl Strategy<Value = SceneSpec> {
     });
     let policy = prop::sample::select(vec!["no", "on-failure", "unless-stopped", "always"]);
     let run = prop::sample::select(vec![RunState::Running, RunState::Running, RunState::Paused, RunState::Stopped]);
-    let app = (policy, run, prop::bool::weighted(0.8)).prop_map(|(policy, run, member)| AppSpec {
+    let kind = prop_oneof![
+        5 => Just(Kind::Plain),
+        1 => Just(Kind::Waits),
+        1 => Just(Kind::SharesNetwork),
+        1 => Just(Kind::CannotStart),
+    ];
+    let app = (policy, run, prop::bool::weighted(0.8), kind).prop_map(|(policy, run, member, kind)| AppSpec {
+        kind: if member && run == RunState::Running { kind } else { Kind::Plain },
         policy,
         // A running container of somebody else on a volume is refused.
         run: if member { run } else { RunState::Stopped },
@@ -26,17 +33,25 @@ fn any_scene() -> impl Strategy<Value = SceneSpec> {
     let volumes = prop::collection::vec(volume, 1..5);
     let apps = prop::collection::vec(app, 0..4);
     (prop::collection::vec(disk, 3), any::<bool>(), volumes, apps, any::<bool>(), any::<bool>(), any::<bool>())
-        .prop_map(|(disks, state_with_volumes, volumes, apps, restart, safety, resume)| SceneSpec {
+        .prop_map(|(disks, state_with_volumes, volumes, mut apps, restart, safety, resume)| SceneSpec {
             name: "random".into(),
             disks,
             state_with_volumes,
             volumes,
-            apps,
+            apps: after_a_plain_one(&mut apps),
             redeploy: if restart { Redeploy::Restart } else { Redeploy::Recreate },
             safety,
             sick: false,
             resume,
         })
+}
+
+/// Those that have to do with the first one need a plain one that runs there.
+fn after_a_plain_one(apps: &mut Vec<AppSpec>) -> Vec<AppSpec> {
+    if apps.iter().any(|app| app.kind != Kind::Plain) {
+        apps.insert(0, AppSpec::running("unless-stopped"));
+    }
+    std::mem::take(apps)
 }
 
 proptest! {

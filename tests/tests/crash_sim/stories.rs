@@ -25,7 +25,7 @@ fn mutants() -> Vec<(&'static str, Mutant)> {
 /// A world with something of everything, in which the cause of a failure is hard to see.
 fn crowded() -> SceneSpec {
     let volume = |disk, live| VolumeSpec { disk, live, absent: false };
-    let app = |policy, run| AppSpec { policy, run, member: true };
+    let app = |policy, run| AppSpec { run, ..AppSpec::running(policy) };
     SceneSpec {
         disks: vec![VolumeDisk { exchange: true, ordered: false }, VolumeDisk { exchange: true, ordered: true }],
         volumes: vec![volume(0, Live::Full), volume(1, Live::Full), volume(0, Live::Empty)],

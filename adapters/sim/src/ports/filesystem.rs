@@ -381,6 +381,10 @@ impl Filesystem for SimFilesystem {
         self.machine.ask(|w| w.retire_journal(workload)).await
     }
 
+    async fn record_restore(&self, workload: WorkloadId, bytes: &[u8]) -> Result<(), FsError> {
+        self.machine.ask(|w| w.record_restore(workload, bytes)).await
+    }
+
     async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
         self.machine.ask(|w| w.retired_journal(workload)).await
     }

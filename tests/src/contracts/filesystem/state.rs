@@ -46,6 +46,17 @@ pub async fn a_retired_journal_is_the_record_of_the_last_restore(h: &impl Harnes
         assert_eq!(second.read_journal(WORKLOAD).await.unwrap(), None);
         assert_eq!(second.retired_journal(WORKLOAD).await.unwrap().as_deref(), Some(text.as_bytes()));
     }
+    // A copy that is kept beside an open journal.
+    fs.write_journal(WORKLOAD, b"\"open\"").await.unwrap();
+    for text in ["\"a copy that is longer than the next\"", "\"a copy\""] {
+        fs.record_restore(WORKLOAD, text.as_bytes()).await.unwrap();
+        let second = h.second_process();
+        assert_eq!(second.retired_journal(WORKLOAD).await.unwrap().as_deref(), Some(text.as_bytes()));
+        assert_eq!(second.read_journal(WORKLOAD).await.unwrap().as_deref(), Some(&b"\"open\""[..]));
+        assert_eq!(second.journals().await.unwrap(), [WORKLOAD]);
+    }
+    fs.write_journal(WORKLOAD, b"\"second\"").await.unwrap();
+    fs.retire_journal(WORKLOAD).await.unwrap();
     // Neither a journal that is opened and removed nor a second retirement touches it, and it is one workload's.
     fs.write_journal(WORKLOAD, b"{}").await.unwrap();
     fs.remove_journal(WORKLOAD).await.unwrap();

@@ -360,6 +360,10 @@ impl Filesystem for Watched {
         self.noted("retire journal", self.disk.retire_journal(workload)).await
     }
 
+    async fn record_restore(&self, workload: WorkloadId, bytes: &[u8]) -> Result<(), FsError> {
+        self.noted("record restore", self.disk.record_restore(workload, bytes)).await
+    }
+
     async fn retired_journal(&self, workload: WorkloadId) -> Result<Option<Vec<u8>>, FsError> {
         self.disk.retired_journal(workload).await
     }

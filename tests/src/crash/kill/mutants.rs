@@ -52,7 +52,7 @@ const MUTANTS: [Mutant; 9] = [
     },
     Mutant {
         name: "the journal is not removed",
-        drops: |one, _| one.call == "unlinkat" && one.what == "state/journal/ID.json",
+        drops: |one, _| one.call == "renameat" && one.what == "state/journal/ID.last",
         killed: false,
     },
     // The last resort of a lazy harness: it looks before anybody has recovered.

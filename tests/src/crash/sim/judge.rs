@@ -18,6 +18,7 @@ impl Happening {
             Happening::WritebackOf(disk) => Event::WritebackOf(disk),
             Happening::AppsWrite => Event::Tick,
             Happening::AppsWork => Event::Work,
+            Happening::ClockJumps(seconds) => Event::ClockJump(seconds),
         }
     }
 }

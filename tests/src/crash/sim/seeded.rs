@@ -7,7 +7,7 @@ use super::{
     Figures, Happening, Slow,
     explorer::{Explorer, Node},
 };
-use crate::worlds::{AppSpec, Live, POLICIES, Scene, SceneSpec, VolumeDisk, VolumeSpec};
+use crate::worlds::{AppSpec, Kind, Live, POLICIES, Scene, SceneSpec, VolumeDisk, VolumeSpec};
 
 /// So many crashed worlds of each depth are crashed in their turn.
 const GO_ON_WITH: usize = 12;
@@ -30,7 +30,12 @@ pub fn any_spec(chooser: &mut Chooser, name: String) -> SceneSpec {
             absent: chooser.choose(5) == 0,
         })
         .collect();
-    let apps = (0..chooser.choose(4)).map(|_| any_app(chooser)).collect();
+    let mut apps: Vec<AppSpec> = (0..chooser.choose(4)).map(|_| any_app(chooser)).collect();
+    // One in three has to do with the first of them, or is odd by itself.
+    let first = apps.first().is_some_and(|app| app.member && app.run == RunState::Running);
+    for app in apps.iter_mut().skip(1).filter(|app| first && app.member) {
+        *app = any_kind(chooser, *app);
+    }
     SceneSpec {
         name,
         disks,
@@ -49,7 +54,17 @@ fn any_app(chooser: &mut Chooser) -> AppSpec {
     let run = [RunState::Running, RunState::Running, RunState::Paused, RunState::Stopped][chooser.choose(4)];
     let member = chooser.choose(5) != 0;
     // A running container of somebody else on a volume is refused.
-    AppSpec { policy, run: if member { run } else { RunState::Stopped }, member }
+    AppSpec { policy, run: if member { run } else { RunState::Stopped }, member, kind: Kind::Plain }
+}
+
+fn any_kind(chooser: &mut Chooser, app: AppSpec) -> AppSpec {
+    const ODD: [Kind; 5] = [Kind::Waits, Kind::SharesNetwork, Kind::RemovesItself, Kind::OneOff, Kind::CannotStart];
+    match ODD.get(chooser.choose(3 * ODD.len())) {
+        // The engine takes no policy for these.
+        Some(kind @ (Kind::RemovesItself | Kind::OneOff)) => AppSpec { kind: *kind, ..AppSpec::running("no") },
+        Some(kind) => AppSpec { kind: *kind, ..AppSpec::running(app.policy) },
+        None => app,
+    }
 }
 
 /// Explores a world as the seed has it: every crash of the restore, with some of the ways of losing; recoveries of all
@@ -92,9 +107,10 @@ fn happenings(scene: &Scene, chooser: &mut Chooser) -> Vec<(u64, Happening)> {
     }
     let disks = scene.world.disks().count();
     let mut happening = || {
-        let what = match chooser.choose(4) {
+        let what = match chooser.choose(5) {
             0 => Happening::Writeback,
             1 => Happening::AppsWrite,
+            2 => Happening::ClockJumps([-86_400, 86_400][chooser.choose(2)]),
             _ => Happening::WritebackOf(chooser.choose(disks)),
         };
         (chooser.choose(OPS) as u64, what)

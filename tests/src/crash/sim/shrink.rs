@@ -1,10 +1,10 @@
 //! From a failure in a large world to the smallest world and the shortest way in which something is still wrong.
 
-use volsnap_core::model::{Redeploy, RunState};
+use volsnap_core::model::Redeploy;
 use volsnap_sim::Mutant;
 
 use super::{Crash, Explorer, Violation, judge::replay, tier::slow_boots};
-use crate::worlds::{AppSpec, Live, Scene, SceneSpec, VolumeDisk};
+use crate::worlds::{AppSpec, Kind, Live, Scene, SceneSpec, VolumeDisk};
 
 /// A smaller world is given up after so many runs of the engine in which nothing was wrong.
 const RUNS_MAX: u64 = 4000;
@@ -89,7 +89,8 @@ fn smaller(spec: &SceneSpec) -> Vec<SceneSpec> {
         with(&|s| s.volumes[volume].live = Live::Full);
     }
     for app in 0..spec.apps.len() {
-        with(&|s| s.apps[app] = AppSpec { policy: "always", run: RunState::Running, member: true });
+        with(&|s| s.apps[app].kind = Kind::Plain);
+        with(&|s| s.apps[app] = AppSpec::running("always"));
     }
     all
 }

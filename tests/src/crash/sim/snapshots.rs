@@ -23,7 +23,7 @@ use super::{Crash, Figures, Happening, VIOLATIONS_MAX, judge::killed};
 use crate::{
     oracle::{Past, Wrongs},
     process::{Ended, Left, engine, recover},
-    worlds::{AppSpec, Live, Scene, SceneSpec, VolumeDisk, VolumeSpec},
+    worlds::{AppSpec, Kind, Live, Scene, SceneSpec, VolumeDisk, VolumeSpec},
 };
 
 /// A snapshot that is about to be taken.
@@ -39,7 +39,7 @@ pub struct Case {
 #[must_use]
 pub fn cases() -> Vec<Case> {
     use volsnap_core::model::RunState::{Paused, Running, Stopped};
-    let app = |policy, run| AppSpec { policy, run, member: true };
+    let app = |policy, run| AppSpec { run, ..AppSpec::running(policy) };
     let volume = |disk, live| VolumeSpec { disk, live, absent: false };
     let disk = |ordered| VolumeDisk { exchange: true, ordered };
     let one = SceneSpec::plain("an app").with_app();
@@ -62,6 +62,9 @@ pub fn cases() -> Vec<Case> {
         case(&many, Mode::Pause),
         case(&many, Mode::Stop),
         case(&SceneSpec { disks: vec![disk(false)], ..SceneSpec::plain("no app") }, Mode::Pause),
+        case(&SceneSpec::plain("one waits for the other's health").with_app().and("no", Kind::Waits), Mode::Stop),
+        case(&SceneSpec::plain("one in the other's network").with_app().and("always", Kind::SharesNetwork), Mode::Stop),
+        case(&SceneSpec::plain("one removes itself").with_app().and("no", Kind::RemovesItself), Mode::Pause),
     ]
 }
 
@@ -326,7 +329,10 @@ pub fn story(case: &Case, mutant: Option<&Mutant>, path: &[Crash]) -> Vec<String
             Crash::ByItself { op, what } => {
                 match what {
                     Happening::AppsWork => case.strike_work(&mut world, *op),
-                    Happening::AppsWrite | Happening::Writeback | Happening::WritebackOf(_) => {
+                    Happening::AppsWrite
+                    | Happening::Writeback
+                    | Happening::WritebackOf(_)
+                    | Happening::ClockJumps(_) => {
                         world.strike(*op, Fault::Event(what.event()));
                     }
                 }

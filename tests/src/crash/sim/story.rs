@@ -9,7 +9,7 @@ use volsnap_sim::Mutant;
 use super::{Crash, Happening, Slow, Violation, judge::replay};
 use crate::{
     oracle::Wrongs,
-    worlds::{AppSpec, Live, POLICIES, SceneSpec, VolumeDisk, VolumeSpec},
+    worlds::{AppSpec, Kind, Live, POLICIES, SceneSpec, VolumeDisk, VolumeSpec},
 };
 
 /// A violation that is kept.
@@ -100,8 +100,8 @@ impl fmt::Display for Story {
         for VolumeSpec { disk, live, absent } in &spec.volumes {
             writeln!(f, "volume: on disk {disk} {live:?} {}", word(*absent, ABSENT))?;
         }
-        for AppSpec { policy, run, member } in &spec.apps {
-            writeln!(f, "app: {policy} {run:?} {}", word(*member, MEMBER))?;
+        for AppSpec { policy, run, member, kind } in &spec.apps {
+            writeln!(f, "app: {policy} {run:?} {} {kind:?}", word(*member, MEMBER))?;
         }
         let SceneSpec { state_with_volumes, redeploy, safety, sick, resume, .. } = spec;
         writeln!(f, "journal: {}", word(*state_with_volumes, JOURNAL))?;
@@ -132,6 +132,8 @@ const SICK: [&str; 2] = ["fine", "make the app sick"];
 const RESUME: [&str; 2] = ["begun again", "resumed"];
 const LIVE: [Live; 3] = [Live::Full, Live::Empty, Live::Missing];
 const RUN: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Stopped];
+const KIND: [Kind; 6] =
+    [Kind::Plain, Kind::Waits, Kind::SharesNetwork, Kind::RemovesItself, Kind::OneOff, Kind::CannotStart];
 const REDEPLOY: [Redeploy; 2] = [Redeploy::Recreate, Redeploy::Restart];
 
 fn word(flag: bool, words: [&'static str; 2]) -> &'static str {
@@ -147,6 +149,9 @@ impl fmt::Display for Line<'_> {
             Crash::ByItself { op, what: Happening::Writeback } => write!(f, "writeback before {op}"),
             Crash::ByItself { op, what: Happening::WritebackOf(disk) } => write!(f, "writeback of {disk} before {op}"),
             Crash::ByItself { op, what: Happening::AppsWrite } => write!(f, "apps write before {op}"),
+            Crash::ByItself { op, what: Happening::ClockJumps(seconds) } => {
+                write!(f, "clock jumps {seconds} before {op}")
+            }
             Crash::ByItself { op, what: Happening::AppsWork } => write!(f, "apps work before {op}"),
             Crash::Kill { op } => write!(f, "kill before {op}"),
             Crash::Cut { op, script } => write!(f, "power cut before {op} losing{}", choices(script)),
@@ -177,9 +182,10 @@ impl FromStr for Story {
                     let (disk, live, absent) = (number(disk)?, named(live, &LIVE)?, flag(absent, ABSENT)?);
                     spec.volumes.push(VolumeSpec { disk, live, absent });
                 }
-                ("app", [policy, run, member]) => {
+                ("app", [policy, run, member, kind]) => {
                     let policy = POLICIES.into_iter().find(|p| p == policy).ok_or("no such policy")?;
-                    spec.apps.push(AppSpec { policy, run: named(run, &RUN)?, member: flag(member, MEMBER)? });
+                    let (run, member, kind) = (named(run, &RUN)?, flag(member, MEMBER)?, named(kind, &KIND)?);
+                    spec.apps.push(AppSpec { policy, run, member, kind });
                 }
                 ("journal", _) => spec.state_with_volumes = flag(value, JOURNAL)?,
                 ("redeploy", _) => spec.redeploy = named(value, &REDEPLOY)?,
@@ -204,6 +210,9 @@ fn crash(words: &[&str]) -> Option<Crash> {
         ["writeback", "before", at] => Some(Crash::ByItself { op: op(at)?, what: Happening::Writeback }),
         ["writeback", "of", disk, "before", at] => {
             Some(Crash::ByItself { op: op(at)?, what: Happening::WritebackOf(disk.parse().ok()?) })
+        }
+        ["clock", "jumps", seconds, "before", at] => {
+            Some(Crash::ByItself { op: op(at)?, what: Happening::ClockJumps(seconds.parse().ok()?) })
         }
         ["apps", "work", "before", at] => Some(Crash::ByItself { op: op(at)?, what: Happening::AppsWork }),
         ["apps", "write", "before", at] => Some(Crash::ByItself { op: op(at)?, what: Happening::AppsWrite }),
