@@ -296,10 +296,6 @@ fn check_clean(scene: &Scene, world: &World, report: Option<&Report>, past: Past
 fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past) -> Wrongs {
     let mut wrongs = Wrongs::new();
     let excused = report.is_some_and(|r| r.warnings.iter().any(|w| w.contains("did not come back")));
-    let kind_of = |name: &str| {
-        let mut apps = scene.spec.apps.iter().enumerate();
-        apps.find(|(index, _)| name == format!("app{index}")).map_or(Kind::Plain, |(_, app)| app.kind)
-    };
     let runs = |name: &str| world.container(name).is_some_and(|c| c.run == RunState::Running);
     // An engine that comes up removes it, and nothing says what ran.
     let goes = |kind| kind == Kind::RemovesItself && past.unpinned;
@@ -307,7 +303,7 @@ fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past)
         wrongs.push(format!("{stale} runs on a directory that is not live"));
     }
     for found in scene.world.containers() {
-        let kind = kind_of(&found.name);
+        let kind = scene.kind_of(&found.name);
         let Some(now) = world.container(&found.name) else {
             if !excused && !goes(kind) {
                 wrongs.push(format!("container {} is gone", found.name));

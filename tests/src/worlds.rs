@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use volsnap_core::{
     model::{
-        Condition, DeclaredVolume, Manifest, ManifestVolume, Mode, Origin, Particulars, Peer, Redeploy, RestartPolicy,
-        RunState, Selector, Shares, Snapshot, SnapshotId, Source, Workload, WorkloadId, snapshot::ARCHIVE_FORMAT,
+        Condition, DeclaredVolume, Manifest, ManifestVolume, Mode, Mount, Origin, Particulars, Peer, Redeploy,
+        RestartPolicy, RunState, Selector, Shares, Snapshot, SnapshotId, Source, Workload, WorkloadId,
+        snapshot::ARCHIVE_FORMAT,
     },
     restore::{
         Facts, Move, Options, State, Step,
@@ -171,8 +172,22 @@ impl Default for Rules {
     }
 }
 
+/// Where the engine has the anonymous volume of a container.
+fn anonymous(index: usize) -> PathBuf {
+    PathBuf::from(format!("/anonymous/volumes/of-app{index}"))
+}
+
 const WORKLOAD: WorkloadId = WorkloadId(Uuid::from_u128(0x11));
 const SNAPSHOT: SnapshotId = SnapshotId(Uuid::from_u128(0x22));
+
+impl Scene {
+    /// In what a container differs from others, by its name; one that was added later in nothing.
+    #[must_use]
+    pub fn kind_of(&self, name: &str) -> Kind {
+        let mut apps = self.spec.apps.iter().enumerate();
+        apps.find(|(index, _)| name == format!("app{index}")).map_or(Kind::Plain, |(_, app)| app.kind)
+    }
+}
 
 impl SceneSpec {
     /// One full volume on a disk of its own, no containers.
@@ -245,6 +260,9 @@ impl SceneSpec {
             lists.push(if volume.absent { None } else { Some(new) });
         }
         for (index, app) in self.apps.iter().enumerate() {
+            if app.kind == Kind::RemovesItself {
+                builder = builder.tree(anonymous(index), &[("cache", "its own")]);
+            }
             builder = builder.container(self.container(index, app));
         }
         let files: Vec<Vec<(&str, &str)>> = (lists.iter())
@@ -286,6 +304,7 @@ impl SceneSpec {
         let mounts = if app.member || app.run == RunState::Stopped { self.volumes.len() } else { 0 };
         let bound = (0..mounts).fold(bare, |spec, v| spec.bind(self.target(v), self.live(v)));
         let project = if app.member { "app" } else { "other" };
+        let mut bound = bound;
         let mut particulars = Particulars::default();
         let mut depends_on = Vec::new();
         match app.kind {
@@ -297,7 +316,16 @@ impl SceneSpec {
             Kind::SharesNetwork => {
                 particulars.peers.push(Peer { name: "app0".into(), shares: Shares::Network, by_name: false });
             }
-            Kind::RemovesItself => particulars.removes_itself = true,
+            Kind::RemovesItself => {
+                particulars.removes_itself = true;
+                bound.mounts.push(Mount {
+                    target: "/cache".into(),
+                    source: anonymous(index),
+                    volume: Some(format!("anonymous-of-app{index}")),
+                    writable: true,
+                    unsupported: Some("an anonymous volume".into()),
+                });
+            }
             Kind::OneOff => particulars.is_one_off = true,
         }
         let is_waited_for = index == 0 && self.apps.iter().any(|app| app.kind == Kind::Waits);

@@ -245,7 +245,7 @@ impl World {
             self.claims.values().flatten().any(|other| dir.starts_with(other) || other.starts_with(dir))
         };
         match dirs.iter().find(held) {
-            Some(dir) if self.mutant != Some(Mutant::ClaimNotExclusive) => {
+            Some(dir) if !matches!(self.mutant, Some(Mutant::ClaimNotExclusive | Mutant::LockNotExclusive)) => {
                 let words = "the simulated process is at work on it";
                 Err(FsError::new(FsErrorKind::Busy, FsOp::Lock, dir, words).into())
             }

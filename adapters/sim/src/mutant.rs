@@ -85,7 +85,7 @@ pub enum Mutant {
     RecordNotKept,
     /// Journals are looked up in the catalog.
     JournalsByCatalog,
-    /// The workload's lock is given to everyone who asks.
+    /// The workload's lock is given to everyone who asks, and the directories too, which would stop the second one as well.
     LockNotExclusive,
     /// Live directories are given to everyone who asks.
     ClaimNotExclusive,

@@ -17,7 +17,7 @@ use crate::{
         Pinned, Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, parts,
     },
     ports::{ArchiveSource, Claim, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
-    restore::{Body, Refusal, journal::Quiesced, preflight},
+    restore::{Body, Refusal, anew::starts_no_more, journal::Quiesced, preflight},
 };
 
 /// What to snapshot, and how.
@@ -431,7 +431,11 @@ fn refuse_members(request: &SnapshotRequest, members: &[Container]) -> Result<()
         return Err(Refusal::orchestrated(name, service).into());
     }
     let stopped = active().filter(|_| request.mode == Mode::Stop);
-    for Container { name, particulars, .. } in stopped {
+    for member in stopped {
+        if let Some(why) = starts_no_more(member, members) {
+            return Err(Error::new(Code::Refused, why).hint("start that one first, or leave out `--mode stop`"));
+        }
+        let Container { name, particulars, .. } = member;
         let why = match particulars {
             Particulars { removes_itself: true, .. } => {
                 "is removed with its anonymous volumes as soon as it ends (--rm)"

@@ -102,6 +102,20 @@ fn fixed<'a>(container: &'a Container, anew: &'a BTreeSet<String>) -> impl Itera
     container.particulars.peers.iter().filter(|peer| !peer.by_name && anew.contains(&peer.name))
 }
 
+/// What keeps an active member from being started again once it is stopped: it needs a member that does not run, in words.
+#[must_use]
+pub fn starts_no_more(member: &Container, members: &[Container]) -> Option<String> {
+    let needs = |peer: &&Peer| peer.shares != Shares::Volumes;
+    let is_down = |peer: &&Peer| members.iter().any(|other| other.name == peer.name && !other.run.is_active());
+    let peer = member.particulars.peers.iter().filter(needs).find(is_down)?;
+    Some(format!(
+        "container {} uses {} of {}, which does not run: once stopped, it could not be started again",
+        member.name,
+        use_of(peer.shares),
+        peer.name
+    ))
+}
+
 fn use_of(shares: Shares) -> &'static str {
     match shares {
         Shares::Network => "the network",

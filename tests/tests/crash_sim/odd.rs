@@ -7,10 +7,10 @@ use volsnap_core::{
     model::{Mode, Mount, Particulars, Peer, Redeploy, RunState, Shares},
     restore::Outcome,
 };
-use volsnap_sim::{ContainerSpec, Fault, Machine, Mutant, Run, World};
+use volsnap_sim::{ContainerSpec, Event, Fault, Machine, Mutant, Run, World};
 use volsnap_tests::{
     process::{Ended, engine, quiet, recover, restore},
-    worlds::{Scene, SceneSpec},
+    worlds::{Kind, Scene, SceneSpec},
 };
 
 const ODD: &str = "odd";
@@ -154,4 +154,40 @@ fn a_restore_with_an_odd_member_ends_restored() {
         let Ended::Reported(report) = &left.ended else { panic!("{:?}", left.ended) };
         assert_eq!(report.outcome, Outcome::Restored, "{report:?}");
     }
+}
+
+#[test]
+fn an_app_that_did_not_come_back_can_be_undone_also_after_another_operation() {
+    let spec = SceneSpec { redeploy: Redeploy::Restart, ..SceneSpec::plain("down").with_app() };
+    let scene = spec.and("no", Kind::CannotStart).build();
+    let left = restore(&scene, scene.world.clone());
+    let Ended::Reported(report) = &left.ended else { panic!("{:?}", left.ended) };
+    assert!(report.outcome == Outcome::Restored && report.app_problem.is_some(), "{report:?}");
+    let safety = report.safety_snapshot.expect("the original was kept");
+    let mut world = left.world;
+    world.restart_process();
+    let machine = Machine::start(world);
+    let engine = engine(&machine, &scene);
+    let undo = || machine.run(engine.undo_of(&scene.workload)).done().unwrap().map(|snapshot| snapshot.id());
+    assert_eq!(undo(), Ok(safety));
+    // A snapshot takes over what is owed to the app, and with it the journal.
+    let request = SnapshotRequest { workload: scene.workload.clone(), mode: Mode::Stop, note: None };
+    let error = machine.run(engine.create(&request, &quiet())).done().unwrap().map(|_| ()).unwrap_err();
+    assert_eq!(error.code, Code::NeedsAttention, "{error}");
+    assert_eq!(undo(), Ok(safety), "after a snapshot took it over");
+}
+
+#[test]
+fn who_needs_one_that_does_not_run_is_not_stopped() {
+    let spec = SceneSpec { redeploy: Redeploy::Restart, ..SceneSpec::plain("half up").with_app() };
+    let mut scene = spec.and("no", Kind::SharesNetwork).build();
+    scene.world.happen(&Event::Stop("app0".into()));
+    let left = restore(&scene, scene.world.clone());
+    let Ended::Failed(error) = &left.ended else { panic!("{:?}", left.ended) };
+    assert_eq!((error.code, run_of(&left.world, "app1")), (Code::Refused, Some(RunState::Running)), "{error}");
+    let machine = Machine::start(scene.world.clone());
+    let request = SnapshotRequest { workload: scene.workload.clone(), mode: Mode::Stop, note: None };
+    let error =
+        machine.run(engine(&machine, &scene).create(&request, &quiet())).done().unwrap().map(|_| ()).unwrap_err();
+    assert_eq!((error.code, run_of(&machine.snapshot(), "app1")), (Code::Refused, Some(RunState::Running)), "{error}");
 }

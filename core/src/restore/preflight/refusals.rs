@@ -241,7 +241,11 @@ pub(super) fn refuse_consumers(s: &Situation, plan: &mut Plan) {
 
 /// Members that must not be stopped and started.
 pub(super) fn refuse_members(s: &Situation, plan: &mut Plan) {
-    for Container { name, particulars, .. } in s.members.iter().filter(|c| c.run.is_active()) {
+    for member in s.members.iter().filter(|c| c.run.is_active()) {
+        let Container { name, particulars, .. } = member;
+        if let Some(why) = anew::starts_no_more(member, &s.members) {
+            plan.refusals.push(Refusal::new(why, "start that one first, or stop both"));
+        }
         if let Some(service) = &particulars.orchestrator {
             plan.refusals.push(Refusal::orchestrated(name, service));
         } else if particulars.is_one_off && !s.options.stop_one_offs {

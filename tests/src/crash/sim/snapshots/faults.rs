@@ -15,6 +15,7 @@ use crate::{
     crash::sim::faults::{Tally, errors_at, harmless_at, is_repeated, rarer_at},
     oracle::{Past, Wrongs},
     process::recover,
+    worlds::Kind,
 };
 
 /// Strikes a snapshot at each of its operations with one error of each kind, with people and machines, and lets the app
@@ -26,9 +27,12 @@ pub fn faults(case: &Case) -> Tally {
     world.remember(true);
     let history = take(case, world).world.history().to_vec();
     let apps: Vec<String> = case.scene.world.containers().map(|c| c.name.clone()).collect();
+    // Without the first one, one that uses its network cannot be started again, and that is said.
+    let is_used = case.scene.spec.apps.iter().any(|app| app.kind == Kind::SharesNetwork);
+    let stoppable: Vec<String> = apps.iter().filter(|name| !is_used || *name != "app0").cloned().collect();
     for (op, moment) in (0..).zip(&history) {
         let struck = errors_at(moment).into_iter().chain(rarer_at(moment)).filter(|(_, fault)| !is_repeated(fault));
-        for (what, fault) in struck.chain(meddling(moment, &apps)) {
+        for (what, fault) in struck.chain(meddling(moment, &apps, &stoppable)) {
             if tally.is_full() {
                 return tally;
             }
@@ -45,7 +49,7 @@ pub fn faults(case: &Case) -> Tally {
 }
 
 /// What others do: an engine that restarts, a person who starts or stops a container, a disk that is full.
-fn meddling(moment: &Moment, apps: &[String]) -> Vec<(&'static str, Fault)> {
+fn meddling(moment: &Moment, apps: &[String], stoppable: &[String]) -> Vec<(&'static str, Fault)> {
     let mut faults = vec![
         ("full disks", Fault::Event(Event::Full(0))),
         ("full disks", Fault::Event(Event::Full(1))),
@@ -55,6 +59,8 @@ fn meddling(moment: &Moment, apps: &[String]) -> Vec<(&'static str, Fault)> {
         faults.push(("engine restarts", Fault::Event(Event::EngineRestart)));
         for app in apps {
             faults.push(("apps started", Fault::Event(Event::Start(app.clone()))));
+        }
+        for app in stoppable {
             faults.push(("apps stopped", Fault::Event(Event::Stop(app.clone()))));
         }
     }

@@ -10,7 +10,7 @@ use super::{Attempt, Case, Taken};
 use crate::{
     oracle::{self, Past, Wrongs},
     process::Ended,
-    worlds::Tree,
+    worlds::{Kind, Tree},
 };
 
 /// What the volumes held when the app had become quiet.
@@ -197,9 +197,14 @@ fn check_clean(case: &Case, world: &World) -> Wrongs {
 /// The app runs as it was found, or as a boot leaves it by its engine's rules.
 pub fn check_apps(case: &Case, world: &World, past: Past) -> Wrongs {
     let mut wrongs = Wrongs::new();
+    // An engine that comes up again has removed it.
+    let may_go = |name: &str| past.cut && case.scene.kind_of(name) == Kind::RemovesItself;
+    let gone = case.scene.world.containers().filter(|c| may_go(&c.name) && world.container(&c.name).is_none()).count();
     for found in case.scene.world.containers() {
         let Some(now) = world.container(&found.name) else {
-            wrongs.push(format!("container {} is gone", found.name));
+            if !may_go(&found.name) {
+                wrongs.push(format!("container {} is gone", found.name));
+            }
             continue;
         };
         if now.restart_policy != found.restart_policy {
@@ -209,7 +214,7 @@ pub fn check_apps(case: &Case, world: &World, past: Past) -> Wrongs {
             wrongs.push(format!("{} is {:?} and was {:?}", now.name, now.run, found.run));
         }
     }
-    if world.containers().count() != case.scene.world.containers().count() {
+    if world.containers().count() + gone != case.scene.world.containers().count() {
         wrongs.push("there are other containers than before".into());
     }
     wrongs
