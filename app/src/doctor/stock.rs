@@ -120,7 +120,8 @@ pub(super) async fn clock(volsnap: &Volsnap) -> Vec<Finding> {
     vec![match newest {
         _ if too_old => find(Severity::Problem, format!("it shows {now}, which is long ago")).remedy(remedy),
         Some((at, what)) if at.duration_since(now) > SLACK => {
-            find(Severity::Warning, format!("it shows {now}, and {what} is of {at}")).remedy(remedy)
+            let message = format!("it shows {now}, and {what} is of {at}: one of the two is wrong");
+            find(Severity::Warning, message).remedy(format!("if it is this clock, {remedy}; otherwise delete that"))
         }
         Some(_) | None => find(Severity::Ok, "nothing that is recorded here is from its future".into()),
     }]
@@ -128,7 +129,8 @@ pub(super) async fn clock(volsnap: &Volsnap) -> Vec<Finding> {
 
 async fn newest(volsnap: &Volsnap) -> Result<Option<(Timestamp, String)>, Error> {
     let event = volsnap.events(None, 1).await?.into_iter().next();
-    let snapshot = volsnap.snapshots(None).await?.into_iter().next();
+    // The last one may be of a clock that was behind for once.
+    let snapshot = volsnap.snapshots(None).await?.into_iter().max_by_key(volsnap_core::model::Snapshot::created_at);
     let snapshot = snapshot.map(|s| (s.created_at(), format!("snapshot {}", s.id())));
     let event = event.map(|e| (e.at, "the last entry of the audit trail".to_string()));
     Ok(snapshot.into_iter().chain(event).max_by_key(|(at, _)| *at))

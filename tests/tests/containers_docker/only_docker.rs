@@ -213,6 +213,7 @@ async fn a_container_that_uses_the_network_of_another_follows_it() {
         assert_eq!(h.json(&app)["HostConfig"]["NetworkMode"], format!("container:{now}"));
         assert_eq!(h.json(&app)["State"]["Status"], "running");
         assert_eq!(h.json(&app)["Id"] == json!(prepared_app), prepared, "what was prepared is used if it still fits");
+        h.port.discard(restore).await.unwrap();
         let left = h.engine.names();
         assert_eq!(left.iter().filter(|name| name.contains(".volsnap-")).count(), 0, "{left:?}");
     }
