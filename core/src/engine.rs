@@ -28,6 +28,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod unwell;
 mod wake;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

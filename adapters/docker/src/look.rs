@@ -199,7 +199,8 @@ impl Overview {
                 removes_itself: seen.host_config.as_ref().and_then(|host| host.auto_remove) == Some(true),
                 is_one_off: line.compose.is_one_off,
                 orchestrator: line.compose.swarm_service.clone(),
-                is_unhealthy: is_unhealthy(seen.state.as_ref()),
+                is_unhealthy: says(seen.state.as_ref(), HealthStatusEnum::UNHEALTHY),
+                is_healthy: says(seen.state.as_ref(), HealthStatusEnum::HEALTHY),
                 is_restarting: seen.state.as_ref().and_then(|state| state.restarting) == Some(true),
                 conditions: self.conditions_of(line),
                 peers: self.peers_of(&seen),
@@ -265,10 +266,9 @@ impl Line {
     }
 }
 
-/// Whether its own check says that it is not well.
-fn is_unhealthy(state: Option<&ContainerState>) -> bool {
-    let status = state.and_then(|state| state.health.as_ref()).and_then(|health| health.status);
-    status == Some(HealthStatusEnum::UNHEALTHY)
+/// Whether that is what its own check says.
+fn says(state: Option<&ContainerState>, said: HealthStatusEnum) -> bool {
+    state.and_then(|state| state.health.as_ref()).and_then(|health| health.status) == Some(said)
 }
 
 /// A container's own name; the list also has the names that links give it (`/other/alias`).

@@ -344,6 +344,7 @@ impl World {
             policy_on_disk: spec.policy,
             bound: Vec::new(),
             started_ns: 0,
+            thawed_ns: None,
             starts: 0,
         };
         container.seen.spec = record_of(&container);

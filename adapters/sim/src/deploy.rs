@@ -220,7 +220,11 @@ impl World {
         self.engine_step(
             || format!("{id}: {run:?}"),
             |w| {
+                let now = w.clock.monotonic_ns();
                 if let Some(container) = w.engine_mut().get_mut(id) {
+                    if container.seen.run == RunState::Paused {
+                        container.thawed_ns = Some(now);
+                    }
                     container.seen.run = run;
                 }
             },
@@ -338,7 +342,9 @@ impl World {
         if self.mutant == Some(Mutant::ConditionsNotSeen) {
             particulars.conditions.clear();
         }
-        particulars.is_unhealthy = self.health_of(container, self.clock.monotonic_ns()) == HealthState::Unhealthy;
+        let health = self.health_of(container, self.clock.monotonic_ns());
+        particulars.is_unhealthy = health == HealthState::Unhealthy;
+        particulars.is_healthy = health == HealthState::Healthy;
         for peer in &mut particulars.peers {
             if let Some(other) = self.engine.containers.get(&ContainerId(peer.name.clone())) {
                 peer.name = other.seen.name.clone();

@@ -51,6 +51,8 @@ pub(crate) struct SimContainer {
     /// Directories that its processes hold, captured at the start.
     pub bound: Vec<Bound>,
     pub started_ns: i64,
+    /// When it was last thawed.
+    pub thawed_ns: Option<i64>,
     /// How many containers were started before, of this engine.
     pub starts: u64,
 }
@@ -70,6 +72,8 @@ pub enum HealthBehaviour {
     Completes,
     /// There is none, and the process ends so many milliseconds after each start and is started again at once.
     DiesEvery(u64),
+    /// It is healthy, but for so many milliseconds after each thaw: it could not answer while it was frozen.
+    UnwellAfterThaw(u64),
     /// The engine cannot start it.
     FailsToStart,
 }
@@ -87,6 +91,7 @@ impl SimContainer {
             HealthBehaviour::None
             | HealthBehaviour::After(_)
             | HealthBehaviour::SickWith(_)
+            | HealthBehaviour::UnwellAfterThaw(_)
             | HealthBehaviour::Exits
             | HealthBehaviour::Completes
             | HealthBehaviour::FailsToStart => 0,
@@ -383,6 +388,13 @@ impl World {
                 true => HealthState::Healthy,
                 false => HealthState::Starting,
             },
+            (true, HealthBehaviour::UnwellAfterThaw(ms)) => {
+                let thawed_ms = container.thawed_ns.map(|thawed_ns| (now_ns - thawed_ns) / 1_000_000);
+                match thawed_ms.is_some_and(|ago| u64::try_from(ago).is_ok_and(|ago| ago < *ms)) {
+                    true => HealthState::Unhealthy,
+                    false => HealthState::Healthy,
+                }
+            }
             (true, HealthBehaviour::SickWith(file)) => {
                 let sick = container.bound.iter().any(|(disk, ino, _)| self.disk(*disk).lookup(*ino, file).is_some());
                 if sick { HealthState::Unhealthy } else { HealthState::Healthy }

@@ -14,6 +14,7 @@ pub(crate) fn record_of(container: &SimContainer) -> Value {
         HealthBehaviour::After(ms) => json!({ "after_ms": ms }),
         HealthBehaviour::SickWith(file) => json!({ "sick_with": file }),
         HealthBehaviour::DiesEvery(ms) => json!({ "dies_every_ms": ms }),
+        HealthBehaviour::UnwellAfterThaw(ms) => json!({ "unwell_after_thaw_ms": ms }),
         HealthBehaviour::Exits => json!("exits"),
         HealthBehaviour::Completes => json!("completes"),
         HealthBehaviour::FailsToStart => json!("fails to start"),
@@ -36,6 +37,9 @@ pub(crate) fn from_record(seen: Container) -> SimContainer {
         _ if health["dies_every_ms"].is_u64() => {
             HealthBehaviour::DiesEvery(health["dies_every_ms"].as_u64().unwrap_or_default())
         }
+        _ if health["unwell_after_thaw_ms"].is_u64() => {
+            HealthBehaviour::UnwellAfterThaw(health["unwell_after_thaw_ms"].as_u64().unwrap_or_default())
+        }
         (Some(ms), _) => HealthBehaviour::After(ms),
         (None, Some(file)) => HealthBehaviour::SickWith(file),
         (None, None) => HealthBehaviour::Exits,
@@ -50,6 +54,7 @@ pub(crate) fn from_record(seen: Container) -> SimContainer {
         bound: Vec::new(),
         layer: BTreeSet::new(),
         started_ns: 0,
+        thawed_ns: None,
         starts: 0,
         seen,
     }

@@ -68,6 +68,9 @@ async fn locate_volumes(volsnap: &Volsnap, findings: &mut Vec<Finding>) -> Vec<(
                 continue;
             }
         };
+        let concerns = seen.concerns.into_iter();
+        let subject = format!("workload {}", workload.name);
+        findings.extend(concerns.map(|concern| Finding::new("disks", Severity::Note, &*subject, concern)));
         for volume in seen.resolved.volumes {
             match volsnap.engine().ports().filesystem.locate(&volume.path).await {
                 Ok(location) => located.push((workload.name.clone(), location)),

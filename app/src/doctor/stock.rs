@@ -130,7 +130,7 @@ pub(super) async fn clock(volsnap: &Volsnap) -> Vec<Finding> {
 async fn newest(volsnap: &Volsnap) -> Result<Option<(Timestamp, String)>, Error> {
     let event = volsnap.events(None, 1).await?.into_iter().next();
     // The last one may be of a clock that was behind for once.
-    let snapshot = volsnap.snapshots(None).await?.into_iter().max_by_key(volsnap_core::model::Snapshot::created_at);
+    let snapshot = volsnap.snapshots(None).await?.into_iter().max_by_key(Snapshot::created_at);
     let snapshot = snapshot.map(|s| (s.created_at(), format!("snapshot {}", s.id())));
     let event = event.map(|e| (e.at, "the last entry of the audit trail".to_string()));
     Ok(snapshot.into_iter().chain(event).max_by_key(|(at, _)| *at))

@@ -42,9 +42,13 @@ impl Engine {
                 format!("no restore would be possible as it is: {}; {}", refusal.message, refusal.hint)
             }));
             if is_disturbed && !shows_changes(&location.filesystem.kind) {
+                let checks = match members.iter().any(|member| member.particulars.is_healthy) {
+                    true => "; its health checks cannot answer meanwhile, and may call it unhealthy",
+                    false => "",
+                };
                 concerns.push(format!(
                     "volume {target} lies on {}, which is not known to show each change: the app is quiet for as long as all \
-                     of it is read, and not only for what changed",
+                     of it is read, and not only for what changed{checks}",
                     location.filesystem.kind
                 ));
             }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use self::{choice::Take, outlook::Outlook};
-use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of};
+use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of, unwell::well_before};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
     model::{Container, HookEvent, Mode, RestoreId, Snapshot, SnapshotId, Workload, WorkloadId},
@@ -250,13 +250,13 @@ impl Engine {
             // Nothing was interrupted, and work that comes next takes over what is owed to the app.
             Body::Snapshot(quiesced) if quiesced.waits_for_the_app() && !matches!(sake, Sake::Itself) => Ok(None),
             Body::Snapshot(quiesced) => {
-                Ok(Some(Followed { item: self.recover_snapshot(*quiesced, sake).await?, is_own: false }))
+                Ok(Some(Followed { item: self.recover_snapshot(*quiesced, watch, sake).await?, is_own: false }))
             }
         }
     }
 
     /// Gives the app its life back after an interrupted snapshot.
-    async fn recover_snapshot(&self, quiesced: Quiesced, sake: Sake<'_>) -> Result<RecoveredItem> {
+    async fn recover_snapshot(&self, quiesced: Quiesced, watch: &Watch, sake: Sake<'_>) -> Result<RecoveredItem> {
         if let Some(anomaly) = self.elsewhere(&quiesced.host, quiesced.runtime.as_deref()).await {
             return Err(attention(&quiesced.workload, &anomaly));
         }
@@ -267,6 +267,7 @@ impl Engine {
         };
         let pinned = quiesced.containers.clone();
         // With nothing to wake, it was written for the hooks that are due, or for what is down.
+        let frozen = well_before(&quiesced);
         let mut quiesced = self.wake(quiesced).await?;
         let mut gone = match pinned.is_empty() {
             true => Vec::new(),
@@ -303,6 +304,10 @@ impl Engine {
         event.id = snapshot.0;
         self.tell(&event).await;
         self.lay_down(&quiesced).await?;
+        if matches!(sake, Sake::Itself) {
+            // All else is done: it is only waited for.
+            warnings.extend(self.unwell(&frozen, watch).await);
+        }
         let Quiesced { workload, snapshot, problem: app_problem, .. } = quiesced;
         Ok(RecoveredItem::Snapshot { workload: workload.name, snapshot, complete, app_problem, warnings })
     }

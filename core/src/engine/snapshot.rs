@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use serde_json::json;
 
 use self::sources::{Root, Sources};
-use super::{Engine, act::images, gather::Reach, hooks::Around, unguarded};
+use super::{Engine, act::images, gather::Reach, hooks::Around, unguarded, unwell::well_before};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
@@ -252,6 +252,7 @@ impl Engine {
             false => self.runtime(workload).await?,
         };
         let quiesced = Quiesced { containers, runtime, at: self.ports.clock.now(), ..journal };
+        let frozen = well_before(&quiesced);
         let (draft, quiesced_ms, app_problem) = self.read_quietly(quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
         let snapshot = Snapshot::from(archive);
@@ -260,6 +261,7 @@ impl Engine {
         warnings.extend(unguarded(&claim));
         warnings.extend(self.concerns(workload).await);
         warnings.extend(outsiders);
+        warnings.extend(self.unwell(&frozen, watch).await);
         let detail = json!({ "snapshot": snapshot.id(), "mode": request.mode, "warnings": warnings });
         self.tell(&self.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
         if let Some(problem) = app_problem {

@@ -198,6 +198,9 @@ pub struct Particulars {
     /// Its health check says that it is not well.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_unhealthy: bool,
+    /// Its health check says that it is well; `false` of one without a check.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_healthy: bool,
     /// What it waits for, by container name, where that is more than [`Condition::Started`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub conditions: BTreeMap<String, Condition>,

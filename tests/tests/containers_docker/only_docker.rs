@@ -6,7 +6,7 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use volsnap_core::{
         Redeploy, RestoreId,
         container::{passing_name, retired_name},
     },
-    ports::Containers,
+    ports::{Containers, HealthState},
 };
 use volsnap_tests::{
     contracts::containers::Harness,
@@ -379,7 +379,7 @@ async fn a_stop_waits_as_long_as_the_container_asked_and_uses_its_signal() {
         ..Run::default()
     });
     while !data.join("up").exists() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let id = h.find(&name).await.id;
     h.port.stop(&[id]).await.unwrap();
@@ -417,4 +417,37 @@ async fn an_engine_that_went_away_is_unreachable_and_comes_back() {
     assert_eq!(error.kind, volsnap_core::ports::EngineErrorKind::Unreachable, "{error}");
     h.engine.restart_engine();
     h.port.info().await.unwrap();
+}
+
+/// While it is frozen it cannot answer, and the engine asks on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_was_frozen_for_long_is_unhealthy_until_its_next_check() {
+    let test = "a_container_that_was_frozen_for_long_is_unhealthy_until_its_next_check";
+    let Some(h) = DockerHarness::new(test).await else { return };
+    if h.engine.program() == Program::Podman {
+        println!("skipped {test}: Podman has its checks from systemd's timers, which the engines of tests have not");
+        return;
+    }
+    let name = h.name("web");
+    let options = ["--health-cmd=true", "--health-interval=1s", "--health-timeout=1s", "--health-retries=1"];
+    let options = options.map(String::from).to_vec();
+    h.engine.run(&Run { name: &name, image: &h.image, options, ..Run::default() });
+    let within = async |state: HealthState| {
+        let until = Instant::now() + Duration::from_secs(20);
+        while h.port.health(std::slice::from_ref(&name)).await.unwrap()[0].state != state {
+            assert!(Instant::now() < until, "not {state:?} within 20 seconds");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(HealthState::Healthy).await;
+    let seen = h.find(&name).await;
+    assert_eq!((seen.particulars.is_healthy, seen.particulars.is_unhealthy), (true, false));
+    h.port.pause(std::slice::from_ref(&seen.id)).await.unwrap();
+    // The engine itself shows what its last check came to.
+    let until = Instant::now() + Duration::from_secs(20);
+    while h.engine.inspect(&name, "{{.State.Health.Status}}") != "unhealthy" && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    h.port.unpause(std::slice::from_ref(&seen.id)).await.unwrap();
+    within(HealthState::Healthy).await;
 }
