@@ -59,6 +59,8 @@ pub enum Trial {
     Flips(usize),
     /// Two processes at the same time.
     Together(usize),
+    /// A restore on a filesystem whose directories get other identities when they are renamed.
+    OtherIdentities(usize),
     /// What is to be refused.
     Refusals,
     /// Every crash of a snapshot, by its index among those, with an app that works at every instant.

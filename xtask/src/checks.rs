@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::{
-    fuzz,
+    engines, fuzz,
     run::{Outcome, cargo, run},
     tidy,
 };
@@ -13,6 +13,8 @@ use crate::{
 pub fn test() -> Outcome {
     // Tests that run the binary build it, with other features than they have: here no test's time is spent on that.
     run(cargo(&["build", "--package", "volsnap", "--bin", "volsnap"]))?;
+    // Before the others, too: the last lines are the runner's.
+    engines::with_every_test()?;
     if has_nextest() {
         run(cargo(&["test", "--workspace", "--doc"]))?;
         run(cargo(&["nextest", "run", "--workspace", "--profile", "workspace"]))

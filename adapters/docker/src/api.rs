@@ -24,7 +24,7 @@ use volsnap_core::{
     ports::{EngineError, EngineErrorKind},
 };
 
-use crate::{error::engine_error, mounts::Volumes, record::MacAddress};
+use crate::{error::engine_error, mounts::Volumes, podman, record::MacAddress};
 
 /// How long the first word with an engine may take.
 const GREETING: Duration = Duration::from_secs(10);
@@ -94,6 +94,7 @@ pub(crate) struct Api {
     root: Option<PathBuf>,
     /// What tells the engine's directory from every other one, where the engine itself has no word that does.
     root_identity: Option<String>,
+    is_podman: bool,
 }
 
 impl Api {
@@ -106,7 +107,9 @@ impl Api {
         let info = docker.info().await.map_err(|error| engine_error(&doing, &error))?;
         let root = local_root(&info).await;
         let root_identity = root_identity(&info).await;
-        Ok(Api { docker: docker.with_timeout(CALL), root, root_identity })
+        let version = docker.version().await.map_err(|error| engine_error(&doing, &error))?;
+        let is_podman = matches!(Program::of(&version), Program::Podman { .. });
+        Ok(Api { docker: docker.with_timeout(CALL), root, root_identity, is_podman })
     }
 
     /// What tells this engine from every other one; `said` is what it says itself. Docker keeps that word among its data
@@ -115,6 +118,11 @@ impl Api {
         let version = self.docker.client_version();
         let is_kept_with_data = (version.major_version, version.minor_version) >= (1, 42);
         identity(said, self.root_identity.clone(), is_kept_with_data)
+    }
+
+    /// Whether it is Podman's compatible socket.
+    pub(crate) fn is_podman(&self) -> bool {
+        self.is_podman
     }
 
     /// The engine's own directory, if it is on this host.
@@ -167,7 +175,11 @@ impl Api {
             other => found(other, format_args!("look at container {which}")),
         }?;
         // The engine also answers to the beginning of an id: a name must not be taken for one.
-        Ok(answer.filter(|seen| seen.id.as_deref() == Some(which) || name_of(seen) == which))
+        let answer = answer.filter(|seen| seen.id.as_deref() == Some(which) || name_of(seen) == which);
+        Ok(match self.is_podman {
+            true => answer.map(podman::as_asked),
+            false => answer,
+        })
     }
 
     /// The content that an image name stands for now; `None` if it stands for nothing.

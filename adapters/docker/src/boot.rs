@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -70,12 +71,23 @@ pub(crate) async fn boot(api: &Api, drill: RestoreId, boots: &[Boot]) -> Result<
     let started: BTreeSet<String> = own_names.chain(boots.iter().map(|boot| boot.container.name.clone())).collect();
     for boot in boots {
         let name = drill_name(&boot.container.name, drill);
+        // Podman would make it, and start the copy on nothing.
+        if let Some(gone) = not_there(boot).await? {
+            let why = format!("start container {name}: there is no directory {}", gone.display());
+            return Err(EngineError::new(EngineErrorKind::Failed, why));
+        }
         if !standing.contains(&name) {
             create(api, drill, &name, boot, &started).await?;
         }
         api.start(&name).await?;
     }
     Ok(())
+}
+
+/// A directory of the copy that is not there.
+async fn not_there(boot: &Boot) -> Result<Option<PathBuf>> {
+    let copies: Vec<PathBuf> = boot.copies.values().cloned().collect();
+    blocking("look at copies", move || copies.into_iter().find(|copy| !copy.is_dir())).await
 }
 
 /// The engine's own trouble, and not that of the copies: as a rule its address ranges are used up.

@@ -11,7 +11,11 @@ use volsnap_core::{
 use crate::{
     api::Api,
     mounts::{self, is_anonymous},
+    podman,
 };
+
+/// Directories in which an engine puts files of its own (`hosts`, `resolv.conf`), and these files where it shows them.
+const OF_THE_ENGINE: &[&str] = &["/etc", "/run", "/run/.containerenv", "/run/secrets"];
 
 /// Log drivers that keep the log in the container's own directory.
 const OWN_LOGS: &[&str] = &["", "json-file", "local", "k8s-file"];
@@ -22,7 +26,8 @@ pub(crate) async fn losses(api: &Api, id: &ContainerId) -> Result<Losses, Engine
     let gone = || EngineError::new(EngineErrorKind::NotFound, format!("there is no container {id}"));
     let seen = seen.ok_or_else(gone)?;
     let changes = api.changes(&id.0).await?;
-    Ok(of(&seen, &changes))
+    let hides_addresses = api.is_podman() && podman::hides_addresses(&seen);
+    Ok(Losses { other_addresses: hides_addresses, ..of(&seen, &changes) })
 }
 
 fn of(seen: &ContainerInspectResponse, changes: &[FilesystemChange]) -> Losses {
@@ -39,6 +44,7 @@ fn of(seen: &ContainerInspectResponse, changes: &[FilesystemChange]) -> Losses {
         first: own.into_iter().take(Losses::NAMED_MAX).map(String::from).collect(),
         log: OWN_LOGS.contains(&driver.as_str()),
         anonymous: anonymous.filter_map(|mount| mount.destination.clone()).collect(),
+        other_addresses: false,
     }
 }
 
@@ -56,7 +62,8 @@ fn own<'a>(changes: &'a [FilesystemChange], targets: &[&str]) -> BTreeSet<&'a st
     let is_own = |change: &&FilesystemChange| {
         let path = change.path.as_str();
         let is_passed_through = change.kind == ChangeType::_0 && holds_changes(path);
-        !hidden(path) && !is_passed_through && !targets.iter().any(|target| is_above(path, target))
+        let is_engines = OF_THE_ENGINE.contains(&path) && change.kind != ChangeType::_2;
+        !is_engines && !hidden(path) && !is_passed_through && !targets.iter().any(|target| is_above(path, target))
     };
     changes.iter().filter(is_own).map(|change| change.path.as_str()).collect()
 }
@@ -76,6 +83,8 @@ mod tests {
         use ChangeType::{_0 as CHANGED, _1 as ADDED, _2 as REMOVED};
         let changes = [
             change(CHANGED, "/etc"),
+            change(ADDED, "/run"),
+            change(ADDED, "/run/.containerenv"),
             change(ADDED, "/etc/app.conf"),
             change(REMOVED, "/etc/motd"),
             change(ADDED, "/srv"),

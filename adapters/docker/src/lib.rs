@@ -13,6 +13,7 @@ mod exec;
 mod exposure;
 mod fresh;
 mod isolate;
+mod podman;
 mod quiesce;
 mod record;
 mod replace;

@@ -33,7 +33,7 @@ use crate::{
     look::run_state,
     order::waves,
     quiesce,
-    record::{Peers, Record, Standing},
+    record::{Peers, Record, Standing, references},
 };
 
 type Result<T> = std::result::Result<T, EngineError>;
@@ -66,20 +66,34 @@ pub(crate) async fn prepare(api: &Api, restore: RestoreId, container: &Container
 pub(crate) async fn discard(api: &Api, restore: RestoreId) -> Result<()> {
     let listed = api.list().await?;
     let names = listed.iter().flat_map(|c| c.names.iter().flatten()).map(|name| name.trim_start_matches('/'));
-    let mut ours: Vec<&str> = names.filter(|name| is_ours(name, restore)).collect();
-    ours.sort_unstable();
-    for name in ours {
-        let Some(seen) = api.inspect(name).await? else { continue };
-        if run_state(seen.state.as_ref()).is_active() {
+    let names: Vec<&str> = names.filter(|name| is_ours(name, restore)).collect();
+    let mut ours = BTreeMap::new();
+    for name in names {
+        ours.extend(api.inspect(name).await?.map(|seen| (name.to_string(), seen)));
+    }
+    for name in users_first(&ours) {
+        let Some(seen) = ours.remove(&name).filter(|seen| !run_state(seen.state.as_ref()).is_active()) else {
             continue;
-        }
-        let own = retired_own_name(name, restore);
+        };
+        let own = retired_own_name(&name, restore);
         match own {
             Some(own) if api.inspect(own).await?.is_none() => api.rename(id(&seen), own).await?,
             _ => api.remove(id(&seen)).await?,
         }
     }
     Ok(())
+}
+
+/// Each before those of which it uses something: Podman removes none that another one refers to.
+fn users_first(ours: &BTreeMap<String, ContainerInspectResponse>) -> Vec<String> {
+    let is = |(name, seen): &(&String, &ContainerInspectResponse), of: &str| *name == of || id(seen) == of;
+    let used = |seen: &ContainerInspectResponse| {
+        let references = seen.host_config.iter().flat_map(references);
+        let names = references.filter_map(|(of, _)| ours.iter().find(|one| is(one, &of)).map(|(name, _)| name.clone()));
+        names.collect::<Vec<String>>()
+    };
+    let order = waves(&ours.iter().map(|(name, seen)| (name.clone(), used(seen))).collect());
+    order.into_iter().rev().flatten().collect()
 }
 
 fn retired_own_name(name: &str, restore: RestoreId) -> Option<&str> {

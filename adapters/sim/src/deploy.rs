@@ -305,6 +305,7 @@ impl World {
             first: container.layer.iter().take(Losses::NAMED_MAX).cloned().collect(),
             log: true,
             anonymous: anonymous.map(|mount| mount.target.clone()).collect(),
+            other_addresses: false,
         })
     }
 

@@ -303,6 +303,10 @@ pub struct Losses {
     /// Where its anonymous volumes are in it. They stay, and the new one has them by name, so that the engine does not
     /// remove them with it any more.
     pub anonymous: Vec<String>,
+    /// Whether addresses that somebody chose for it in its networks may be among what it has, which the engine (Podman) does
+    /// not tell from those that it gave by itself: the new one gets others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_addresses: bool,
 }
 
 impl Losses {

@@ -24,7 +24,13 @@ fn using(name: &str, run: RunState, peers: Vec<Peer>) -> Container {
 
 #[test]
 fn a_plan_says_what_goes_with_a_container_that_is_made_anew() {
-    let losses = Losses { changes: 2, first: vec!["/etc/app".into()], log: true, anonymous: vec!["/cache".into()] };
+    let losses = Losses {
+        changes: 2,
+        first: vec!["/etc/app".into()],
+        log: true,
+        anonymous: vec!["/cache".into()],
+        other_addresses: false,
+    };
     let mut s = recreating(vec![container("shop", RunState::Running), container("idle", RunState::Stopped)]);
     s.losses = BTreeMap::from([("shop".to_string(), Ok(losses.clone()))]);
     let made = plan(&s);

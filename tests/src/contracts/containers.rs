@@ -154,6 +154,11 @@ pub trait Harness: Send + Sync {
     async fn see(&self, name: &str) -> Option<Seen>;
     /// Removes a container, running or not, but none of its volumes.
     async fn remove(&self, name: &str);
+    /// The same of one that another container refers to; `false` if the engine removes none such.
+    async fn lose(&self, name: &str) -> bool {
+        self.remove(name).await;
+        true
+    }
     /// Renames a container.
     async fn rename(&self, name: &str, to: &str);
     /// Starts a container.

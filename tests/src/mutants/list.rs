@@ -5,7 +5,7 @@ use volsnap_sim::Mutant as Lie;
 use super::{
     How::{self, Both, Decision, Judgement, Port, SurveyJudgement},
     Mutant,
-    Trial::{self, Crashes, Disturbances, Errors, Flips, Refusals, SlowBoots, Snapshots, Together},
+    Trial::{self, Crashes, Disturbances, Errors, Flips, OtherIdentities, Refusals, SlowBoots, Snapshots, Together},
     decisions as d,
 };
 
@@ -243,6 +243,12 @@ fn containers() -> Vec<Mutant> {
 fn disks() -> Vec<Mutant> {
     let plain = Crashes(PLAIN, 1);
     vec![
+        mutant(
+            "renames are not tried out",
+            "stage: a directory that is not known again is found out before",
+            Port(Lie::RenamesNotTried),
+            OtherIdentities(TWO_RENAMES),
+        ),
         mutant("identity by name", "identity", Port(Lie::IdentityByName), plain),
         mutant("identity by device number", "identity: never by device number", Port(Lie::IdentityByDevice), plain),
         mutant(

@@ -15,7 +15,7 @@ use volsnap_core::{
 use volsnap_docker::DockerEngine;
 use volsnap_tests::{
     contracts::containers::{Harness, Place, Seen, Wanted},
-    private_engine::{PrivateEngine, Run},
+    private_engine::{PrivateEngine, Program, Run},
 };
 
 /// A Docker Engine with a directory for its mounts.
@@ -122,7 +122,8 @@ impl Harness for DockerHarness {
         let text = |value: &Value| value.as_str().unwrap().to_string();
         let policy = &seen["HostConfig"]["RestartPolicy"];
         let env = seen["Config"]["Env"].as_array().into_iter().flatten().map(text);
-        let env = env.filter(|pair| !pair.starts_with("PATH="));
+        // What the engine gives to each by itself; Podman also the name that comes from its id.
+        let env = env.filter(|pair| !pair.starts_with("PATH=") && !pair.starts_with("HOSTNAME="));
         Some(Seen {
             id: ContainerId(text(&seen["Id"])),
             run: match seen["State"]["Status"].as_str().unwrap() {
@@ -143,6 +144,15 @@ impl Harness for DockerHarness {
 
     async fn remove(&self, name: &str) {
         self.engine.docker(&["rm", "--force", name]);
+    }
+
+    async fn lose(&self, name: &str) -> bool {
+        let removed = self.engine.try_docker(&["rm", "--force", name]);
+        match self.engine.program() {
+            Program::Docker => assert_eq!(removed.map(|_| ()), Ok(())),
+            Program::Podman => assert!(removed.is_err_and(|why| why.contains("has dependent containers"))),
+        }
+        self.engine.program() == Program::Docker
     }
 
     async fn rename(&self, name: &str, to: &str) {

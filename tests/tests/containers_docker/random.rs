@@ -21,7 +21,10 @@ use volsnap_core::{
 };
 use volsnap_tests::{contracts::containers::Harness, private_engine::FOREVER};
 
-use crate::{harness::DockerHarness, only_docker::post};
+use crate::{
+    harness::DockerHarness,
+    only_docker::{environment, post},
+};
 
 /// How many configurations are tried; they are tried all at once.
 const CONFIGURATIONS: usize = 12;
@@ -279,6 +282,7 @@ fn agree(body: &mut Value) {
 fn shown(seen: &Value) -> Value {
     let id = seen["Id"].as_str().unwrap();
     let mut config = seen["Config"].clone();
+    config["Env"] = environment(seen);
     if config["Hostname"] == json!(id[..12]) {
         config["Hostname"] = Value::Null;
     }

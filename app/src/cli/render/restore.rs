@@ -134,7 +134,7 @@ fn short(image_id: &str) -> &str {
 }
 
 fn lost(losses: &Losses) -> String {
-    let Losses { changes, first, log, anonymous } = losses;
+    let Losses { changes, first, log, anonymous, other_addresses } = losses;
     let layer = match (*changes, *changes - (first.len() as u64).min(*changes)) {
         (0, _) => "nothing was changed in its own layer".to_string(),
         (count, more) => {
@@ -148,7 +148,9 @@ fn lost(losses: &Losses) -> String {
         let at: Vec<String> = anonymous.iter().map(|path| plain::line(path)).collect();
         format!("its anonymous volumes ({}) are kept by name, and no longer removed with it", at.join(", "))
     });
-    [Some(layer), log, kept].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    let addresses = other_addresses
+        .then(|| "its addresses are others, also where they were chosen: Podman does not tell which were".to_string());
+    [Some(layer), log, kept, addresses].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn number_of(count: u64, one: &str, many: &str) -> String {

@@ -1,5 +1,9 @@
 //! Runs mutants against the part of the simulator's tier that is to catch them.
 
+use std::path::Path;
+
+use volsnap_core::restore::Outcome;
+
 use super::{
     Figures, crashes,
     faults::{self, Bits, Numbers, Tally},
@@ -9,6 +13,7 @@ use super::{
 use crate::{
     crash::Met,
     mutants::{How, Mutant, Trial},
+    process::{Ended, restore},
     worlds::{self, Rules, Scene},
 };
 
@@ -36,12 +41,24 @@ pub fn meet(mutant: &Mutant) -> Met {
         Trial::Flips(scene) => of_tally(faults::flips(&mutated(scene), Bits::OneOfEachByte)),
         Trial::Together(scene) => of_tally(faults::together(&mutated(scene))),
         Trial::Snapshots(nth) => of_figures(snapshots(&cases().swap_remove(nth), lie.as_ref(), 1)),
+        Trial::OtherIdentities(scene) => other_identities(mutated(scene)),
         Trial::Refusals => of_tally(faults::refusals_by(prepare)),
     };
     match sign {
         Some(sign) => Met { mutant: mutant.name, caught_after: Some(tried.max(1)), sign },
         None => Met { mutant: mutant.name, caught_after: None, sign: format!("not in {tried} states") },
     }
+}
+
+/// It is to be given up before anything is touched, since nothing would be known again afterwards.
+fn other_identities(mut scene: Scene) -> (u64, Option<String>) {
+    scene.world.number_by_path(Path::new("/disk0"));
+    let sign = match restore(&scene, scene.world.clone()).ended {
+        Ended::Reported(report) if report.outcome == Outcome::Aborted => None,
+        Ended::Reported(report) => Some(format!("it was not given up: {:?}", report.outcome)),
+        ended @ (Ended::Failed(_) | Ended::Nothing | Ended::Gone) => Some(format!("it was not given up: {ended:?}")),
+    };
+    (1, sign)
 }
 
 fn rules(how: &How) -> Rules {
