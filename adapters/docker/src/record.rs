@@ -149,8 +149,13 @@ impl Record {
                 if let (Some(address), MacAddress::OfContainer) = (given, mac) {
                     body["MacAddress"] = json!(address);
                 }
-                let networking =
-                    NetworkingConfig { endpoints_config: Some([(name.to_string(), endpoint)].into_iter().collect()) };
+                let mut endpoints = BTreeMap::from([(name.to_string(), endpoint)]);
+                match mac {
+                    MacAddress::OfContainer => {}
+                    // Told later, the engine would give it another address than it had.
+                    MacAddress::OfEndpoint => endpoints.extend(self.further_networks(mac)),
+                }
+                let networking = NetworkingConfig { endpoints_config: Some(endpoints.into_iter().collect()) };
                 body["NetworkingConfig"] = serde_json::to_value(networking)?;
             }
             Ok(body)
@@ -160,7 +165,7 @@ impl Record {
         })
     }
 
-    /// The networks that it has to be connected to after it is made: API 1.41 takes only one while making it.
+    /// The networks that it has to be connected to after it is made: before API 1.44 the engine takes only one while making it.
     pub(crate) fn further_networks(&self, mac: MacAddress) -> BTreeMap<String, EndpointSettings> {
         let first = self.first_network().map(|(name, _)| name);
         self.own_networks()
