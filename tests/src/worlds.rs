@@ -331,9 +331,13 @@ impl SceneSpec {
         let is_waited_for = index == 0 && self.apps.iter().any(|app| app.kind == Kind::Waits);
         let health = match app.kind {
             Kind::CannotStart => HealthBehaviour::FailsToStart,
-            _ if self.sick => HealthBehaviour::SickWith("new".into()),
-            _ if is_waited_for => HealthBehaviour::After(1_500),
-            _ => HealthBehaviour::None,
+            Kind::Plain | Kind::Waits | Kind::SharesNetwork | Kind::RemovesItself | Kind::OneOff => {
+                match (self.sick, is_waited_for) {
+                    (true, _) => HealthBehaviour::SickWith("new".into()),
+                    (false, true) => HealthBehaviour::After(1_500),
+                    (false, false) => HealthBehaviour::None,
+                }
+            }
         };
         ContainerSpec {
             policy: RestartPolicy { name: app.policy.into(), retries_max: 0 },
