@@ -27,6 +27,8 @@ pub use diff::Diff;
 pub use hook::{HookAdd, HookAt, HookCommand};
 pub use retention::{Delete, Pin, Prune};
 
+#[cfg(test)]
+mod named;
 mod restore;
 
 pub use restore::Restore;
