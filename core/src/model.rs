@@ -5,6 +5,7 @@ pub mod place;
 
 pub mod container;
 pub mod database;
+pub mod flags;
 pub mod group;
 pub mod hook;
 pub mod member;
@@ -26,6 +27,7 @@ pub use container::{
 };
 pub use database::Database;
 pub use difference::{Aspect, Change, VolumeDifference};
+pub use flags::FlagsLeft;
 pub use group::{Bond, Group};
 pub use hook::{HOOK_TIMEOUT, Hook, HookEvent, HostHooks};
 pub use ids::{RestoreId, SnapshotId, WorkloadId};

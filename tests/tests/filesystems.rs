@@ -108,10 +108,13 @@ fn a_btrfs_subvolume_is_restored_by_entry_and_stays_a_subvolume() {
     assert!(shown.status.success(), "{shown:?}");
 }
 
+fn flags(path: &Path) -> IFlags {
+    ioctl_getflags(fs::File::open(path).unwrap()).unwrap()
+}
+
 /// A directory without copy-on-write, as databases are kept on btrfs.
 #[test]
 fn a_restored_tree_inherits_the_flags_of_the_live_directory() {
-    let flags = |path: &Path| ioctl_getflags(fs::File::open(path).unwrap()).unwrap();
     for (kind, set) in [("btrfs", IFlags::NOCOW), ("ext4", IFlags::NOATIME), ("xfs", IFlags::NODUMP)] {
         let Some(disk) = LoopDisk::new(kind, "inode flags") else { continue };
         let live = disk.join("data/app");
@@ -127,6 +130,45 @@ fn a_restored_tree_inherits_the_flags_of_the_live_directory() {
         cli.ok(&["undo", "shop"]);
         assert!(flags(&live).contains(set), "{kind}: after the undo");
     }
+}
+
+/// A database's directory is stored without copy-on-write, and what is copied elsewhere says what it is without.
+#[test]
+fn files_without_copy_on_write_come_back_so_and_elsewhere_that_is_told() {
+    let Some(disk) = LoopDisk::new("btrfs", "files without copy-on-write") else { return };
+    let elsewhere = tempfile::tempdir().unwrap();
+    let live = disk.join("app");
+    let (db, table, packed) = (live.join("db"), live.join("db/table"), live.join("packed"));
+    fs::create_dir_all(&db).unwrap();
+    ioctl_setflags(fs::File::open(&db).unwrap(), flags(&db) | IFlags::NOCOW).unwrap();
+    fs::write(&table, vec![b'x'; 2 << 20]).unwrap();
+    fs::write(live.join("plain"), "x").unwrap();
+    fs::write(&packed, "x").unwrap();
+    let property = |words: &[&str]| {
+        let output =
+            Command::new("btrfs").args(["property", words[0]]).arg(&packed).args(&words[1..]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    property(&["set", "compression", "zstd"]);
+    let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+    cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
+    let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+    let restored = cli.ok(&["restore", "shop", &snapshot, "--yes"]);
+    assert_eq!(restored["warnings"], serde_json::json!([]), "{restored}");
+    let without_cow = |path: &Path| flags(path).contains(IFlags::NOCOW);
+    assert_eq!([&live, &db, &table, &live.join("plain")].map(|path| without_cow(path)), [false, true, true, false]);
+    assert_eq!(property(&["get", "compression"]), "compression=zstd\n");
+
+    let copy = elsewhere.path().join("copy");
+    let extracted = cli.ok(&["extract", &format!("shop/{snapshot}"), &copy.display().to_string()]).to_string();
+    assert!(
+        extracted.contains("3 entries are without their inode flags") && extracted.contains("`db (C)`"),
+        "{extracted}"
+    );
+    let scratch = elsewhere.path().display().to_string();
+    let drilled = cli.ok(&["drill", "shop", &snapshot, "--scratch", &scratch]);
+    assert_eq!(drilled["volumes"][0]["difference"], serde_json::Value::Null, "{drilled}");
 }
 
 /// A snapshot of a subvolume has its inode numbers and its births, and is another directory all the same.

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use volsnap_core::ports::{FsError, FsErrorKind, FsOp, StageJob, Staged};
+use volsnap_core::{
+    model::FlagsLeft,
+    ports::{FsError, FsErrorKind, FsOp, StageJob, Staged},
+};
 
 use crate::{
     archive::{Entry, Tree, size_of},
@@ -49,7 +52,11 @@ impl World {
             self.sync_dir(disk, parent, parent_path).at(FsOp::Stage, &job.private)?;
             self.clock.pass_ns(2 * TICK_NS);
             let size = size_of(&self.read_tree(disk, staged));
-            return Ok(Begun::Already(Staged { identity: self.seen(disk, staged, &job.private.join("staged")), size }));
+            return Ok(Begun::Already(Staged {
+                identity: self.seen(disk, staged, &job.private.join("staged")),
+                size,
+                flags_left: FlagsLeft::default(),
+            }));
         }
         let tree = self.archived_tree(job)?;
         let is_known = !self.disk(disk).numbers_by_path || self.mutant == Some(Mutant::RenamesNotTried);
@@ -187,7 +194,11 @@ impl World {
             self.sync_dir(disk, parent, path.parent().unwrap_or(path)).at(FsOp::Stage, path)?;
         }
         self.clock.pass_ns(2 * TICK_NS);
-        Ok(Staged { identity: self.seen(disk, partial, &path.join("staged")), size: size_of(&staging.tree) })
+        Ok(Staged {
+            identity: self.seen(disk, partial, &path.join("staged")),
+            size: size_of(&staging.tree),
+            flags_left: FlagsLeft::default(),
+        })
     }
 
     pub(crate) fn archived_tree(&mut self, job: &StageJob) -> FsResult<Tree> {

@@ -38,7 +38,7 @@ impl Engine {
     ) -> Result<Option<Entry>, Failure> {
         let plan = &state.plan;
         match step {
-            Step::Stage { volume } => self.stage(state, *volume, watch).await?,
+            Step::Stage { volume } => self.stage(state, *volume, watch, notes).await?,
             Step::Prepare { containers } => {
                 for container in containers {
                     self.containers()?.prepare(plan.restore, &plan.wanted(container)).await?;
@@ -74,7 +74,7 @@ impl Engine {
         Ok(None)
     }
 
-    async fn stage(&self, state: &State, volume: usize, watch: &Watch) -> Result<(), Failure> {
+    async fn stage(&self, state: &State, volume: usize, watch: &Watch, notes: &mut Notes) -> Result<(), Failure> {
         let plan = &state.plan;
         let planned = &plan.volumes[volume];
         let job = StageJob {
@@ -89,7 +89,9 @@ impl Engine {
             limits: Limits { bytes_max: planned.bytes, entries_max: planned.entries, devices: plan.options.devices },
             resume: plan.options.resume,
         };
-        self.ports.filesystem.stage(&job, watch.clone()).await?;
+        let staged = self.ports.filesystem.stage(&job, watch.clone()).await?;
+        let left = staged.flags_left.told();
+        notes.warnings.extend(left.map(|left| format!("volume {}: {left}", planned.target)));
         Ok(())
     }
 

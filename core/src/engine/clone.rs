@@ -124,6 +124,7 @@ impl Engine {
             made.trees.extend(one.trees);
             made.owners_left += one.owners_left;
             made.attributes_left += one.attributes_left;
+            made.flags_left.join(one.flags_left);
         }
         let took = self.ports.clock.monotonic().saturating_sub(began).as_millis();
         let mut placed: Vec<(&Path, PathBuf)> = Vec::new();

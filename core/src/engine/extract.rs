@@ -312,6 +312,7 @@ pub(super) fn left_behind(made: &CopyMade) -> Vec<String> {
         let count = made.attributes_left;
         warnings.push(format!("{count} attributes that only root may set were left out (capabilities, labels)"));
     }
+    warnings.extend(made.flags_left.told());
     warnings
 }
 

@@ -479,7 +479,7 @@ fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {
         }
         match totals.immutable.saturating_sub(totals.immutable_names.len() as u64) {
             0 => {}
-            more => warnings.push(format!("volume {}: {more} more are immutable or append-only", volume.target)),
+            more => warnings.push(format!("volume {}: {more} more have such a flag", volume.target)),
         }
     }
     warnings

@@ -127,8 +127,9 @@ pub struct VolumeTotals {
     /// of no known kind. At most the first hundred, each as `name: reason`.
     #[serde(deserialize_with = "listed")]
     pub unsteady: Vec<String>,
-    /// Entries with the immutable or append-only flag, which a restore does not give back: what has it can be neither
-    /// moved nor removed, and so not be restored again.
+    /// Entries with a flag that a restore does not give back: immutable and append-only, as what has them can be neither
+    /// moved nor removed, and so not be restored again; and what a filesystem keeps more of than a flag says, such as an
+    /// encryption.
     #[serde(default)]
     pub immutable: u64,
     /// Their names and which flag it is, at most the first hundred.
@@ -141,6 +142,10 @@ pub struct VolumeTotals {
     /// Their names, at most the first hundred.
     #[serde(default, deserialize_with = "listed", skip_serializing_if = "Vec::is_empty")]
     pub device_names: Vec<String>,
+    /// Whether each entry's inode flags (how it is stored and treated) were asked for: what is not said to have some has
+    /// none. Not so in archives of earlier versions, and of filesystems that are not asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flags_known: bool,
 }
 
 impl VolumeTotals {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Limits, LookInto};
-use crate::model::{Identity, Owners, RestoreId, TreeSize};
+use crate::model::{FlagsLeft, Identity, Owners, RestoreId, TreeSize};
 
 /// A copy to make.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ pub struct CopyMade {
     pub owners_left: u64,
     /// Attributes that were left out for the same reason.
     pub attributes_left: u64,
+    /// Entries that could not be given their inode flags.
+    pub flags_left: FlagsLeft,
 }
 
 /// What a process writes down before it makes private directories that no journal speaks of.

@@ -12,8 +12,8 @@ use super::{CopyJob, CopyMade, CopyNote, Draft, ImportJob, Output, ReadBack, Wat
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
-        ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, Member, MemberKind, Mounted, RestoreId, Sight,
-        SnapshotId, Space, TreeSize, WorkloadId, Writer,
+        ArchiveSummary, FilesystemInfo, FlagsLeft, Identity, Location, Manifest, Member, MemberKind, Mounted,
+        RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId, Writer,
     },
 };
 
@@ -67,12 +67,14 @@ pub struct StageJob {
 }
 
 /// A volume that is extracted, checked, durable and named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
     /// The restored directory.
     pub identity: Identity,
     /// What was written.
     pub size: TreeSize,
+    /// Entries that could not be given their inode flags. Not known, and none, of a tree that an earlier call staged.
+    pub flags_left: FlagsLeft,
 }
 
 /// A tree to be read into an archive.

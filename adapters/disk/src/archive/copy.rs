@@ -23,7 +23,10 @@ use super::{
     stage::{PARTIAL, Private},
     verify::extract_volume,
 };
-use crate::tree::{Trouble, open_dir};
+use crate::{
+    flags::Giving,
+    tree::{Trouble, open_dir},
+};
 
 /// Makes a copy; the contract is that of [`Filesystem::copy_out`](volsnap_core::ports::Filesystem::copy_out).
 ///
@@ -119,7 +122,10 @@ fn fill_tree(
     };
     let totals = &volume.totals;
     meter.volume(&tree.target, tree.limits.bytes_max.min(totals.bytes))?;
-    let mut sink = Owned::new(Extractor::new(root, Earlier::default(), archive.jobs, trouble)?, &job.owners);
+    // What the place gives to all that is made in it stays.
+    let giving = Giving::new(totals.flags_known, Giving::now(&root));
+    let extractor = Extractor::new(root, Earlier::default(), archive.jobs, giving, false, trouble)?;
+    let mut sink = Owned::new(extractor, &job.owners);
     let size = match tree.paths.as_slice() {
         [] => {
             if totals.bytes > tree.limits.bytes_max || totals.entries > tree.limits.entries_max {
@@ -135,5 +141,6 @@ fn fill_tree(
     meter.tell()?;
     made.owners_left += sink.owners_left;
     made.attributes_left += sink.attributes_left;
+    made.flags_left.join(sink.flags_left());
     Ok(TreeSize { bytes: size.bytes, bytes_allocated: size.bytes_allocated, entries: size.entries, immutable: 0 })
 }

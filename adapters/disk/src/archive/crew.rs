@@ -27,7 +27,7 @@ use super::{
     stream::Piece,
     xattr::Place,
 };
-use crate::tree::Trouble;
+use crate::{flags::Giving, tree::Trouble};
 
 /// Tasks are handed over in batches: at most so many, of at most so many bytes.
 const BATCH_TASKS: usize = 64;
@@ -71,6 +71,7 @@ struct Shared {
     state: Mutex<State>,
     done: Condvar,
     behind: WriteBehind,
+    giving: Arc<Giving>,
     trouble: Trouble,
 }
 
@@ -84,11 +85,16 @@ struct State {
 
 impl Crew {
     /// So many threads, and what is written is told to `behind`.
-    pub(super) fn start(count: usize, behind: WriteBehind, trouble: &Trouble) -> Result<Self, FsError> {
+    pub(super) fn start(
+        count: usize,
+        behind: WriteBehind,
+        giving: Arc<Giving>,
+        trouble: &Trouble,
+    ) -> Result<Self, FsError> {
         let (queue, tasks) = sync_channel::<(u64, Vec<Task>)>(1);
         let tasks = Arc::new(Mutex::new(tasks));
         let (state, done) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { state, done, behind, trouble: trouble.clone() });
+        let shared = Arc::new(Shared { state, done, behind, giving, trouble: trouble.clone() });
         let mut crew =
             Crew { queue: Some(queue), workers: Vec::new(), shared, pending: Vec::new(), pending_bytes: 0, batches: 0 };
         for _ in 0..count {
@@ -164,12 +170,12 @@ impl Crew {
 
     /// Lets go of a directory.
     pub(super) fn leave(&self, dir: Arc<Dir>) -> Result<(), FsError> {
-        leave(dir, &self.shared.trouble)
+        leave(dir, &self.shared.giving, &self.shared.trouble)
     }
 
     /// Lets go of a file.
     pub(super) fn complete(&self, file: Arc<Open>) -> Result<(), FsError> {
-        complete(file, &self.shared.trouble)
+        complete(file, &self.shared.giving, &self.shared.trouble)
     }
 }
 
@@ -204,8 +210,8 @@ impl Shared {
         let bytes = task.bytes();
         match task {
             Task::Make { dir, name, member, pieces } => {
-                make(&dir, &name, member, &pieces, &self.trouble)?;
-                leave(dir, &self.trouble)?;
+                make(&dir, &name, member, &pieces, &self.giving, &self.trouble)?;
+                leave(dir, &self.giving, &self.trouble)?;
             }
             Task::Write { file, offset, piece } => {
                 // A disk that does not give back what it took a while ago is none to go on with: that is an error, too.
@@ -213,7 +219,7 @@ impl Shared {
                     if file.adopted { (patch as Write, "compare") } else { (write_at as Write, "write") };
                 let written = write(&file.file, offset, &piece);
                 written.map_err(|e| self.trouble.entry(&file.member.path, doing, e))?;
-                complete(file, &self.trouble)?;
+                complete(file, &self.giving, &self.trouble)?;
             }
         }
         self.behind.wrote(bytes as u64);
@@ -272,12 +278,20 @@ impl Task {
 
 /// Makes a file with its contents and lets go of it. It gets its mode at once where the process's mask allows it: within the
 /// private directory nobody else reaches it.
-fn make(dir: &Dir, name: &CString, member: Member, pieces: &[(u64, Piece)], trouble: &Trouble) -> Result<(), FsError> {
+fn make(
+    dir: &Dir,
+    name: &CString,
+    member: Member,
+    pieces: &[(u64, Piece)],
+    giving: &Giving,
+    trouble: &Trouble,
+) -> Result<(), FsError> {
     let file = create(dir.fd.as_fd(), name, member.mode).map_err(|error| not_made(&member, error, trouble))?;
+    giving.early(&file, member.flags, dir.member.flags, &member.path);
     for (offset, piece) in pieces {
         write_at(&file, *offset, piece).map_err(|e| trouble.entry(&member.path, "write", e))?;
     }
-    finish(&Open { file, member, adopted: false }, trouble)
+    finish(&Open { file, member, adopted: false }, giving, trouble)
 }
 
 /// Makes an empty file for writing.
@@ -295,22 +309,22 @@ pub(super) fn not_made(member: &Member, error: Errno, trouble: &Trouble) -> FsEr
     }
 }
 
-fn leave(dir: Arc<Dir>, trouble: &Trouble) -> Result<(), FsError> {
+fn leave(dir: Arc<Dir>, giving: &Giving, trouble: &Trouble) -> Result<(), FsError> {
     match Arc::into_inner(dir) {
-        Some(dir) => dress(Place::Open(dir.fd.as_fd()), &dir.member, trouble),
+        Some(dir) => dress(Place::Open(dir.fd.as_fd()), &dir.member, giving, trouble),
         None => Ok(()),
     }
 }
 
-fn complete(file: Arc<Open>, trouble: &Trouble) -> Result<(), FsError> {
+fn complete(file: Arc<Open>, giving: &Giving, trouble: &Trouble) -> Result<(), FsError> {
     match Arc::into_inner(file) {
-        Some(file) => finish(&file, trouble),
+        Some(file) => finish(&file, giving, trouble),
         None => Ok(()),
     }
 }
 
 /// Gives a file whose contents are written its size and attributes.
-fn finish(open: &Open, trouble: &Trouble) -> Result<(), FsError> {
+fn finish(open: &Open, giving: &Giving, trouble: &Trouble) -> Result<(), FsError> {
     let Open { file, member, adopted } = open;
     if let Kind::File { size, holes } = &member.kind
         && (*adopted || !holes.is_empty())
@@ -318,5 +332,5 @@ fn finish(open: &Open, trouble: &Trouble) -> Result<(), FsError> {
         // A hole at the end has not made the file longer yet, and an earlier file may be longer than it should be.
         rustix::fs::ftruncate(file, *size).map_err(|e| trouble.entry(&member.path, "write", e))?;
     }
-    dress(Place::Open(file.as_fd()), member, trouble)
+    dress(Place::Open(file.as_fd()), member, giving, trouble)
 }

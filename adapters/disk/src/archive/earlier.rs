@@ -59,14 +59,21 @@ impl Earlier {
         }
     }
 
-    /// Moves the file of that name, `depth` directories below the root, into a directory and opens it for comparison.
+    /// Moves the file of that name, `depth` directories below the root, into a directory and opens it for comparison, if
+    /// it `fits`.
     ///
     /// What cannot be adopted is removed at once, as its successor needs the space; what stays all the same is removed
     /// with the tree.
-    pub(super) fn adopt(&mut self, depth: usize, name: &CStr, into: BorrowedFd<'_>) -> Option<OwnedFd> {
+    pub(super) fn adopt(
+        &mut self,
+        depth: usize,
+        name: &CStr,
+        into: BorrowedFd<'_>,
+        fits: impl Fn(&OwnedFd) -> bool,
+    ) -> Option<OwnedFd> {
         for ladder in self.ladders.iter_mut().filter(|ladder| ladder.depth() == depth) {
             let Ok(dir) = ladder.current() else { continue };
-            match take(dir, name, into) {
+            match take(dir, name, into, &fits) {
                 Ok(file) => {
                     self.adopted += 1;
                     return Some(file);
@@ -84,7 +91,12 @@ impl Earlier {
 
 /// Takes a regular file that has this one name: another name of it might be a file of its own in the archive, or one that
 /// an app linked here. All that can fail comes before the rename.
-fn take(dir: BorrowedFd<'_>, name: &CStr, into: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+fn take(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    into: BorrowedFd<'_>,
+    fits: &dyn Fn(&OwnedFd) -> bool,
+) -> Result<OwnedFd, Errno> {
     let found = xattr::handle(dir, name)?;
     let seen = stat(&found, c"")?;
     if file_type(&seen) != FileType::RegularFile || seen.stx_nlink != 1 {
@@ -92,6 +104,9 @@ fn take(dir: BorrowedFd<'_>, name: &CStr, into: BorrowedFd<'_>) -> Result<OwnedF
     }
     // By the descriptor's own name: what is opened is what was looked at, and never a device or a FIFO.
     let file = rustix::fs::open(path_of(found.as_fd()), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    if !fits(&file) {
+        return Err(Errno::INVAL);
+    }
     for (attribute, _) in xattr::read(Place::Open(file.as_fd()))? {
         if !xattr::is_of_the_host(&attribute) {
             xattr::remove(file.as_fd(), &attribute)?;

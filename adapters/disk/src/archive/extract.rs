@@ -10,7 +10,10 @@ use rustix::{
     fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid},
     io::Errno,
 };
-use volsnap_core::ports::{FsError, FsErrorKind};
+use volsnap_core::{
+    model::FlagsLeft,
+    ports::{FsError, FsErrorKind},
+};
 
 use super::{
     behind::WriteBehind,
@@ -21,7 +24,10 @@ use super::{
     stream::Piece,
     xattr::{self, Place, path_of},
 };
-use crate::tree::{Ladder, Trouble, file_type, stat};
+use crate::{
+    flags::{Flags, Giving},
+    tree::{Ladder, Trouble, file_type, stat},
+};
 
 /// Extracts one volume into an empty directory.
 ///
@@ -38,6 +44,9 @@ pub(super) struct Extractor<'a> {
     file: Option<Coming>,
     earlier: Earlier,
     crew: Crew,
+    giving: Arc<Giving>,
+    /// Whether the root has its flags already.
+    root_has_flags: bool,
     trouble: &'a Trouble,
 }
 
@@ -62,25 +71,46 @@ const SMALL_MAX: u64 = 1 << 20;
 const SHARED_DEPTH_MAX: usize = 64;
 
 impl<'a> Extractor<'a> {
-    pub(super) fn new(root: OwnedFd, earlier: Earlier, jobs: usize, trouble: &'a Trouble) -> Result<Self, FsError> {
+    /// `root_has_flags` if those of the archive are not to be given to the root.
+    pub(super) fn new(
+        root: OwnedFd,
+        earlier: Earlier,
+        jobs: usize,
+        giving: Giving,
+        root_has_flags: bool,
+        trouble: &'a Trouble,
+    ) -> Result<Self, FsError> {
         // A descriptor of its own: a failure is told once through each.
         let synced =
             rustix::fs::openat(&root, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let synced = synced.map_err(|e| trouble.errno("open the tree in", e))?;
         let behind = WriteBehind::start(move || rustix::fs::syncfs(&synced));
-        let crew = Crew::start(jobs, behind, trouble)?;
-        Ok(Extractor { ladder: Ladder::new(root), directories: Vec::new(), file: None, earlier, crew, trouble })
+        let giving = Arc::new(giving);
+        let crew = Crew::start(jobs, behind, Arc::clone(&giving), trouble)?;
+        let (ladder, directories, file) = (Ladder::new(root), Vec::new(), None);
+        Ok(Extractor { ladder, directories, file, earlier, crew, giving, root_has_flags, trouble })
     }
 
     /// How many files of earlier attempts were used again.
     pub(super) fn adopted(&self) -> u64 {
         self.earlier.adopted()
     }
+
+    /// What could not be given its inode flags.
+    pub(super) fn flags_left(&self) -> FlagsLeft {
+        self.giving.left()
+    }
 }
 
 impl Sink for Extractor<'_> {
-    fn member(&mut self, depth: usize, member: Member) -> Result<(), FsError> {
+    fn member(&mut self, depth: usize, mut member: Member) -> Result<(), FsError> {
         if member.path.is_empty() {
+            let root = self.ladder.root();
+            if !self.root_has_flags {
+                self.giving.early(root, member.flags, Flags::NONE, &member.path);
+            }
+            // What is made in it inherits what it has.
+            member.flags = Giving::now(root);
             self.directories.push(Held::Own(member));
             return Ok(());
         }
@@ -89,7 +119,7 @@ impl Sink for Extractor<'_> {
         let name = CString::new(own).map_err(|_| self.trouble.hostile(&member.path, "has a NUL in its name"))?;
         let trouble = self.trouble;
         let made = match &member.kind {
-            Kind::Directory => self.make_directory(&name),
+            Kind::Directory => self.make_directory(&name, &member),
             Kind::File { .. } => return self.file(name, member),
             Kind::HardLink { target } => return self.link(target, &name, &member),
             Kind::Symlink { target } => {
@@ -109,7 +139,7 @@ impl Sink for Extractor<'_> {
                 let dir = self.ladder.current().map_err(|e| trouble.entry(&member.path, "make", e))?;
                 let made = find_again(dir, &name, &member.kind);
                 let made = made.map_err(|e| trouble.entry(&member.path, "find again", e))?;
-                dress(Place::Handle(made.as_fd()), &member, trouble)?;
+                dress(Place::Handle(made.as_fd()), &member, &self.giving, trouble)?;
             }
         }
         Ok(())
@@ -164,33 +194,47 @@ impl Extractor<'_> {
             Held::Shared(dir) => self.crew.leave(dir),
             Held::Own(member) => {
                 let dir = self.ladder.current().map_err(|e| self.trouble.entry(&member.path, "go back to", e))?;
-                dress(Place::Open(dir), &member, self.trouble)
+                dress(Place::Open(dir), &member, &self.giving, self.trouble)
             }
         }
     }
 
-    fn make_directory(&mut self, name: &CStr) -> Result<(), Errno> {
+    fn make_directory(&mut self, name: &CStr, member: &Member) -> Result<(), Errno> {
         rustix::fs::mkdirat(self.ladder.current()?, name, Mode::RWXU)?;
         let made = self.ladder.open_below(name)?;
+        self.giving.early(&made, member.flags, self.above(), &member.path);
         self.earlier.enter(self.ladder.depth(), name);
         self.ladder.push(name, made)
     }
 
     /// A file comes. One that is large, that is there from before or that lies very deep is opened now.
     fn file(&mut self, name: CString, member: Member) -> Result<(), FsError> {
-        let depth = self.ladder.depth();
+        let (depth, above) = (self.ladder.depth(), self.above());
         let dir = self.ladder.current().map_err(|e| self.trouble.entry(&member.path, "make", e))?;
         let Kind::File { size, holes } = &member.kind else { return Ok(()) };
-        let opened = match self.earlier.adopt(depth, &name, dir) {
+        let giving = &self.giving;
+        let opened = match self.earlier.adopt(depth, &name, dir, |file| giving.may_fill(file, member.flags)) {
             Some(file) => earlier::make_holes(&file, *size, holes).map(|()| Some((file, true))),
             None if *size <= SMALL_MAX && depth <= SHARED_DEPTH_MAX => Ok(None),
             None => crew::create(dir, &name, member.mode).map(|file| Some((file, false))),
         };
+        if let Ok(Some((file, _))) = &opened {
+            giving.early(file, member.flags, above, &member.path);
+        }
         self.file = Some(match opened.map_err(|error| crew::not_made(&member, error, self.trouble))? {
             Some((file, adopted)) => Coming::Open(Arc::new(Open { file, member, adopted })),
             None => Coming::Small { dir: self.shared(&member)?, name, member, pieces: Vec::new() },
         });
         Ok(())
+    }
+
+    /// The flags of the current directory.
+    fn above(&self) -> Flags {
+        match self.directories.last() {
+            Some(Held::Own(member)) => member.flags,
+            Some(Held::Shared(dir)) => dir.member.flags,
+            None => Flags::NONE,
+        }
     }
 
     /// The current directory, for the crew to make `member` in.
@@ -283,10 +327,10 @@ fn find_again(dir: BorrowedFd<'_>, name: &CStr, kind: &Kind) -> Result<OwnedFd, 
     if same && found.stx_nlink == 1 { Ok(handle) } else { Err(Errno::STALE) }
 }
 
-/// Gives an entry its owner, mode, attributes and times: in this order, because a new owner takes set-user-id and
-/// capabilities away, and everything but the times changes the times. What it has already is left: to ask costs a tenth
+/// Gives an entry its owner, mode, late flags, attributes and times: in this order, because a new owner takes set-user-id
+/// and capabilities away, flags a way of compressing, and everything but the times changes the times. What it has already is left: to ask costs a tenth
 /// of a change.
-pub(super) fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Result<(), FsError> {
+pub(super) fn dress(place: Place<'_>, member: &Member, giving: &Giving, trouble: &Trouble) -> Result<(), FsError> {
     let found = match place {
         Place::Open(fd) | Place::Handle(fd) => stat(fd, c""),
     };
@@ -304,8 +348,12 @@ pub(super) fn dress(place: Place<'_>, member: &Member, trouble: &Trouble) -> Res
         };
         set.map_err(|e| trouble.entry(&member.path, "set the mode of", e))?;
     }
+    if let Place::Open(fd) = place {
+        giving.late(fd, member.flags, &member.path);
+    }
     for (name, value) in &member.xattrs {
         match xattr::write(place, name, value) {
+            Err(_) if xattr::is_of_one_filesystem(name) => giving.leave(&member.path, &Trouble::show(name)),
             Err(error) if xattr::is_of_the_host(name) => {
                 let (member, name) = (Trouble::show(&member.path), Trouble::show(name));
                 tracing::warn!(member, name, %error, "a security label of the host is left as it is");

@@ -102,6 +102,9 @@ fn records(member: &Member, full: &[u8], link: &[u8]) -> Records {
     {
         records.push("VOLSNAP.holes", pax::holes(holes));
     }
+    if !member.flags.is_empty() {
+        records.push("VOLSNAP.flags", member.flags.text());
+    }
     records
 }
 
@@ -230,6 +233,8 @@ fn text(field: &[u8]) -> &[u8] {
 mod tests {
     use volsnap_core::ports::FsOp;
 
+    use crate::flags::Flags;
+
     use super::{
         super::member::{Hole, Time},
         *,
@@ -248,6 +253,7 @@ mod tests {
             gid: 71,
             mtime: Time { seconds: 1_700_000_000, nanoseconds: 0 },
             xattrs: Vec::new(),
+            flags: Flags::NONE,
         }
     }
 

@@ -1,5 +1,7 @@
 //! A member of an archive: what a tree's entry is, apart from its contents.
 
+use crate::flags::Flags;
+
 /// A list of extended attributes as the kernel knows them, by name.
 pub(super) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -15,6 +17,8 @@ pub(super) struct Member {
     pub(super) gid: u32,
     pub(super) mtime: Time,
     pub(super) xattrs: Xattrs,
+    /// How it is stored and treated; only directories and files have some.
+    pub(super) flags: Flags,
 }
 
 impl Kind {

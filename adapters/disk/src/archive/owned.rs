@@ -1,6 +1,9 @@
 //! Whom the members of a copy belong to, decided before they are made.
 
-use volsnap_core::{model::Owners, ports::FsError};
+use volsnap_core::{
+    model::{FlagsLeft, Owners},
+    ports::FsError,
+};
 
 use super::{
     acl,
@@ -35,6 +38,10 @@ impl<'a> Owned<'a> {
     pub(super) fn new(extractor: Extractor<'a>, owners: &'a Owners) -> Self {
         let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Owned { extractor, owners, me, owners_left: 0, attributes_left: 0 }
+    }
+
+    pub(super) fn flags_left(&self) -> FlagsLeft {
+        self.extractor.flags_left()
     }
 
     fn fit(&mut self, mut member: Member) -> Member {

@@ -16,7 +16,7 @@ use super::{
     progress::Meter,
     stream::{Frames, Piece, Stream},
 };
-use crate::tree::Trouble;
+use crate::{flags::Flags, tree::Trouble};
 
 /// The largest numbers that a device has on Linux.
 const MAJOR_MAX: u32 = (1 << 12) - 1;
@@ -252,7 +252,7 @@ fn interpret(head: Ustar, records: &Records, path: &[u8], root: &[u8]) -> Result
     let mut head = head;
     let mut mtime = Time { seconds: i64::try_from(head.mtime).map_err(|_| "has an impossible time")?, nanoseconds: 0 };
     let mut xattrs = Vec::new();
-    let mut hole_map = None;
+    let (mut hole_map, mut flags) = (None, Flags::NONE);
     for (key, value) in &records.0 {
         let number = || pax::number::<u64>(value).ok_or("has a PAX record that is no number");
         match key.as_slice() {
@@ -266,6 +266,7 @@ fn interpret(head: Ustar, records: &Records, path: &[u8], root: &[u8]) -> Result
             b"size" | b"uid" | b"gid" => return Err("says one thing in its header and another in its PAX records"),
             b"mtime" => mtime = pax::parse_time(value).ok_or("has an impossible time")?,
             b"VOLSNAP.holes" => hole_map = Some(value),
+            b"VOLSNAP.flags" => flags = Flags::parse(value).ok_or("has impossible inode flags")?,
             b"SCHILY.acl.access" => {
                 xattrs.push((acl::ACCESS.to_vec(), acl::from_text(value).ok_or("has an ACL that cannot be read")?));
             }
@@ -290,6 +291,9 @@ fn interpret(head: Ustar, records: &Records, path: &[u8], root: &[u8]) -> Result
     if !matches!(kind, Kind::File { .. }) && (head.size != 0 || hole_map.is_some()) {
         return Err("has contents, which only files have");
     }
+    if !flags.is_empty() && !matches!(kind, Kind::File { .. } | Kind::Directory) {
+        return Err("has inode flags, which only directories and files have");
+    }
     if head.mode & !0o7777 != 0 {
         return Err("has an impossible mode");
     }
@@ -301,6 +305,7 @@ fn interpret(head: Ustar, records: &Records, path: &[u8], root: &[u8]) -> Result
         gid: id(head.gid).ok_or("has an impossible group")?,
         mtime,
         xattrs,
+        flags,
     })
 }
 

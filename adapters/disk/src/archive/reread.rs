@@ -14,14 +14,15 @@ use super::{
     decompress,
     find::{self, Walk},
     format::{Digest, FRAME_MAX, Frame},
-    member::{Hole, Kind},
+    member::{Hole, Kind, Member, Xattrs},
     name,
     open::Archive,
     progress::Meter,
     source::{Seen, Size, Source, Taker, read_volume},
+    xattr::is_of_one_filesystem,
     zeros,
 };
-use crate::tree::Trouble;
+use crate::{flags::Flags, tree::Trouble};
 
 /// Reads the tree at `root` and compares it with volume `index`; the contract is that of
 /// [`Filesystem::read_back`](volsnap_core::ports::Filesystem::read_back).
@@ -39,9 +40,9 @@ pub fn read_back(
     let place = Place { index, path: Vec::new() };
     let target = &archive.volume(&place)?.target;
     let mut meter = Meter::new(watch, &archive.trouble, Phase::Verify);
-    let mut read = |holes: Option<BTreeMap<Vec<u8>, Vec<Hole>>>| {
+    let mut read = |stored: Option<BTreeMap<Vec<u8>, Stored>>| {
         meter.volume(target, archive.index.volumes[index].totals.bytes)?;
-        let mut held = Held::new(&archive, index, holes);
+        let mut held = Held::new(&archive, index, stored);
         let totals = read_volume(&mut held, index, root, &mut meter)?;
         meter.tell()?;
         let (digest, difference) = held.end()?;
@@ -50,22 +51,33 @@ pub fn read_back(
     let first = read(None)?;
     match first.difference {
         None => Ok(first),
-        // A filesystem with larger blocks, or none at all, has other holes: what is read there is the same all the same.
-        Some(_) => read(Some(holes_of(&archive, &place)?)),
+        // A filesystem with larger blocks, or none at all, has other holes, and one may have no flags or others: what is
+        // read there is the same all the same.
+        Some(_) => read(Some(stored_in(&archive, &place)?)),
     }
 }
 
-/// The files of a volume that have holes.
-fn holes_of(archive: &Archive, place: &Place) -> Result<BTreeMap<Vec<u8>, Vec<Hole>>, FsError> {
+/// How the archive says that an entry is stored.
+#[derive(Default)]
+struct Stored {
+    holes: Vec<Hole>,
+    flags: Flags,
+    /// Attributes of one kind of filesystem.
+    xattrs: Xattrs,
+}
+
+/// The entries of a volume of which the archive says how they are stored.
+fn stored_in(archive: &Archive, place: &Place) -> Result<BTreeMap<Vec<u8>, Stored>, FsError> {
     thread::scope(|scope| {
         let mut walk = Walk::to(scope, archive, place)?;
         let mut found = BTreeMap::new();
-        while let Some(member) = walk.next()? {
+        while let Some(mut member) = walk.next()? {
             walk.skip_contents(&member)?;
-            if let Kind::File { holes, .. } = member.kind
-                && !holes.is_empty()
-            {
-                found.insert(member.path, holes);
+            member.xattrs.retain(|(name, _)| is_of_one_filesystem(name));
+            let Member { path, kind, flags, xattrs, .. } = member;
+            let holes = if let Kind::File { holes, .. } = kind { holes } else { Vec::new() };
+            if !holes.is_empty() || !flags.is_empty() || !xattrs.is_empty() {
+                found.insert(path, Stored { holes, flags, xattrs });
             }
         }
         Ok(found)
@@ -77,8 +89,8 @@ struct Held<'a> {
     archive: &'a Archive,
     first_frame: usize,
     frames: &'a [Frame],
-    /// The holes of the archive, if those on the disk are not to count.
-    holes: Option<BTreeMap<Vec<u8>, Vec<Hole>>>,
+    /// What the archive says, if how things are stored on the disk is not to count.
+    stored: Option<BTreeMap<Vec<u8>, Stored>>,
     /// Content of the frame being filled, `used` bytes of it.
     content: Vec<u8>,
     used: usize,
@@ -92,13 +104,13 @@ struct Held<'a> {
 }
 
 impl<'a> Held<'a> {
-    fn new(archive: &'a Archive, index: usize, holes: Option<BTreeMap<Vec<u8>, Vec<Hole>>>) -> Self {
+    fn new(archive: &'a Archive, index: usize, stored: Option<BTreeMap<Vec<u8>, Stored>>) -> Self {
         let volume = &archive.index.volumes[index];
         Held {
             archive,
             first_frame: volume.first_frame,
             frames: &archive.index.frames[volume.first_frame..volume.first_frame + volume.frame_count],
-            holes,
+            stored,
             content: vec![0; FRAME_MAX],
             used: 0,
             compared: 0,
@@ -194,12 +206,23 @@ impl Taker for Held<'_> {
     }
 
     fn holes(&mut self, from: &Source<'_>, size: u64, found: Vec<Hole>) -> Result<Vec<Hole>, FsError> {
-        let Some(holes) = &self.holes else { return Ok(found) };
-        let wanted = holes.get(from.path).cloned().unwrap_or_default();
+        let Some(stored) = &self.stored else { return Ok(found) };
+        let wanted = stored.get(from.path).map(|stored| stored.holes.clone()).unwrap_or_default();
         let fits = wanted.last().is_none_or(|last| last.offset + last.bytes <= size);
         match fits && (wanted == found || is_zero(from, &wanted)?) {
             true => Ok(wanted),
             false => Ok(found),
+        }
+    }
+
+    fn stored(&mut self, path: &[u8], flags: &mut Flags, xattrs: &mut Xattrs) {
+        let Some(stored) = &self.stored else { return };
+        xattrs.retain(|(name, _)| !is_of_one_filesystem(name));
+        *flags = Flags::NONE;
+        if let Some(stored) = stored.get(path) {
+            *flags = stored.flags;
+            xattrs.extend(stored.xattrs.iter().cloned());
+            xattrs.sort();
         }
     }
 

@@ -24,7 +24,10 @@ use super::{
     xattr::{self, Place},
     zeros,
 };
-use crate::tree::{Entry, Trouble, Visitor, device, file_type, open_root, stat, walk};
+use crate::{
+    flags::{Asking, Flags},
+    tree::{Entry, Trouble, Visitor, device, file_type, open_root, stat, walk},
+};
 
 /// Takes what a volume consists of, in order.
 pub(super) trait Taker {
@@ -42,6 +45,9 @@ pub(super) trait Taker {
     fn holes(&mut self, _from: &Source<'_>, _size: u64, found: Vec<Hole>) -> Result<Vec<Hole>, FsError> {
         Ok(found)
     }
+
+    /// What of a member depends on the filesystem that it lies on: its flags, and the attributes of one kind of filesystem.
+    fn stored(&mut self, _path: &[u8], _flags: &mut Flags, _xattrs: &mut Xattrs) {}
 
     /// A member begins: its header.
     fn begin(&mut self, seen: &Seen<'_>, name: &[u8], header: &[u8], size: Size) -> Result<(), FsError>;
@@ -85,16 +91,18 @@ pub(super) fn read_volume(
 ) -> Result<VolumeTotals, FsError> {
     let trouble = Trouble::new(FsOp::Archive, path);
     let root = open_root(path, &trouble)?;
+    let flags = Asking::of(&root);
     let mut reader = Reader {
         taker,
         meter,
         trouble: &trouble,
         root: name::volume_root(index),
         links: HashMap::new(),
-        totals: VolumeTotals { devices: Some(0), ..VolumeTotals::default() },
+        totals: VolumeTotals { devices: Some(0), flags_known: flags.asks(), ..VolumeTotals::default() },
+        flags,
     };
     let found = stat(&root, c"").map_err(|e| trouble.errno("look at", e))?;
-    reader.flags(b"", &found);
+    reader.immutable(b"", &found);
     reader.plain(b"", &found, Kind::Directory, Place::Open(root.as_fd()))?;
     walk(root, &trouble, &mut reader)?;
     Ok(reader.totals)
@@ -108,6 +116,7 @@ struct Reader<'a, 'm> {
     /// Files with further names still to come: the first name, and how many names are missing.
     links: HashMap<Inode, (Vec<u8>, u32)>,
     totals: VolumeTotals,
+    flags: Asking,
 }
 
 impl Visitor for Reader<'_, '_> {
@@ -116,7 +125,7 @@ impl Visitor for Reader<'_, '_> {
     }
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
-        self.flags(entry.path, entry.stat);
+        self.immutable(entry.path, entry.stat);
         match file_type(entry.stat) {
             FileType::Directory => match entry.opened {
                 Some(fd) => self.plain(entry.path, entry.stat, Kind::Directory, Place::Open(fd)),
@@ -159,6 +168,10 @@ impl Reader<'_, '_> {
     /// An entry without contents.
     fn plain(&mut self, path: &[u8], stat: &Statx, kind: Kind, place: Place<'_>) -> Result<(), FsError> {
         let seen = Seen { path, stat, first_name: b"" };
+        let flags = match (&kind, place) {
+            (Kind::Directory, Place::Open(fd)) => self.flags_of_dir(path, fd),
+            _ => Flags::NONE,
+        };
         if self.kept(&seen)? {
             return Ok(());
         }
@@ -169,7 +182,7 @@ impl Reader<'_, '_> {
             }
             xattrs => xattrs.map_err(|e| self.trouble.entry(path, "read the attributes of", e))?,
         };
-        self.begin(&seen, &Member { xattrs, ..member(path, stat, kind) })
+        self.begin(&seen, Member { xattrs, flags, ..member(path, stat, kind) })
     }
 
     /// Tells of a device node, whether it is read again or not.
@@ -214,7 +227,7 @@ impl Reader<'_, '_> {
             if self.kept(&seen)? {
                 return Ok(());
             }
-            return self.begin(&seen, &member(entry.path, entry.stat, Kind::HardLink { target: target.clone() }));
+            return self.begin(&seen, member(entry.path, entry.stat, Kind::HardLink { target: target.clone() }));
         }
         if self.kept(&Seen { path: entry.path, stat: entry.stat, first_name: b"" })? {
             self.more_names(entry.path, entry.stat);
@@ -232,12 +245,13 @@ impl Reader<'_, '_> {
         let size = before.stx_size;
         let xattrs = xattr::read(Place::Open(file.as_fd()));
         let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
+        let (flags, _) = self.flags.of_entry(&file);
         let holes = if may_have_holes(&before, &xattrs) { find_holes(&file, size) } else { Ok(Vec::new()) };
         let holes = holes.map_err(|e| self.trouble.entry(entry.path, "find the holes of", e))?;
         let holes = self.taker.holes(&source, size, holes)?;
         let seen = Seen { path: entry.path, stat: &before, first_name: b"" };
         let kind = Kind::File { size, holes: holes.clone() };
-        self.begin(&seen, &Member { xattrs, ..member(entry.path, &before, kind) })?;
+        self.begin(&seen, Member { xattrs, flags, ..member(entry.path, &before, kind) })?;
         self.contents(entry.path, &file, size, &holes)?;
         let after = stat(&file, c"").map_err(|e| self.trouble.entry(entry.path, "look at", e))?;
         if changed(&before, &after) {
@@ -262,8 +276,9 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn begin(&mut self, seen: &Seen<'_>, member: &Member) -> Result<(), FsError> {
-        let header = header::encode(member, &self.root, self.trouble)?;
+    fn begin(&mut self, seen: &Seen<'_>, mut member: Member) -> Result<(), FsError> {
+        self.taker.stored(&member.path, &mut member.flags, &mut member.xattrs);
+        let header = header::encode(&member, &self.root, self.trouble)?;
         let size = Size { bytes: member.content_bytes(), allocated: member.allocated_bytes() };
         self.taker.begin(seen, &name::in_volume(&self.root, &member.path), &header, size)?;
         self.count(size)
@@ -308,11 +323,22 @@ impl Reader<'_, '_> {
         list(&mut self.totals.unsteady, path, what);
     }
 
-    /// Tells of flags that a restore does not give back.
-    fn flags(&mut self, path: &[u8], stat: &Statx) {
+    /// The flags that a restore gives back; tells of others.
+    fn flags_of_dir(&mut self, path: &[u8], fd: BorrowedFd<'_>) -> Flags {
+        let (flags, told) = self.flags.of_entry(fd);
+        if let Some(what) = told {
+            self.totals.immutable += 1;
+            list(&mut self.totals.immutable_names, path, what);
+        }
+        flags
+    }
+
+    /// Tells of flags that are not kept.
+    fn immutable(&mut self, path: &[u8], stat: &Statx) {
         let what = match stat.stx_attributes {
             set if set.contains(StatxAttributes::IMMUTABLE) => "immutable",
             set if set.contains(StatxAttributes::APPEND) => "append-only",
+            set if set.contains(StatxAttributes::VERITY) => "protected by verity",
             _ => return,
         };
         self.totals.immutable += 1;
@@ -361,6 +387,7 @@ fn member(path: &[u8], stat: &Statx, kind: Kind) -> Member {
         gid: stat.stx_gid,
         mtime: Time { seconds: stat.stx_mtime.tv_sec, nanoseconds: stat.stx_mtime.tv_nsec },
         xattrs: Vec::new(),
+        flags: Flags::NONE,
     }
 }
 

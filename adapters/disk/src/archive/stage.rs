@@ -13,7 +13,7 @@ use rustix::{
 };
 use volsnap_core::{
     model::{
-        TreeSize,
+        FlagsLeft, TreeSize, VolumeTotals,
         place::{leaving_in, original_root_in, restored_root_in, staged_in},
     },
     ports::{FsError, FsErrorKind, FsOp, Phase, StageJob, Staged, Watch},
@@ -22,7 +22,7 @@ use volsnap_core::{
 use super::{acl, earlier::Earlier, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
 use crate::{
     entries::{keeping_time, lay_out},
-    flags,
+    flags::{self, Flags, Giving},
     handles::identity,
     tree::{self, Trouble, device, open_dir, stat},
 };
@@ -75,7 +75,7 @@ fn standing(job: &StageJob, found: &Statx, trouble: &Trouble) -> Result<Staged, 
     wait_for_birth(found);
     let size = tree::measure(&staged_in(&job.private))?;
     match tree::file_type(found) == FileType::Directory {
-        true => Ok(Staged { identity: identity(found), size }),
+        true => Ok(Staged { identity: identity(found), size, flags_left: FlagsLeft::default() }),
         false => Err(trouble.of(FsErrorKind::Exists, "`staged` is no directory")),
     }
 }
@@ -109,7 +109,7 @@ fn stage_new(
     if let Some(like) = &job.like {
         flags::inherit(like, &root, trouble)?;
     }
-    let size = fill(&archive, job, &root, Earlier::new(earlier), watch, trouble)?;
+    let (size, flags_left) = fill(&archive, job, &root, Earlier::new(earlier), watch, trouble)?;
     if job.resume {
         private.remove_earlier()?;
     }
@@ -118,7 +118,7 @@ fn stage_new(
     }
     let found = private.name_tree(&root, trouble)?;
     wait_for_birth(&found);
-    Ok(Staged { identity: identity(&found), size })
+    Ok(Staged { identity: identity(&found), size, flags_left })
 }
 
 /// Fills the root of the tree with the volume, or leaves it empty if there was none.
@@ -129,11 +129,11 @@ fn fill(
     earlier: Earlier,
     watch: &Watch,
     trouble: &Trouble,
-) -> Result<TreeSize, FsError> {
+) -> Result<(TreeSize, FlagsLeft), FsError> {
     let Some(at) = job.index else {
         let mode = Mode::from_raw_mode(0o755);
         rustix::fs::fchmod(root, mode).map_err(|e| trouble.errno("set the mode of the tree in", e))?;
-        return Ok(TreeSize { entries: 1, ..TreeSize::default() });
+        return Ok((TreeSize { entries: 1, ..TreeSize::default() }, FlagsLeft::default()));
     };
     let volume = archive.index.volumes.get(at).filter(|volume| volume.frame_count > 0);
     let Some(volume) = volume else {
@@ -148,13 +148,16 @@ fn fill(
     meter.volume(&job.target, totals.bytes)?;
     let root = root.as_fd().try_clone_to_owned();
     let root = root.map_err(|e| super::compress::io_error(trouble, "open the tree in", &e))?;
-    let mut extractor = Extractor::new(root, earlier, archive.jobs, trouble)?;
+    // In an archive of an earlier version, what has no flags may have had some.
+    let giving = Giving::new(totals.flags_known, Flags::NONE);
+    let mut extractor = Extractor::new(root, earlier, archive.jobs, giving, job.like.is_some(), trouble)?;
     extract_volume(archive, at, job.limits, &mut extractor, &mut meter)?;
     meter.tell()?;
     if job.resume {
         tracing::info!(volume = job.target, files = extractor.adopted(), "staged before and used again");
     }
-    Ok(TreeSize { bytes: totals.bytes, bytes_allocated: totals.bytes_allocated, entries: totals.entries, immutable: 0 })
+    let VolumeTotals { bytes, bytes_allocated, entries, .. } = *totals;
+    Ok((TreeSize { bytes, bytes_allocated, entries, immutable: 0 }, extractor.flags_left()))
 }
 
 /// The name of what is set aside under that number.

@@ -5,6 +5,7 @@ mod churn;
 mod copy;
 mod direct;
 mod find;
+mod flags;
 mod forge;
 mod freeze;
 mod frozen;

@@ -54,6 +54,11 @@ pub(crate) fn is_of_the_host(name: &[u8]) -> bool {
     name.starts_with(b"security.") && name != b"security.capability"
 }
 
+/// Attributes by which one kind of filesystem is told how to store the entry: another one does not have them.
+pub(crate) fn is_of_one_filesystem(name: &[u8]) -> bool {
+    name.starts_with(b"btrfs.")
+}
+
 /// Removes one attribute; it is no error if there is none.
 pub(crate) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     match rustix::fs::fremovexattr(fd, name) {

@@ -23,7 +23,10 @@ use super::{
     OPEN,
     tree::Place,
 };
-use crate::tree::Trouble;
+use crate::{
+    flags::{Flags, Giving},
+    tree::Trouble,
+};
 
 /// Length of the frames into which a volume is cut when it is read again: no multiple of a tar block, so that headers
 /// and contents go on in the next one.
@@ -49,7 +52,9 @@ pub fn volume(bytes: &[u8]) {
     let trouble = Trouble::new(FsOp::Stage, Path::new("fuzzed"));
     let root = name::volume_root(0);
     let first = First { offset: 0, name: name::escape(&root) };
-    let mut sink = Tee::new(Some(Extractor::new(place.open(), Earlier::default(), 1, &trouble).unwrap()));
+    let mut sink = Tee::new(Some(
+        Extractor::new(place.open(), Earlier::default(), 1, Giving::new(true, Flags::NONE), false, &trouble).unwrap(),
+    ));
     // How many members there will be is not known yet, so the last word is always that the index says something else.
     let error = read(bytes, bytes.len(), &[(0, first)], &VolumeTotals::default(), &mut sink).unwrap_err();
     assert!(matches!(error.kind, FsErrorKind::Corrupt | FsErrorKind::Hostile), "{error}");

@@ -293,7 +293,7 @@ fn a_file_is_looked_for_only_where_its_own_directory_stood() {
     let new = open("new");
     let adopt = |earlier: &mut Earlier, depth, name: &str| {
         let name = CString::new(Path::new(name).as_os_str().as_bytes()).unwrap();
-        earlier.adopt(depth, &name, std::os::fd::AsFd::as_fd(&new)).is_some()
+        earlier.adopt(depth, &name, std::os::fd::AsFd::as_fd(&new), |_| true).is_some()
     };
     earlier.enter(0, c"missing");
     assert!(!adopt(&mut earlier, 1, "file"), "the root's file stands in for one of a directory that did not exist");
