@@ -5,13 +5,15 @@
 mod support;
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{BufRead, BufReader},
-    os::unix::fs::FileExt,
+    os::unix::{ffi::OsStrExt, fs::FileExt},
 };
 
 use serde_json::{Value, json};
 use support::{World, has};
+use volsnap::model::member::{escape, printable};
 
 fn members(document: &Value) -> Vec<(&str, &str, &str)> {
     let text = |member: &Value, field: &str| -> &'static str { member[field].as_str().unwrap().to_string().leak() };
@@ -127,6 +129,55 @@ fn no_name_disturbs_a_terminal() {
     let document = world.json(&["ls", &id, &format!("/data/{name}")]);
     assert_eq!(document["members"][0]["path"], "e\u{1b}[2J\n\u{9b}%25");
     assert_eq!(world.ok(&["dump", &id, "/data", name]), "odd");
+}
+
+/// Names as lists and documents print them, and as they are. Where both exist, each text means the name that it is.
+#[test]
+fn what_is_listed_can_be_given_back() {
+    let world = World::registered();
+    let data = world.live("data");
+    let names =
+        [&b"latin1-\xe9\xff\xc3"[..], b"new\nline", b"%41%", b"\x1b[31m", "\u{fc}%".as_bytes(), b"both%25", b"both%"];
+    fs::create_dir(data.join("100%")).unwrap();
+    for name in names {
+        for dir in ["", "100%/"] {
+            let name = [dir.as_bytes(), name].concat();
+            fs::write(data.join(OsStr::from_bytes(&name)), &name).unwrap();
+        }
+    }
+    let id = world.create();
+    let contents = |path: &OsStr| {
+        let dumped = world.command(&["dump", &id, "/data"]).arg(path).output().unwrap();
+        assert!(dumped.status.success(), "{dumped:?}");
+        dumped.stdout
+    };
+    for name in names {
+        for dir in ["", "100%/"] {
+            let name = [dir.as_bytes(), name].concat();
+            assert_eq!(contents(OsStr::from_bytes(&name)), name, "as it is");
+            let [printed, in_document] = [printable(&name), escape(&name)];
+            if printed == "both%25" {
+                assert_eq!(contents(OsStr::new(&printed)), b"both%25", "the very name comes first");
+                continue;
+            }
+            assert_eq!(contents(OsStr::new(&printed)), name, "{printed}");
+            assert_eq!(contents(OsStr::new(&in_document)), name, "{in_document}");
+        }
+    }
+    for name in &names[..3] {
+        let printed = printable(name);
+        let listed = world.ok(&["ls", &id, &format!("/data/{printed}")]);
+        assert!(listed.trim_end().ends_with(&format!("/data/{printed}")), "{listed}");
+        let place = world.path(&format!("copy of {printed}"));
+        world.ok(&["extract", &id, &place.display().to_string(), &format!("/data/{printed}")]);
+        assert_eq!(fs::read(place.join("data").join(OsStr::from_bytes(name))).unwrap(), *name);
+    }
+    for wrong in ["latin1-%e9%ff%c3", "%62oth%25"] {
+        world.fails("not-found", 8, &["dump", &id, "/data", wrong]);
+    }
+    fs::write(data.join(OsStr::from_bytes(names[0])), "changed since").unwrap();
+    let differs = world.ok(&["diff", &id, "--path", "/data/latin1-%E9%FF%C3"]);
+    assert!(differs.contains("latin1-%E9%FF%C3"), "{differs}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     model::{
         Change, ManifestVolume, Member, Occupant, Recognised, Snapshot, VolumeDifference, VolumePath, Workload,
         difference::{self, Next},
-        member::printable,
+        member::{printable, unprinted},
     },
     ports::{Filesystem, Members, MembersOf, Tree, Watch},
 };
@@ -61,6 +61,25 @@ impl Engine {
         mut sink: ChangeSink,
         watch: &Watch,
     ) -> Result<Vec<VolumeDifference>> {
+        match self.diff_at(request, &mut sink, watch).await {
+            // Nothing has such a path: then the one is meant that is printed so.
+            Err(error) if error.code == Code::NotFound => match request.path.as_deref().and_then(unprinted) {
+                Some(path) => {
+                    let shown = DiffRequest { path: Some(path), ..request.clone() };
+                    self.diff_at(&shown, &mut sink, watch).await.map_err(|_| error)
+                }
+                None => Err(error),
+            },
+            differs => differs,
+        }
+    }
+
+    async fn diff_at(
+        &self,
+        request: &DiffRequest,
+        sink: &mut ChangeSink,
+        watch: &Watch,
+    ) -> Result<Vec<VolumeDifference>> {
         let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
         let later = self.later(&request.to).await?;
         let names = names_now(&request.from, &later);
@@ -77,7 +96,7 @@ impl Engine {
             let pair = &pairs[&target];
             let mut volume = VolumeDifference::of(&target);
             if !(path.is_empty() && pair.is_equal()) {
-                found |= self.compare(request, pair, &path, &mut volume, &mut sink, watch).await?;
+                found |= self.compare(request, pair, &path, &mut volume, sink, watch).await?;
             }
             numbers.push(volume);
         }

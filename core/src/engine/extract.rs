@@ -146,7 +146,7 @@ impl Engine {
                 let whole = |target: &String| Ok(Place { index: volume(snapshot, target)?, path: Vec::new() });
                 all(request.targets.iter().map(whole))?
             }
-            (false, _) => self.places_of(request)?,
+            (false, _) => self.as_named(snapshot, self.places_of(request)?, watch).await?,
         };
         if places.is_empty() {
             return Err(Error::new(Code::Refused, format!("snapshot {} has no volumes", snapshot.id()))

@@ -1,9 +1,17 @@
 //! Looking into snapshots: what is in them, and one file out of them.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use super::Engine;
 use crate::{
     error::{Code, Error, Result},
-    model::{Member, MemberKind, Snapshot, member::printable},
+    model::{
+        Member, MemberKind, Snapshot,
+        member::{printable, unprinted},
+    },
     ports::{Found, LookInto, MemberSink, Output, Place, Watch},
 };
 
@@ -17,10 +25,7 @@ impl Engine {
         sink: MemberSink,
         watch: &Watch,
     ) -> Result<u64> {
-        let places = match path {
-            None => places(snapshot, b"/")?,
-            Some(path) => places(snapshot, path)?,
-        };
+        let places = self.as_named(snapshot, places(snapshot, path.unwrap_or(b"/"))?, watch).await?;
         let archive = look_into(snapshot);
         match self.ports.filesystem.list_members(&archive, &places, sink, watch.clone()).await? {
             Found::Nothing(nearest) => Err(nothing(snapshot, path.unwrap_or_default(), places.last(), &nearest)),
@@ -40,10 +45,49 @@ impl Engine {
         watch: &Watch,
     ) -> Result<u64> {
         let place = Place { index: volume(snapshot, target)?, path: below(path)? };
+        let place = self.as_named(snapshot, vec![place], watch).await?.remove(0);
         match self.ports.filesystem.dump_member(&look_into(snapshot), &place, out, watch.clone()).await? {
             Found::Done(bytes) => Ok(bytes),
             Found::Other(kind) => Err(no_file(snapshot, target, &place.path, &kind)),
             Found::Nothing(nearest) => Err(nothing(snapshot, &place.path, Some(&place), &nearest)),
+        }
+    }
+
+    /// The places that are meant: a path is read as it is first, and only if nothing is there as [`printable`] or a document
+    /// shows one. So whatever name is printed can be given back, and no name is out of reach.
+    pub(super) async fn as_named(
+        &self,
+        snapshot: &Snapshot,
+        mut places: Vec<Place>,
+        watch: &Watch,
+    ) -> Result<Vec<Place>> {
+        for place in &mut places {
+            if let Some(path) = unprinted(&place.path)
+                && !self.is_there(snapshot, place, watch).await?
+            {
+                let shown = Place { index: place.index, path };
+                if self.is_there(snapshot, &shown, watch).await? {
+                    *place = shown;
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// Whether a place has a member, of which no more is read than its header.
+    async fn is_there(&self, snapshot: &Snapshot, place: &Place, watch: &Watch) -> Result<bool> {
+        let seen = Arc::new(AtomicBool::new(false));
+        let first = Arc::clone(&seen);
+        let sink: MemberSink = Box::new(move |_, _| {
+            first.store(true, Ordering::Relaxed);
+            Err("no more is wanted".into())
+        });
+        let place = std::slice::from_ref(place);
+        match self.ports.filesystem.list_members(&look_into(snapshot), place, sink, watch.clone()).await {
+            Ok(Found::Nothing(_)) => Ok(false),
+            Ok(Found::Done(_) | Found::Other(_)) => Ok(true),
+            Err(_) if seen.load(Ordering::Relaxed) => Ok(true),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -55,15 +99,23 @@ pub(super) fn look_into(snapshot: &Snapshot) -> LookInto {
 /// The volume of that target.
 pub(super) fn volume(snapshot: &Snapshot, target: &str) -> Result<usize> {
     let found = snapshot.volumes().find(|(_, volume, _)| volume.target == target);
-    match found.ok_or_else(|| no_volume(snapshot, target.as_bytes()))? {
+    let shown = || snapshot.volumes().find(|(_, volume, _)| printable(volume.target.as_bytes()) == target);
+    match found.or_else(shown).ok_or_else(|| no_volume(snapshot, target.as_bytes()))? {
         (_, volume, _) if volume.absent => Err(absent(snapshot, &volume.target)),
         (index, _, _) => Ok(index),
     }
 }
 
 /// What a path among the targets stands for: each volume whose target it is or that lies below it, and the place in the
-/// innermost volume that it lies in.
+/// innermost volume that it lies in. The targets, too, are read as they are first, and then as they are printed.
 pub(super) fn places(snapshot: &Snapshot, path: &[u8]) -> Result<Vec<Place>> {
+    match (places_at(snapshot, path), unprinted(path)) {
+        (Err(error), Some(shown)) => places_at(snapshot, &shown).map_err(|_| error),
+        (found, _) => found,
+    }
+}
+
+fn places_at(snapshot: &Snapshot, path: &[u8]) -> Result<Vec<Place>> {
     let path = trimmed(path);
     let mut places = Vec::new();
     let mut inner: Option<(&str, usize, &[u8], bool)> = None;

@@ -102,6 +102,21 @@ pub fn unescape(text: &str) -> Option<Vec<u8>> {
     (escape(&bytes) == text).then_some(bytes)
 }
 
+/// The bytes of a name that [`printable`] or [`escape`] made this text of, where those are others than the text's own: what
+/// was printed can be given back. `None` if no name is printed so.
+#[must_use]
+pub fn unprinted(text: &[u8]) -> Option<Vec<u8>> {
+    let shown = std::str::from_utf8(text).ok().filter(|shown| shown.contains('%'))?;
+    let mut parts = text.split(|&byte| byte == b'%');
+    let mut bytes = parts.next()?.to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        bytes.extend(rest);
+    }
+    (printable(&bytes) == shown || escape(&bytes) == shown).then_some(bytes)
+}
+
 /// Raw bytes for people: as [`escape`] writes them, and control characters as `%XX` too, so that no name disturbs a
 /// terminal or takes more than its line.
 #[must_use]
@@ -143,6 +158,17 @@ mod tests {
         assert_eq!(printable(b"a\x1b[2Jb\nc\x7f"), "a%1B[2Jb%0Ac%7F");
         assert_eq!(printable("\u{9b}31m\u{fc}".as_bytes()), "%C2%9B31m\u{fc}");
         assert_eq!(printable(b"100%\xff"), "100%25%FF");
+    }
+
+    #[test]
+    fn what_was_printed_leads_back_to_its_name_and_what_is_never_printed_to_none() {
+        for name in [&b"latin1-\xe9\xff\xc3"[..], b"new\nline", b"%41%", b"\x1b[31m", "\u{9b}\u{fc}%".as_bytes()] {
+            assert_eq!(unprinted(printable(name).as_bytes()).as_deref(), Some(name));
+        }
+        assert_eq!(unprinted(b"a\nb%25").as_deref(), Some(&b"a\nb%"[..]), "as documents have it");
+        for text in [&b"plain"[..], b"%41%", b"%41", b"100%", b"%e9", b"\xff%FF", b"%+1", b"%2"] {
+            assert_eq!(unprinted(text), None, "{}", String::from_utf8_lossy(text));
+        }
     }
 
     #[test]
