@@ -171,6 +171,45 @@ fn files_without_copy_on_write_come_back_so_and_elsewhere_that_is_told() {
     assert_eq!(drilled["volumes"][0]["difference"], serde_json::Value::Null, "{drilled}");
 }
 
+/// As snapper keeps them: `.snapshots` is a subvolume, and in it are read-only ones of all that the volume holds.
+#[test]
+fn read_only_subvolumes_in_a_volume_are_left_out_and_never_touched() {
+    let Some(disk) = LoopDisk::new("btrfs", "read-only subvolumes in a volume") else { return };
+    let (live, aside) = (disk.join("app"), disk.join("aside"));
+    let (kept, first) = (live.join(".snapshots"), live.join(".snapshots/1/snapshot"));
+    let subvolume = |words: &[&str], paths: &[&Path]| {
+        let made = Command::new("btrfs").arg("subvolume").args(words).args(paths).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    subvolume(&["create"], &[&live]);
+    fs::write(live.join("file"), vec![7; 1 << 20]).unwrap();
+    subvolume(&["create"], &[&kept]);
+    fs::create_dir(kept.join("1")).unwrap();
+    subvolume(&["snapshot", "-r"], &[&live, &first]);
+    let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+    let added = cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]).to_string();
+    assert!(added.contains("1 of the entries of volume /app"), "{added}");
+    let created = cli.ok(&["create", "shop"]);
+    let left_out = ".snapshots/1/snapshot: a read-only subvolume, which is left out";
+    assert!(created.to_string().contains(left_out), "{created}");
+    let snapshot = created["id"].as_str().unwrap().to_string();
+    let listed = cli.ok(&["ls", &format!("shop/{snapshot}")]).to_string();
+    assert!(listed.contains("\".snapshots/1\"") && !listed.contains("1/snapshot"), "{listed}");
+    let same = cli.ok(&["diff", &format!("shop/{snapshot}")]);
+    assert!(!same.to_string().contains("1/snapshot"), "{same}");
+    fs::write(live.join("file"), "today").unwrap();
+
+    let refused = cli.fails(&["restore", "shop", &snapshot, "--yes"], 3, "refused").to_string();
+    assert!(refused.contains("read-only subvolumes") && refused.contains("back after the restore"), "{refused}");
+    // What the hint says.
+    fs::rename(&kept, &aside).unwrap();
+    cli.ok(&["restore", "shop", &snapshot, "--yes"]);
+    fs::remove_dir_all(&kept).unwrap();
+    fs::rename(&aside, &kept).unwrap();
+    assert_eq!(fs::read(live.join("file")).unwrap(), vec![7; 1 << 20]);
+    assert_eq!(fs::read(first.join("file")).unwrap(), vec![7; 1 << 20]);
+}
+
 /// A snapshot of a subvolume has its inode numbers and its births, and is another directory all the same.
 #[test]
 fn a_subvolume_and_a_snapshot_of_it_are_two_volumes() {

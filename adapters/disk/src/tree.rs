@@ -34,9 +34,10 @@ pub(crate) use walk::{Entry, Visitor, device, file_type, mount, stat, walk};
 /// [`FsErrorKind::NotFound`] if there is no such directory, or whatever reading it gives.
 pub fn measure(root: &Path) -> Result<TreeSize, FsError> {
     let trouble = Trouble::new(FsOp::Look, root);
-    let mut measuring =
-        Measuring { trouble: &trouble, size: TreeSize { entries: 1, ..TreeSize::default() }, links: HashSet::new() };
-    walk(open_root(root, &trouble)?, &trouble, &mut measuring)?;
+    let (size, links) = (TreeSize { entries: 1, ..TreeSize::default() }, HashSet::new());
+    let root = open_root(root, &trouble)?;
+    let mut measuring = Measuring { trouble: &trouble, size, links, frozen: Frozen::below(&root) };
+    walk(root, &trouble, &mut measuring)?;
     Ok(measuring.size)
 }
 
@@ -45,11 +46,18 @@ struct Measuring<'a> {
     size: TreeSize,
     /// Files with several names that were counted already.
     links: HashSet<(u64, u64)>,
+    frozen: Frozen,
 }
 
 impl Visitor for Measuring<'_> {
     fn wants(&self, depth: usize, name: &[u8]) -> bool {
         depth > 0 || !is_left_out(name)
+    }
+
+    fn passes_over(&mut self, entry: &Entry<'_>) -> bool {
+        let is_frozen = self.frozen.is(entry);
+        self.size.immutable += u64::from(is_frozen);
+        is_frozen
     }
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
@@ -58,7 +66,7 @@ impl Visitor for Measuring<'_> {
             return Ok(());
         }
         self.size.entries += 1;
-        if is_immutable(entry.stat) || is_read_only_subvolume(entry) {
+        if is_immutable(entry.stat) {
             self.size.immutable += 1;
         }
         if kind == FileType::RegularFile
@@ -164,11 +172,24 @@ impl Removing<'_> {
     }
 }
 
-/// Whether it is a btrfs subvolume that cannot be written to, as the snapshots of other tools are.
-fn is_read_only_subvolume(entry: &Entry<'_>) -> bool {
-    file_type(entry.stat) == FileType::Directory
-        && entry.stat.stx_ino == SUBVOLUME_ROOT
-        && accessat(entry.dir, entry.name, Access::WRITE_OK, AtFlags::EACCESS) == Err(Errno::ROFS)
+/// Knows the read-only subvolumes of a btrfs, as the snapshots of other tools are. They are no part of a volume: they cannot
+/// be written to, so what they were taken of is what is kept, and they can be neither moved nor removed by who replaces it.
+pub(crate) struct Frozen {
+    /// Whether the tree itself can be written to: otherwise nothing tells a read-only subvolume from any other.
+    writable: bool,
+}
+
+impl Frozen {
+    pub(crate) fn below(root: &OwnedFd) -> Self {
+        Frozen { writable: accessat(root, c".", Access::WRITE_OK, AtFlags::EACCESS) != Err(Errno::ROFS) }
+    }
+
+    pub(crate) fn is(&self, entry: &Entry<'_>) -> bool {
+        self.writable
+            && file_type(entry.stat) == FileType::Directory
+            && entry.stat.stx_ino == SUBVOLUME_ROOT
+            && accessat(entry.dir, entry.name, Access::WRITE_OK, AtFlags::EACCESS) == Err(Errno::ROFS)
+    }
 }
 
 /// Whether it can be neither moved nor removed.

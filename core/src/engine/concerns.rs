@@ -11,7 +11,8 @@ impl Engine {
     /// What people should know of a workload's volumes before they rely on them, one sentence each. What cannot be looked at
     /// is not spoken of: it fails where it is needed.
     ///
-    /// The trees themselves are not read, so what is said of the entries below a volume's root is left to the plan.
+    /// The trees themselves are not read but on btrfs, so what else is said of the entries below a volume's root is left to
+    /// the plan.
     pub async fn concerns(&self, workload: &Workload) -> Vec<String> {
         let filesystem = &self.ports.filesystem;
         let Ok(members) = self.members(workload).await else { return Vec::new() };
@@ -35,7 +36,11 @@ impl Engine {
             if let Occupant::Directory(_) = location.occupant {
                 left_out = self.left_out(&location.real).await.unwrap_or_default();
             }
-            let size = TreeSize::default();
+            // Only there other tools keep what cannot be removed, and the day on which they begin is that of the registration.
+            let size = match location.filesystem.kind.as_str() {
+                "btrfs" => filesystem.measure(&location.real).await.unwrap_or_default(),
+                _ => TreeSize::default(),
+            };
             let candidate = Candidate { location: Ok(location.clone()), named: *named, size, mounted, left_out };
             let refusals = preflight::refuse_place(&protected, target, &candidate, location);
             concerns.extend(refusals.into_iter().map(|refusal| {

@@ -23,7 +23,7 @@ use super::{
     xattr::{self, Place},
     zeros,
 };
-use crate::tree::{Entry, Trouble, Visitor, file_type, open_root, stat, walk};
+use crate::tree::{Entry, Frozen, Trouble, Visitor, file_type, open_root, stat, walk};
 
 /// Bytes of a file that are read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -47,7 +47,8 @@ pub fn living(
     let opened = open_root(root, &trouble)?;
     let found = stat(&opened, c"").map_err(|e| trouble.errno("look at", e))?;
     let meter = &mut meter;
-    let mut teller = Teller { path, contents, sink, meter, trouble: &trouble, links: HashMap::new() };
+    let frozen = Frozen::below(&opened);
+    let mut teller = Teller { path, contents, sink, meter, trouble: &trouble, links: HashMap::new(), frozen };
     teller.plain(b"", &found, MemberKind::Directory, Place::Open(opened.as_fd()))?;
     walk(opened, &trouble, &mut teller)?;
     teller.meter.tell()
@@ -61,11 +62,17 @@ struct Teller<'a, 'm> {
     trouble: &'a Trouble,
     /// Files with further names still to come: the first name, and how many names are missing.
     links: HashMap<Inode, (Vec<u8>, u32)>,
+    frozen: Frozen,
 }
 
 impl Visitor for Teller<'_, '_> {
     fn wants(&self, depth: usize, name: &[u8]) -> bool {
         depth > 0 || !is_left_out(name)
+    }
+
+    /// Archives leave them out.
+    fn passes_over(&mut self, entry: &Entry<'_>) -> bool {
+        self.frozen.is(entry)
     }
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {

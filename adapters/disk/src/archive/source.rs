@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     flags::{Asking, Flags},
-    tree::{Entry, Trouble, Visitor, device, file_type, open_root, stat, walk},
+    tree::{Entry, Frozen, Trouble, Visitor, device, file_type, open_root, stat, walk},
 };
 
 /// Takes what a volume consists of, in order.
@@ -91,7 +91,7 @@ pub(super) fn read_volume(
 ) -> Result<VolumeTotals, FsError> {
     let trouble = Trouble::new(FsOp::Archive, path);
     let root = open_root(path, &trouble)?;
-    let flags = Asking::of(&root);
+    let (flags, frozen) = (Asking::of(&root), Frozen::below(&root));
     let mut reader = Reader {
         taker,
         meter,
@@ -100,6 +100,7 @@ pub(super) fn read_volume(
         links: HashMap::new(),
         totals: VolumeTotals { devices: Some(0), flags_known: flags.asks(), ..VolumeTotals::default() },
         flags,
+        frozen,
     };
     let found = stat(&root, c"").map_err(|e| trouble.errno("look at", e))?;
     reader.immutable(b"", &found);
@@ -117,11 +118,20 @@ struct Reader<'a, 'm> {
     links: HashMap<Inode, (Vec<u8>, u32)>,
     totals: VolumeTotals,
     flags: Asking,
+    frozen: Frozen,
 }
 
 impl Visitor for Reader<'_, '_> {
     fn wants(&self, depth: usize, name: &[u8]) -> bool {
         depth > 0 || !is_left_out(name)
+    }
+
+    fn passes_over(&mut self, entry: &Entry<'_>) -> bool {
+        let is_frozen = self.frozen.is(entry);
+        if is_frozen {
+            self.unsteady(entry.path, "a read-only subvolume, which is left out");
+        }
+        is_frozen
     }
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {

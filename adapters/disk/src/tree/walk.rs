@@ -34,6 +34,11 @@ pub(crate) trait Visitor {
         true
     }
 
+    /// Whether a directory is no part of the tree, with all that is in it: it is given to nothing else.
+    fn passes_over(&mut self, _entry: &Entry<'_>) -> bool {
+        false
+    }
+
     /// An entry, a directory before what it holds.
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError>;
 
@@ -100,12 +105,17 @@ impl Walk {
             return Ok(());
         };
         let entered = opened.is_some() && mount(&stat) == home;
+        let dir = self.ladder.current().map_err(|e| trouble.entry(&self.path, "look at", e))?;
+        let fd = opened.as_ref().map(AsFd::as_fd);
+        let entry = Entry { dir, name, path: &self.path, stat: &stat, opened: fd };
+        if opened.is_some() && visitor.passes_over(&entry) {
+            self.path.truncate(above);
+            return Ok(());
+        }
         if opened.is_some() && !entered {
             visitor.mounted(&self.path)?;
         }
-        let dir = self.ladder.current().map_err(|e| trouble.entry(&self.path, "look at", e))?;
-        let fd = opened.as_ref().map(AsFd::as_fd);
-        visitor.entry(&Entry { dir, name, path: &self.path, stat: &stat, opened: fd })?;
+        visitor.entry(&entry)?;
         match opened {
             Some(fd) if entered => {
                 let names = match Names::read(fd.as_fd()) {

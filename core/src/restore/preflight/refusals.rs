@@ -130,8 +130,10 @@ pub fn refuse_place(protected: &[Protected], target: &str, candidate: &Candidate
             format!(
                 "{count} of the entries of volume {target} at {live} are immutable, append-only or read-only subvolumes"
             ),
-            "what is set aside could not be removed; find them with `lsattr -R` or `btrfs subvolume list -r`, take the flags away \
-             with `chattr -i -a` or `btrfs property set PATH ro false`",
+            "what is set aside could not be removed; find them with `lsattr -R` or `btrfs subvolume list -r`. Take the flags away \
+             with `chattr -i -a`; move read-only subvolumes, which snapshots leave out, elsewhere on the same filesystem with \
+             the directory that holds them (`.snapshots`), and back after the restore. One at the top of the volume can be \
+             moved after `btrfs property set PATH ro false`",
         );
     }
     // A rename would take them along into what is set aside, and a mount point among the entries cannot be moved.
