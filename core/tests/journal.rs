@@ -43,8 +43,8 @@ fn sample_plan() -> Plan {
             target: "/data".into(),
             archived_as: None,
             live: "/srv/shop/data".into(),
-            parent: Identity { inode: 2, birth_ns: Some(1) },
-            original: Some(Identity { inode: 12, birth_ns: Some(1_700_000_000_000_000_000) }),
+            parent: Identity { inode: 2, birth_ns: Some(1), subvolume: None },
+            original: Some(Identity { inode: 12, birth_ns: Some(1_700_000_000_000_000_000), subvolume: None }),
             index: Some(0),
             method: Method::Exchange,
             reason: "ext4 exchanges two names in one step".into(),
@@ -71,7 +71,9 @@ fn sample() -> Journal {
     let mut state = State::opened(sample_plan(), Timestamp::UNIX_EPOCH);
     for entry in [
         Entry::Pinned { containers: vec![] },
-        Entry::Committed { restored: vec![Identity { inode: 34, birth_ns: Some(1_700_000_001_000_000_000) }] },
+        Entry::Committed {
+            restored: vec![Identity { inode: 34, birth_ns: Some(1_700_000_001_000_000_000), subvolume: None }],
+        },
         Entry::Switched,
         Entry::Redeployed { problem: None },
         Entry::Captured { safety: Safety::Taken },
@@ -150,7 +152,7 @@ fn a_live_path_that_no_plan_has_is_refused_even_with_a_good_checksum() {
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
-    let id = Identity { inode: 1, birth_ns: None };
+    let id = Identity { inode: 1, birth_ns: None, subvolume: None };
     prop_oneof![
         Just(Entry::Opened { plan: Box::new(sample_plan()) }),
         Just(Entry::Pinned { containers: vec![] }),
@@ -186,6 +188,18 @@ proptest! {
         prop_assert!(names.len() <= 10, "{names:?}");
         let Body::Restore(records) = Journal::decode(&keep(&state.journal())).unwrap().body else { panic!("a restore") };
         prop_assert_eq!(State::replay(&records).unwrap(), state);
+    }
+}
+
+#[test]
+fn a_subvolume_is_written_down_where_it_is_known_and_its_absence_is_not() {
+    for subvolume in [Some(257), None] {
+        let mut plan = sample_plan();
+        plan.volumes[0].original = Some(Identity { inode: 256, birth_ns: Some(1), subvolume });
+        let journal = State::opened(plan, Timestamp::UNIX_EPOCH).journal();
+        let bytes = keep(&journal);
+        assert_eq!(String::from_utf8_lossy(&bytes).contains("\"subvolume\":257"), subvolume.is_some());
+        assert_eq!(Journal::decode(&bytes).unwrap(), journal);
     }
 }
 

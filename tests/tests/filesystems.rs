@@ -10,6 +10,8 @@ use std::{
 };
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+use volsnap_core::{model::Sight, ports::Filesystem};
+use volsnap_disk::Disk;
 use volsnap_tests::{cli::Cli, loop_disk::LoopDisk, trees};
 
 fn restore_and_undo(disk: &LoopDisk, state: &Path) {
@@ -210,6 +212,23 @@ fn read_only_subvolumes_in_a_volume_are_left_out_and_never_touched() {
     assert_eq!(fs::read(first.join("file")).unwrap(), vec![7; 1 << 20]);
 }
 
+/// By inode number and birth they are one; the kernel tells of subvolumes since 6.10.
+fn are_two_directories(disk: &LoopDisk, dirs: &[&Path; 2]) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let port = Disk::open(&disk.join("port")).unwrap();
+    let [first, second] = dirs.map(|dir| match runtime.block_on(port.look(dir)).unwrap() {
+        Sight::Directory { identity, .. } => identity,
+        sight @ (Sight::Absent | Sight::Other) => panic!("{}: {sight:?}", dir.display()),
+    });
+    assert_eq!((first.inode, first.birth_ns), (second.inode, second.birth_ns));
+    if first.subvolume.is_none() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "this kernel does not tell of subvolumes");
+        println!("skipped: this kernel does not tell of subvolumes");
+        return;
+    }
+    assert!(first.is(first) && !first.is(second));
+}
+
 /// A snapshot of a subvolume has its inode numbers and its births, and is another directory all the same.
 #[test]
 fn a_subvolume_and_a_snapshot_of_it_are_two_volumes() {
@@ -222,6 +241,8 @@ fn a_subvolume_and_a_snapshot_of_it_are_two_volumes() {
     subvolume(&["create"], &[&live]);
     trees::make(&live, "saved");
     subvolume(&["snapshot"], &[&live, &copy]);
+    are_two_directories(&disk, &[&live, &copy]);
+    are_two_directories(&disk, &[&live.join("sub"), &copy.join("sub")]);
     let saved = trees::read(&live);
     let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
     let volumes = [format!("/a={}", live.display()), format!("/b={}", copy.display())];

@@ -180,7 +180,7 @@ mod tests {
             began_at: jiff::Timestamp::UNIX_EPOCH,
             private: vec![PrivateNote {
                 path: "/srv/.volsnap-x-0".into(),
-                parent: Identity { inode: 7, birth_ns: Some(9) },
+                parent: Identity { inode: 7, birth_ns: Some(9), subvolume: None },
             }],
             containers: false,
             runtime: None,

@@ -64,7 +64,10 @@ pub(crate) fn sync(op: FsOp, path: &Path, fd: impl AsFd) -> Result<(), FsError> 
 }
 
 /// What the plan and the survey want to know of a file.
-const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID).union(SUBVOLUME);
+
+/// `STATX_SUBVOL`; kernels before 6.10 leave it out of the answer.
+pub(crate) const SUBVOLUME: StatxFlags = StatxFlags::from_bits_retain(0x8000);
 
 /// Looks at an open file.
 pub(crate) fn stat_fd(fd: impl AsFd) -> Result<Statx, Errno> {
@@ -104,5 +107,6 @@ pub(crate) fn identity(stat: &Statx) -> Identity {
             .and_then(|ns| ns.checked_add(i64::from(stat.stx_btime.tv_nsec))),
         false => None,
     };
-    Identity { inode: stat.stx_ino, birth_ns }
+    let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(SUBVOLUME);
+    Identity { inode: stat.stx_ino, birth_ns, subvolume: told.then_some(stat.stx_subvol) }
 }

@@ -207,7 +207,7 @@ impl Disk {
 
     pub(crate) fn identity(&self, ino: u64) -> Identity {
         let birth = self.inodes.get(&ino).map(|inode| inode.birth_ns);
-        Identity { inode: ino, birth_ns: birth.filter(|_| self.births) }
+        Identity { inode: ino, birth_ns: birth.filter(|_| self.births), subvolume: None }
     }
 
     pub(crate) fn add_inode(&mut self, body: Body, now_ns: i64) -> u64 {

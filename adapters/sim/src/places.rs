@@ -57,7 +57,7 @@ impl<T> At<T> for Result<T, FsErrorKind> {
 fn by_path(path: &Path) -> Identity {
     let name = path.as_os_str().as_encoded_bytes();
     let inode = name.iter().fold(7, |h: u64, b| h.wrapping_mul(31) + u64::from(*b));
-    Identity { inode, birth_ns: Some(0) }
+    Identity { inode, birth_ns: Some(0), subvolume: None }
 }
 
 fn inode(disk: usize, number: u64) -> Inode {
@@ -69,7 +69,9 @@ impl World {
         let identity = self.disk(disk).identity(ino);
         match self.mutant {
             Some(Mutant::IdentityByName) => by_path(path),
-            Some(Mutant::IdentityByDevice) => Identity { inode: self.boot << 32 | identity.inode, birth_ns: Some(0) },
+            Some(Mutant::IdentityByDevice) => {
+                Identity { inode: self.boot << 32 | identity.inode, birth_ns: Some(0), subvolume: None }
+            }
             _ if self.disk(disk).numbers_by_path => Identity { birth_ns: None, ..by_path(path) },
             _ => identity,
         }

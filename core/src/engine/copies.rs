@@ -166,7 +166,7 @@ impl Engine {
             let Some(parent) = private.path.parent() else { continue };
             // A filesystem that is not mounted looks like one on which everything has been removed.
             match self.ports.filesystem.look(parent).await? {
-                Sight::Directory { identity, .. } if identity == private.parent => {}
+                Sight::Directory { identity, .. } if identity.is(private.parent) => {}
                 Sight::Directory { .. } | Sight::Absent | Sight::Other => {
                     let (parent, id) = (parent.display(), note.id);
                     let message =

@@ -105,7 +105,7 @@ fn container() -> Container {
 
 fn location(path: impl AsRef<Path>) -> Location {
     let path = path.as_ref();
-    let identity = Identity { inode: 12, birth_ns: Some(1) };
+    let identity = Identity { inode: 12, birth_ns: Some(1), subvolume: None };
     Location {
         real: path.to_path_buf(),
         occupant: Occupant::Directory(identity),
@@ -169,9 +169,9 @@ fn found_then(containers: &mut MockContainers, run: RunState) {
     containers.expect_find().returning(move |_| Ok(vec![Container { run, ..container() }]));
 }
 
-const PARENT: Identity = Identity { inode: 2, birth_ns: Some(1) };
-const ORIGINAL: Identity = Identity { inode: 12, birth_ns: Some(1) };
-const RESTORED: Identity = Identity { inode: 13, birth_ns: Some(1) };
+const PARENT: Identity = Identity { inode: 2, birth_ns: Some(1), subvolume: None };
+const ORIGINAL: Identity = Identity { inode: 12, birth_ns: Some(1), subvolume: None };
+const RESTORED: Identity = Identity { inode: 13, birth_ns: Some(1), subvolume: None };
 
 /// A restore of the one plain directory `/srv/data`, as far as those entries.
 fn restore(entries: Vec<Entry>) -> State {

@@ -9,19 +9,35 @@ use super::RestoreId;
 /// What a directory is recognised by over renames, remounts and reboots.
 ///
 /// An inode number is not used again while its directory lives, and the birth time tells a directory from a later one
-/// that was given the same inode number. The device number is deliberately absent: it changes over a remount.
+/// that was given the same inode number. The device number is deliberately absent: it changes over a remount. Within a btrfs
+/// that is not enough: a snapshot of a subvolume has the inode numbers and births of all that was in it.
+///
+/// What was recorded is compared with what is seen by [`Identity::is`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Inode number on its filesystem.
     pub inode: u64,
     /// Birth time in nanoseconds since the epoch (`stx_btime`), where the filesystem keeps one.
     pub birth_ns: Option<i64>,
+    /// The number of the btrfs subvolume that it lies in, or is, where the kernel tells it (since Linux 6.10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subvolume: Option<u64>,
+}
+
+impl Identity {
+    /// Whether the two are of one directory, as far as both know: a record of an earlier version, or a kernel that does not
+    /// tell, knows no subvolume, and then that makes no difference.
+    #[must_use]
+    pub fn is(&self, other: Identity) -> bool {
+        let same = self.subvolume.zip(other.subvolume).is_none_or(|(own, others)| own == others);
+        same && (self.inode, self.birth_ns) == (other.inode, other.birth_ns)
+    }
 }
 
 /// What tells a directory from every other one that there is now, in `stat`'s words.
 ///
-/// An [`Identity`] does not, between the subvolumes of a btrfs: their roots all have one inode number, and a snapshot
-/// has the births of what it was taken of. Valid for as long as the machine runs; never journalled as identity.
+/// An [`Identity`] does not where the kernel does not tell of the subvolumes of a btrfs: their roots all have one inode
+/// number, and a snapshot has the births of what it was taken of. Valid for as long as the machine runs; never journalled as identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Inode {
     /// Major and minor number of its filesystem or subvolume.

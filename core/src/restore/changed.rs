@@ -64,12 +64,12 @@ fn volume_changes(now: &PlannedVolume, shown: &PlannedVolume) -> Vec<String> {
     match (now.original, shown.original) {
         (None, Some(_)) => changes.push(format!("has lost its directory {}", now.live.display())),
         (Some(_), None) => changes.push(format!("has a directory {} now", now.live.display())),
-        (Some(is), Some(was)) if is != was => {
+        (Some(is), Some(was)) if !is.is(was) => {
             changes.push(format!("is another directory now: {} was replaced", now.live.display()));
         }
         (Some(_), Some(_)) | (None, None) => {}
     }
-    if now.parent != shown.parent && changes.is_empty() {
+    if !now.parent.is(shown.parent) && changes.is_empty() {
         changes.push(format!("lies in another directory now: what is above {} was replaced", now.live.display()));
     }
     if now.method != shown.method && changes.is_empty() {

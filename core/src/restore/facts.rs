@@ -123,8 +123,8 @@ impl Places {
         let name = |sight: Sight, ours: bool| match sight {
             Sight::Absent => Holds::Absent,
             Sight::Other => Holds::Foreign,
-            Sight::Directory { identity, .. } if Some(identity) == original => Holds::Original,
-            Sight::Directory { identity, .. } if Some(identity) == restored => Holds::Restored,
+            Sight::Directory { identity, .. } if original.is_some_and(|it| it.is(identity)) => Holds::Original,
+            Sight::Directory { identity, .. } if restored.is_some_and(|it| it.is(identity)) => Holds::Restored,
             Sight::Directory { .. } if ours && restored.is_none() => Holds::Restored,
             Sight::Directory { empty: true, .. } => Holds::EmptyForeign,
             Sight::Directory { empty: false, .. } => Holds::Foreign,

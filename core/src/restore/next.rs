@@ -247,7 +247,8 @@ fn stuck(state: &State, volume: usize, reason: Stuck) -> Anomaly {
 /// A filesystem that is not mounted looks like one on which everything is missing. The parent tells.
 fn first_anomaly(state: &State, facts: &Facts) -> Option<Anomaly> {
     let mut volumes = facts.volumes.iter().zip(&state.plan.volumes);
-    let changed = volumes.position(|(places, planned)| places.parent.identity() != Some(planned.parent));
+    let changed =
+        volumes.position(|(places, planned)| !places.parent.identity().is_some_and(|it| it.is(planned.parent)));
     changed.map(|volume| Anomaly::ParentChanged { path: state.plan.holder(volume).to_path_buf() })
 }
 

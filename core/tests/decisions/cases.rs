@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use volsnap_core::{
     error::{Code, EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
-    model::{Container, ContainerId, Redeploy, RestartPolicy, RunState, Sight, container::passing_name},
+    model::{Container, ContainerId, Identity, Redeploy, RestartPolicy, RunState, Sight, container::passing_name},
     restore::{
         Anomaly, Entry, Facts, Move, Outcome, Places, Record, Report, Safety, Seen, State, Step,
         judge::{Failure, Verdict, interrupted, judge, superseded},
@@ -45,6 +45,23 @@ fn an_empty_directory_that_the_engine_made_is_cleared_and_never_taken_for_the_or
     world.volumes[0].aside = world.volumes[0].live.replace((foreign(0), true));
     let decision = next(&state, &world.look(&state));
     assert_eq!(decision, Move::Perform(Step::Switch { renames: vec![(0, Rename::ClearLive)] }));
+}
+
+/// A snapshot of a btrfs subvolume has the inode numbers and the births of all that was in it.
+#[test]
+fn a_snapshot_of_the_original_in_its_place_is_not_the_original() {
+    let (mut state, mut world) = committed(&[Method::Exchange]);
+    let of = |subvolume| Identity { subvolume, ..original(0) };
+    state.plan.volumes[0].original = Some(of(Some(256)));
+    for (seen, is_it) in [(Some(256), true), (Some(257), false), (None, true)] {
+        world.volumes[0].live = Some((of(seen), false));
+        let decision = next(&state, &world.look(&state));
+        assert_eq!(matches!(decision, Move::Perform(Step::Switch { .. })), is_it, "{seen:?}: {decision:?}");
+    }
+    // A journal of an earlier version knows of no subvolume.
+    state.plan.volumes[0].original = Some(of(None));
+    world.volumes[0].live = Some((of(Some(257)), false));
+    assert!(matches!(next(&state, &world.look(&state)), Move::Perform(Step::Switch { .. })));
 }
 
 #[test]

@@ -19,18 +19,18 @@ use volsnap_core::{
     },
 };
 
-pub const PARENT: Identity = Identity { inode: 2, birth_ns: Some(1) };
+pub const PARENT: Identity = Identity { inode: 2, birth_ns: Some(1), subvolume: None };
 
 pub fn original(volume: usize) -> Identity {
-    Identity { inode: 100 + volume as u64, birth_ns: Some(10) }
+    Identity { inode: 100 + volume as u64, birth_ns: Some(10), subvolume: None }
 }
 
 pub fn restored(volume: usize) -> Identity {
-    Identity { inode: 200 + volume as u64, birth_ns: Some(20) }
+    Identity { inode: 200 + volume as u64, birth_ns: Some(20), subvolume: None }
 }
 
 pub fn foreign(volume: usize) -> Identity {
-    Identity { inode: 300 + volume as u64, birth_ns: Some(30) }
+    Identity { inode: 300 + volume as u64, birth_ns: Some(30), subvolume: None }
 }
 
 pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {

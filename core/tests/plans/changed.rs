@@ -33,7 +33,7 @@ fn what_has_changed_is_named() {
     check(|p| p.options.safety_snapshot = false, "other options");
     check(|p| p.volumes[0].live = "/srv/b".into(), "volume /data is at /srv/b and was at /srv/shop/data");
     check(|p| p.volumes[0].original = None, "volume /data has lost its directory /srv/shop/data");
-    let other = Identity { inode: 99, birth_ns: Some(9) };
+    let other = Identity { inode: 99, birth_ns: Some(9), subvolume: None };
     check(|p| p.volumes[0].original = Some(other), "volume /data is another directory now");
     check(|p| p.volumes[0].parent = other, "volume /data lies in another directory now");
     check(|p| p.volumes[0].method = Method::TwoRenames, "volume /data would be switched in another way");

@@ -26,7 +26,7 @@ use volsnap_core::{
 };
 
 fn identity(inode: u64) -> Identity {
-    Identity { inode, birth_ns: Some(1_000 + i64::try_from(inode).unwrap()) }
+    Identity { inode, birth_ns: Some(1_000 + i64::try_from(inode).unwrap()), subvolume: None }
 }
 
 fn inode(number: u64) -> Inode {

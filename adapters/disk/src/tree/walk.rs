@@ -12,6 +12,7 @@ use rustix::{
 use volsnap_core::ports::FsError;
 
 use super::{Ladder, Trouble};
+use crate::handles::SUBVOLUME;
 
 /// Something found in a tree.
 pub(crate) struct Entry<'a> {
@@ -233,6 +234,6 @@ pub(crate) fn file_type(stat: &Statx) -> FileType {
 
 /// What a name is, a link not followed; the empty name is the directory itself.
 pub(crate) fn stat(dir: impl AsFd, name: &CStr) -> Result<Statx, Errno> {
-    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
+    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID | SUBVOLUME;
     rustix::fs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH, mask)
 }

@@ -92,7 +92,7 @@ impl Engine {
                 Err(error) if error.kind == FsErrorKind::NotFound => None,
                 Err(error) => return Err(Error::from(error).context(format_args!("volume {target}"))),
             };
-            if now != Some(*identity) {
+            if !now.is_some_and(|now| now.is(*identity)) {
                 let what = if now.is_some() { "was replaced" } else { "went away" };
                 return Err(Error::new(
                     Code::Aborted,

@@ -10,7 +10,7 @@ use crate::{
 /// What was called, in order.
 pub(super) type Calls = Arc<Mutex<Vec<String>>>;
 
-const PARENT: Identity = Identity { inode: 12, birth_ns: Some(1) };
+const PARENT: Identity = Identity { inode: 12, birth_ns: Some(1), subvolume: None };
 
 fn directories() -> Workload {
     Workload { source: Source::Directories, selector: Selector::default(), ..workload() }
@@ -212,7 +212,7 @@ async fn what_cannot_be_removed_stays_noted_and_what_can_is_gone_before_its_note
         containers: false,
         runtime: None,
     };
-    let elsewhere = Identity { inode: 13, birth_ns: None };
+    let elsewhere = Identity { inode: 13, birth_ns: None, subvolume: None };
     let mut order = Sequence::new();
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));

@@ -58,7 +58,7 @@ fn disks(calls: &Calls, course: Course) -> MockFilesystem {
     filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
     let noted = calls.clone();
     filesystem.expect_locate().returning(move |path| {
-        let other = Occupant::Directory(Identity { inode: 13, birth_ns: Some(1) });
+        let other = Occupant::Directory(Identity { inode: 13, birth_ns: Some(1), subvolume: None });
         let occupant =
             match course.replaced {
                 Some((call, is_there)) if path == Path::new("/srv/data") && noted.list().contains(&call) => {
