@@ -8,7 +8,11 @@ use std::{
     ffi::OsStr,
     fs::{self, OpenOptions},
     io::{Seek, SeekFrom, Write},
-    os::unix::ffi::OsStrExt,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{chown, lchown},
+        process::CommandExt,
+    },
 };
 
 use serde_json::json;
@@ -125,6 +129,37 @@ fn a_volume_that_holds_the_snapshots_themselves_is_refused() {
     world.json(&["workload", "add", "all", "--volume", &everything]);
     let message = world.fails("refused", 3, &["create", "all"]);
     assert!(message.contains("overlaps with volsnap's state directory"), "{message}");
+}
+
+/// As another user than root, who could take no snapshot of it either: it was moved here, or its owners have changed since.
+#[test]
+fn what_a_user_may_not_make_is_foreseen_by_the_plan() {
+    let world = World::registered();
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "this takes root");
+        println!("skipped: this takes root");
+        return;
+    }
+    const USER: u32 = 65_534;
+    let data = world.live("data");
+    chown(data.join("below/script"), Some(7), Some(USER)).unwrap();
+    let id = world.create();
+    let mut todo = vec![world.path(""), world.config_file().parent().unwrap().to_path_buf()];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() && !path.is_symlink() {
+            todo.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        lchown(&path, Some(USER), Some(USER)).unwrap();
+    }
+    let before = world.trees();
+    for command in [&["plan", "app", &id][..], &["restore", "app", &id, "--yes"]] {
+        let ran = world.command(command).uid(USER).gid(USER).output().unwrap();
+        let told = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+        assert_eq!(ran.status.code(), Some(3), "{told}");
+        assert!(told.contains("entries of other users or groups (`.`, `below`, `below/deeper`, …)"), "{told}");
+        assert!(told.contains("run it as root"), "{told}");
+        assert_eq!(world.trees(), before);
+    }
 }
 
 #[test]

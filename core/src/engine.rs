@@ -23,6 +23,7 @@ mod rebuild;
 mod recover;
 mod restore;
 mod retain;
+mod rights;
 mod snapshot;
 mod survey;
 #[cfg(test)]

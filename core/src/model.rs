@@ -11,6 +11,7 @@ pub mod hook;
 pub mod member;
 pub mod owners;
 pub mod parts;
+pub mod rights;
 pub mod snapshot;
 pub mod workload;
 
@@ -41,6 +42,7 @@ pub use place::{
 };
 pub use registration::{Imported, RegisteredVolume, Registration};
 pub use retention::{Circumstances, Period, Policy, Rule, Verdict};
+pub use rights::Rights;
 pub use snapshot::{
     ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mark, Mode, Order, Origin, Pin, Snapshot,
     VolumeTotals,

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        ArchiveSummary, FilesystemInfo, Location, Manifest, Mounted, RestoreId, Sight, SnapshotId, Space, TreeSize,
-        WorkloadId, Writer,
+        ArchiveSummary, FilesystemInfo, Location, Manifest, Mounted, RestoreId, Rights, Sight, SnapshotId, Space,
+        TreeSize, WorkloadId, Writer,
     },
     ports::{
         ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob,
@@ -112,6 +112,10 @@ fn under<T>(held: Vec<Kept>, work: impl FnOnce() -> T) -> T {
 impl Filesystem for Disk {
     fn host(&self) -> String {
         host::machine_id()
+    }
+
+    fn rights(&self) -> Rights {
+        host::rights()
     }
 
     fn state_dir(&self) -> PathBuf {

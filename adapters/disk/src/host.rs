@@ -1,6 +1,30 @@
-//! What this machine is recognised by.
+//! What this machine is recognised by, and what this process may do.
 
 use std::fs;
+
+use rustix::{
+    process::{getegid, geteuid, getgroups},
+    thread::{CapabilitySet, capabilities},
+};
+use volsnap_core::model::Rights;
+
+/// What the kernel lets this process make. Where it does not say what that is, root may do everything.
+pub(crate) fn rights() -> Rights {
+    let effective = match capabilities(None) {
+        Ok(sets) => sets.effective,
+        Err(_) if geteuid().is_root() => CapabilitySet::all(),
+        Err(_) => CapabilitySet::empty(),
+    };
+    let others = getgroups().unwrap_or_default();
+    Rights {
+        uid: geteuid().as_raw(),
+        gids: [getegid()].into_iter().chain(others).map(rustix::process::Gid::as_raw).collect(),
+        owners: effective.contains(CapabilitySet::CHOWN),
+        devices: effective.contains(CapabilitySet::MKNOD),
+        trusted: effective.contains(CapabilitySet::SYS_ADMIN),
+        capabilities: effective.contains(CapabilitySet::SETFCAP),
+    }
+}
 
 /// The machine's id, which stays over reboots; empty where there is none.
 ///

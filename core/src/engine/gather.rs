@@ -205,6 +205,7 @@ impl Engine {
         let mut plan = preflight::plan(&situation).owing(down);
         plan.refusals.extend(neighbour.map(|neighbour| neighbour.refusal()));
         plan.refusals.extend(cannot_hold);
+        plan.refusals.extend(self.beyond_rights(snapshot, &plan).await?);
         Ok((plan, places))
     }
 

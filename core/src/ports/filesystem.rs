@@ -13,7 +13,7 @@ use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
         ArchiveSummary, FilesystemInfo, FlagsLeft, Identity, Location, Manifest, Member, MemberKind, Mounted,
-        RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId, Writer,
+        RestoreId, Rights, Sight, SnapshotId, Space, TreeSize, WorkloadId, Writer,
     },
 };
 
@@ -159,6 +159,11 @@ pub trait Filesystem: Send + Sync {
     async fn writers(&self, dirs: &[PathBuf]) -> Result<Vec<Writer>, FsError> {
         let _ = dirs;
         Ok(Vec::new())
+    }
+
+    /// What this process may make of what archives hold.
+    fn rights(&self) -> Rights {
+        Rights::all()
     }
 
     // The survey.
