@@ -16,6 +16,7 @@ mod progress;
 mod render;
 mod signals;
 mod width;
+mod words;
 
 use std::{ffi::OsString, io, os::unix::ffi::OsStrExt, process::ExitCode};
 

@@ -46,6 +46,7 @@ fn mount(container: &str, (place, target): &(Place, String), writable: bool) -> 
     let (source, volume, unsupported) = match place {
         Place::Host(source) => (source.clone(), None, None),
         Place::Volume(name) => (named(name), Some(name.clone()), None),
+        Place::Showing(name, device) => (device.clone(), Some(name.clone()), None),
         Place::Anonymous => (named(&anonymous), Some(anonymous.clone()), None),
     };
     Mount { target: target.clone(), source, volume, writable, unsupported }

@@ -142,6 +142,13 @@ impl Containers for DockerEngine {
         look::blocking("look for the socket", move || socket.exists()).await.unwrap_or(true)
     }
 
+    fn command(&self) -> &'static str {
+        match self.api.get().is_some_and(Api::is_podman) {
+            true => "podman",
+            false => "docker",
+        }
+    }
+
     async fn lease(&self, _: WorkloadId) -> Result<Box<dyn Lease>, EngineError> {
         Ok(Box::new(NoLease))
     }

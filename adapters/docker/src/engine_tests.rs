@@ -100,6 +100,7 @@ async fn engines_are_spoken_to_in_a_version_that_they_speak() {
         let port = stub.port();
         assert_eq!(port.info().await.unwrap().version, "Docker Engine 9.8.7", "{versions:?}");
         assert_eq!(port.all().await.unwrap(), [], "{versions:?}");
+        assert_eq!(port.command(), "docker");
     }
 }
 
@@ -120,6 +121,7 @@ async fn an_engine_is_the_same_one_at_each_call() {
         assert_eq!(one.info().await.id.as_ref(), Some(&id));
         assert_eq!(port.info().await.unwrap().id.as_ref(), Some(&id));
     }
+    assert_eq!(port.command(), "podman");
     assert_ne!(other.info().await.id.unwrap(), id, "another one is told from it");
     let unseen = Stub::new("Podman Engine", ["1.24", "1.41"], Path::new("/nowhere"));
     assert_eq!(unseen.info().await.id, None, "an id that changes is none");

@@ -33,6 +33,7 @@ use super::{
     progress::Reporter,
     render,
     session::Session,
+    words,
 };
 
 /// Does one command and prints what it came to.
@@ -81,7 +82,13 @@ async fn run_with(settings: Settings, global: &Global, command: Command, printer
     let result = match Session::open(settings, *printer, reporter.clone(), rebuild).await {
         Ok(session) => {
             let changes = changes(&command);
-            answer(&session, command).await.map(|answer| Answer { of_deeds: changes, ..answer })
+            let answered = answer(&session, command).await;
+            // Known once it has answered for the first time.
+            let engine = session.volsnap.engine().ports().containers.as_ref().map_or("docker", |c| c.command());
+            match answered {
+                Ok(answer) => Ok(words::of_answer(Answer { of_deeds: changes, ..answer }, engine)),
+                Err(error) => Err(words::of_error(error, engine)),
+            }
         }
         Err(error) => Err(error),
     };

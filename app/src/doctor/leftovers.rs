@@ -116,7 +116,7 @@ async fn drilled(volsnap: &Volsnap, all: &[Container]) -> Vec<Finding> {
         }
         false => find(Severity::Note, name, "a drill started this container; no interrupted one is known".into())
             .remedy(format!(
-                "wait until the drill has ended; if none is under way: docker rm --force --volumes {name}"
+                "wait until the drill has ended; if none is under way: `docker rm --force --volumes {name}`"
             )),
     };
     all.iter().filter_map(|c| drill_of(&c.name).map(|(_, drill)| tell(&c.name, drill))).collect()
@@ -132,7 +132,10 @@ async fn restored(volsnap: &Volsnap, all: &[Container]) -> Vec<Finding> {
             &*c.name,
             "a container that a restore set aside or prepared, and no journal knows".into(),
         )
-        .remedy(format!("docker rename it, if its own name is free and you miss it; else: docker rm {}", c.name))
+        .remedy(format!(
+            "rename it with `docker rename {0}`, if its own name is free and you miss it; else: `docker rm {0}`",
+            c.name
+        ))
     })
     .collect()
 }

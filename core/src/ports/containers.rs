@@ -128,6 +128,11 @@ pub trait Containers: Send + Sync {
         true
     }
 
+    /// The command by which people work it, as it stands in hints.
+    fn command(&self) -> &'static str {
+        "docker"
+    }
+
     /// A host's own deploy lock of the workload, held while volsnap works on it; [`EngineErrorKind::Conflict`](crate::error::EngineErrorKind) if it
     /// is taken. An engine without one lends an empty lease.
     async fn lease(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, EngineError>;

@@ -31,6 +31,8 @@ pub enum Place {
     Volume(String),
     /// A volume without a name of its own.
     Anonymous,
+    /// A named volume whose options make it show a directory of the host (`o=bind`).
+    Showing(String, PathBuf),
 }
 
 /// A container to be made.
@@ -200,6 +202,7 @@ macro_rules! containers_contract {
             stopping_thaws_what_is_frozen
             a_prepared_replacement_waits_stopped_and_unrevived
             recreating_keeps_everything_but_the_old_container
+            local_volumes_of_every_kind_are_directories_of_the_host
             recreating_twice_is_recreating_once
             recreating_works_from_every_state_that_a_crash_leaves
             a_lost_container_is_made_from_its_record

@@ -87,6 +87,11 @@ impl Harness for DockerHarness {
             Place::Host(source) => format!("{}:{target}{access}", source.display()),
             Place::Volume(name) => format!("{name}:{target}{access}"),
             Place::Anonymous => target.clone(),
+            Place::Showing(name, device) => {
+                let device = format!("device={}", device.display());
+                self.engine.docker(&["volume", "create", "--opt=type=none", "--opt=o=bind", "--opt", &device, name]);
+                format!("{name}:{target}{access}")
+            }
         };
         let policy = &wanted.policy;
         let environment = wanted.env.iter().map(|(key, value)| format!("--env={key}={value}"));

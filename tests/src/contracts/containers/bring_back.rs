@@ -62,6 +62,37 @@ pub async fn recreating_keeps_everything_but_the_old_container(h: &mut dyn Harne
     assert_eq!(again.image, found.image);
 }
 
+/// Also one without a name, and one that shows a directory of the host: where its data are is seen, whoever uses that
+/// directory is found, and the container has the same data again, started or made anew.
+pub async fn local_volumes_of_every_kind_are_directories_of_the_host(h: &mut dyn Harness) {
+    let name = h.name("web");
+    let device = h.directory("device");
+    let wanted = Wanted::new(&name).place(Place::Anonymous, "/anonymous");
+    h.add(&wanted.place(Place::Showing(h.name("showing"), device.clone()), "/showing")).await;
+    h.write(&name, "/anonymous/file", "one").await;
+    h.write(&name, "/showing/file", "two").await;
+    let found = find(h, &name).await;
+    for (target, volume) in [("/anonymous", None), ("/showing", Some(h.name("showing")))] {
+        let mount = found.mounts.iter().find(|mount| mount.target == target).unwrap();
+        assert_eq!((&mount.unsupported, mount.writable), (&None, true), "{target}");
+        assert!(mount.source.is_absolute() && mount.volume.is_some(), "{mount:?}");
+        assert!(volume.is_none_or(|volume| mount.volume == Some(volume)), "{mount:?}");
+    }
+    let showing = found.mounts.iter().find(|mount| mount.target == "/showing").unwrap();
+    assert_eq!(showing.source, device, "the data are there, and not where the engine mounts them");
+    let users = h.containers().mounting(&[device]).await.unwrap();
+    assert_eq!(super::names(&users), [name.as_str()]);
+    for how in [Redeploy::Restart, Redeploy::Recreate] {
+        let restore = restore();
+        let pinned = quiesce(h, &name).await;
+        h.containers().redeploy(restore, std::slice::from_ref(&pinned), how).await.unwrap();
+        h.containers().discard(restore).await.unwrap();
+        assert_eq!(h.read(&name, "/anonymous/file").await, "one", "{how:?}");
+        assert_eq!(h.read(&name, "/showing/file").await, "two", "{how:?}");
+        assert_eq!(find(h, &name).await.mounts, found.mounts, "{how:?}");
+    }
+}
+
 /// A second call finds its work done and changes nothing.
 pub async fn recreating_twice_is_recreating_once(h: &mut dyn Harness) {
     let name = h.name("web");
