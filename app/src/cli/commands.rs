@@ -87,7 +87,7 @@ async fn run_with(settings: Settings, global: &Global, command: Command, printer
             let engine = session.volsnap.engine().ports().containers.as_ref().map_or("docker", |c| c.command());
             match answered {
                 Ok(answer) => Ok(words::of_answer(Answer { of_deeds: changes, ..answer }, engine)),
-                Err(error) => Err(words::of_error(error, engine)),
+                Err(error) => Err(words::of_error(&error, engine)),
             }
         }
         Err(error) => Err(error),

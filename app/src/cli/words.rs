@@ -21,8 +21,12 @@ pub fn of_answer(answer: Answer, command: &str) -> Answer {
 }
 
 /// The same for an error.
-pub fn of_error(error: Error, command: &str) -> Error {
-    Error { message: told(&error.message, command), hint: error.hint.as_ref().map(|hint| told(hint, command)), ..error }
+pub fn of_error(error: &Error, command: &str) -> Error {
+    Error {
+        message: told(&error.message, command),
+        hint: error.hint.as_ref().map(|hint| told(hint, command)),
+        ..error.clone()
+    }
 }
 
 fn told(text: &str, command: &str) -> String {
@@ -62,7 +66,7 @@ mod tests {
         let hint = json!("stop it (`podman stop web`), or add it");
         assert_eq!(podman.document.unwrap_or_default()["refusals"][0]["hint"], hint);
         let error = Error::new(Code::NotFound, "there is no container web").hint("look with `docker ps -a`");
-        assert_eq!(of_error(error.clone(), "podman").hint.as_deref(), Some("look with `podman ps -a`"));
-        assert_eq!(of_error(error, "docker").hint.as_deref(), Some("look with `docker ps -a`"));
+        assert_eq!(of_error(&error, "podman").hint.as_deref(), Some("look with `podman ps -a`"));
+        assert_eq!(of_error(&error, "docker").hint.as_deref(), Some("look with `docker ps -a`"));
     }
 }

@@ -48,13 +48,16 @@ fn fault(command: &str) -> Option<String> {
     let words = words.map(|word| if word.starts_with('{') { "app" } else { word });
     match Args::command().try_get_matches_from(words) {
         Ok(_) => None,
-        Err(error) => match error.kind() {
-            ErrorKind::MissingRequiredArgument
-            | ErrorKind::MissingSubcommand
-            | ErrorKind::DisplayHelp
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => None,
-            _ => Some(error.to_string()),
-        },
+        Err(error) => {
+            let is_short = matches!(
+                error.kind(),
+                ErrorKind::MissingRequiredArgument
+                    | ErrorKind::MissingSubcommand
+                    | ErrorKind::DisplayHelp
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            );
+            (!is_short).then(|| error.to_string())
+        }
     }
 }
 
