@@ -128,8 +128,15 @@ fn a_volume_in_the_lower_layer_of_an_overlay_stays_as_it_was() {
     let reason = plan["volumes"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("lower layer"), "{reason}");
     let report = shop.restore();
-    assert_eq!((report.status, &report.json["outcome"]), (Some(3), &"aborted".into()), "{report:?}");
+    assert_eq!((report.status, &report.json["error"]["code"]), (Some(3), &"refused".into()), "{report:?}");
     assert!(report.json.to_string().contains("lower layer, which cannot be renamed"), "{report:?}");
     assert_eq!(trees::read(&shop.live), shop.today);
     shop.has_no_litter();
+    // The remedy, as it is written.
+    let message = report.json["error"]["message"].as_str().unwrap();
+    let remedy = message.split('`').nth(1).unwrap();
+    let done = Command::new("sh").args(["-c", remedy]).output().unwrap();
+    assert!(done.status.success(), "{remedy}: {done:?}");
+    assert_eq!(trees::read(&shop.live), shop.today);
+    shop.is_restored_and_undone();
 }

@@ -127,7 +127,8 @@ pub enum Command {
     /// List what is in a snapshot, in the manner of `ls -l`
     ///
     /// In names, `%`, bytes that are not UTF-8, and control characters are shown as `%XX`. With --json control characters
-    /// are escaped as JSON does, and the path is the one below its volume's target.
+    /// are escaped as JSON does, and the path is the one below its volume's target. Every command takes names as they are
+    /// and, where nothing has such a name, as they are shown.
     Ls {
         /// Id, unique prefix of it, or `latest`; `shop/latest` is the newest of shop
         snapshot: String,
