@@ -124,7 +124,13 @@ pub(crate) async fn unboot(api: &Api, drill: RestoreId) -> Result<()> {
 /// Comes back when the container is gone: it holds its network and its directories until then.
 async fn remove(api: &Api, name: &str) -> Result<()> {
     let deadline = Instant::now() + REMOVAL;
-    api.remove_whole(name).await?;
+    while let Err(error) = api.remove_whole(name).await {
+        // Podman removes before what it mounted is unmounted everywhere.
+        if !error.message.contains("device or resource busy") || Instant::now() >= deadline {
+            return Err(error);
+        }
+        sleep(POLL * 10).await;
+    }
     while api.inspect(name).await?.is_some() {
         if Instant::now() >= deadline {
             let why = format!("container {name} still stands after it was removed");

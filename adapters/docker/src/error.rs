@@ -20,6 +20,10 @@ fn kind(error: &Error) -> EngineErrorKind {
         Error::DockerResponseServerError { message, .. } if message.contains("container state improper") => {
             EngineErrorKind::Conflict
         }
+        // And for 404, of one that goes while it is looked at.
+        Error::DockerResponseServerError { message, .. } if message.trim_end().ends_with("no such container") => {
+            EngineErrorKind::NotFound
+        }
         Error::DockerResponseServerError { status_code, .. } => match status_code {
             404 => EngineErrorKind::NotFound,
             409 => EngineErrorKind::Conflict,
@@ -77,6 +81,13 @@ mod tests {
         let message = "can only create exec sessions on running containers: container state improper".into();
         let error = Error::DockerResponseServerError { status_code: 500, message };
         assert_eq!(kind(&error), EngineErrorKind::Conflict);
+    }
+
+    #[test]
+    fn podmans_words_for_one_that_goes_while_it_is_looked_at_mean_that_it_is_gone() {
+        let message = "container e8aa0da29533 does not exist in database: no such container".into();
+        let error = Error::DockerResponseServerError { status_code: 500, message };
+        assert_eq!(kind(&error), EngineErrorKind::NotFound);
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn lost(losses: &Losses) -> String {
             format!("{} of its own layer go with it ({first}{more})", number_of(count, "change", "changes"))
         }
     };
-    let log = log.then(|| "so does its log".to_string());
+    let log = log.then(|| if *changes == 0 { "its log goes with it" } else { "so does its log" }.to_string());
     let kept = (!anonymous.is_empty()).then(|| {
         let at: Vec<String> = anonymous.iter().map(|path| plain::line(path)).collect();
         format!("its anonymous volumes ({}) are kept by name, and no longer removed with it", at.join(", "))
