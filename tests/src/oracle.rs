@@ -324,13 +324,17 @@ fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past)
             wrongs.push(format!("{} runs {}", now.name, now.image_id));
         }
         let may_be = match kind {
-            Kind::Plain | Kind::Waits | Kind::RemovesItself => false,
-            Kind::SharesNetwork => past.unpinned && !runs("app0"),
+            Kind::Plain | Kind::Waits | Kind::HasVolumes | Kind::RemovesItself => false,
+            Kind::SharesNetwork | Kind::Linked => past.unpinned && !runs("app0"),
             Kind::OneOff => now.run == RunState::Stopped,
             Kind::CannotStart => past.unpinned,
         };
+        let by_id = now.particulars.peers.iter().filter(|peer| !peer.by_name);
+        for peer in by_id.filter(|peer| world.containers().all(|c| c.id.0 != peer.name)) {
+            wrongs.push(format!("{} refers to {}, which is gone", now.name, peer.name));
+        }
         // An engine that denies one outside is believed.
-        let is_denied = past.faults && now.project.as_deref() != Some("app");
+        let is_denied = past.faults && !scene.is_member(&found.name);
         if kind == Kind::SharesNetwork && !is_denied && runs(&now.name) && world.started_before(&now.name, "app0") {
             wrongs.push(format!("{} has lost its network", now.name));
         }

@@ -82,6 +82,10 @@ pub enum Kind {
     Waits,
     /// It uses the network of the first one, by its id, and has lost it when that one is started after it.
     SharesNetwork,
+    /// It is linked to the first one, by its id, and cannot be started without it.
+    Linked,
+    /// It has the volumes of the first one, by its id, without which no other one can be made like it.
+    HasVolumes,
     /// Its engine removes it when it ends.
     RemovesItself,
     /// It runs one command, and must not be started again.
@@ -184,8 +188,17 @@ impl Scene {
     /// In what a container differs from others, by its name; one that was added later in nothing.
     #[must_use]
     pub fn kind_of(&self, name: &str) -> Kind {
-        let mut apps = self.spec.apps.iter().enumerate();
-        apps.find(|(index, _)| name == format!("app{index}")).map_or(Kind::Plain, |(_, app)| app.kind)
+        self.app(name).map_or(Kind::Plain, |app| app.kind)
+    }
+
+    /// Whether a container of its own belongs to the workload, by its name.
+    #[must_use]
+    pub fn is_member(&self, name: &str) -> bool {
+        self.app(name).is_some_and(|app| app.member)
+    }
+
+    fn app(&self, name: &str) -> Option<&AppSpec> {
+        self.spec.apps.get(name.strip_prefix("app")?.parse::<usize>().ok()?)
     }
 }
 
@@ -307,15 +320,16 @@ impl SceneSpec {
         let mut bound = bound;
         let mut particulars = Particulars::default();
         let mut depends_on = Vec::new();
+        let of_the_first = |shares| vec![Peer { name: "app0".into(), shares, by_name: false }];
         match app.kind {
             Kind::Plain | Kind::CannotStart => {}
             Kind::Waits => {
                 particulars.conditions.insert("app0".into(), Condition::Healthy);
                 depends_on.push("app0".into());
             }
-            Kind::SharesNetwork => {
-                particulars.peers.push(Peer { name: "app0".into(), shares: Shares::Network, by_name: false });
-            }
+            Kind::SharesNetwork => particulars.peers = of_the_first(Shares::Network),
+            Kind::Linked => particulars.peers = of_the_first(Shares::Link),
+            Kind::HasVolumes => particulars.peers = of_the_first(Shares::Volumes),
             Kind::RemovesItself => {
                 particulars.removes_itself = true;
                 bound.mounts.push(Mount {
@@ -329,15 +343,11 @@ impl SceneSpec {
             Kind::OneOff => particulars.is_one_off = true,
         }
         let is_waited_for = index == 0 && self.apps.iter().any(|app| app.kind == Kind::Waits);
-        let health = match app.kind {
-            Kind::CannotStart => HealthBehaviour::FailsToStart,
-            Kind::Plain | Kind::Waits | Kind::SharesNetwork | Kind::RemovesItself | Kind::OneOff => {
-                match (self.sick, is_waited_for) {
-                    (true, _) => HealthBehaviour::SickWith("new".into()),
-                    (false, true) => HealthBehaviour::After(1_500),
-                    (false, false) => HealthBehaviour::None,
-                }
-            }
+        let health = match (app.kind == Kind::CannotStart, self.sick, is_waited_for) {
+            (true, _, _) => HealthBehaviour::FailsToStart,
+            (false, true, _) => HealthBehaviour::SickWith("new".into()),
+            (false, false, true) => HealthBehaviour::After(1_500),
+            (false, false, false) => HealthBehaviour::None,
         };
         ContainerSpec {
             policy: RestartPolicy { name: app.policy.into(), retries_max: 0 },
@@ -499,5 +509,7 @@ pub fn small() -> Vec<SceneSpec> {
         restarted("an app and one that removes itself").and("no", Kind::RemovesItself),
         restarted("an app and one that runs one command").and("no", Kind::OneOff),
         restarted("an app and one that cannot be started again").and("unless-stopped", Kind::CannotStart),
+        plain("an app made anew and one that is linked to it").with_app().and("always", Kind::Linked),
+        plain("an app made anew and one with its volumes").with_app().and("always", Kind::HasVolumes),
     ]
 }

@@ -58,7 +58,15 @@ fn any_app(chooser: &mut Chooser) -> AppSpec {
 }
 
 fn any_kind(chooser: &mut Chooser, app: AppSpec) -> AppSpec {
-    const ODD: [Kind; 5] = [Kind::Waits, Kind::SharesNetwork, Kind::RemovesItself, Kind::OneOff, Kind::CannotStart];
+    const ODD: [Kind; 7] = [
+        Kind::Waits,
+        Kind::SharesNetwork,
+        Kind::Linked,
+        Kind::HasVolumes,
+        Kind::RemovesItself,
+        Kind::OneOff,
+        Kind::CannotStart,
+    ];
     match ODD.get(chooser.choose(3 * ODD.len())) {
         // The engine takes no policy for these.
         Some(kind @ (Kind::RemovesItself | Kind::OneOff)) => AppSpec { kind: *kind, ..AppSpec::running("no") },

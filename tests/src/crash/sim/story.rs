@@ -132,8 +132,16 @@ const SICK: [&str; 2] = ["fine", "make the app sick"];
 const RESUME: [&str; 2] = ["begun again", "resumed"];
 const LIVE: [Live; 3] = [Live::Full, Live::Empty, Live::Missing];
 const RUN: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Stopped];
-const KIND: [Kind; 6] =
-    [Kind::Plain, Kind::Waits, Kind::SharesNetwork, Kind::RemovesItself, Kind::OneOff, Kind::CannotStart];
+const KIND: [Kind; 8] = [
+    Kind::Plain,
+    Kind::Waits,
+    Kind::SharesNetwork,
+    Kind::Linked,
+    Kind::HasVolumes,
+    Kind::RemovesItself,
+    Kind::OneOff,
+    Kind::CannotStart,
+];
 const REDEPLOY: [Redeploy; 2] = [Redeploy::Recreate, Redeploy::Restart];
 
 fn word(flag: bool, words: [&'static str; 2]) -> &'static str {

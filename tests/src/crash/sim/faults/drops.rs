@@ -96,6 +96,8 @@ pub fn together(scene: &Scene) -> Tally {
         if is_open && scene.spec.apps.is_empty() {
             match machine.poll(pin!(snapshot_elsewhere(&machine, scene)), u64::MAX) {
                 Some(Err(error)) if error.code == Code::Busy => {}
+                // Between two renames there is nothing to be archived.
+                Some(Err(error)) if error.code == Code::Refused && is_missing(&machine.world(), scene) => {}
                 other => wrongs.push(format!("another state directory was let in: {other:?}")),
             }
         }
@@ -116,4 +118,8 @@ async fn snapshot_elsewhere(machine: &Machine, scene: &Scene) -> Result<Snapshot
     let workload = Workload { id, name: "other".into(), ..scene.workload.clone() };
     let snapshot = Engine::new(ports).create(&SnapshotRequest::of(workload), &quiet()).await?;
     Ok(snapshot.snapshot.id())
+}
+
+fn is_missing(world: &World, scene: &Scene) -> bool {
+    scene.volumes.iter().any(|volume| world.tree(&volume.live).is_none())
 }
