@@ -8,7 +8,7 @@ use volsnap_core::{
     error::{Code, Error},
     model::{SnapshotId, Workload, WorkloadId},
 };
-use volsnap_sim::Machine;
+use volsnap_sim::{Machine, World};
 
 use super::{Process, Tally, Trial};
 use crate::{
