@@ -57,9 +57,9 @@ pub use volsnap_core::{
     Code, Error, Result,
     engine::{
         Against, BOOT_TIMEOUT, Booted, CloneRequest, Copied, CopiedVolume, Damaged, DiffRequest, DrillRequest, Drilled,
-        DrilledVolume, Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, LeftCopy, LeftDraft, Outlook, Pins,
-        Ports, Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Take,
-        Unregistered,
+        DrilledVolume, Engine, ExtractRequest, ImportOutcome, ImportRequest, Kept, KeptRecord, KeptSet, LeftCopy,
+        LeftDraft, Outlook, Pins, Ports, Pruned, Rebuilt, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest,
+        Snapshotted, Take, Unregistered, kept_id,
     },
     model, ports, restore,
 };

@@ -14,6 +14,7 @@ mod documents;
 mod drafts;
 mod drill;
 mod hook;
+mod kept;
 mod member;
 mod plan;
 mod progress;
@@ -40,6 +41,7 @@ pub use documents::{CompletionsView, ManView, SchemaView, SchemasView, VersionVi
 pub use drafts::LeftDraftView;
 pub use drill::{DrillView, DrilledVolumeView};
 pub use hook::{HookView, HooksView};
+pub use kept::{KeptArchivedView, KeptDiscardedView, KeptListView, KeptSetView, KeptVolumeView};
 pub use member::{MemberView, MembersView};
 pub use plan::{
     ChangesView, ContainerView, DowntimeView, FilesystemView, PlanView, PlannedImageView, PlannedVolumeView,

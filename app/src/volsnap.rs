@@ -6,6 +6,7 @@ mod diff;
 mod discover;
 mod hooks;
 mod inspect;
+mod kept;
 mod plans;
 mod retention;
 
@@ -22,8 +23,7 @@ use std::{
 use volsnap_core::{
     Code, Error, Result,
     engine::{
-        Engine, Kept, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted,
-        Take,
+        Engine, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Take,
     },
     model::{
         Container, DeclaredVolume, ImageChoice, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId, Source,
@@ -360,11 +360,6 @@ impl Volsnap {
     /// What is open, and what recovery would do about it.
     pub async fn status(&self, workload: Option<WorkloadId>) -> Result<Vec<Outlook>> {
         self.engine.outlook(workload).await
-    }
-
-    /// What restores left beside the volumes and no recovery has to do with any more. Needs the catalog, and no engine.
-    pub async fn kept(&self, workload: Option<WorkloadId>) -> Result<Vec<Kept>> {
-        self.engine.kept(workload).await
     }
 
     /// The audit trail, newest first.

@@ -11,8 +11,13 @@ use support::{
     World,
     schema::{self, Judge},
 };
-use volsnap::view::{
-    BondView, DiscoveredView, DiscoveryView, RunningView, SCHEMAS, Schema, VolumeView, WithoutVolumesView,
+use uuid::Uuid;
+use volsnap::{
+    model::{RestoreId, SnapshotId, WorkloadId},
+    view::{
+        BondView, DiscoveredView, DiscoveryView, KeptArchivedView, KeptListView, KeptSetView, KeptVolumeView,
+        ReportedVolumeView, RunningView, SCHEMAS, Schema, VolumeView, WithoutVolumesView,
+    },
 };
 
 /// Each document, with as much in it as a world without an engine has; each is held to its schema as it is read.
@@ -47,6 +52,9 @@ fn documents() -> Vec<(Schema, Value)> {
     run(0, &["plan", "app", &id]);
     run(5, &["restore", "app", &id, "--yes"]);
     run(0, &["undo", "app", "--no-hooks"]);
+    fs::create_dir_all(world.path("live").join(".volsnap-01a2066d4da575278c3b39032ee00531-0/aside")).unwrap();
+    run(0, &["kept", "list"]);
+    run(0, &["kept", "discard", "2ee00531", "--yes"]);
     run(0, &["drill", "app"]);
     run(0, &["extract", &id, "out"]);
     run(0, &["export", &id, "app.tar.zst"]);
@@ -94,6 +102,48 @@ fn discovery() -> Value {
     serde_json::to_value(DiscoveryView { found: vec![found], without_volumes: vec![without] }).unwrap()
 }
 
+/// What only a restore that could not take its safety snapshot leaves.
+fn kept() -> [(Schema, Value); 2] {
+    let volumes = vec![KeptVolumeView {
+        target: Some("/data".into()),
+        path: "/srv/.volsnap-0-0".into(),
+        tree: Some("/srv/.volsnap-0-0/aside".into()),
+        bytes: Some(1),
+        entries: Some(2),
+    }];
+    let (workload, restore, snapshot) = (WorkloadId(Uuid::nil()), RestoreId(Uuid::nil()), SnapshotId(Uuid::nil()));
+    let set = KeptSetView {
+        id: "00000000".into(),
+        workload: "app".into(),
+        workload_id: workload,
+        restore_id: restore,
+        snapshot: Some(snapshot),
+        since: Some(jiff::Timestamp::UNIX_EPOCH),
+        reason: Some("a full disk".into()),
+        open: false,
+        volumes,
+        hint: "`volsnap kept archive 00000000`".into(),
+    };
+    let archived = KeptArchivedView {
+        id: "00000000".into(),
+        workload: "app".into(),
+        workload_id: workload,
+        restore_id: restore,
+        safety_snapshot: Some(snapshot),
+        volumes: vec![ReportedVolumeView {
+            target: "/data".into(),
+            method: volsnap::restore::plan::Method::Exchange,
+            bytes: 1,
+            entries: 2,
+        }],
+        warnings: vec!["the audit event was not recorded: a full disk".into()],
+    };
+    [
+        (Schema::named("kept-list").unwrap(), serde_json::to_value(KeptListView { kept: vec![set] }).unwrap()),
+        (Schema::named("kept-archive").unwrap(), serde_json::to_value(archived).unwrap()),
+    ]
+}
+
 /// What a script may not rely on: any JSON may stand there.
 fn is_open(schema: Schema, pointer: &str) -> bool {
     match schema.name {
@@ -108,6 +158,7 @@ fn is_open(schema: Schema, pointer: &str) -> bool {
 fn every_document_follows_its_schema_and_nothing_like_it_does() {
     let mut documents = documents();
     documents.push((Schema::named("workload-discover").unwrap(), discovery()));
+    documents.extend(kept());
     documents.push((Schema::named("progress").unwrap(), json!({ "notice": "interrupted", "elapsed_ms": 1 })));
     let seen: BTreeSet<&str> = documents.iter().map(|(schema, _)| schema.name).collect();
     assert_eq!(seen, SCHEMAS.iter().map(|schema| schema.name).collect(), "each schema needs a document here");

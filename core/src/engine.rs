@@ -43,7 +43,7 @@ pub use diff::{Against, ChangeSink, DiffRequest};
 pub use drafts::LeftDraft;
 pub use drill::{BOOT_TIMEOUT, DrillRequest, Drilled, DrilledVolume};
 pub use extract::ExtractRequest;
-pub use kept::Kept;
+pub use kept::{Kept, KeptRecord, KeptSet, short as kept_id};
 pub use rebuild::{Damaged, Rebuilt, Unregistered};
 pub use recover::{Outlook, Recovered, RecoveredItem, Take};
 pub use restore::RestoreRequest;

@@ -18,7 +18,7 @@ pub use copies::{CopyJob, CopyMade, CopyNote, CopyTree, PrivateNote, ReadBack};
 pub use drafts::Draft;
 pub use filesystem::{
     ArchiveSource, Claim, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Members, MembersOf,
-    Place, Precopy, StageJob, Staged, Tree, Verified,
+    Place, Precopy, StageJob, Staged, Standing, Tree, Verified,
 };
 pub use observer::{Observer, Phase, Progress, Quiet, Retold, Watch};
 pub use outside::{ImportJob, Output};

@@ -14,7 +14,10 @@ use uuid::Uuid;
 use volsnap_core::{
     error::{Code, Error},
     model::{Identity, Redeploy, RestoreId, Selector, SnapshotId, Source, Workload, WorkloadId},
-    restore::{Body, Entry, Journal, JournalError, Options, Plan, PlannedVolume, Record, Safety, State, plan::Method},
+    restore::{
+        Body, Entry, Journal, JournalError, Options, Plan, PlannedVolume, Record, Safety, State, journal::Reopening,
+        plan::Method,
+    },
 };
 
 fn sample_plan() -> Plan {
@@ -38,6 +41,8 @@ fn sample_plan() -> Plan {
         sequence: 0,
         archive_digest: "ab".repeat(32),
         safety: SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0004)),
+        kept: None,
+        record: None,
         options: Options { redeploy: Redeploy::Recreate, ..Options::default() },
         volumes: vec![PlannedVolume {
             target: "/data".into(),
@@ -51,6 +56,7 @@ fn sample_plan() -> Plan {
             bytes: 10,
             bytes_allocated: 4096,
             entries: 2,
+            kept: None,
         }],
         containers: vec![],
         images: vec![],
@@ -111,6 +117,25 @@ fn what_is_written_today_is_still_format_2() {
 }
 
 #[test]
+fn only_what_is_said_of_kept_originals_needs_format_3() {
+    let Body::Restore(records) = sample().body else { panic!("a restore") };
+    let mut state = State::replay(&records[..records.len() - 2]).unwrap();
+    let kept = Safety::Kept { reason: "a full disk".into() };
+    state.append(record(Entry::Captured { safety: kept })).unwrap();
+    state.append(record(Entry::Closed)).unwrap();
+    let format = |state: &State| String::from_utf8(state.journal().encode().unwrap()).unwrap()[..12].to_string();
+    assert_eq!(format(&state), r#"{"format":2,"#);
+    let plan = Plan { kept: Some(RestoreId(Uuid::nil())), ..sample_plan() };
+    assert_eq!(format(&State::opened(plan, Timestamp::UNIX_EPOCH)), r#"{"format":3,"#);
+    let safety = SnapshotId(Uuid::from_u128(9));
+    state.append(record(Entry::Reopened { to: Reopening::Archive { safety } })).unwrap();
+    assert_eq!(format(&state), r#"{"format":3,"#);
+    assert_eq!((state.plan.safety, state.captured.clone(), state.closed), (safety, None, false));
+    let Body::Restore(records) = Journal::decode(&keep(&state.journal())).unwrap().body else { panic!("a restore") };
+    assert_eq!(State::replay(&records).unwrap(), state);
+}
+
+#[test]
 fn white_space_after_the_document_is_the_file_s_padding() {
     let mut padded = FROZEN.to_vec();
     padded.extend([b'\n'; 5000]);
@@ -119,9 +144,9 @@ fn white_space_after_the_document_is_the_file_s_padding() {
 
 #[test]
 fn a_newer_journal_is_kept_for_a_newer_version() {
-    let newer = br#"{"format":3,"checksum":"","body":{"restore":"in words we do not know"}}"#;
+    let newer = br#"{"format":4,"checksum":"","body":{"restore":"in words we do not know"}}"#;
     let error = Journal::decode(newer).unwrap_err();
-    assert_eq!(error, JournalError::Newer { found: 3 });
+    assert_eq!(error, JournalError::Newer { found: 4 });
     assert_eq!(Error::from(error).code, Code::NeedsAttention);
 }
 
@@ -165,6 +190,9 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         Just(Entry::Redeployed { problem: None }),
         Just(Entry::Captured { safety: Safety::Taken }),
         Just(Entry::Closed),
+        Just(Entry::Captured { safety: Safety::Kept { reason: "a test".into() } }),
+        Just(Entry::Reopened { to: Reopening::Archive { safety: SnapshotId(Uuid::nil()) } }),
+        Just(Entry::Reopened { to: Reopening::Discard { event: Uuid::nil() } }),
     ]
 }
 
@@ -184,8 +212,18 @@ proptest! {
         prop_assert!(follows("captured", "switched"), "{names:?}");
         prop_assert!(follows("reverted", "aborted"), "{names:?}");
         prop_assert!(at("captured").is_none() || at("aborted").is_none(), "{names:?}");
-        prop_assert!(at("closed").is_none_or(|c| c == names.len() - 1), "{names:?}");
-        prop_assert!(names.len() <= 10, "{names:?}");
+        prop_assert!(at("captured").is_none() || at("aborted").is_none(), "{names:?}");
+        // What comes after the end is only about originals that were kept, and ends in its turn.
+        let reopened = names.iter().enumerate().filter(|(_, name)| **name == "reopened").map(|(at, _)| at);
+        for at in reopened {
+            prop_assert!(names[at - 1] == "closed", "{names:?}");
+            prop_assert!(names[at + 1..].iter().all(|n| matches!(*n, "captured" | "closed" | "reopened")), "{names:?}");
+        }
+        let closed = names.iter().enumerate().filter(|(_, name)| **name == "closed").map(|(at, _)| at);
+        for at in closed {
+            prop_assert!(names.get(at + 1).is_none_or(|next| *next == "reopened"), "{names:?}");
+        }
+        prop_assert!(at("reopened").unwrap_or(names.len()) <= 10, "{names:?}");
         let Body::Restore(records) = Journal::decode(&keep(&state.journal())).unwrap().body else { panic!("a restore") };
         prop_assert_eq!(State::replay(&records).unwrap(), state);
     }

@@ -63,6 +63,8 @@ pub enum Trial {
     OtherIdentities(usize),
     /// What is to be refused.
     Refusals,
+    /// Every crash of what is done about kept originals, by its index among those.
+    Kept(usize),
     /// Every crash of a snapshot, by its index among those, with an app that works at every instant.
     Snapshots(usize),
 }

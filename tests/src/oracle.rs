@@ -41,7 +41,7 @@ fn own(tree: &Tree) -> Tree {
     tree.iter().filter(|(path, _)| is_own(path)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
-fn holds(world: &World, path: &Path, tree: &Tree) -> bool {
+pub(crate) fn holds(world: &World, path: &Path, tree: &Tree) -> bool {
     world.tree(path).is_some_and(|found| own(&found) == *tree)
 }
 
@@ -114,7 +114,7 @@ fn live_of(world: &World, volume: &SceneVolume) -> Tree {
     own(&world.tree(&volume.live).unwrap_or_default())
 }
 
-fn private_dirs(world: &World, volume: &SceneVolume) -> Vec<PathBuf> {
+pub(crate) fn private_dirs(world: &World, volume: &SceneVolume) -> Vec<PathBuf> {
     let holder = match volume.is_mount_point {
         true => volume.live.as_path(),
         false => volume.live.parent().unwrap_or(Path::new("/")),
@@ -127,7 +127,13 @@ fn has_private(world: &World, volume: &SceneVolume) -> bool {
     !private_dirs(world, volume).is_empty()
 }
 
-fn original_somewhere(scene: &Scene, world: &World, index: usize, volume: &SceneVolume, original: &Tree) -> bool {
+pub(crate) fn original_somewhere(
+    scene: &Scene,
+    world: &World,
+    index: usize,
+    volume: &SceneVolume,
+    original: &Tree,
+) -> bool {
     let beside = private_dirs(world, volume);
     holds(world, &volume.live, original)
         || beside.iter().any(|dir| holds(world, &staged_in(dir), original) || holds(world, &aside_in(dir), original))

@@ -64,6 +64,7 @@ pub async fn restoring(engine: &Engine, scene: &Scene) -> Ended {
         targets: Vec::new(),
         options: scene.options,
         shown: None,
+        kept: None,
     };
     let watch = quiet();
     match engine.restore(&request, &watch).await {

@@ -415,6 +415,22 @@ impl Filesystem for Disk {
         self.with_journals(move |journals| journals.forget_retired(workload)).await
     }
 
+    async fn set_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
+        self.with_journals(move |journals| journals.set_aside(workload, restore)).await
+    }
+
+    async fn records(&self) -> Result<Vec<(WorkloadId, Option<RestoreId>)>, FsError> {
+        self.with_journals(Journals::records).await
+    }
+
+    async fn record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<Option<Vec<u8>>, FsError> {
+        self.with_journals(move |journals| journals.aside(workload, restore)).await
+    }
+
+    async fn forget_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
+        self.with_journals(move |journals| journals.forget_aside(workload, restore)).await
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         let locks = self.locks.clone();
         self.run(FsOp::Lock, &self.state.locks(), move |dir| locks.take(dir, workload)).await

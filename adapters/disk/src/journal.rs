@@ -1,6 +1,6 @@
 //! Journals as files: replaced as a whole, with the space for the next replacement reserved beforehand.
 //!
-//! Five names for each workload:
+//! Names for each workload:
 //!
 //! | name | holds |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | `<workload>.json.next` | a spare in the making, for a moment |
 //! | `<workload>.last` | the closed journal of the last restore that replaced the data |
 //! | `<workload>.last.new` | that record in the making, for a moment, where the journal itself stays open |
+//! | `<workload>.<restore>.kept` | the closed journal of an earlier restore that kept its originals |
 //!
 //! A replacement overwrites the spare in place, syncs it and exchanges the two names: the old journal, with its blocks,
 //! is the next spare. No step of it needs new space, so a disk that is full at the commit cannot refuse the commit.
@@ -27,7 +28,7 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::WorkloadId,
+    model::{RestoreId, WorkloadId},
     ports::{FsError, FsErrorKind, FsOp},
 };
 
@@ -172,6 +173,39 @@ impl Journals {
     pub(crate) fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError> {
         self.unlink(&Names::of(workload).retired)?;
         sync(FsOp::Journal, &self.path, &self.dir)
+    }
+
+    /// Sets the record of the last restore aside. One rename: a crash leaves it at one of the two names.
+    pub(crate) fn set_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
+        let aside = record_aside(workload, restore);
+        match renameat(&self.dir, Names::of(workload).retired, &self.dir, &aside) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(self.error(&aside, errno)),
+        }
+        sync(FsOp::Journal, &self.path, &self.dir)
+    }
+
+    /// The bytes of a record that was set aside, durable.
+    pub(crate) fn aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<Option<Vec<u8>>, FsError> {
+        self.read_durable(&record_aside(workload, restore))
+    }
+
+    /// Removes a record that was set aside, durably.
+    pub(crate) fn forget_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
+        self.unlink(&record_aside(workload, restore))?;
+        sync(FsOp::Journal, &self.path, &self.dir)
+    }
+
+    /// The records that there are, in order.
+    pub(crate) fn records(&self) -> Result<Vec<(WorkloadId, Option<RestoreId>)>, FsError> {
+        sync(FsOp::Journal, &self.path, &self.dir)?;
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&self.dir).map_err(|errno| self.error("", errno))? {
+            let entry = entry.map_err(|errno| self.error("", errno))?;
+            found.extend(record_of(&entry.file_name().to_string_lossy()));
+        }
+        found.sort();
+        Ok(found)
     }
 
     fn remove_spares(&self, names: &Names) {
@@ -347,6 +381,25 @@ fn room(len: u64) -> u64 {
 /// Writes newlines, which end a JSON document without being part of it.
 fn pad(file: &mut File, bytes: u64) -> io::Result<()> {
     io::copy(&mut io::repeat(b'\n').take(bytes), file).map(|_| ())
+}
+
+fn record_aside(workload: WorkloadId, restore: RestoreId) -> String {
+    format!("{workload}.{restore}.kept")
+}
+
+/// Whose record a file is, by its name.
+fn record_of(name: &str) -> Option<(WorkloadId, Option<RestoreId>)> {
+    let of = |workload: &str| workload.parse().ok();
+    let record = match (name.strip_suffix(".last"), name.strip_suffix(".kept").and_then(|stem| stem.split_once('.'))) {
+        (Some(workload), _) => (of(workload)?, None),
+        (None, Some((workload, restore))) => (of(workload)?, Some(restore.parse().ok()?)),
+        (None, None) => return None,
+    };
+    let named = match record {
+        (workload, None) => Names::of(workload).retired,
+        (workload, Some(restore)) => record_aside(workload, restore),
+    };
+    (named == name).then_some(record)
 }
 
 struct Names {

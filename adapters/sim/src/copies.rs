@@ -192,6 +192,7 @@ fn stage_job(job: &CopyJob, tree: &CopyTree) -> StageJob {
         private: job.private.clone(),
         like: None,
         entries_of: None,
+        standing: None,
         limits: tree.limits,
         resume: false,
     }

@@ -88,15 +88,22 @@ impl World {
     /// Lays out what a switch by entry needs beside a staged tree, whose root gets its attributes. With the other methods
     /// a root goes with its name, and nothing can part them.
     pub(crate) fn lay_out(&mut self, job: &StageJob, disk: usize, private: u64, partial: u64) -> FsResult<()> {
+        if job.entries_of.is_some() {
+            self.dress(disk, partial, RESTORED_ATTRIBUTES, &job.private).at(FsOp::Stage, &job.private)?;
+        }
+        self.lay_beside(job, disk, private, RESTORED_ATTRIBUTES)
+    }
+
+    /// The same for a staged root that has these attributes.
+    pub(crate) fn lay_beside(&mut self, job: &StageJob, disk: usize, private: u64, like: u64) -> FsResult<()> {
         let Some(live) = &job.entries_of else { return Ok(()) };
-        self.dress(disk, partial, RESTORED_ATTRIBUTES, &job.private).at(FsOp::Stage, &job.private)?;
         let (of, root) = self.directory(live).at(FsOp::Stage, live)?;
         let like_live = self.attributes_of(of, root);
         let place = || job.private.display().to_string();
         for (dir, attributes) in [
             (leaving_in(&job.private), like_live),
             (original_root_in(&job.private), like_live),
-            (restored_root_in(&job.private), RESTORED_ATTRIBUTES),
+            (restored_root_in(&job.private), like),
         ] {
             let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             self.remove_tree(disk, private, &name, &dir)?;
@@ -113,7 +120,7 @@ impl World {
         })
     }
 
-    fn attributes_of(&self, disk: usize, dir: u64) -> u64 {
+    pub(crate) fn attributes_of(&self, disk: usize, dir: u64) -> u64 {
         self.disk(disk).lookup(dir, ATTRIBUTES).unwrap_or(PLAIN)
     }
 

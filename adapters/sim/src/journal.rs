@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use volsnap_core::{
-    model::WorkloadId,
+    model::{RestoreId, WorkloadId},
     ports::{FsError, FsErrorKind, FsOp},
     restore::{Body as JournalBody, Journal},
 };
 
 use crate::{
     disk::{BLOCK, Body, ChangeKind, Content, File, Name},
-    micro::MicroKind,
+    micro::{Interrupt, MicroKind},
     mutant::Mutant,
     places::{At, FsResult, Halt},
     world::World,
@@ -200,8 +200,12 @@ impl World {
         let dir = self.journal_dir();
         let path = dir.join(retired(workload));
         self.call("retired_journal", || path.display().to_string()).at(OP, &path)?;
+        self.read_record(&dir, path)
+    }
+
+    fn read_record(&mut self, dir: &Path, path: PathBuf) -> FsResult<Option<Vec<u8>>> {
         let spot = self.walk(&path, false).at(OP, &path)?;
-        self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)?;
+        self.sync_dir(spot.disk, spot.dir, dir).at(OP, &path)?;
         if spot.node.is_none() {
             return Ok(None);
         }
@@ -215,12 +219,67 @@ impl World {
         let dir = self.journal_dir();
         let path = dir.join(retired(workload));
         self.call("forget_retired", || path.display().to_string()).at(OP, &path)?;
+        self.remove_record(&dir, &path)
+    }
+
+    fn remove_record(&mut self, dir: &Path, path: &Path) -> FsResult<()> {
+        let spot = self.walk(path, false).at(OP, path)?;
+        self.writable(spot.disk).at(OP, path)?;
+        if spot.node.is_some() {
+            self.unlink(spot.disk, spot.dir, &spot.name, &|| path.display().to_string()).at(OP, path)?;
+        }
+        self.sync_dir(spot.disk, spot.dir, dir).at(OP, path)
+    }
+
+    /// One rename.
+    pub(crate) fn set_record_aside(&mut self, workload: WorkloadId, restore: RestoreId) -> FsResult<()> {
+        let dir = self.journal_dir();
+        let path = dir.join(retired(workload));
+        self.call("set_record_aside", || path.display().to_string()).at(OP, &path)?;
         let spot = self.walk(&path, false).at(OP, &path)?;
         self.writable(spot.disk).at(OP, &path)?;
         if spot.node.is_some() {
-            self.unlink(spot.disk, spot.dir, &spot.name, &|| path.display().to_string()).at(OP, &path)?;
+            self.rename_journal(spot.disk, spot.dir, &spot.name, &aside(workload, restore)).at(OP, &path)?;
         }
         self.sync_dir(spot.disk, spot.dir, &dir).at(OP, &path)
+    }
+
+    pub(crate) fn records(&mut self) -> FsResult<Vec<(WorkloadId, Option<RestoreId>)>> {
+        let path = self.journal_dir();
+        self.call("records", String::new).at(OP, &path)?;
+        let (disk, dir) = self.directory(&path).at(OP, &path)?;
+        self.sync_dir(disk, dir, &path).at(OP, &path)?;
+        let record = |name: &String| match name.strip_suffix(".last") {
+            Some(workload) => Some((workload.parse().ok()?, None)),
+            None => {
+                let (workload, restore) = name.strip_suffix(".kept")?.split_once('.')?;
+                Some((workload.parse().ok()?, Some(restore.parse().ok()?)))
+            }
+        };
+        let mut records: Vec<_> = self.names(&path).iter().filter_map(record).collect();
+        records.sort();
+        Ok(records)
+    }
+
+    pub(crate) fn record_aside(&mut self, workload: WorkloadId, restore: RestoreId) -> FsResult<Option<Vec<u8>>> {
+        let dir = self.journal_dir();
+        let path = dir.join(aside(workload, restore));
+        self.call("record_aside", || path.display().to_string()).at(OP, &path)?;
+        self.read_record(&dir, path)
+    }
+
+    pub(crate) fn forget_record_aside(&mut self, workload: WorkloadId, restore: RestoreId) -> FsResult<()> {
+        let dir = self.journal_dir();
+        let path = dir.join(aside(workload, restore));
+        self.call("forget_record_aside", || path.display().to_string()).at(OP, &path)?;
+        self.remove_record(&dir, &path)
+    }
+
+    fn rename_journal(&mut self, disk: usize, dir: u64, from: &str, to: &str) -> Result<(), Interrupt> {
+        let ino = self.disk(disk).lookup(dir, from);
+        let edits = vec![(dir, Name::from(from), None), (dir, Name::from(to), ino)];
+        let what = || format!("rename {from} -> {to}");
+        self.micro(MicroKind::Change, what, |w| w.disk_mut(disk).change(ChangeKind::Move, edits))
     }
 
     /// Takes the lock; the caller makes it a lease.
@@ -288,6 +347,10 @@ impl World {
         );
         holds(bytes) && !had
     }
+}
+
+fn aside(workload: WorkloadId, restore: RestoreId) -> String {
+    format!("{workload}.{restore}.kept")
 }
 
 fn retired(workload: WorkloadId) -> String {

@@ -401,7 +401,7 @@ impl World {
     // Helpers.
 
     /// The spot of an existing name that may be moved or removed: no mount point.
-    fn movable(&self, path: &Path, op: FsOp) -> FsResult<(Spot, u64)> {
+    pub(crate) fn movable(&self, path: &Path, op: FsOp) -> FsResult<(Spot, u64)> {
         let spot = self.walk(path, false).at(op, path)?;
         match (spot.over, spot.node) {
             (Some(_), _) => Err(FsErrorKind::Unsupported).at(op, path),

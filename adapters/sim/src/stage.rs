@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use volsnap_core::{
-    model::FlagsLeft,
-    ports::{FsError, FsErrorKind, FsOp, StageJob, Staged},
+    model::{FlagsLeft, TreeSize},
+    ports::{FsError, FsErrorKind, FsOp, StageJob, Staged, Standing},
 };
 
 use crate::{
@@ -58,13 +58,45 @@ impl World {
                 flags_left: FlagsLeft::default(),
             }));
         }
-        let tree = self.archived_tree(job)?;
+        let tree = match job.standing {
+            Some(_) => Tree::new(),
+            None => self.archived_tree(job)?,
+        };
         let is_known = !self.disk(disk).numbers_by_path || self.mutant == Some(Mutant::RenamesNotTried);
         if job.entries_of.is_none() && !is_known {
             let words = "directories of this filesystem get other inode numbers when they are renamed";
             return Err(FsError::new(FsErrorKind::Unsupported, FsOp::Stage, private, words).into());
         }
+        if let Some(Standing::Tree(standing)) = &job.standing {
+            return self.take_over(job, standing, disk, parent).map(Begun::Already);
+        }
         self.begin_with(job, disk, parent, tree).map(Begun::Now)
+    }
+
+    /// Moves a tree here that stands already, by one rename when all else is durable.
+    fn take_over(&mut self, job: &StageJob, standing: &Path, disk: usize, parent: u64) -> FsResult<Staged> {
+        let path = &job.private;
+        let parent_path = path.parent().unwrap_or(Path::new("/"));
+        let (spot, ino) = self.movable(standing, FsOp::Stage)?;
+        if spot.disk != disk {
+            return Err(FsErrorKind::Unsupported).at(FsOp::Stage, standing);
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let private = match self.disk(disk).lookup(parent, &name) {
+            Some(private) => private,
+            None => self.make_dir(disk, parent, &name, &|| parent_path.display().to_string()).at(FsOp::Stage, path)?,
+        };
+        self.lay_beside(job, disk, private, self.attributes_of(disk, ino))?;
+        self.sync_dir(disk, private, path).at(FsOp::Stage, path)?;
+        self.sync_dir(disk, parent, parent_path).at(FsOp::Stage, path)?;
+        let label = || format!("{} -> {}/staged", standing.display(), path.display());
+        let edits = vec![(spot.dir, spot.name, None), (private, Name::from("staged"), Some(ino))];
+        self.move_names(disk, &[ino], label, edits).at(FsOp::Stage, path)?;
+        self.sync_dir(disk, spot.dir, standing.parent().unwrap_or(standing)).at(FsOp::Stage, path)?;
+        self.sync_dir(disk, private, path).at(FsOp::Stage, path)?;
+        self.sync_dir(disk, parent, parent_path).at(FsOp::Stage, path)?;
+        let identity = self.seen(disk, ino, &path.join("staged"));
+        Ok(Staged { identity, size: TreeSize::default(), flags_left: FlagsLeft::default() })
     }
 
     /// Makes the private directory in its parent, with an empty `partial` in it for that tree.

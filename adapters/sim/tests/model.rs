@@ -73,6 +73,7 @@ fn job(digest: &str) -> StageJob {
         private: private_dir(&live(), R, 0),
         like: None,
         entries_of: None,
+        standing: None,
         limits: Limits { bytes_max: 1 << 20, entries_max: 100, devices: false },
         resume: false,
     }

@@ -5,6 +5,7 @@ mod config;
 mod copies;
 mod diff;
 mod hook;
+mod kept;
 mod retention;
 
 use std::{
@@ -25,6 +26,7 @@ pub use config::{AnyCommand, ApartCommand, Completions, ConfigCommand, Man, Sche
 pub use copies::{Clone, Drill, Extract, OwnerOptions};
 pub use diff::Diff;
 pub use hook::{HookAdd, HookAt, HookCommand};
+pub use kept::{KeptCommand, KeptRestore};
 pub use retention::{Delete, Pin, Prune};
 
 #[cfg(test)]
@@ -211,6 +213,9 @@ pub enum Command {
         /// Only this workload (name or id)
         workload: Option<String>,
     },
+    /// Originals that stay set aside after a restore: list, archive, put back, discard
+    #[command(subcommand)]
+    Kept(KeptCommand),
     /// Pin a snapshot: no prune takes it away, and no deletion without --force
     Pin(Pin),
     /// Take a snapshot's pin away

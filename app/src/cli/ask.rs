@@ -11,9 +11,25 @@ pub fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// What a question is about.
+pub struct Aim {
+    /// What a yes does.
+    pub act: &'static str,
+    /// What is done if the answer is yes.
+    pub done: &'static str,
+    /// The command that shows it beforehand.
+    pub look: &'static str,
+}
+
+/// Asks whether to restore.
+pub async fn ask(question: &str) -> Result<()> {
+    ask_for(question, &Aim { act: "restore", done: "restored", look: "volsnap plan" }).await
+}
+
 /// Asks on the terminal, off the runtime's threads; anything but yes is no. The terminal stays as it is, so that Ctrl-C
 /// ends the question and the process.
-pub async fn ask(question: &str) -> Result<()> {
+pub async fn ask_for(question: &str, aim: &Aim) -> Result<()> {
+    let Aim { act, done, look } = aim;
     // The answer stands behind it.
     let question = Width::of(&io::stderr()).less(5).wrapped(&format!("{} [y/N]", plain::line(question)), 0);
     let asked = tokio::task::spawn_blocking(move || answer(&question));
@@ -24,11 +40,11 @@ pub async fn ask(question: &str) -> Result<()> {
                 "" => "no",
                 said => said,
             };
-            Err(Error::new(Code::Refused, format!("not restored: the answer was {answer}"))
-                .hint("nothing was touched; answer y or yes, or give --yes to restore without a question"))
+            Err(Error::new(Code::Refused, format!("not {done}: the answer was {answer}"))
+                .hint(format!("nothing was touched; answer y or yes, or give --yes to {act} without a question")))
         }
         Err(error) => Err(Error::new(Code::Usage, format!("the question could not be asked: {error}"))
-            .hint("look at `volsnap plan`, then give --yes")),
+            .hint(format!("look at `{look}`, then give --yes"))),
     }
 }
 

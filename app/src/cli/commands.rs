@@ -10,6 +10,7 @@ mod documents;
 mod drill;
 mod hook;
 mod inside;
+mod kept;
 mod recovery;
 mod restore;
 mod retention;
@@ -28,7 +29,10 @@ use volsnap::Result;
 
 use super::{
     answer::{Answer, Printer},
-    args::{AnyCommand, ApartCommand, Args, Command, ConfigCommand, Global, HookCommand, Prune, WorkloadCommand},
+    args::{
+        AnyCommand, ApartCommand, Args, Command, ConfigCommand, Global, HookCommand, KeptCommand, Prune,
+        WorkloadCommand,
+    },
     config::{Configuration, Settings},
     progress::Reporter,
     render,
@@ -113,6 +117,7 @@ fn changes(command: &Command) -> bool {
         | Command::Restore(_)
         | Command::Undo { .. }
         | Command::Recover { dry_run: false, .. }
+        | Command::Kept(KeptCommand::Archive { .. } | KeptCommand::Restore(_) | KeptCommand::Discard { .. })
         | Command::Pin(_)
         | Command::Unpin { .. }
         | Command::Delete(_)
@@ -130,6 +135,7 @@ fn changes(command: &Command) -> bool {
         | Command::Plan(_)
         | Command::Recover { dry_run: true, .. }
         | Command::Status { .. }
+        | Command::Kept(KeptCommand::List { .. })
         | Command::Prune(Prune { dry_run: true, .. })
         | Command::Doctor { fix: false }
         | Command::Events { .. } => false,
@@ -157,6 +163,7 @@ async fn answer(session: &Session, command: Command) -> Result<Answer> {
         }
         Command::Recover { workload, dry_run: true, no_hooks: _, take: _, without_missing: _ }
         | Command::Status { workload } => recovery::status(session, workload.as_deref()).await,
+        Command::Kept(command) => kept::answer(session, command).await,
         Command::Pin(args) => retention::pin(session, args).await,
         Command::Unpin { snapshot } => retention::unpin(session, &snapshot).await,
         Command::Delete(args) => retention::delete(session, args).await,

@@ -77,6 +77,7 @@ fn suggest(arg: Arg) -> Arg {
             Some(_) | None => return arg,
         },
         "number" => candidates::hooks,
+        "id" => candidates::kept,
         "name" => candidates::unregistered,
         "compose_project" => candidates::projects,
         "container" | "containers" => candidates::containers,

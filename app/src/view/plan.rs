@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::{
-    model::{HookEvent, ImageChoice, Losses, SnapshotId, VolumeDifference},
+    model::{HookEvent, ImageChoice, Losses, RestoreId, SnapshotId, VolumeDifference},
     restore::{Forecast, Plan, PlannedImage, plan::Method},
 };
 
@@ -48,6 +48,9 @@ pub struct PlanView {
     pub notes: Vec<String>,
     /// What can be said about the downtime; `null` if the plan has refusals.
     pub downtime: Option<DowntimeView>,
+    /// The restore whose kept originals would come back, if it is no snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_of: Option<RestoreId>,
     /// The plan itself, for `restore --plan`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub saved: Option<SavedPlan>,
@@ -281,6 +284,7 @@ impl PlanView {
             warnings: plan.warnings.clone(),
             notes: plan.notes.clone(),
             downtime: None,
+            kept_of: plan.kept,
             saved: None,
         }
     }

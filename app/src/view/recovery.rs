@@ -3,7 +3,7 @@
 use serde::Serialize;
 use volsnap_core::{
     Code, Error,
-    engine::{Kept, Outlook, Recovered, RecoveredItem},
+    engine::{Kept, Outlook, Recovered, RecoveredItem, kept_id},
     model::{RestoreId, SnapshotId, WorkloadId},
     restore::Outcome,
     restore::Report,
@@ -241,7 +241,9 @@ pub struct KeptView {
     /// What it is, in words.
     pub what: &'static str,
     /// What to do about it.
-    pub hint: &'static str,
+    pub hint: String,
+    /// What the `kept` commands call it by.
+    pub id: String,
 }
 
 impl StatusView {
@@ -271,6 +273,7 @@ impl StatusView {
                 path: k.path.display().to_string(),
                 what: k.what(),
                 hint: k.remedy(),
+                id: kept_id(k.restore_id),
             })
             .collect();
         StatusView { open, kept, copies: Vec::new(), drafts: Vec::new(), catalog: catalog_problem.map(ErrorView::of) }

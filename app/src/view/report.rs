@@ -4,12 +4,12 @@ use serde::Serialize;
 use volsnap_core::{
     Code,
     model::{ImageChoice, Losses, RestoreId, SnapshotId, WorkloadId},
-    restore::{Outcome, Report, plan::Method},
+    restore::{Outcome, Report, journal::Reopening, plan::Method, report::ReportedVolume},
 };
 
 use super::PlannedImageView;
 
-/// The document of `restore` and `undo`, and an item of `recover`.
+/// The document of `restore`, `undo` and `kept restore`, and an item of `recover`.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReportView {
@@ -57,6 +57,15 @@ pub struct ReportView {
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began it brought it to its end.
     pub finished_by_recovery: bool,
+    /// The directories in which originals are kept that were not archived.
+    pub kept: Vec<String>,
+    /// The restore whose kept originals came back, if it was not a snapshot that was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_of: Option<RestoreId>,
+    /// What was done about originals that the restore had kept, long after it had ended: `archived`, `discarded`, or `kept`
+    /// if they could not be archived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<&'static str>,
 }
 
 /// Why a restore did not end in the restored data.
@@ -95,6 +104,19 @@ pub struct MadeAnewView {
     pub loses: Losses,
 }
 
+impl ReportedVolumeView {
+    /// The views of a report's volumes.
+    pub(super) fn all(report: &Report) -> Vec<Self> {
+        let one = |v: &ReportedVolume| ReportedVolumeView {
+            target: v.target.clone(),
+            method: v.method,
+            bytes: v.bytes,
+            entries: v.entries,
+        };
+        report.volumes.iter().map(one).collect()
+    }
+}
+
 impl ReportView {
     /// The view of a report.
     #[must_use]
@@ -110,16 +132,7 @@ impl ReportView {
                 message: c.message.clone(),
                 hint: c.hint.clone().or_else(|| Some(usual_hint(report.outcome, c.code).into())),
             }),
-            volumes: report
-                .volumes
-                .iter()
-                .map(|v| ReportedVolumeView {
-                    target: v.target.clone(),
-                    method: v.method,
-                    bytes: v.bytes,
-                    entries: v.entries,
-                })
-                .collect(),
+            volumes: ReportedVolumeView::all(report),
             safety_snapshot: report.safety_snapshot,
             downtime_ms: report.downtime_ms,
             downtime_us: report.downtime_us,
@@ -138,6 +151,13 @@ impl ReportView {
             app_problem: report.app_problem.clone(),
             warnings: report.warnings.clone(),
             finished_by_recovery: report.recovered,
+            kept: report.kept.iter().map(|path| path.display().to_string()).collect(),
+            kept_of: report.kept_of,
+            reopened: report.reopened.as_ref().map(|to| match to {
+                Reopening::Discard { .. } => "discarded",
+                Reopening::Archive { .. } if report.safety_snapshot.is_some() => "archived",
+                Reopening::Archive { .. } => "kept",
+            }),
         }
     }
 }

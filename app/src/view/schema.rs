@@ -26,7 +26,7 @@ macro_rules! schema {
 }
 
 /// Every document that the command line prints, by name.
-pub const SCHEMAS: [Schema; 32] = [
+pub const SCHEMAS: [Schema; 35] = [
     schema!("completions", ["completions"]),
     schema!("config-check", ["config check"]),
     schema!("config-show", ["config show"]),
@@ -39,6 +39,9 @@ pub const SCHEMAS: [Schema; 32] = [
     schema!("events", ["events"]),
     schema!("export", ["export"]),
     schema!("import", ["import"]),
+    schema!("kept-archive", ["kept archive"]),
+    schema!("kept-discard", ["kept discard"]),
+    schema!("kept-list", ["kept list"]),
     schema!("list", ["list"]),
     schema!("ls", ["ls"]),
     schema!("man", ["man"]),
@@ -47,7 +50,7 @@ pub const SCHEMAS: [Schema; 32] = [
     schema!("prune", ["prune"]),
     schema!("rebuild", ["rebuild"]),
     schema!("recover", ["recover"]),
-    schema!("report", ["restore", "undo"]),
+    schema!("report", ["restore", "undo", "kept restore"]),
     schema!("schema", ["schema"]),
     schema!("snapshot", ["create", "show", "pin", "unpin"]),
     schema!("status", ["status", "recover --dry-run"]),

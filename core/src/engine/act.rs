@@ -12,7 +12,7 @@ use crate::{
     model::{
         ARCHIVE_FORMAT, Container, ImageRef, Manifest, Mode, Origin, Pinned, Redeploy, RestartPolicy, RunState, place,
     },
-    ports::{ArchiveSource, HealthState, Limits, Phase, Progress, Retold, StageJob, Watch},
+    ports::{ArchiveSource, HealthState, Limits, Phase, Progress, Retold, StageJob, Standing, Watch},
     restore::{
         Entry, Facts, State, Step,
         by_entry::{Root, Shift},
@@ -69,6 +69,12 @@ impl Engine {
             }
             Step::Capture => self.capture(state, facts, watch).await?,
             Step::Discard { volume } => self.ports.filesystem.discard(plan.restore, &plan.private(*volume)).await?,
+            Step::GiveBack { volume } => self.give_back(state, *volume).await?,
+            Step::DiscardKept { volume } => {
+                if let (Some(restore), Some(private)) = (plan.kept, plan.kept_private(*volume)) {
+                    self.ports.filesystem.discard(restore, &private).await?;
+                }
+            }
             Step::DiscardContainers => self.containers()?.discard(plan.restore).await?,
         }
         Ok(None)
@@ -86,12 +92,27 @@ impl Engine {
             private: plan.private(volume),
             like: planned.original.is_some().then(|| planned.live.clone()),
             entries_of: (planned.method == Method::ByEntry).then(|| planned.live.clone()),
+            standing: plan.kept.map(|_| plan.kept_tree(volume).map_or(Standing::Nothing, Standing::Tree)),
             limits: Limits { bytes_max: planned.bytes, entries_max: planned.entries, devices: plan.options.devices },
             resume: plan.options.resume,
         };
         let staged = self.ports.filesystem.stage(&job, watch.clone()).await?;
         let left = staged.flags_left.told();
         notes.warnings.extend(left.map(|left| format!("volume {}: {left}", planned.target)));
+        Ok(())
+    }
+
+    /// Puts a kept tree back to where it was kept. A crash leaves it at one of the two names.
+    async fn give_back(&self, state: &State, volume: usize) -> Result<(), Failure> {
+        let (plan, filesystem) = (&state.plan, &self.ports.filesystem);
+        let Some(tree) = plan.kept_tree(volume) else { return Ok(()) };
+        let private = plan.private(volume);
+        let staged = place::staged_in(&private);
+        // Its entries have been out and in again, which its own times tell.
+        if state.committed.is_some() && plan.volumes[volume].method == Method::ByEntry {
+            filesystem.copy_attributes(&place::restored_root_in(&private), &staged).await?;
+        }
+        filesystem.rename(&staged, &tree).await?;
         Ok(())
     }
 
@@ -198,7 +219,6 @@ impl Engine {
     /// Archives the originals from where the facts show them.
     async fn capture(&self, state: &State, facts: &Facts, watch: &Watch) -> Result<(), Failure> {
         let plan = &state.plan;
-        let mut volumes = Vec::new();
         let mut sources = Vec::new();
         for (index, planned) in plan.volumes.iter().enumerate() {
             let private = plan.private(index);
@@ -215,28 +235,9 @@ impl Engine {
                     )));
                 }
             };
-            volumes.push(plan.workload.in_manifest(&planned.target, root.is_none()));
             sources.push(ArchiveSource { target: planned.target.clone(), root });
         }
-        let manifest = Manifest {
-            format: ARCHIVE_FORMAT,
-            snapshot: plan.safety,
-            workload: plan.workload.id,
-            workload_name: plan.workload.name.clone(),
-            source: plan.workload.source.clone(),
-            created_at: plan.created_at,
-            mode: Mode::Stop,
-            origin: Origin::PreRestore(plan.restore),
-            note: Some(format!("before the restore of {}", plan.snapshot)),
-            images: images(
-                state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container).filter(|c| lasts(c)),
-            ),
-            volumes,
-            registration: Some(self.registration(&plan.workload, plan.created_at)),
-            imported: None,
-            // A journal of an earlier version has none.
-            sequence: (plan.sequence > 0).then_some(plan.sequence),
-        };
+        let manifest = safety_manifest(self, state);
         // An attempt that a crash cut off left an unfinished file.
         self.ports.filesystem.sweep_drafts(plan.workload.id).await?;
         // The snapshot that was restored is of the same app, so it tells about how large the originals are.
@@ -245,6 +246,31 @@ impl Engine {
         let draft = self.ports.filesystem.draft_archive(&manifest, &sources, watch).await?;
         draft.seal(0).await?;
         Ok(())
+    }
+}
+
+/// What the safety snapshot of a restore says of itself.
+pub(super) fn safety_manifest(engine: &Engine, state: &State) -> Manifest {
+    let plan = &state.plan;
+    Manifest {
+        format: ARCHIVE_FORMAT,
+        snapshot: plan.safety,
+        workload: plan.workload.id,
+        workload_name: plan.workload.name.clone(),
+        source: plan.workload.source.clone(),
+        created_at: plan.created_at,
+        mode: Mode::Stop,
+        origin: Origin::PreRestore(plan.restore),
+        note: Some(match plan.kept {
+            None => format!("before the restore of {}", plan.snapshot),
+            Some(kept) => format!("before what restore {kept} had replaced was put back"),
+        }),
+        images: images(state.pinned.iter().flatten().filter(|p| p.member).map(|p| &p.container).filter(|c| lasts(c))),
+        volumes: plan.volumes.iter().map(|v| plan.workload.in_manifest(&v.target, v.original.is_none())).collect(),
+        registration: Some(engine.registration(&plan.workload, plan.created_at)),
+        imported: None,
+        // A journal of an earlier version has none.
+        sequence: (plan.sequence > 0).then_some(plan.sequence),
     }
 }
 

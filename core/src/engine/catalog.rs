@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{
     Engine,
     drive::word,
+    kept::short,
     retain::{Pins, refuse_pinned},
 };
 use crate::{
@@ -111,12 +112,14 @@ impl Engine {
             )
             .hint("give --delete-snapshots to delete them with it"));
         }
+        self.refuse_kept(workload).await?;
         refuse_pinned(snapshots.iter(), pins)?;
         for snapshot in &snapshots {
             self.forget(workload, snapshot, "remove workload").await?;
         }
         self.ports.store.remove_workload(workload.id).await?;
         self.ports.filesystem.forget_retired(workload.id).await?;
+        self.forget_records_aside(workload.id).await?;
         let detail = json!({ "snapshots_deleted": snapshots.len() });
         self.tell(&self.event(workload, EventKind::WorkloadRemoved, "removed", detail)).await;
         Ok(snapshots.len())
@@ -203,9 +206,13 @@ impl Engine {
         match &last.captured {
             Some(Safety::Taken) => {}
             Some(Safety::Kept { reason }) => {
-                return none(&format!(
-                    " ({reason}); its originals are set aside, and `volsnap status {name}` shows them"
-                ));
+                let id = short(last.plan.restore);
+                let message =
+                    format!("the last restore of {name} left no safety snapshot ({reason}); its originals are kept");
+                let hint = format!(
+                    "`volsnap kept restore {id}` puts them back; `volsnap kept list {name}` shows where they are"
+                );
+                return Err(Error::new(Code::NotFound, message).hint(hint));
             }
             Some(Safety::NotWanted) | None => return none(""),
         }
@@ -247,19 +254,20 @@ impl Engine {
             Error::new(Code::Corrupt, format!("the record of the last restore cannot be read: {error}"))
                 .hint("`volsnap list` shows what restores kept; restore the one that you want by its id")
         };
-        match Journal::decode(&bytes).map_err(unreadable)?.body {
-            Body::Snapshot(_) => Err(unreadable(JournalError::Illegal("it is of a snapshot".into()))),
-            Body::Restore(records) => State::replay(&records).map(Some).map_err(unreadable),
-        }
+        read_record(&bytes).map(Some).map_err(unreadable)
     }
 
     /// The place in the order that the last restore of the workload has; 0 if none is known. A record that cannot be read
     /// says nothing.
     pub(super) async fn restored_at(&self, workload: WorkloadId) -> Result<u64> {
+        Ok(self.last_known(workload).await?.map_or(0, |last| last.plan.sequence))
+    }
+
+    /// The last restore of the workload, if a record of it can be read.
+    pub(super) async fn last_known(&self, workload: WorkloadId) -> Result<Option<State>> {
         match self.last_restore(workload).await {
-            Ok(last) => Ok(last.map_or(0, |last| last.plan.sequence)),
-            Err(error) if error.code == Code::Corrupt => Ok(0),
-            Err(error) => Err(error),
+            Err(error) if error.code == Code::Corrupt => Ok(None),
+            last => last,
         }
     }
 
@@ -315,6 +323,14 @@ impl Engine {
     }
 }
 
+/// The restore that a record is of.
+pub(super) fn read_record(bytes: &[u8]) -> Result<State, JournalError> {
+    match Journal::decode(bytes)?.body {
+        Body::Snapshot(_) => Err(JournalError::Illegal("it is of a snapshot".into())),
+        Body::Restore(records) => State::replay(&records),
+    }
+}
+
 fn is_restored(event: &Event) -> bool {
     let restore = match event.kind {
         EventKind::RestoreEnded | EventKind::Recovered => true,
@@ -327,6 +343,8 @@ fn is_restored(event: &Event) -> bool {
         | EventKind::SnapshotVerified
         | EventKind::SnapshotPinned
         | EventKind::SnapshotUnpinned
+        | EventKind::OriginalsArchived
+        | EventKind::OriginalsDiscarded
         | EventKind::Unknown => false,
     };
     restore && event.outcome == word(Outcome::Restored)

@@ -159,6 +159,8 @@ impl Engine {
         let began = self.ports.clock.monotonic();
         let watch = match state.direction() {
             Direction::Undecided => watch.clone(),
+            // Kept originals that are not archived now stay kept.
+            Direction::Forward if state.reopened.is_some() => watch.clone(),
             Direction::Forward | Direction::Back => Arc::new(Steadfast(watch.clone())),
         };
         let done = self.act(state, facts, step, &watch, notes).await;
@@ -230,7 +232,7 @@ impl Engine {
         let state = State::replay(&records)?;
         let outcome = Report::of(&state, None, &Notes::default()).outcome;
         if outcome == Outcome::Restored {
-            self.ports.filesystem.record_restore(id, &state.journal().encode()?).await?;
+            self.keep_record(&state).await?;
         }
         for complaint in self.run_after(HookEvent::PostRestore, &Around::restore(&state), word(outcome)).await? {
             tracing::warn!(restore = %state.plan.restore, "{complaint}");
@@ -241,6 +243,9 @@ impl Engine {
     /// Closed: the event, the catalog's row of the safety snapshot, and last of all the journal. Each can be done
     /// again by the recovery that finds the closed journal.
     async fn finish(&self, state: &State, kind: EventKind, mut notes: Notes) -> Result<Report> {
+        if state.reopened.is_some() {
+            return self.finish_reopened(state, notes).await;
+        }
         if state.captured == Some(Safety::Taken) {
             self.catalogue_safety(state, &mut notes.warnings).await;
         }
@@ -259,8 +264,7 @@ impl Engine {
             self.containers()?.discard(state.plan.restore).await?;
         }
         match report.outcome {
-            // What undo goes by. While it cannot be kept, the journal is open and says the same.
-            Outcome::Restored => self.ports.filesystem.retire_journal(state.plan.workload.id).await?,
+            Outcome::Restored => self.retire(state).await?,
             // The data are those that the restore before this one left.
             Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention => {
                 self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
@@ -285,7 +289,7 @@ impl Engine {
         }
     }
 
-    async fn catalogue_safety(&self, state: &State, warnings: &mut Vec<String>) {
+    pub(super) async fn catalogue_safety(&self, state: &State, warnings: &mut Vec<String>) {
         let plan = &state.plan;
         let archive = match self.ports.filesystem.read_archive(plan.workload.id, plan.safety).await {
             Ok(archive) => archive,
@@ -365,7 +369,9 @@ fn phase(step: &Step) -> Phase {
         Step::Switch { .. } => Phase::Switch,
         Step::Redeploy => Phase::Redeploy,
         Step::Capture => Phase::Capture,
-        Step::Discard { .. } | Step::DiscardContainers => Phase::Discard,
+        Step::Discard { .. } | Step::GiveBack { .. } | Step::DiscardKept { .. } | Step::DiscardContainers => {
+            Phase::Discard
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use super::{Engine, RestoreRequest, recover::quiet};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
-        Container, KnownVolume, Losses, Mounted, Occupant, Peer, Recognised, Resolved, RestoreId, Selector, Sight,
-        Snapshot, SnapshotId, TreeSize, Workload, container, parts,
+        ArchiveSummary, Container, KnownVolume, Losses, Mounted, Occupant, Peer, Recognised, Resolved, RestoreId,
+        Selector, Sight, Snapshot, SnapshotId, TreeSize, Workload, container, parts,
     },
     ports::{Containers, EngineInfo, Found, LookInto, Place},
     restore::{
@@ -113,21 +113,10 @@ impl Engine {
     pub(super) async fn plan_with_places(&self, request: &RestoreRequest) -> Result<(Plan, Vec<PathBuf>)> {
         let RestoreRequest { workload, snapshot, targets, options, .. } = request;
         let filesystem = &self.ports.filesystem;
-        // The archive is asked, not the catalog: it must be there, whole at both ends, and be the one that is listed.
-        let archive = filesystem.read_archive(snapshot.workload(), snapshot.id()).await?;
-        if archive.digest != snapshot.archive.digest {
-            let path = filesystem.archive_path(snapshot.workload(), snapshot.id());
-            return Err(Error::new(
-                Code::Corrupt,
-                format!(
-                    "{} is not the archive that the catalog lists: its digest is {}",
-                    path.display(),
-                    archive.digest
-                ),
-            )
-            .hint("somebody replaced it; choose another snapshot"));
-        }
-        self.limits.check(&archive)?;
+        let archive = match request.kept {
+            Some(_) => snapshot.archive.clone(),
+            None => self.archive_of(snapshot).await?,
+        };
         let members = self.members(workload).await?;
         let resolved = self.name_volumes(workload, &members).await?;
         let workload = &workload.knowing(&resolved);
@@ -205,8 +194,32 @@ impl Engine {
         let mut plan = preflight::plan(&situation).owing(down);
         plan.refusals.extend(neighbour.map(|neighbour| neighbour.refusal()));
         plan.refusals.extend(cannot_hold);
-        plan.refusals.extend(self.beyond_rights(snapshot, &plan).await?);
+        // What is kept is moved: nothing of it is made anew.
+        match request.kept {
+            Some(restore) => self.plan_kept(restore, &mut plan).await?,
+            None => plan.refusals.extend(self.beyond_rights(snapshot, &plan).await?),
+        }
         Ok((plan, places))
+    }
+
+    /// The archive is asked, not the catalog: it must be there, whole at both ends, and be the one that is listed.
+    async fn archive_of(&self, snapshot: &Snapshot) -> Result<ArchiveSummary> {
+        let filesystem = &self.ports.filesystem;
+        let archive = filesystem.read_archive(snapshot.workload(), snapshot.id()).await?;
+        if archive.digest != snapshot.archive.digest {
+            let path = filesystem.archive_path(snapshot.workload(), snapshot.id());
+            return Err(Error::new(
+                Code::Corrupt,
+                format!(
+                    "{} is not the archive that the catalog lists: its digest is {}",
+                    path.display(),
+                    archive.digest
+                ),
+            )
+            .hint("somebody replaced it; choose another snapshot"));
+        }
+        self.limits.check(&archive)?;
+        Ok(archive)
     }
 
     /// Volumes that are part of another one now, and in the snapshot: either it holds them only so, or what it holds of

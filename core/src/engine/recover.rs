@@ -217,7 +217,7 @@ impl Engine {
                 // Whoever decided may have stopped the app, and even have started it again.
                 let up_all_along = (state.direction() != Direction::Undecided).then_some(false);
                 let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
-                let elsewhere = self.elsewhere(&state.plan.host, state.plan.runtime.as_deref()).await;
+                let elsewhere = self.elsewhere(&state.plan.host, state.runtime()).await;
                 // Before anything is believed of its containers: there may be others of the same names here.
                 if let Some(anomaly) = elsewhere {
                     let report = Box::new(Report::of(&state, Some(&anomaly), &notes));
@@ -366,7 +366,7 @@ impl Engine {
     }
 
     /// The anomaly of a journal that was written on another machine; a machine without an id is not compared.
-    fn other_host(&self, journal: &str) -> Option<Anomaly> {
+    pub(super) fn other_host(&self, journal: &str) -> Option<Anomaly> {
         let here = self.ports.filesystem.host();
         let differs = !journal.is_empty() && !here.is_empty() && journal != here;
         differs.then(|| Anomaly::OtherHost { journal: journal.to_string() })

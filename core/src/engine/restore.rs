@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Engine, drive::word, hooks::Around, recover::Sake, unguarded};
 use crate::{
     error::{Code, Error, Result},
-    model::{HookEvent, Snapshot, Workload},
+    model::{HookEvent, RestoreId, Snapshot, Workload},
     ports::{EventKind, Phase, Progress, Watch},
     restore::{Options, Outcome, Plan, PlannedVolume, Record, Report, State, next::abort, report::Notes},
 };
@@ -25,13 +25,15 @@ pub struct RestoreRequest {
     pub options: Options,
     /// The plan that the user agreed to, if one was shown.
     pub shown: Option<Plan>,
+    /// The restore whose kept originals are put back, in place of a snapshot ([`Engine::kept_request`]).
+    pub kept: Option<RestoreId>,
 }
 
 impl RestoreRequest {
     /// All volumes, with the default options.
     #[must_use]
     pub fn of(workload: Workload, snapshot: Snapshot) -> Self {
-        RestoreRequest { workload, snapshot, targets: Vec::new(), options: Options::default(), shown: None }
+        RestoreRequest { workload, snapshot, targets: Vec::new(), options: Options::default(), shown: None, kept: None }
     }
 
     /// Whether a plan is of this very wish: the same data, for the same volumes, in the same way.
@@ -48,7 +50,8 @@ impl RestoreRequest {
                 wanted == then || wanted == now
             }
         };
-        plan.archive_digest == self.snapshot.archive.digest && plan.options == self.options && is_asked
+        let is_same = plan.archive_digest == self.snapshot.archive.digest && plan.kept == self.kept;
+        is_same && plan.options == self.options && is_asked
     }
 }
 
@@ -100,7 +103,10 @@ impl Engine {
         // Read and not given out: a catalog that cannot be written stops no restore. What takes the same place at the same
         // time is of another workload.
         let given = self.ports.store.sequence().await?;
-        plan.sequence = given.max(self.restored_at(workload.id).await?).saturating_add(1);
+        let last = self.last_known(workload.id).await?;
+        plan.sequence = given.max(last.as_ref().map_or(0, |last| last.plan.sequence)).saturating_add(1);
+        let kept = last.filter(State::keeps_originals).map(|last| last.plan.restore);
+        plan.record = kept.filter(|restore| plan.kept != Some(*restore));
         // A catalog that takes nothing, on a full disk, hinders no restore: the journal and the safety snapshot have the
         // names as well, and they follow from what is seen.
         if plan.workload.known != request.workload.known

@@ -13,7 +13,12 @@ use crate::{
     error::{FsError, FsErrorKind},
     model::{Container, Selector, Sight, container, place},
     restore::{
-        Facts, Places, Seen, State, by_entry::Entries, facts::Survey, judge::Failure, plan::Method, state::Direction,
+        Facts, Places, Seen, State,
+        by_entry::Entries,
+        facts::{KeptPlaces, Survey},
+        judge::Failure,
+        plan::Method,
+        state::Direction,
     },
 };
 
@@ -67,6 +72,7 @@ impl Engine {
                 dirs.extend(place::switched_by_entry_in(&private));
             }
             dirs.push(private);
+            dirs.extend(plan.kept_private(index));
         }
         dirs.sort();
         dirs.dedup();
@@ -78,6 +84,13 @@ impl Engine {
                 Method::ByEntry => Some(self.entries(&volume.live, &private).await?),
                 Method::Exchange | Method::TwoRenames | Method::New => None,
             };
+            let kept = match (plan.kept_private(index), plan.kept_tree(index)) {
+                (Some(private), Some(tree)) => Some(KeptPlaces {
+                    private: filesystem.look(&private).await?,
+                    tree: self.look_within(&private, tree).await?,
+                }),
+                (None, _) | (_, None) => None,
+            };
             places.push(Places {
                 parent: filesystem.look(plan.holder(index)).await?,
                 live: filesystem.look(&volume.live).await?,
@@ -85,6 +98,7 @@ impl Engine {
                 staged: self.look_within(&private, place::staged_in(&private)).await?,
                 aside: self.look_within(&private, place::aside_in(&private)).await?,
                 entries,
+                kept,
             });
         }
         Ok(places)

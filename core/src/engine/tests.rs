@@ -186,6 +186,8 @@ fn restore(entries: Vec<Entry>) -> State {
         sequence: 0,
         archive_digest: "d".into(),
         safety: SnapshotId(Uuid::from_u128(3)),
+        kept: None,
+        record: None,
         options: Options::default(),
         volumes: vec![PlannedVolume {
             target: "/data".into(),
@@ -199,6 +201,7 @@ fn restore(entries: Vec<Entry>) -> State {
             bytes: 1,
             bytes_allocated: 4096,
             entries: 1,
+            kept: None,
         }],
         containers: vec![],
         images: vec![],

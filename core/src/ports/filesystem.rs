@@ -60,10 +60,21 @@ pub struct StageJob {
     /// The live directory, if the volume is switched by entry: then `leaving` and the two roots' attributes stand beside
     /// the staged tree.
     pub entries_of: Option<PathBuf>,
+    /// What stands in place of the archive, if anything does; nothing of the archive is read then.
+    pub standing: Option<Standing>,
     /// What the archive may ask for.
     pub limits: Limits,
     /// Whether contents that an earlier attempt left in `private` may be used again.
     pub resume: bool,
+}
+
+/// What is staged without an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A tree that an earlier restore set aside, in its private directory beside the one of this job: it is moved.
+    Tree(PathBuf),
+    /// There was no directory: an empty one is made.
+    Nothing,
 }
 
 /// A volume that is extracted, checked, durable and named.
@@ -193,6 +204,9 @@ pub trait Filesystem: Send + Sync {
     /// anew, nothing else of them stays, and the guarantees are the same.
     ///
     /// If `<private>/staged` stands already it is whole, and is returned as it is.
+    ///
+    /// A tree that stands already ([`Standing::Tree`]) is moved by one rename when all else is there and durable; a failure
+    /// after that leaves it at `<private>/staged`, and never removes it.
     ///
     /// For a switch by entry ([`StageJob::entries_of`]) these stand beside it, before it gets its name:
     /// [`leaving`](crate::model::place::leaving_in), empty, and two empty directories with the attributes
@@ -449,6 +463,19 @@ pub trait Filesystem: Send + Sync {
 
     /// Removes the record of the last restore durably; absent is success.
     async fn forget_retired(&self, workload: WorkloadId) -> Result<(), FsError>;
+
+    /// Sets the record of the last restore aside under that restore's id, durably and in one step that takes no space.
+    /// Absent is success.
+    async fn set_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError>;
+
+    /// The records that there are, ordered: each workload's last one (`None`), and those that were set aside.
+    async fn records(&self) -> Result<Vec<(WorkloadId, Option<RestoreId>)>, FsError>;
+
+    /// The bytes of a record that was set aside, durable; `None` if there is none.
+    async fn record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<Option<Vec<u8>>, FsError>;
+
+    /// Removes a record that was set aside, durably; absent is success.
+    async fn forget_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError>;
 
     // The lock.
 

@@ -99,6 +99,10 @@ pub enum EventKind {
     RestoreEnded,
     /// What a crash left was finished or rolled back; the detail is the report.
     Recovered,
+    /// Originals that a restore had kept were archived after all, or could not be; the detail is the restore's report.
+    OriginalsArchived,
+    /// Originals that a restore had kept were discarded.
+    OriginalsDiscarded,
     /// Something that a later version knows and this one does not.
     #[serde(other)]
     Unknown,

@@ -40,6 +40,17 @@ pub struct Places {
     pub aside: Sight,
     /// What a switch by entry has to know besides; `None` for the other methods.
     pub entries: Option<Entries>,
+    /// Where an earlier restore kept the tree that comes back; `None` where it comes from an archive.
+    pub kept: Option<KeptPlaces>,
+}
+
+/// The names of a tree that an earlier restore kept, as seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptPlaces {
+    /// The private directory of that restore.
+    pub private: Sight,
+    /// The tree's name in it.
+    pub tree: Sight,
 }
 
 /// The names of one volume, recognised.
@@ -96,7 +107,11 @@ impl Survey {
         Survey {
             // Also before the app is started: on a filesystem that is not mounted it would start on nothing.
             places: !state.closed,
-            containers: !state.closed && !redeploying && !capturing && state.plan.has_containers(),
+            containers: !state.closed
+                && !redeploying
+                && !capturing
+                && state.reopened.is_none()
+                && state.plan.has_containers(),
             safety_archive: capturing,
         }
     }
@@ -172,8 +187,9 @@ impl Facts {
     /// The names of a volume, recognised by what the journal recorded.
     #[must_use]
     pub fn names(&self, state: &State, volume: usize) -> Names {
-        let restored = state.committed.as_ref().map(|ids| ids[volume]);
-        let PlannedVolume { original, method, .. } = state.plan.volumes[volume];
+        let PlannedVolume { original, method, kept, .. } = state.plan.volumes[volume];
+        // What was kept is known before it is staged.
+        let restored = state.committed.as_ref().map(|ids| ids[volume]).or(kept.map(|tree| tree.identity));
         let names = self.volumes[volume].recognise(original, restored);
         match (state.named, method) {
             (true, Method::TwoRenames) => self.volumes[volume].named(names).unwrap_or(names),

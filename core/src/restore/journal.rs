@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::plan::{Plan, is_live_shape};
 use crate::{
@@ -19,11 +20,14 @@ use crate::{
     model::{Identity, Mode, Pinned, SnapshotId, Workload},
 };
 
-/// The version that this code writes; it reads this one and all before it.
+/// The newest version; this code reads it and all before it.
 ///
 /// A field that is added makes a new version, so that an older volsnap answers "newer" and not "damaged". A reader of
-/// version 1 knows no engine ids, no particulars of containers and no redeployment of the snapshot's image.
-pub const FORMAT: u32 = 2;
+/// version 1 knows no engine ids, no particulars of containers and no redeployment of the snapshot's image; one of version
+/// 2 does not know what becomes of kept originals. Written is the oldest version that can say it.
+pub const FORMAT: u32 = 3;
+/// The version of journals that say nothing of kept originals.
+const FORMAT_PLAIN: u32 = 2;
 
 /// What became of the originals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,24 @@ pub enum Safety {
     Kept {
         /// Why not.
         reason: String,
+    },
+}
+
+/// What is done about originals that a closed restore kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reopening {
+    /// They are archived after all, under this id; only then do the set-aside directories go.
+    ///
+    /// The id is new each time: what an earlier attempt left under its own may never have reached the disk.
+    Archive {
+        /// The pre-restore snapshot to be.
+        safety: SnapshotId,
+    },
+    /// A person gave them up: the set-aside directories go.
+    Discard {
+        /// The audit event's id.
+        event: Uuid,
     },
 }
 
@@ -85,6 +107,11 @@ pub enum Entry {
     },
     /// Nothing is left to do but to forget.
     Closed,
+    /// The restore is over, and it kept its originals; now something is done about them.
+    Reopened {
+        /// What.
+        to: Reopening,
+    },
 }
 
 impl Entry {
@@ -102,6 +129,7 @@ impl Entry {
             Entry::Redeployed { .. } => "redeployed",
             Entry::Captured { .. } => "captured",
             Entry::Closed => "closed",
+            Entry::Reopened { .. } => "reopened",
         }
     }
 }
@@ -162,6 +190,29 @@ pub enum Body {
     Snapshot(Box<Quiesced>),
 }
 
+impl Body {
+    /// The version in which it is written.
+    fn format(&self) -> u32 {
+        let is_new = |record: &Record| match &record.entry {
+            Entry::Opened { plan } => plan.kept.is_some() || plan.record.is_some(),
+            Entry::Reopened { .. } => true,
+            Entry::Pinned { .. }
+            | Entry::Committed { .. }
+            | Entry::Switched
+            | Entry::Named
+            | Entry::Aborted { .. }
+            | Entry::Reverted
+            | Entry::Redeployed { .. }
+            | Entry::Captured { .. }
+            | Entry::Closed => false,
+        };
+        match self {
+            Body::Restore(records) if records.iter().any(is_new) => FORMAT,
+            Body::Restore(_) | Body::Snapshot(_) => FORMAT_PLAIN,
+        }
+    }
+}
+
 /// A journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Journal {
@@ -218,7 +269,8 @@ impl Journal {
         let broken = |e: serde_json::Error| JournalError::Illegal(e.to_string());
         let body = serde_json::value::to_raw_value(&self.body).map_err(broken)?;
         let checksum = blake3::hash(body.get().as_bytes()).to_hex().to_string();
-        let mut bytes = serde_json::to_vec(&Envelope { format: FORMAT, checksum, body: &body }).map_err(broken)?;
+        let mut bytes =
+            serde_json::to_vec(&Envelope { format: self.body.format(), checksum, body: &body }).map_err(broken)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -236,6 +288,10 @@ impl Journal {
             return Err(JournalError::Damaged(format!("its checksum is {checksum} and it says {}", envelope.checksum)));
         }
         let body: Body = serde_json::from_str(envelope.body.get()).map_err(damaged)?;
+        // Written is the oldest version that can say it, so that a bit that turned in this number is noticed.
+        if version.format > FORMAT_PLAIN && version.format != body.format() {
+            return Err(JournalError::Damaged(format!("it has format {} and needs {}", version.format, body.format())));
+        }
         if let Body::Restore(records) = &body
             && let Some(Record { entry: Entry::Opened { plan }, .. }) = records.first()
             && let Some(bad) = plan.volumes.iter().find(|v| !is_live_shape(&v.live))

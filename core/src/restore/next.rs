@@ -14,12 +14,13 @@
 //! undecided   stage every volume → prepare the replacements → Pinned → fence → stop → Committed
 //! forward     fence, stop again if something was revived → rename → Switched → redeploy → Redeployed
 //!             → capture → Captured → discard → Closed, or AppDown until the app is back
+//! reopened    if the originals are to be archived after all: capture → Captured; → discard → Closed
 //! back        (if committed: fence, stop → rename → Reverted) → redeploy → Redeployed → discard → Closed
 //! ```
 
 use super::{
     anomaly::Anomaly,
-    facts::{Facts, Holds},
+    facts::{Facts, Holds, Names},
     journal::{Entry, Safety},
     state::{Direction, State},
     step::{Move, Step},
@@ -71,6 +72,10 @@ fn undecided(state: &State, facts: &Facts) -> Move {
         }
         if names.staged == Holds::Absent {
             return Move::Perform(Step::Stage { volume });
+        }
+        if planned.kept.is_some() && names.staged != Holds::Restored {
+            let reason = format!("what was kept of {} is another directory by now", planned.live.display());
+            return Move::Record(abort(Code::Aborted, reason));
         }
     }
     if let Some(container) = facts.intruders().first() {
@@ -140,6 +145,10 @@ fn has_originals(state: &State) -> bool {
 /// they are worth, and the originals are all that there is besides.
 fn without_archive(state: &State) -> Safety {
     match &state.redeployed {
+        // What comes back was in no snapshot, and so there is none to return to from it but what it replaces.
+        Some(_) if state.plan.kept.is_some() && has_originals(state) => {
+            Safety::Kept { reason: "no safety snapshot was wanted".into() }
+        }
         Some(Some(_)) if has_originals(state) => Safety::Kept { reason: "the app did not come back".into() },
         Some(Some(_) | None) | None => Safety::NotWanted,
     }
@@ -188,6 +197,9 @@ fn bring_back(state: &State) -> Move {
 fn close(state: &State, facts: &Facts) -> Move {
     for (volume, places) in facts.volumes.iter().enumerate() {
         let names = facts.names(state, volume);
+        if let Some(aside) = kept_aside(state, names, volume) {
+            return aside;
+        }
         // A filesystem that numbers its directories anew shows an original as somebody else's. From the switch on, what
         // is not known to be restored data is taken for the original.
         let is_forward = state.direction() == Direction::Forward && state.plan.volumes[volume].original.is_some();
@@ -206,6 +218,12 @@ fn close(state: &State, facts: &Facts) -> Move {
             (_, true, true) | (_, false, _) => return Move::Perform(Step::Discard { volume }),
         }
     }
+    for (volume, places) in facts.volumes.iter().enumerate().filter(|_| state.direction() == Direction::Forward) {
+        let emptied = places.kept.is_some_and(|kept| kept.private != Sight::Absent && kept.tree == Sight::Absent);
+        if emptied && state.captured.is_some() {
+            return Move::Perform(Step::DiscardKept { volume });
+        }
+    }
     // One that was started under a name of ours would be a second writer beside the app, and is not removed while it
     // runs.
     let running = facts.active_leftovers(state);
@@ -217,8 +235,23 @@ fn close(state: &State, facts: &Facts) -> Move {
     }
     // One that is sick, or that somebody has started meanwhile, is not down.
     match state.problem() {
-        Some(_) if !facts.not_back(state).is_empty() => Move::AppDown,
+        Some(_) if state.reopened.is_none() && !facts.not_back(state).is_empty() => Move::AppDown,
         Some(_) | None => Move::Record(Entry::Closed),
+    }
+}
+
+/// On the way back, what an earlier restore had kept goes back to where that kept it, before the private directory in which
+/// it stands is removed.
+fn kept_aside(state: &State, names: Names, volume: usize) -> Option<Move> {
+    if state.direction() != Direction::Back || state.plan.volumes[volume].kept.is_none() {
+        return None;
+    }
+    match names.staged {
+        Holds::Absent => None,
+        Holds::Restored => Some(Move::Perform(Step::GiveBack { volume })),
+        Holds::Original | Holds::EmptyForeign | Holds::Foreign => {
+            Some(Move::NeedsAttention(Anomaly::OriginalAside { private: state.plan.private(volume) }))
+        }
     }
 }
 

@@ -159,6 +159,42 @@ pub struct PlannedVolume {
     pub bytes_allocated: u64,
     /// Entries to restore.
     pub entries: u64,
+    /// Where its data stand already, if they are what an earlier restore set aside: then they are moved, not extracted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptTree>,
+}
+
+/// A tree that an earlier restore ([`Plan::kept`]) set aside and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptTree {
+    /// The volume's place in the plan of that restore, by which its private directory is named.
+    pub index: usize,
+    /// Its name in that private directory.
+    pub name: KeptName,
+    /// The directory.
+    pub identity: Identity,
+}
+
+/// The names that a set-aside original can have in its private directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeptName {
+    /// After an exchange.
+    Staged,
+    /// After two renames, or a switch by entry.
+    Aside,
+}
+
+impl KeptName {
+    /// The tree within a private directory.
+    #[must_use]
+    pub fn within(self, private: &Path) -> PathBuf {
+        match self {
+            KeptName::Staged => place::staged_in(private),
+            KeptName::Aside => place::aside_in(private),
+        }
+    }
 }
 
 /// What happens to a container.
@@ -246,6 +282,12 @@ pub struct Plan {
     pub archive_digest: String,
     /// The pre-restore snapshot to be.
     pub safety: SnapshotId,
+    /// The restore whose kept originals are put back, where the data are not a snapshot's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<RestoreId>,
+    /// The restore before this one, if it kept its originals: its record is set aside when this one's becomes the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RestoreId>,
     /// What the user chose.
     pub options: Options,
     /// The volumes.
@@ -319,6 +361,19 @@ impl Plan {
     #[must_use]
     pub fn private(&self, volume: usize) -> PathBuf {
         self.holder(volume).join(place::private_name(self.restore, volume))
+    }
+
+    /// The private directory in which an earlier restore kept what comes back for a volume.
+    #[must_use]
+    pub fn kept_private(&self, volume: usize) -> Option<PathBuf> {
+        let (restore, tree) = (self.kept?, self.volumes[volume].kept?);
+        Some(self.holder(volume).join(place::private_name(restore, tree.index)))
+    }
+
+    /// That tree itself.
+    #[must_use]
+    pub fn kept_tree(&self, volume: usize) -> Option<PathBuf> {
+        Some(self.volumes[volume].kept?.name.within(&self.kept_private(volume)?))
     }
 
     /// The directory in which a volume's names change: the parent of the live directory, or the live directory itself

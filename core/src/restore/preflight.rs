@@ -166,6 +166,8 @@ pub fn plan(situation: &Situation) -> Plan {
         sequence: 0,
         archive_digest: s.snapshot.archive.digest.clone(),
         safety: s.safety,
+        kept: None,
+        record: None,
         options: s.options,
         volumes: Vec::new(),
         containers: Vec::new(),
@@ -238,6 +240,7 @@ pub fn plan(situation: &Situation) -> Plan {
             bytes: totals.bytes,
             bytes_allocated: totals.bytes_allocated,
             entries: totals.entries,
+            kept: None,
         });
     }
     // Said where the outer one is shown, and no warning: nothing is wrong with it.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     anomaly::Anomaly,
-    journal::{Entry, Safety, between},
+    journal::{Entry, Reopening, Safety, between},
     plan::{Method, PlannedContainer, PlannedImage},
     state::{Direction, State},
 };
@@ -138,6 +138,12 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Whether a later process than the one that began the restore ended it.
     pub recovered: bool,
+    /// The restore whose kept originals came back, where the data are not a snapshot's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_of: Option<RestoreId>,
+    /// What was done later about originals that it had kept; all else is as it was reported then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<Reopening>,
 }
 
 impl Report {
@@ -151,9 +157,14 @@ impl Report {
             (None, Direction::Back, Some(_)) => Outcome::Reverted,
             (None, Direction::Back | Direction::Undecided, _) => Outcome::Aborted,
         };
-        let mut warnings = plan.warnings.clone();
+        // What was to be said of the restore itself was said when it ended.
+        let problem = state.problem().filter(|_| state.reopened.is_none());
+        let mut warnings = match &state.reopened {
+            None => plan.warnings.clone(),
+            Some(_) => Vec::new(),
+        };
         warnings.extend(notes.warnings.iter().cloned());
-        if let Some(problem) = state.problem() {
+        if let Some(problem) = problem {
             warnings.push(format!("the app did not come back: {problem}"));
         }
         let mut kept = Vec::new();
@@ -161,10 +172,13 @@ impl Report {
             let with_original = (0..plan.volumes.len()).filter(|v| plan.volumes[*v].original.is_some());
             kept.extend(with_original.map(|v| plan.private(v)));
             let places: Vec<String> = kept.iter().map(|private| private.display().to_string()).collect();
-            warnings.push(format!(
-                "no safety snapshot was taken ({reason}); the originals are kept in {}",
-                places.join(", ")
-            ));
+            // That they stay was asked for where what comes back was in no snapshot.
+            if plan.kept.is_none() || plan.options.safety_snapshot {
+                warnings.push(format!(
+                    "no safety snapshot was taken ({reason}); the originals are kept in {}: `volsnap kept list` says what can be done about them",
+                    places.join(", ")
+                ));
+            }
         }
         let asleep = state
             .pinned
@@ -207,9 +221,11 @@ impl Report {
             },
             image: plan.options.image,
             images: plan.images.clone(),
-            app_problem: state.problem().map(String::from),
+            app_problem: problem.map(String::from),
             warnings,
             recovered: notes.recovered,
+            kept_of: plan.kept,
+            reopened: state.reopened.clone(),
         }
     }
 
@@ -259,8 +275,12 @@ fn times(state: &State, notes: &Notes) -> (Duration, Duration, Duration) {
         (Some(from), Some(to)) => between(from, to),
         (None, _) | (_, None) => Duration::ZERO,
     };
-    let first = state.records.first().map(|r| r.at);
-    let last = state.records.last().map(|r| r.at);
+    // When something was done about its originals later, it had ended already.
+    let ended =
+        state.records.iter().position(|r| matches!(r.entry, Entry::Closed)).map_or(state.records.len(), |at| at + 1);
+    let records = &state.records[..ended];
+    let first = records.first().map(|r| r.at);
+    let last = records.last().map(|r| r.at);
     let pinned = state.time_of(|e| matches!(e, Entry::Pinned { .. }));
     let committed = state.time_of(|e| matches!(e, Entry::Committed { .. }));
     let up = state.records.iter().rev().find(|r| matches!(r.entry, Entry::Redeployed { .. })).map(|r| r.at);

@@ -12,11 +12,12 @@
 //! | `Redeployed` | after `Switched`, or on the way back as soon as every volume is the original; again while it names a problem |
 //! | `Captured` | forward, after `Redeployed` |
 //! | `Closed` | after `Captured`, or on the way back once the app is back |
+//! | `Reopened` | after `Closed`, if `Captured` says that the originals are kept |
 
 use jiff::Timestamp;
 
 use super::{
-    journal::{Body, Entry, Journal, JournalError, Record, Safety},
+    journal::{Body, Entry, Journal, JournalError, Record, Reopening, Safety},
     plan::Plan,
 };
 use crate::{
@@ -68,6 +69,8 @@ pub struct State {
     pub again: bool,
     /// What became of the originals.
     pub captured: Option<Safety>,
+    /// What is done about originals that were kept when the restore was closed.
+    pub reopened: Option<Reopening>,
     /// Whether nothing is left to do.
     pub closed: bool,
     /// The records, as written.
@@ -90,6 +93,7 @@ impl State {
             redeployed: None,
             again: false,
             captured: None,
+            reopened: None,
             closed: false,
             records: vec![Record { at, entry }],
         }
@@ -161,7 +165,7 @@ impl State {
 
     /// Has an app that did not come back tried once more.
     pub fn try_again(&mut self) {
-        self.again = self.problem().is_some() && self.is_settled() && !self.closed;
+        self.again = self.problem().is_some() && self.is_settled() && !self.closed && self.reopened.is_none();
     }
 
     /// Whether nothing is left to do but to bring back the app, which was tried and failed.
@@ -172,7 +176,7 @@ impl State {
             Direction::Forward => self.captured.is_some(),
             Direction::Back => self.is_settled(),
         };
-        settled && self.problem().is_some() && !self.closed
+        settled && self.problem().is_some() && !self.closed && self.reopened.is_none()
     }
 
     /// Whether the safety of the originals allows their bytes to go.
@@ -184,11 +188,24 @@ impl State {
         }
     }
 
+    /// The container engine that has a part in what is left to be done.
+    #[must_use]
+    pub fn runtime(&self) -> Option<&str> {
+        self.plan.runtime.as_deref().filter(|_| self.reopened.is_none())
+    }
+
+    /// Whether it kept its originals where they were set aside.
+    #[must_use]
+    pub fn keeps_originals(&self) -> bool {
+        matches!(self.captured, Some(Safety::Kept { .. }))
+    }
+
     /// Takes an entry in, if the law allows it here.
     pub fn append(&mut self, record: Record) -> Result<(), JournalError> {
         let name = record.entry.name();
         let direction = self.direction();
-        let legal = !self.closed
+        let is_over = matches!(record.entry, Entry::Reopened { .. });
+        let legal = self.closed == is_over
             && match &record.entry {
                 Entry::Opened { .. } => false,
                 Entry::Pinned { .. } => direction == Direction::Undecided && self.pinned.is_none(),
@@ -199,7 +216,10 @@ impl State {
                 }
                 Entry::Switched => direction == Direction::Forward && !self.switched,
                 Entry::Named => self.committed.is_some() && !self.is_settled() && !self.named,
-                Entry::Aborted { .. } => direction != Direction::Back && self.captured.is_none(),
+                Entry::Aborted { .. } => {
+                    direction != Direction::Back && self.captured.is_none() && self.reopened.is_none()
+                }
+                Entry::Reopened { .. } => direction == Direction::Forward && self.keeps_originals(),
                 Entry::Reverted => direction == Direction::Back && self.committed.is_some() && !self.reverted,
                 Entry::Redeployed { .. } => self.is_settled() && self.redeployed != Some(None),
                 Entry::Captured { .. } => {
@@ -239,6 +259,14 @@ impl State {
             }
             Entry::Captured { safety } => self.captured = Some(safety),
             Entry::Closed => self.closed = true,
+            Entry::Reopened { to } => {
+                self.closed = false;
+                match to {
+                    Reopening::Archive { safety } => (self.plan.safety, self.captured) = (safety, None),
+                    Reopening::Discard { .. } => self.captured = Some(Safety::NotWanted),
+                }
+                self.reopened = Some(to);
+            }
         }
         self.records.push(record);
         Ok(())

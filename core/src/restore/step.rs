@@ -60,6 +60,16 @@ pub enum Step {
         /// Whose.
         volume: usize,
     },
+    /// Put a tree that an earlier restore had kept back where it was kept.
+    GiveBack {
+        /// Whose.
+        volume: usize,
+    },
+    /// Remove the private directory of the earlier restore, whose tree is live by now.
+    DiscardKept {
+        /// Whose.
+        volume: usize,
+    },
     /// Remove containers under names of this restore.
     DiscardContainers,
 }
@@ -78,6 +88,8 @@ impl Step {
             Step::Redeploy => "redeploy",
             Step::Capture => "capture",
             Step::Discard { .. } => "discard",
+            Step::GiveBack { .. } => "give back",
+            Step::DiscardKept { .. } => "discard kept",
             Step::DiscardContainers => "discard containers",
         }
     }

@@ -84,6 +84,7 @@ fn a_filesystem_that_is_not_mounted_is_not_an_empty_one() {
         staged: Sight::Absent,
         aside: Sight::Absent,
         entries: None,
+        kept: None,
     };
     assert!(matches!(next(&state, &facts), Move::NeedsAttention(Anomaly::ParentChanged { .. })));
 }

@@ -4,14 +4,16 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use jiff::Timestamp;
+use uuid::Uuid;
 use volsnap_core::{
     error::{EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
-    model::Redeploy,
+    model::{Redeploy, RestoreId, SnapshotId},
     restore::{
         Entry, Move, Options, Plan, Safety, State, Step,
+        journal::Reopening,
         judge::{Failure, Verdict, interrupted, judge},
         measure, next,
-        plan::Method,
+        plan::{KeptName, KeptTree, Method},
         state::Direction,
     },
 };
@@ -106,10 +108,22 @@ fn assert_end(state: &State, world: &World) {
     let forward = state.direction() == Direction::Forward;
     assert!(world.is_all(state, if forward { restored } else { original }), "a mixture: {world:?}");
     assert!(kept || world.volumes.iter().all(|v| !v.private), "litter: {world:?}");
+    for (i, v) in world.volumes.iter().enumerate() {
+        let back = (true, Some((restored(i), false)));
+        assert!(v.kept.is_none_or(|kept| if forward { kept == (false, None) } else { kept == back }), "{world:?}");
+    }
     assert!(!world.prepared, "a container is left over");
 }
 
 fn explore(plan: Plan) -> usize {
+    let (states, ends) = explored(plan);
+    assert!(ends.contains(&(true, true, false)) && ends.contains(&(false, false, false)), "{ends:?}");
+    states
+}
+
+/// All that can be reached: how many states, and which ends by direction, by whether it was committed, and by whether the
+/// originals are kept.
+fn explored(plan: Plan) -> (usize, BTreeSet<(bool, bool, bool)>) {
     let world = World::new(&plan);
     let start = (State::opened(plan, Timestamp::UNIX_EPOCH), world);
     let mut seen = BTreeSet::new();
@@ -122,6 +136,16 @@ fn explore(plan: Plan) -> usize {
         }
         if state.closed {
             assert_end(&state, &world);
+            // A person has something done about originals that were kept.
+            if matches!(state.captured, Some(Safety::Kept { .. })) && state.reopened.is_none() {
+                let safety = SnapshotId(Uuid::from_u128(4));
+                for to in [Reopening::Archive { safety }, Reopening::Discard { event: Uuid::nil() }] {
+                    queue.push_back((
+                        recorded(&state, Entry::Reopened { to }),
+                        World { archived: false, ..world.clone() },
+                    ));
+                }
+            }
             let back = world.running && world.policy_always;
             assert_eq!(back, state.plan.has_containers(), "the app is not back, and nobody remembers it");
             let kept = matches!(state.captured, Some(Safety::Kept { .. }));
@@ -129,8 +153,7 @@ fn explore(plan: Plan) -> usize {
         }
         queue.extend(successors(&state, &world));
     }
-    assert!(ends.contains(&(true, true, false)) && ends.contains(&(false, false, false)), "{ends:?}");
-    seen.len()
+    (seen.len(), ends)
 }
 
 #[test]
@@ -160,6 +183,26 @@ fn every_reachable_state_keeps_the_promise() {
                 let resumed = explore(Plan { options: Options { resume: true, ..plan.options }, ..plan });
                 assert!(resumed > 20, "only {resumed} states for {methods:?}, resumed");
             }
+        }
+    }
+}
+
+#[test]
+fn every_reachable_state_of_putting_back_what_was_kept_keeps_the_promise() {
+    use Method::{ByEntry, Exchange, TwoRenames};
+    for methods in
+        [vec![Exchange], vec![TwoRenames], vec![Exchange, TwoRenames], vec![ByEntry], vec![ByEntry, Exchange]]
+    {
+        for (app, safety) in [(true, true), (true, false), (false, true), (false, false)] {
+            let mut plan = plan(&methods, app, safety);
+            plan.kept = Some(RestoreId(Uuid::from_u128(6)));
+            for (i, volume) in plan.volumes.iter_mut().enumerate() {
+                volume.kept = Some(KeptTree { index: i, name: KeptName::Staged, identity: restored(i) });
+            }
+            let (states, ends) = explored(plan);
+            assert!(states > 20 && ends.contains(&(false, false, false)), "{methods:?} {safety}: {ends:?}");
+            // What it replaces is archived, or kept in its turn until a person discards it.
+            assert!(ends.contains(&(true, true, true)) && ends.contains(&(true, true, false)), "{ends:?}");
         }
     }
 }

@@ -12,7 +12,8 @@ use volsnap_core::{
     restore::{
         Entry, Facts, Options, Places, Plan, PlannedVolume, Record, Seen, State, Step,
         by_entry::{Entries, Root, Shift},
-        facts::Survey,
+        facts::{KeptPlaces, Survey},
+        journal::Safety,
         plan::Method,
         state::Direction,
         switch::Rename,
@@ -46,6 +47,7 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
         bytes: 1,
         bytes_allocated: 4096,
         entries: 1,
+        kept: None,
     };
     let containers = if app { vec!["app".to_string()] } else { vec![] };
     Plan {
@@ -68,6 +70,8 @@ pub fn plan(methods: &[Method], app: bool, safety: bool) -> Plan {
         sequence: 0,
         archive_digest: "d".into(),
         safety: SnapshotId(Uuid::from_u128(3)),
+        kept: None,
+        record: None,
         options: Options { safety_snapshot: safety, redeploy: Redeploy::Recreate, ..Options::default() },
         volumes: methods.iter().enumerate().map(volume).collect(),
         containers: vec![],
@@ -92,6 +96,8 @@ pub struct Volume {
     pub private: bool,
     /// Where the entries lie, if they are switched one by one.
     pub entries: Option<Placed>,
+    /// Whether an earlier restore's private directory stands, and what it has kept there.
+    pub kept: Option<(bool, Dir)>,
 }
 
 /// The entries of both trees by place, and whose attributes a root has.
@@ -197,6 +203,7 @@ impl World {
             aside: None,
             private: false,
             entries: (v.method == Method::ByEntry).then(Placed::new),
+            kept: v.kept.map(|tree| (true, Some((tree.identity, false)))),
         };
         let app = plan.has_containers();
         World {
@@ -227,6 +234,10 @@ impl World {
                 None => sight(v.aside),
             },
             entries: v.entries.as_ref().map(Placed::look),
+            kept: v.kept.map(|(private, tree)| KeptPlaces {
+                private: sight(private.then_some((foreign(1), tree.is_none()))),
+                tree: sight(tree),
+            }),
         };
         let container = |name: String, run, policy: &str| Seen {
             container: Container {
@@ -269,7 +280,10 @@ impl World {
                 self.volumes[*volume].private = true;
                 if parts > 0 {
                     let v = &mut self.volumes[*volume];
-                    v.staged = Some((restored(*volume), false));
+                    v.staged = match &mut v.kept {
+                        Some((_, tree)) => tree.take(),
+                        None => Some((restored(*volume), false)),
+                    };
                     if let Some(placed) = &mut v.entries {
                         placed.staged = RESTORED_ENTRIES.to_vec();
                         placed.leaving = Some(vec![]);
@@ -318,6 +332,10 @@ impl World {
                 let by_entry = v.entries.iter().flat_map(Placed::set_aside).next().is_some();
                 let inside = by_entry || [v.staged, v.aside].iter().flatten().any(|d| d.0 == original(*volume));
                 assert!(!inside || state.may_forget_originals(), "an original is deleted too early");
+                let archived = self.archived || state.captured != Some(Safety::Taken);
+                assert!(!inside || archived, "an original is deleted before it is archived");
+                let kept = v.kept.is_some() && state.direction() == Direction::Back && v.staged.is_some();
+                assert!(!kept, "what was kept is deleted on the way back");
                 (v.staged, v.aside) = (None, None);
                 if let Some(placed) = &mut v.entries {
                     (placed.staged, placed.leaving, placed.aside) = (vec![], None, None);
@@ -325,6 +343,21 @@ impl World {
                 v.private = parts == 0;
             }
             Step::DiscardContainers => self.prepared = false,
+            Step::GiveBack { volume } if parts > 0 => {
+                let v = &mut self.volumes[*volume];
+                if let Some(placed) = &mut v.entries {
+                    assert_eq!(placed.staged, RESTORED_ENTRIES, "not all of what was kept is given back");
+                    placed.staged.clear();
+                }
+                let (_, tree) = v.kept.as_mut().expect("a volume that was kept");
+                *tree = v.staged.take();
+            }
+            Step::GiveBack { .. } => {}
+            Step::DiscardKept { volume } => {
+                let (private, tree) = self.volumes[*volume].kept.as_mut().expect("a volume that was kept");
+                assert_eq!(*tree, None, "what was kept is deleted where it was kept");
+                *private = parts == 0;
+            }
         }
     }
 

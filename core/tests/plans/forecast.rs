@@ -52,6 +52,8 @@ fn report(downtime_ms: u64, engine_ms: u64) -> Report {
         app_problem: None,
         warnings: vec![],
         recovered: false,
+        kept_of: None,
+        reopened: None,
     }
 }
 

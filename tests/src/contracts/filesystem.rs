@@ -10,6 +10,7 @@ mod members;
 mod names;
 mod outside;
 mod passes;
+mod standing;
 mod state;
 
 use std::{
@@ -41,6 +42,7 @@ pub use members::*;
 pub use names::*;
 pub use outside::*;
 pub use passes::*;
+pub use standing::*;
 pub use state::*;
 
 /// Contents of files by their path below a directory; directories are there where a file needs them.
@@ -106,6 +108,9 @@ macro_rules! filesystem_contract {
             a_staged_tree_is_the_archived_one_and_has_its_digest
             a_tree_that_stands_staged_is_returned_as_it_is
             an_absent_volume_is_staged_as_an_empty_directory
+            a_tree_that_stands_already_is_staged_by_moving_it
+            a_standing_tree_is_laid_out_for_a_switch_by_entry
+            what_stood_nowhere_is_staged_without_an_archive
             another_archive_under_the_name_is_corrupt
             an_archive_that_breaks_a_limit_is_hostile
             a_cancelled_stage_leaves_no_staged_tree
@@ -139,6 +144,7 @@ macro_rules! filesystem_contract {
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_retired_journal_is_the_record_of_the_last_restore
+            a_record_that_is_set_aside_is_kept_until_it_is_forgotten
             a_lock_is_exclusive_until_it_is_dropped
             a_claimed_directory_is_held_with_what_is_above_and_below_it
             a_claim_holds_the_name_whatever_gets_it
@@ -241,6 +247,7 @@ fn job(summary: &ArchiveSummary, index: usize, private: &Path) -> StageJob {
         private: private.to_path_buf(),
         like: None,
         entries_of: None,
+        standing: None,
         limits: GENEROUS,
         resume: false,
     }

@@ -13,6 +13,7 @@ mod boots;
 mod explorer;
 pub mod faults;
 mod judge;
+pub mod kept;
 mod mutants;
 mod random;
 mod seeded;

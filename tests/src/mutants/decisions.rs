@@ -231,6 +231,24 @@ pub(super) fn abort_ignored(state: &State, facts: &Facts) -> Move {
     }
 }
 
+/// Believes that kept originals are archived as soon as that is asked for.
+pub(super) fn kept_archive_believed(state: &State, facts: &Facts) -> Move {
+    match next(state, facts) {
+        Move::Perform(Step::Capture) if state.reopened.is_some() => {
+            Move::Record(Entry::Captured { safety: Safety::Taken })
+        }
+        other => other,
+    }
+}
+
+/// Removes what was to be put back instead of giving it back.
+pub(super) fn kept_not_given_back(state: &State, facts: &Facts) -> Move {
+    match next(state, facts) {
+        Move::Perform(Step::GiveBack { volume }) => Move::Perform(Step::Discard { volume }),
+        other => other,
+    }
+}
+
 /// Sees no containers under names of the restore when it closes.
 pub(super) fn leftovers_kept(state: &State, facts: &Facts) -> Move {
     match next(state, facts) {

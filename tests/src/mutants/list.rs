@@ -5,7 +5,9 @@ use volsnap_sim::Mutant as Lie;
 use super::{
     How::{self, Both, Decision, Judgement, Port, SurveyJudgement},
     Mutant,
-    Trial::{self, Crashes, Disturbances, Errors, Flips, OtherIdentities, Refusals, SlowBoots, Snapshots, Together},
+    Trial::{
+        self, Crashes, Disturbances, Errors, Flips, Kept, OtherIdentities, Refusals, SlowBoots, Snapshots, Together,
+    },
     decisions as d,
 };
 
@@ -33,7 +35,8 @@ const STOPPED: usize = 1;
 /// All mutants of the simulator.
 #[must_use]
 pub fn all() -> Vec<Mutant> {
-    [barriers(), flow(), containers(), disks(), by_entry(), journal(), judgements(), snapshots(), covered()].concat()
+    [barriers(), flow(), containers(), disks(), by_entry(), journal(), judgements(), kept(), snapshots(), covered()]
+        .concat()
 }
 
 /// What only the other tiers break, by name: a simulator has no modes, and sees all of its own containers.
@@ -379,6 +382,30 @@ fn judgements() -> Vec<Mutant> {
             "redeploy: unhealthy goes back",
             Judgement(d::unhealthy_accepted),
             Crashes(SICK, 1),
+        ),
+    ]
+}
+
+/// What is done about kept originals, in their first world and, for the mount point, in their last.
+fn kept() -> Vec<Mutant> {
+    vec![
+        mutant(
+            "kept originals go before their snapshot",
+            "kept: archived durably, then removed",
+            Decision(d::kept_archive_believed),
+            Kept(0),
+        ),
+        mutant(
+            "the snapshot of kept originals is not synced",
+            "kept: archived durably, then removed",
+            Port(Lie::ArchiveNotDurable),
+            Kept(0),
+        ),
+        mutant(
+            "kept originals go with a restore that goes back",
+            "kept: back where they were",
+            Decision(d::kept_not_given_back),
+            Kept(1),
         ),
     ]
 }

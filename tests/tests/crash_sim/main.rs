@@ -5,6 +5,7 @@
 mod crashes;
 mod faults;
 mod identities;
+mod kept;
 mod lives;
 mod mutants;
 mod odd;

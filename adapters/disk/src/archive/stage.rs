@@ -16,14 +16,15 @@ use volsnap_core::{
         FlagsLeft, TreeSize, VolumeTotals,
         place::{leaving_in, original_root_in, restored_root_in, staged_in},
     },
-    ports::{FsError, FsErrorKind, FsOp, Phase, StageJob, Staged, Watch},
+    ports::{FsError, FsErrorKind, FsOp, Phase, StageJob, Staged, Standing, Watch},
 };
 
 use super::{acl, earlier::Earlier, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
 use crate::{
     entries::{keeping_time, lay_out},
     flags::{self, Flags, Giving},
-    handles::identity,
+    handles::{identity, try_open_dir},
+    names::{rename, settle},
     tree::{self, Trouble, device, open_dir, stat},
 };
 
@@ -88,16 +89,15 @@ fn stage_new(
     watch: &Watch,
     trouble: &Trouble,
 ) -> Result<Staged, FsError> {
-    let archive = Archive::open(archive_path, jobs)?;
-    let manifest = &archive.manifest;
-    if archive.digest.hex() != job.archive_digest {
-        return Err(archive.trouble.corrupt("this is another archive than the one that was planned with"));
-    }
-    if (manifest.workload, manifest.snapshot) != (job.workload, job.snapshot) {
-        return Err(archive.trouble.corrupt("its manifest is of another workload or snapshot"));
-    }
+    let archive = match job.standing {
+        Some(_) => None,
+        None => Some(planned(archive_path, job, jobs)?),
+    };
     if job.entries_of.is_none() {
         private.try_renames(job.like.as_deref(), trouble)?;
+    }
+    if let Some(Standing::Tree(tree)) = &job.standing {
+        return take_over(tree, job, private, trouble);
     }
     let earlier = match job.resume {
         true => private.set_aside(trouble)?,
@@ -109,7 +109,7 @@ fn stage_new(
     if let Some(like) = &job.like {
         flags::inherit(like, &root, trouble)?;
     }
-    let (size, flags_left) = fill(&archive, job, &root, Earlier::new(earlier), watch, trouble)?;
+    let (size, flags_left) = fill(archive.as_ref(), job, &root, Earlier::new(earlier), watch, trouble)?;
     if job.resume {
         private.remove_earlier()?;
     }
@@ -121,16 +121,42 @@ fn stage_new(
     Ok(Staged { identity: identity(&found), size, flags_left })
 }
 
+/// The archive that was planned with.
+fn planned(archive_path: &Path, job: &StageJob, jobs: usize) -> Result<Archive, FsError> {
+    let archive = Archive::open(archive_path, jobs)?;
+    let manifest = &archive.manifest;
+    if archive.digest.hex() != job.archive_digest {
+        return Err(archive.trouble.corrupt("this is another archive than the one that was planned with"));
+    }
+    if (manifest.workload, manifest.snapshot) != (job.workload, job.snapshot) {
+        return Err(archive.trouble.corrupt("its manifest is of another workload or snapshot"));
+    }
+    Ok(archive)
+}
+
+/// Moves a tree here that stands already. All else is durable before: a crash leaves it at one of the two names.
+fn take_over(tree: &Path, job: &StageJob, private: &Private, trouble: &Trouble) -> Result<Staged, FsError> {
+    let root = try_open_dir(tree).map_err(|e| Trouble::new(FsOp::Stage, tree).errno("open", e))?;
+    if let Some(live) = &job.entries_of {
+        lay_out(&private.dir, &job.private, live, &root)?;
+    }
+    private.sync_names(trouble)?;
+    let found = stat(&root, c"").map_err(|e| Trouble::new(FsOp::Stage, tree).errno("look at", e))?;
+    rename(tree, &staged_in(&job.private))?;
+    settle(&Vec::from_iter(tree.parent().map(Path::to_path_buf)))?;
+    Ok(Staged { identity: identity(&found), size: TreeSize::default(), flags_left: FlagsLeft::default() })
+}
+
 /// Fills the root of the tree with the volume, or leaves it empty if there was none.
 fn fill(
-    archive: &Archive,
+    archive: Option<&Archive>,
     job: &StageJob,
     root: &OwnedFd,
     earlier: Earlier,
     watch: &Watch,
     trouble: &Trouble,
 ) -> Result<(TreeSize, FlagsLeft), FsError> {
-    let Some(at) = job.index else {
+    let (Some(archive), Some(at)) = (archive, job.index) else {
         let mode = Mode::from_raw_mode(0o755);
         rustix::fs::fchmod(root, mode).map_err(|e| trouble.errno("set the mode of the tree in", e))?;
         return Ok((TreeSize { entries: 1, ..TreeSize::default() }, FlagsLeft::default()));

@@ -393,6 +393,22 @@ impl Filesystem for SimFilesystem {
         self.machine.ask(|w| w.forget_retired(workload)).await
     }
 
+    async fn set_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.set_record_aside(workload, restore)).await
+    }
+
+    async fn records(&self) -> Result<Vec<(WorkloadId, Option<RestoreId>)>, FsError> {
+        self.machine.ask(World::records).await
+    }
+
+    async fn record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<Option<Vec<u8>>, FsError> {
+        self.machine.ask(|w| w.record_aside(workload, restore)).await
+    }
+
+    async fn forget_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
+        self.machine.ask(|w| w.forget_record_aside(workload, restore)).await
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         let lease = |()| Lock { machine: self.machine.clone(), workload };
         Ok(Box::new(self.machine.ask_for(|w| w.lock(workload), lease).await?))

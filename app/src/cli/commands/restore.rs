@@ -188,7 +188,7 @@ async fn settle(session: &Session, volsnap: &Volsnap, workload: Workload) -> Res
 }
 
 /// Shows the plan and asks. What is agreed to is what is done, or nothing is.
-async fn agree(session: &Session, volsnap: &Volsnap, request: &mut RestoreRequest) -> Result<()> {
+pub async fn agree(session: &Session, volsnap: &Volsnap, request: &mut RestoreRequest) -> Result<()> {
     let plan = volsnap.plan(request).await?;
     let view = view(session, request, &plan).await?;
     let width = Width::of(&io::stderr());
@@ -211,7 +211,11 @@ async fn view(session: &Session, request: &RestoreRequest, plan: &Plan) -> Resul
     let view = PlanView::of(plan);
     match plan.refusals.is_empty() {
         true => {
-            let view = changes::counted(session, &request.snapshot, view).await;
+            // What is kept is in no archive, and not compared.
+            let view = match request.kept {
+                Some(_) => view,
+                None => changes::counted(session, &request.snapshot, view).await,
+            };
             Ok(view.with_forecast(plan, &session.volsnap.forecast(plan).await?))
         }
         false => Ok(view),
@@ -228,7 +232,7 @@ async fn request(session: &Session, what: What, options: &RestoreOptions) -> Res
 }
 
 /// What was asked for, over what is usual for the workload.
-fn chosen(session: &Session, workload: &str, options: &RestoreOptions) -> Result<Options> {
+pub fn chosen(session: &Session, workload: &str, options: &RestoreOptions) -> Result<Options> {
     let usual = &session.settings.section_of(workload).restore;
     let too_long =
         |error| Error::new(Code::Usage, format!("--health-timeout: {error}")).hint("give a shorter one, such as `2m`");
@@ -255,7 +259,7 @@ fn chosen(session: &Session, workload: &str, options: &RestoreOptions) -> Result
 }
 
 /// A bad archive and a late refusal are errors, as they are when they are found before the restore begins.
-fn answer(session: &Session, report: &Report) -> Result<Answer> {
+pub fn answer(session: &Session, report: &Report) -> Result<Answer> {
     let code = report.code();
     let view = ReportView::of(report);
     if let (Some(code @ (Code::Corrupt | Code::Hostile | Code::Refused)), Some(cause)) = (code, &view.cause) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use volsnap::{
+    kept_id,
     model::{ImageChoice, Losses},
     restore::{Outcome, plan::Method},
     view::{ChangesView, DowntimeView, PlanView, PlannedImageView, PlannedVolumeView, ReportView},
@@ -23,7 +24,12 @@ pub fn plan(plan: &PlanView, width: Width) -> String {
     let refusals: Vec<String> =
         plan.refusals.iter().map(|r| format!("refused: {}\n  hint: {}", r.message, r.hint)).collect();
     join([
-        format!("restore {} from snapshot {} of {taken} ({old} old)", plan.workload, plan.snapshot),
+        match plan.kept_of {
+            None => format!("restore {} from snapshot {} of {taken} ({old} old)", plan.workload, plan.snapshot),
+            Some(restore) => {
+                format!("put back what restore {restore} of {} replaced at {taken} ({old} ago)", plan.workload)
+            }
+        },
         volumes(plan, width),
         filesystems(plan, width),
         containers(plan, width),
@@ -32,6 +38,9 @@ pub fn plan(plan: &PlanView, width: Width) -> String {
         plan.downtime.as_ref().map_or_else(String::new, |known| downtime(plan, known)),
         match plan.safety_snapshot {
             true => format!("what is replaced is kept as a snapshot; `volsnap undo {}` brings it back", plan.workload),
+            false if plan.kept_of.is_some() => {
+                "what is replaced is kept aside; `volsnap kept list` shows it then".into()
+            }
             false => "what is replaced is NOT kept: there is no way back".into(),
         },
         match plan.resume {
@@ -235,7 +244,14 @@ pub fn report(report: &ReportView) -> String {
 
 /// One line that says how a restore ended.
 pub fn headline(report: &ReportView) -> String {
-    let ReportView { workload, snapshot, .. } = report;
+    let workload = &report.workload;
+    if let Some(done) = report.reopened {
+        return reopened(report, done);
+    }
+    let snapshot = match report.kept_of {
+        Some(restore) => format!("what restore {restore} had kept"),
+        None => report.snapshot.to_string(),
+    };
     let engine = match report.engine_ms {
         0 => String::new(),
         ms => format!(", of that the container engine {}", milliseconds(ms)),
@@ -279,6 +295,16 @@ pub fn headline(report: &ReportView) -> String {
     }
 }
 
+/// What became of originals that a restore had kept.
+fn reopened(report: &ReportView, done: &str) -> String {
+    let ReportView { workload, restore_id, .. } = report;
+    let what = format!("what restore {restore_id} of {workload} had replaced");
+    match report.safety_snapshot {
+        Some(snapshot) => format!("{what} is snapshot {snapshot} now"),
+        None => format!("{what} is {done}"),
+    }
+}
+
 /// What to do about an app that did not come back.
 fn way_up(report: &ReportView) -> String {
     let ReportView { workload, app_problem, .. } = report;
@@ -301,6 +327,10 @@ fn way_back(report: &ReportView) -> String {
     match (report.outcome, report.safety_snapshot) {
         (Outcome::Restored, Some(safety)) => {
             format!("to go back: volsnap undo {} (snapshot {safety})", report.workload)
+        }
+        (Outcome::Restored, None) if report.reopened.is_some() => String::new(),
+        (Outcome::Restored, None) if !report.kept.is_empty() => {
+            format!("what was replaced is kept; to go back: volsnap kept restore {}", kept_id(report.restore_id))
         }
         (Outcome::Restored, None) => {
             "there is no snapshot of what was replaced, so `volsnap undo` cannot go back".into()

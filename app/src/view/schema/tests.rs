@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::SCHEMAS;
 use crate::view::{
     CompletionsView, ConfigCheckView, ConfigView, CopyView, DeletedView, DifferenceView, DiscoveryView, DoctorView,
-    DrillView, ErrorDocument, EventsView, ExportView, HooksView, ImportView, ManView, MembersView, PlanView,
-    ProgressView, ProspectView, PruneView, RebuiltView, RecoveryView, RemovedView, ReportView, SchemasView,
-    SnapshotView, SnapshotsView, StatusView, VerificationView, VersionView, WorkloadView, WorkloadsView,
+    DrillView, ErrorDocument, EventsView, ExportView, HooksView, ImportView, KeptArchivedView, KeptDiscardedView,
+    KeptListView, ManView, MembersView, PlanView, ProgressView, ProspectView, PruneView, RebuiltView, RecoveryView,
+    RemovedView, ReportView, SchemasView, SnapshotView, SnapshotsView, StatusView, VerificationView, VersionView,
+    WorkloadView, WorkloadsView,
 };
 
 /// Commands that begin by recovering what a crash left say so in their document, whatever that is.
@@ -31,6 +32,9 @@ fn documents() -> [(&'static str, Value); SCHEMAS.len()] {
         ("events", made::<EventsView>()),
         ("export", made::<ExportView>()),
         ("import", made::<ImportView>()),
+        ("kept-archive", made::<KeptArchivedView>()),
+        ("kept-discard", made::<KeptDiscardedView>()),
+        ("kept-list", made::<KeptListView>()),
         ("list", made::<SnapshotsView>()),
         ("ls", made::<MembersView<'_>>()),
         ("man", made::<ManView>()),

@@ -1,6 +1,7 @@
 //! What is open, and what a recovery would do about it. Touches nothing.
 
 use super::*;
+use crate::restore::journal::Reopening;
 
 /// What an open journal is about and what recovery would do.
 #[derive(Clone, Debug, Serialize)]
@@ -68,7 +69,7 @@ impl Engine {
                 outlook.would = would_wake(&quiesced);
             }
             Ok(Ok(state)) => {
-                let elsewhere = self.elsewhere(&state.plan.host, state.plan.runtime.as_deref()).await;
+                let elsewhere = self.elsewhere(&state.plan.host, state.runtime()).await;
                 outlook.problem = elsewhere
                     .map(|anomaly| Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
                 outlook.workload = Some(state.plan.workload.name.clone());
@@ -76,7 +77,7 @@ impl Engine {
                 outlook.snapshot = Some(state.plan.snapshot);
                 outlook.phase = state.phase().into();
                 outlook.would = would(&state);
-                if state.plan.workload.has_hooks(HookEvent::PostRestore) {
+                if state.plan.workload.has_hooks(HookEvent::PostRestore) && state.reopened.is_none() {
                     outlook.would.push_str("; then run its post-restore hooks");
                 }
                 for volume in 0..state.plan.volumes.len() {
@@ -119,6 +120,7 @@ pub(super) fn would(state: &State) -> String {
         (_, _, Some(Some(problem)), _) if state.waits_for_the_app() => {
             return format!("start the app again, which did not come back ({problem}); all else is done");
         }
+        _ if matches!(state.reopened, Some(Reopening::Discard { .. })) => "remove the originals that were discarded",
         _ if state.captured.is_some() => "clean up",
         (Direction::Undecided, ..) if state.resumes() => {
             "go on with the restore: stage what is missing, put the restored data in place and bring the app back"

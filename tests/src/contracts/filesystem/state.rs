@@ -68,6 +68,32 @@ pub async fn a_retired_journal_is_the_record_of_the_last_restore(h: &impl Harnes
     assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None);
 }
 
+pub async fn a_record_that_is_set_aside_is_kept_until_it_is_forgotten(h: &impl Harness) {
+    let fs = h.filesystem();
+    let other = RestoreId(Uuid::from_u128(31));
+    assert_eq!(fs.records().await.unwrap(), []);
+    fs.set_record_aside(WORKLOAD, RESTORE).await.unwrap();
+    assert_eq!(fs.record_aside(WORKLOAD, RESTORE).await.unwrap(), None, "there was none to be set aside");
+    for (restore, text) in [(RESTORE, "\"first\""), (other, "\"second\"")] {
+        fs.write_journal(WORKLOAD, text.as_bytes()).await.unwrap();
+        fs.retire_journal(WORKLOAD).await.unwrap();
+        fs.set_record_aside(WORKLOAD, restore).await.unwrap();
+        fs.set_record_aside(WORKLOAD, restore).await.unwrap();
+        let second = h.second_process();
+        assert_eq!(second.retired_journal(WORKLOAD).await.unwrap(), None);
+        assert_eq!(second.record_aside(WORKLOAD, restore).await.unwrap().as_deref(), Some(text.as_bytes()));
+    }
+    fs.record_restore(WORKLOAD, b"\"third\"").await.unwrap();
+    let all = [(WORKLOAD, None), (WORKLOAD, Some(RESTORE)), (WORKLOAD, Some(other))];
+    assert_eq!(h.second_process().records().await.unwrap(), all);
+    assert_eq!(fs.record_aside(WorkloadId(Uuid::from_u128(11)), RESTORE).await.unwrap(), None);
+    fs.forget_record_aside(WORKLOAD, RESTORE).await.unwrap();
+    fs.forget_record_aside(WORKLOAD, RESTORE).await.unwrap();
+    assert_eq!(fs.records().await.unwrap(), [(WORKLOAD, None), (WORKLOAD, Some(other))]);
+    assert_eq!(fs.record_aside(WORKLOAD, RESTORE).await.unwrap(), None);
+    assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap().as_deref(), Some(&b"\"third\""[..]));
+}
+
 pub async fn a_lock_is_exclusive_until_it_is_dropped(h: &impl Harness) {
     let (fs, second) = (h.filesystem(), h.second_process());
     let lease = fs.lock(WORKLOAD).await.unwrap();

@@ -372,6 +372,22 @@ impl Filesystem for Watched {
         self.disk.forget_retired(workload).await
     }
 
+    async fn set_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
+        self.disk.set_record_aside(workload, restore).await
+    }
+
+    async fn records(&self) -> Result<Vec<(WorkloadId, Option<RestoreId>)>, FsError> {
+        self.disk.records().await
+    }
+
+    async fn record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<Option<Vec<u8>>, FsError> {
+        self.disk.record_aside(workload, restore).await
+    }
+
+    async fn forget_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
+        self.disk.forget_record_aside(workload, restore).await
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
         self.disk.lock(workload).await
     }

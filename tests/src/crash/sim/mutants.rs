@@ -7,7 +7,7 @@ use volsnap_core::restore::Outcome;
 use super::{
     Figures, crashes,
     faults::{self, Bits, Numbers, Tally},
-    slow_boots,
+    kept, slow_boots,
     snapshots::{cases, snapshots},
 };
 use crate::{
@@ -42,6 +42,12 @@ pub fn meet(mutant: &Mutant) -> Met {
         Trial::Together(scene) => of_tally(faults::together(&mutated(scene))),
         Trial::Snapshots(nth) => of_figures(snapshots(&cases().swap_remove(nth), lie.as_ref(), 1)),
         Trial::OtherIdentities(scene) => other_identities(mutated(scene)),
+        Trial::Kept(nth) => {
+            let mut case = kept::cases().swap_remove(nth);
+            case.prepare(prepare);
+            let explored = kept::crashes(&case, false);
+            (explored.states, explored.wrongs.into_iter().next())
+        }
         Trial::Refusals => of_tally(faults::refusals_by(prepare)),
     };
     match sign {

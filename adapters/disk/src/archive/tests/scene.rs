@@ -130,6 +130,7 @@ impl Scene {
             private: private_dir(&live, RestoreId(Uuid::from_u128(0x53)), index.unwrap_or(0)),
             like: None,
             entries_of: None,
+            standing: None,
             limits: OPEN,
             resume: false,
         }
