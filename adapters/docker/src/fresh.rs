@@ -27,7 +27,7 @@ pub(crate) async fn freshened(
 ) -> Result<String> {
     let record = Record::of(container)?;
     let peers = peers(api, restore, &record, Which::Standing).await?;
-    if holder.host_config.as_ref().is_none_or(|host| record.can_start(host, &peers)) {
+    if holder.host_config.as_ref().is_none_or(|host| record.refers_like(host, &peers)) {
         if has_lost_its_peer(api, holder).await? {
             quiesce::stop_one(api, holder).await?;
         }

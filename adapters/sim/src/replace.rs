@@ -209,14 +209,9 @@ impl World {
         if self.mutant == Some(Mutant::LostPeersNotSeen) {
             return Ok(id);
         }
-        let needed = |peers: &[Peer]| {
-            let needed = peers.iter().filter(|peer| peer.shares != Shares::Volumes);
-            needed.cloned().collect::<Vec<_>>()
-        };
         let wanted: Vec<Peer> =
             record.particulars.peers.iter().map(|peer| self.peer_now(restore, peer, Which::Standing)).collect();
-        let refers = self.engine.containers.get(&id).map(|c| needed(&c.seen.particulars.peers));
-        if refers.is_some_and(|refers| refers != needed(&wanted)) {
+        if self.engine.containers.get(&id).is_some_and(|c| c.seen.particulars.peers != wanted) {
             self.stop_one(&id)?;
             if self.engine.containers.get(&id).is_some() {
                 self.remove_container(&id)?;
