@@ -255,10 +255,12 @@ impl Facts {
             .iter()
             .filter(|s| {
                 let is_member = s.member && !s.container.particulars.is_one_off;
+                // One that was made since the plan, and is gone as soon as it ends, is in no plan.
+                let is_replaced = state.plan.makes_anew(&s.container.name) || s.container.particulars.removes_itself;
                 is_member
                     && s.container.run.is_active()
                     && !self.is_ours(state, s)
-                    && state.plan.makes_anew(&s.container.name)
+                    && is_replaced
                     && !stands(&s.container.name)
             })
             .map(|s| s.container.clone())

@@ -20,6 +20,7 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
         filesystem.expect_journals().returning(|| Ok(vec![]));
         filesystem.expect_read_journal().returning(|_| Ok(None));
         filesystem.expect_host().return_const("host");
+        filesystem.expect_rights().returning(crate::model::Rights::all);
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![container()]));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
@@ -75,6 +76,7 @@ async fn a_restore_that_the_engine_cannot_hold_is_refused_beforehand() {
         filesystem.expect_journals().returning(|| Ok(vec![]));
         filesystem.expect_read_journal().returning(|_| Ok(None));
         filesystem.expect_host().return_const("host");
+        filesystem.expect_rights().returning(crate::model::Rights::all);
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![always("web")]));
         containers.expect_all().returning(|| Ok(vec![]));
