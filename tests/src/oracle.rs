@@ -335,7 +335,10 @@ fn check_apps(scene: &Scene, world: &World, report: Option<&Report>, past: Past)
             Kind::OneOff => now.run == RunState::Stopped,
             Kind::CannotStart => past.unpinned,
         };
-        let by_id = now.particulars.peers.iter().filter(|peer| !peer.by_name);
+        // One that does not run keeps the volumes that it has, and so does one that could not be made anew; that it cannot
+        // be made anew with them any more is said.
+        let matters = !excused && (kind != Kind::HasVolumes || now.run.is_active());
+        let by_id = now.particulars.peers.iter().filter(|peer| !peer.by_name && matters);
         for peer in by_id.filter(|peer| world.containers().all(|c| c.id.0 != peer.name)) {
             wrongs.push(format!("{} refers to {}, which is gone", now.name, peer.name));
         }

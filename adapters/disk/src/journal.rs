@@ -149,10 +149,7 @@ impl Journals {
     /// and the earlier record, after it the new record. A full disk cannot refuse it.
     pub(crate) fn retire(&self, workload: WorkloadId) -> Result<(), FsError> {
         let names = Names::of(workload);
-        match renameat(&self.dir, &names.journal, &self.dir, &names.retired) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(self.error(&names.retired, errno)),
-        }
+        self.rename_if_there(&names.journal, &names.retired)?;
         sync(FsOp::Journal, &self.path, &self.dir)?;
         self.remove_spares(&names);
         Ok(())
@@ -178,10 +175,7 @@ impl Journals {
     /// Sets the record of the last restore aside. One rename: a crash leaves it at one of the two names.
     pub(crate) fn set_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
         let aside = record_aside(workload, restore);
-        match renameat(&self.dir, Names::of(workload).retired, &self.dir, &aside) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(self.error(&aside, errno)),
-        }
+        self.rename_if_there(&Names::of(workload).retired, &aside)?;
         sync(FsOp::Journal, &self.path, &self.dir)
     }
 
@@ -307,6 +301,22 @@ impl Journals {
         };
         if let Err(error) = ready() {
             tracing::warn!(%error, "no space is reserved for the next journal entry");
+        }
+    }
+
+    /// Absent is success. Nobody looks at these names again in this process, so a kernel that says that it has renamed one
+    /// and has not is noticed here.
+    fn rename_if_there(&self, from: &str, to: &str) -> Result<(), FsError> {
+        match renameat(&self.dir, from, &self.dir, to) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(self.error(to, errno)),
+        }
+        match self.open_file(from)? {
+            None => Ok(()),
+            Some(_) => {
+                let words = "it is still there, although the kernel says that it was renamed";
+                Err(FsError::new(FsErrorKind::Io, FsOp::Journal, self.path.join(from), words))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     plan::{Method, PlannedVolume},
     state::{Direction, State},
 };
-use crate::model::{Container, ContainerId, Identity, Pinned, Sight, container};
+use crate::model::{Container, ContainerId, Identity, Peer, Pinned, Shares, Sight, container};
 
 /// What a name holds, for a restore that knows its two directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -265,6 +265,19 @@ impl Facts {
             })
             .map(|s| s.container.clone())
             .collect()
+    }
+
+    /// A member that does not run and refers to one that is made anew, by an id that will be gone.
+    #[must_use]
+    pub fn left_behind(&self, state: &State) -> Option<&Container> {
+        let members = self.containers.iter().filter(|s| s.member && !self.is_ours(state, s));
+        let is_replaced = |name: &str| {
+            let is_it = |s: &Seen| s.member && s.container.name == name && s.container.run.is_active();
+            self.containers.iter().any(is_it) && state.plan.makes_anew(name)
+        };
+        let breaks = |peer: &Peer| !peer.by_name && peer.shares != Shares::Volumes && is_replaced(&peer.name);
+        let mut stopped = members.map(|s| &s.container).filter(|c| !c.run.is_active());
+        stopped.find(|c| c.particulars.peers.iter().any(breaks))
     }
 
     /// Names of containers that are not as they were found: members that ran and do not now, and whoever has lost its

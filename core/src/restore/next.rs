@@ -98,6 +98,13 @@ fn undecided(state: &State, facts: &Facts) -> Move {
         let reason = format!("container {} appeared while the app was being stopped", container.name);
         return Move::Record(abort(Code::Aborted, reason));
     }
+    // When the plan was made it ran, and would have been made anew as well. Since then it was stopped, such as by a boot.
+    if let Some(container) = facts.left_behind(state).filter(|_| state.pinned.is_none()) {
+        let name = &container.name;
+        let reason =
+            format!("container {name} was stopped, and could not be started any more when what it uses is made anew");
+        return Move::Record(abort(Code::Aborted, reason));
+    }
     if state.pinned.is_none() {
         let unprepared = facts.unprepared(state);
         if !unprepared.is_empty() {

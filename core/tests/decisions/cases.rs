@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use volsnap_core::{
     error::{Code, EngineError, EngineErrorKind, FsError, FsErrorKind, FsOp},
-    model::{Container, ContainerId, Identity, Redeploy, RestartPolicy, RunState, Sight, container::passing_name},
+    model::{
+        Container, ContainerId, Identity, Peer, Redeploy, RestartPolicy, RunState, Shares, Sight,
+        container::passing_name,
+    },
     restore::{
         Anomaly, Entry, Facts, Move, Outcome, Places, Record, Report, Safety, Seen, State, Step,
         judge::{Failure, Verdict, interrupted, judge, superseded},
@@ -454,4 +457,27 @@ fn the_next_restore_knows_what_ran_before_the_first() {
 
 fn closed() -> Record {
     Record { at: Timestamp::UNIX_EPOCH, entry: Entry::Closed }
+}
+
+#[test]
+fn who_was_stopped_since_the_plan_and_uses_one_that_is_made_anew_is_not_left_behind() {
+    let mut plan = plan(&[Method::Exchange], true, true);
+    plan.options.redeploy = Redeploy::Recreate;
+    let mut world = World::new(&plan);
+    let state = State::opened(plan, Timestamp::UNIX_EPOCH);
+    world.perform(&state, &Step::Stage { volume: 0 }, 1);
+    let mut facts = world.look(&state);
+    let mut user = facts.containers[0].clone();
+    (user.container.id, user.container.name) = (ContainerId("user".into()), "user".into());
+    user.container.run = RunState::Stopped;
+    user.container.particulars.peers =
+        vec![Peer { name: facts.containers[0].container.name.clone(), shares: Shares::Network, by_name: false }];
+    facts.containers.push(user);
+    assert!(matches!(next(&state, &facts), Move::Record(Entry::Aborted { .. })), "{:?}", next(&state, &facts));
+    // One that runs is made anew with it, and a name is a name.
+    facts.containers[1].container.run = RunState::Running;
+    assert!(!matches!(next(&state, &facts), Move::Record(Entry::Aborted { .. })));
+    facts.containers[1].container.run = RunState::Stopped;
+    facts.containers[1].container.particulars.peers[0].by_name = true;
+    assert!(!matches!(next(&state, &facts), Move::Record(Entry::Aborted { .. })));
 }

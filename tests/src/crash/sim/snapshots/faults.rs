@@ -29,10 +29,14 @@ pub fn faults(case: &Case) -> Tally {
     let apps: Vec<String> = case.scene.world.containers().map(|c| c.name.clone()).collect();
     // Without the first one, one that uses its network cannot be started again, and that is said.
     let is_used = case.scene.spec.apps.iter().any(|app| app.kind == Kind::SharesNetwork);
-    let stoppable: Vec<String> = apps.iter().filter(|name| !is_used || *name != "app0").cloned().collect();
+    // One that removes itself goes when it is stopped, whoever does it.
+    let goes = |name: &str| case.scene.kind_of(name) == Kind::RemovesItself;
+    let mut stoppable = apps.clone();
+    stoppable.retain(|name| !goes(name) && (!is_used || name != "app0"));
+    let restarts = !apps.iter().any(|name| goes(name));
     for (op, moment) in (0..).zip(&history) {
         let struck = errors_at(moment).into_iter().chain(rarer_at(moment)).filter(|(_, fault)| !is_repeated(fault));
-        for (what, fault) in struck.chain(meddling(moment, &apps, &stoppable)) {
+        for (what, fault) in struck.chain(meddling(moment, &apps, &stoppable, restarts)) {
             if tally.is_full() {
                 return tally;
             }
@@ -49,14 +53,16 @@ pub fn faults(case: &Case) -> Tally {
 }
 
 /// What others do: an engine that restarts, a person who starts or stops a container, a disk that is full.
-fn meddling(moment: &Moment, apps: &[String], stoppable: &[String]) -> Vec<(&'static str, Fault)> {
+fn meddling(moment: &Moment, apps: &[String], stoppable: &[String], restarts: bool) -> Vec<(&'static str, Fault)> {
     let mut faults = vec![
         ("full disks", Fault::Event(Event::Full(0))),
         ("full disks", Fault::Event(Event::Full(1))),
         ("writeback", Fault::Event(Event::Writeback)),
     ];
     if moment.kind != MicroKind::Engine && !apps.is_empty() {
-        faults.push(("engine restarts", Fault::Event(Event::EngineRestart)));
+        if restarts {
+            faults.push(("engine restarts", Fault::Event(Event::EngineRestart)));
+        }
         for app in apps {
             faults.push(("apps started", Fault::Event(Event::Start(app.clone()))));
         }
