@@ -318,6 +318,8 @@ fn what_is_open_comes_first_and_who_is_at_work_is_not_disturbed() {
     let Some(_) = keep(&world, &snapshot, "what_is_open_comes_first") else { return };
     let id = world.json(&["kept", "list"])["kept"][0]["id"].as_str().unwrap().to_string();
     let mut child = world.restore_until_staging(&snapshot);
+    // It would have ended before the last of these.
+    kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
     for args in [&["kept", "archive", &id][..], &["kept", "restore", &id, "--yes"], &["kept", "discard", &id, "--yes"]]
     {
         let ran = world.run(args);

@@ -32,7 +32,7 @@ pub struct Amount {
 
 impl Amount {
     /// What every change has to pass.
-    pub const CI: Amount = Amount { small: usize::MAX, seeded: 160, states: 10_000_000 };
+    pub const CI: Amount = Amount { small: usize::MAX, seeded: 100, states: 10_000_000 };
 }
 
 /// So many processes of a small world are crashed one after another: a restore, its recovery, the recovery's recovery.
