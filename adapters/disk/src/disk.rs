@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        ArchiveSummary, FilesystemInfo, Location, Manifest, Mounted, RestoreId, Rights, Sight, SnapshotId, Space,
-        TreeSize, WorkloadId, Writer,
+        ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, Mounted, RestoreId, Rights, Sight, SnapshotId,
+        Space, TreeSize, WorkloadId, Writer,
     },
     ports::{
         ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob,
@@ -26,7 +26,7 @@ use crate::{
     journal::Journals,
     locate,
     lock::{Kept, Locks},
-    members, names,
+    members, names, seek,
     state::State,
     tree, writers,
 };
@@ -156,6 +156,10 @@ impl Filesystem for Disk {
 
     async fn private_dirs(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
         self.run(FsOp::Look, dir, names::private_dirs).await
+    }
+
+    async fn find_directory(&self, within: &Path, identity: Identity) -> Result<Option<PathBuf>, FsError> {
+        self.run(FsOp::Look, within, move |within| seek::find_directory(within, identity)).await
     }
 
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {

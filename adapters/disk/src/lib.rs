@@ -21,6 +21,7 @@ mod mounts;
 mod names;
 mod passing;
 mod probe;
+mod seek;
 mod state;
 mod writers;
 

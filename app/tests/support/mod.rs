@@ -5,6 +5,7 @@
 
 pub mod golden;
 pub mod pty;
+pub mod remedy;
 pub mod schema;
 
 use std::{

@@ -180,7 +180,7 @@ impl Engine {
         if note.containers
             && let Some(anomaly) = self.other_engine(note.runtime.as_deref()).await
         {
-            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint("set DOCKER_HOST to the engine that has its containers, then run `volsnap recover`; if that engine is gone for good, `volsnap recover --without-missing` goes on with this one"));
         }
         let paths: Vec<PathBuf> = note.private.iter().map(|private| private.path.clone()).collect();
         self.discard_copy(note.id, &paths, note.containers).await

@@ -122,7 +122,9 @@ impl Engine {
             match (self.decide)(state, &facts) {
                 Move::Finished => return Ok(End::Finished),
                 Move::AppDown => return Ok(End::AppDown),
-                Move::NeedsAttention(anomaly) => return Ok(End::Attention(anomaly)),
+                Move::NeedsAttention(anomaly) => {
+                    return Ok(End::Attention(self.guided(state, &facts, anomaly).await));
+                }
                 Move::Record(entry) => self.record(state, entry).await?,
                 Move::Perform(step) => {
                     last = step.name();

@@ -1,6 +1,7 @@
 //! Recovery: replay each open journal and drive on. Needs no catalog.
 
 mod choice;
+mod guide;
 mod outlook;
 
 use std::{path::PathBuf, sync::Arc};
@@ -395,5 +396,5 @@ fn passes(container: &Container) -> bool {
 
 fn attention(workload: &Workload, anomaly: &Anomaly) -> Error {
     let message = format!("an interrupted snapshot of {}: {anomaly}", workload.name);
-    Error::new(Code::NeedsAttention, message).hint(anomaly.remedy())
+    Error::new(Code::NeedsAttention, message).hint(anomaly.remedy(&workload.name))
 }

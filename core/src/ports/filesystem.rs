@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use self::inside::{Found, LookInto, MemberSink, MembersOf, Place, Tree};
+use self::inside::{cannot_look_into, cannot_move};
 use super::{CopyJob, CopyMade, CopyNote, Draft, ImportJob, Output, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
@@ -190,6 +191,13 @@ pub trait Filesystem: Send + Sync {
     /// Private directories that stand in a directory, of whichever restore ([`restore_of`](crate::model::place::restore_of)),
     /// by name. Absent has none.
     async fn private_dirs(&self, dir: &Path) -> Result<Vec<PathBuf>, FsError>;
+
+    /// Where a directory is by now, at or below `within` on the same filesystem: the nearest names are looked at first, and
+    /// after some thousand directories the search ends. `None` if it was not found, or if it has no birth time.
+    async fn find_directory(&self, within: &Path, identity: Identity) -> Result<Option<PathBuf>, FsError> {
+        let (_, _) = (within, identity);
+        Ok(None)
+    }
 
     // Staging and switching. None of the renames follows links or replaces anything; none syncs.
 
@@ -487,12 +495,4 @@ pub trait Filesystem: Send + Sync {
     /// and one below, is held as well; so is a name that nothing has yet. [`FsErrorKind::Busy`](crate::error::FsErrorKind)
     /// names the directory and who holds it. Ends with the process. Does not wait, and touches nothing.
     async fn claim(&self, dirs: &[PathBuf]) -> Result<Claim, FsError>;
-}
-
-fn cannot_look_into(path: PathBuf) -> FsError {
-    FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "these archives can only be restored as a whole")
-}
-
-fn cannot_move(path: PathBuf) -> FsError {
-    FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "archives cannot be taken in or out here")
 }

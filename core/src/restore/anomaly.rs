@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use crate::model::place;
+
 /// Why nothing can be decided safely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Anomaly {
@@ -9,11 +11,15 @@ pub enum Anomaly {
     ParentChanged {
         /// The parent.
         path: PathBuf,
+        /// What puts it right, in this order; empty if that is not known.
+        commands: Vec<String>,
     },
-    /// Something of somebody else stands at a live name.
+    /// Something of somebody else stands at a live name, or at one in a private directory.
     ForeignLive {
         /// The name.
         path: PathBuf,
+        /// What puts it right, in this order; empty if that is not known.
+        commands: Vec<String>,
     },
     /// An original cannot be found at any of its names.
     OriginalMissing {
@@ -21,6 +27,8 @@ pub enum Anomaly {
         path: PathBuf,
         /// The private directory beside it.
         private: PathBuf,
+        /// What puts it right, in this order; empty if that is not known.
+        commands: Vec<String>,
     },
     /// A restored directory cannot be found at any of its names.
     RestoredMissing {
@@ -28,11 +36,15 @@ pub enum Anomaly {
         path: PathBuf,
         /// The private directory beside it.
         private: PathBuf,
+        /// What puts it right, in this order; empty if that is not known.
+        commands: Vec<String>,
     },
     /// An original lies where something is about to be deleted.
     OriginalAside {
         /// The private directory.
         private: PathBuf,
+        /// What puts it right, in this order; empty if that is not known.
+        commands: Vec<String>,
     },
     /// The journal is of another machine.
     OtherHost {
@@ -71,23 +83,23 @@ pub enum Anomaly {
 impl fmt::Display for Anomaly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Anomaly::ParentChanged { path } => {
+            Anomaly::ParentChanged { path, .. } => {
                 write!(
                     f,
                     "{} is not the directory that the restore began in: is its filesystem mounted?",
                     path.display()
                 )
             }
-            Anomaly::ForeignLive { path } => {
+            Anomaly::ForeignLive { path, .. } => {
                 write!(f, "{} holds data that belong neither to the original nor to the snapshot", path.display())
             }
-            Anomaly::OriginalMissing { path, private } => {
+            Anomaly::OriginalMissing { path, private, .. } => {
                 write!(f, "the original of {} is neither there nor in {}", path.display(), private.display())
             }
-            Anomaly::RestoredMissing { path, private } => {
+            Anomaly::RestoredMissing { path, private, .. } => {
                 write!(f, "the restored data for {} are neither there nor in {}", path.display(), private.display())
             }
-            Anomaly::OriginalAside { private } => {
+            Anomaly::OriginalAside { private, .. } => {
                 write!(f, "the original is in {}, which is about to be deleted", private.display())
             }
             Anomaly::OtherHost { journal } => write!(f, "the journal was written on another machine ({journal})"),
@@ -107,37 +119,78 @@ impl fmt::Display for Anomaly {
 }
 
 impl Anomaly {
-    /// What a person should do about it.
+    /// The same with the commands that put directories back.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
+    pub fn with_commands(mut self, told: Vec<String>) -> Self {
+        match &mut self {
+            Anomaly::ParentChanged { commands, .. }
+            | Anomaly::ForeignLive { commands, .. }
+            | Anomaly::OriginalMissing { commands, .. }
+            | Anomaly::RestoredMissing { commands, .. }
+            | Anomaly::OriginalAside { commands, .. } => *commands = told,
+            Anomaly::OtherHost { .. }
+            | Anomaly::OtherEngine { .. }
+            | Anomaly::MembersGone { .. }
+            | Anomaly::InDoubt { .. }
+            | Anomaly::StepFailed { .. }
+            | Anomaly::NoProgress { .. } => {}
+        }
+        self
+    }
+
+    /// What a person should do about it, for the restore or snapshot of that workload.
+    #[must_use]
+    pub fn remedy(&self, workload: &str) -> String {
+        let recover = format!("`volsnap recover {workload}`");
         match self {
-            Anomaly::ParentChanged { .. } => "mount the filesystem, then run `volsnap recover`",
+            Anomaly::ParentChanged { commands, .. }
+            | Anomaly::ForeignLive { commands, .. }
+            | Anomaly::OriginalMissing { commands, .. }
+            | Anomaly::RestoredMissing { commands, .. }
+            | Anomaly::OriginalAside { commands, .. }
+                if !commands.is_empty() =>
+            {
+                let commands: Vec<String> = commands.iter().map(|command| format!("`{command}`")).collect();
+                format!("run {}, then {recover}", commands.join(", then "))
+            }
+            Anomaly::ParentChanged { .. } => {
+                format!("mount its filesystem, or move the directory back that was there, then run {recover}")
+            }
             Anomaly::ForeignLive { .. } => {
-                "move what stands there elsewhere, then run `volsnap recover`; the original and the restored data are kept"
+                format!("move it elsewhere, then run {recover}; the original and the restored data are kept")
             }
-            Anomaly::OriginalAside { .. } => "move it back to its live name, then run `volsnap recover`",
-            Anomaly::OriginalMissing { .. } | Anomaly::RestoredMissing { .. } => {
-                "look for the directory and move it back to one of its names, then run `volsnap recover`; if it is there and not \
-                 recognised, since its filesystem gives directories other inode numbers when they are renamed, \
-                 `volsnap recover WORKLOAD --take original` (or `--take restored`) goes by the names instead"
-            }
+            Anomaly::OriginalAside { .. } => format!("move it back to its live name, then run {recover}"),
+            Anomaly::OriginalMissing { private, .. } => format!(
+                "look for the directory, move it to {}, then run {recover}; if it is there and not recognised, since its \
+                 filesystem gives directories other inode numbers when they are renamed, `volsnap recover {workload} --take \
+                 original` (or `--take restored`) goes by the names instead",
+                place::aside_in(private).display()
+            ),
+            Anomaly::RestoredMissing { private, .. } => format!(
+                "`volsnap recover {workload} --take original` goes back to the original data; if you find the restored data, \
+                 move them to {} and run {recover} instead",
+                place::staged_in(private).display()
+            ),
             Anomaly::OtherHost { .. } => {
-                "run `volsnap recover` on that machine, or move the journal away if it is a copy"
+                format!("run {recover} on that machine, or move the journal away if it is a copy")
             }
-            Anomaly::OtherEngine { .. } => {
-                "set DOCKER_HOST to the engine that has its containers and see that its data are mounted, then run `volsnap recover`; if that engine is gone for good, `volsnap recover --without-missing` goes on with this one"
-            }
-            Anomaly::MembersGone { .. } => {
-                "see that DOCKER_HOST names the engine that has them and that its data are mounted, then run `volsnap recover`; if they were removed on purpose, `volsnap recover --without-missing` goes on without them"
-            }
-            Anomaly::InDoubt { .. } => {
-                "check the disk and the kernel's log, remount or reboot, then run `volsnap recover`; the app stays stopped until then"
-            }
-            Anomaly::NoProgress { .. } => {
-                "see what else starts, stops or changes these containers and directories, end it, then run `volsnap recover`; until then everything stays as it is"
-            }
+            Anomaly::OtherEngine { .. } => format!(
+                "set DOCKER_HOST to the engine that has its containers and see that its data are mounted, then run {recover}; \
+                 if that engine is gone for good, `volsnap recover {workload} --without-missing` goes on with this one"
+            ),
+            Anomaly::MembersGone { .. } => format!(
+                "see that DOCKER_HOST names the engine that has them and that its data are mounted, then run {recover}; if \
+                 they were removed on purpose, `volsnap recover {workload} --without-missing` goes on without them"
+            ),
+            Anomaly::InDoubt { .. } => format!(
+                "check the disk and the kernel's log, remount or reboot, then run {recover}; the app stays stopped until then"
+            ),
+            Anomaly::NoProgress { .. } => format!(
+                "see what else starts, stops or changes these containers and directories, end it, then run {recover}; until \
+                 then everything stays as it is"
+            ),
             Anomaly::StepFailed { .. } => {
-                "remove the cause, then run `volsnap recover`; until then everything stays as it is"
+                format!("remove the cause, then run {recover}; until then everything stays as it is")
             }
         }
     }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     error::Code,
-    model::{Container, Identity, Pinned, RestartPolicy, RunState, Sight},
+    model::{Container, Identity, Pinned, RestartPolicy, RunState, Sight, place},
 };
 
 /// The next thing to do.
@@ -220,7 +220,7 @@ fn close(state: &State, facts: &Facts) -> Move {
             // Kept for want of a safety archive: the report names the place.
             (_, true, false) if state.captured.is_some() => {}
             (_, true, false) => {
-                return Move::NeedsAttention(Anomaly::OriginalAside { private: state.plan.private(volume) });
+                return Move::NeedsAttention(aside(state, volume));
             }
             (_, true, true) | (_, false, _) => return Move::Perform(Step::Discard { volume }),
         }
@@ -256,9 +256,7 @@ fn kept_aside(state: &State, names: Names, volume: usize) -> Option<Move> {
     match names.staged {
         Holds::Absent => None,
         Holds::Restored => Some(Move::Perform(Step::GiveBack { volume })),
-        Holds::Original | Holds::EmptyForeign | Holds::Foreign => {
-            Some(Move::NeedsAttention(Anomaly::OriginalAside { private: state.plan.private(volume) }))
-        }
+        Holds::Original | Holds::EmptyForeign | Holds::Foreign => Some(Move::NeedsAttention(aside(state, volume))),
     }
 }
 
@@ -277,11 +275,17 @@ fn renames(direction: Direction, state: &State, facts: &Facts) -> Result<Vec<(us
 fn stuck(state: &State, volume: usize, reason: Stuck) -> Anomaly {
     let path = state.plan.volumes[volume].live.clone();
     let private = state.plan.private(volume);
+    let commands = Vec::new();
     match reason {
-        Stuck::ForeignLive => Anomaly::ForeignLive { path },
-        Stuck::OriginalMissing => Anomaly::OriginalMissing { path, private },
-        Stuck::RestoredMissing => Anomaly::RestoredMissing { path, private },
+        Stuck::ForeignLive => Anomaly::ForeignLive { path, commands },
+        Stuck::ForeignStaged => Anomaly::ForeignLive { path: place::staged_in(&private), commands },
+        Stuck::OriginalMissing => Anomaly::OriginalMissing { path, private, commands },
+        Stuck::RestoredMissing => Anomaly::RestoredMissing { path, private, commands },
     }
+}
+
+fn aside(state: &State, volume: usize) -> Anomaly {
+    Anomaly::OriginalAside { private: state.plan.private(volume), commands: Vec::new() }
 }
 
 /// A filesystem that is not mounted looks like one on which everything is missing. The parent tells.
@@ -289,7 +293,8 @@ fn first_anomaly(state: &State, facts: &Facts) -> Option<Anomaly> {
     let mut volumes = facts.volumes.iter().zip(&state.plan.volumes);
     let changed =
         volumes.position(|(places, planned)| !places.parent.identity().is_some_and(|it| it.is(planned.parent)));
-    changed.map(|volume| Anomaly::ParentChanged { path: state.plan.holder(volume).to_path_buf() })
+    let path = |volume| state.plan.holder(volume).to_path_buf();
+    changed.map(|volume| Anomaly::ParentChanged { path: path(volume), commands: Vec::new() })
 }
 
 /// What ran: members, and others that the engine could start on the volumes in the middle.

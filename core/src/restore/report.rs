@@ -254,7 +254,7 @@ fn made_anew(planned: &PlannedContainer) -> Option<MadeAnew> {
 
 fn cause(state: &State, anomaly: Option<&Anomaly>) -> Option<Cause> {
     if let Some(anomaly) = anomaly {
-        let hint = Some(anomaly.remedy().to_string());
+        let hint = Some(anomaly.remedy(&state.plan.workload.name));
         return Some(Cause { code: Code::NeedsAttention, message: anomaly.to_string(), hint });
     }
     let abort = state.aborted.as_ref()?;

@@ -48,6 +48,8 @@ pub enum Rename {
 pub enum Stuck {
     /// Something of somebody else stands at the live name.
     ForeignLive,
+    /// Something of somebody else stands at the staged name, where the live directory has to go.
+    ForeignStaged,
     /// The original is nowhere to be seen.
     OriginalMissing,
     /// The restored directory is nowhere to be seen.
@@ -105,7 +107,7 @@ pub fn back(had_original: bool, names: Names) -> Result<Option<Rename>, Stuck> {
         Holds::EmptyForeign => Ok(Some(Rename::ClearLive)),
         Holds::Restored if names.staged == Holds::Original => Ok(Some(Rename::Exchange)),
         Holds::Restored if names.staged == Holds::Absent => Ok(Some(Rename::TakeOut)),
-        Holds::Restored => Err(Stuck::ForeignLive),
+        Holds::Restored => Err(Stuck::ForeignStaged),
         Holds::Absent if names.staged == Holds::Original => Ok(Some(Rename::Install)),
         Holds::Absent => Ok(Some(Rename::PutBack)),
     }

@@ -59,7 +59,7 @@ impl Engine {
         self.refuse_open(set).await?;
         let state = self.kept_state(set.workload_id, set.restore_id).await?;
         if let Some(anomaly) = self.other_host(&state.plan.host) {
-            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint("run this on that machine"));
         }
         let claim = self.claim(&set.workload, &state.plan.live_paths()).await?;
         self.see_kept(&state).await?;

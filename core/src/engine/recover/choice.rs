@@ -36,7 +36,9 @@ impl Engine {
         };
         let mut state = State::replay(&records).map_err(|e| self.name_journal(id, e.into()))?;
         if let Some(anomaly) = self.other_host(&state.plan.host) {
-            return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+            return Err(
+                Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy(&state.plan.workload.name))
+            );
         }
         let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
         let entries = self.choice(&state, take).await?;
@@ -65,26 +67,33 @@ impl Engine {
         }
         let volumes = self.places(state).await?;
         let facts = Facts { volumes, ..Facts::default() };
+        let holds = |names: Names, what| [names.live, names.staged, names.aside].contains(&what);
+        let mut originals_known = !state.named;
+        let mut strange = None;
         for (volume, planned) in state.plan.volumes.iter().enumerate() {
             let names = facts.names(state, volume);
-            let is_known = |names: Names| {
-                let holds = |what| [names.live, names.staged, names.aside].contains(&what);
-                holds(Holds::Restored) && (holds(Holds::Original) || planned.original.is_none())
-            };
+            let has_original = |names| holds(names, Holds::Original) || planned.original.is_none();
+            let is_known = |names| has_original(names) && holds(names, Holds::Restored);
             let told = match planned.method {
                 Method::TwoRenames => facts.volumes[volume].named(names),
                 Method::Exchange | Method::New | Method::ByEntry => None,
             };
+            originals_known &= has_original(names) && planned.method != Method::ByEntry;
             if !is_known(names) && !told.is_some_and(is_known) {
-                let (live, private) = (planned.live.display(), state.plan.private(volume));
-                return Err(Error::new(
-                    Code::NeedsAttention,
-                    format!("the names at {live} and in {} do not tell which directory is which", private.display()),
-                )
-                .hint("the original belongs at the live name or at `aside` in the private directory, the restored data at `staged`; move them there, then run this again"));
+                strange = strange.or(Some(volume));
             }
         }
-        let named = (!state.named).then_some(Entry::Named);
+        // The way back asks for nothing but the originals: what was restored may be gone for good.
+        let goes_by_names = take == Take::Restored || !originals_known;
+        if let Some(volume) = strange.filter(|_| goes_by_names) {
+            let (live, private) = (state.plan.volumes[volume].live.display(), state.plan.private(volume));
+            return Err(Error::new(
+                Code::NeedsAttention,
+                format!("the names at {live} and in {} do not tell which directory is which", private.display()),
+            )
+            .hint("the original belongs at the live name or at `aside` in the private directory, the restored data at `staged`; move them there, then run this again"));
+        }
+        let named = (!state.named && goes_by_names).then_some(Entry::Named);
         let turn = match (take, state.direction()) {
             (Take::Original, Direction::Forward) => Some(abort(Code::Aborted, "the original data were chosen")),
             (Take::Original, Direction::Undecided | Direction::Back) | (Take::Restored, _) => None,

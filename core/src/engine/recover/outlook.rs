@@ -70,8 +70,9 @@ impl Engine {
             }
             Ok(Ok(state)) => {
                 let elsewhere = self.elsewhere(&state.plan.host, state.runtime()).await;
+                let name = &state.plan.workload.name;
                 outlook.problem = elsewhere
-                    .map(|anomaly| Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy()));
+                    .map(|anomaly| Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy(name)));
                 outlook.workload = Some(state.plan.workload.name.clone());
                 outlook.restore_id = Some(state.plan.restore);
                 outlook.snapshot = Some(state.plan.snapshot);

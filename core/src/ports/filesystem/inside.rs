@@ -55,3 +55,11 @@ pub struct MembersOf {
     /// Whether files' contents are read for [`Member::contents`].
     pub contents: bool,
 }
+
+pub(super) fn cannot_look_into(path: PathBuf) -> FsError {
+    FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "these archives can only be restored as a whole")
+}
+
+pub(super) fn cannot_move(path: PathBuf) -> FsError {
+    FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "archives cannot be taken in or out here")
+}
