@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::{TreeSize, place::is_left_out},
+    model::{TreeSize, hook::quoted, place::is_left_out},
     ports::{FsError, FsErrorKind, FsOp},
 };
 
@@ -159,7 +159,8 @@ impl Removing<'_> {
                 let name = Trouble::show(entry.path);
                 let message = format!(
                     "cannot remove `{name}`: it or its directory is immutable or append-only; \
-                     take the flags away with `chattr -R -i -a`"
+                     take the flags away with `find {} -type f,d -exec chattr -i -a {{}} +`",
+                    quoted([self.trouble.path().to_string_lossy().as_ref()])
                 );
                 Err(self.trouble.of(FsErrorKind::Denied, message))
             }

@@ -167,7 +167,9 @@ fn usual_hint(outcome: Outcome, code: Code) -> &'static str {
     match (code, outcome) {
         (Code::Corrupt, _) => "choose another snapshot; `volsnap verify --all` shows which are good",
         (Code::Hostile, _) => "do not trust this archive; find out where it came from",
-        (Code::Refused, _) => "mend what the message names; `volsnap plan` shows what else stands in the way",
+        (Code::Refused, _) => {
+            "mend what the message names; `volsnap plan WORKLOAD SNAPSHOT` shows what else stands in the way"
+        }
         (Code::Io, _) => {
             "free some space or mend what the message names (the kernel's log may say more), then restore again"
         }

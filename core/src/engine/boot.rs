@@ -299,7 +299,7 @@ fn go_on(watch: &Watch) -> Result<()> {
 /// The app is to blame, or its data are.
 fn did_not_come_up(why: &str) -> Error {
     Error::new(Code::Warnings, format!("the app did not come up on the data, which came back as they were: {why}"))
-        .hint("the app itself was not touched; drill an earlier snapshot, or look at the data with `volsnap extract`. One that needs longer gets it by --boot-timeout")
+        .hint("the app itself was not touched; drill an earlier snapshot, or look at the data with `volsnap extract SNAPSHOT DIR`. One that needs longer gets it by --boot-timeout")
 }
 
 /// The engine could not do it, or did not answer.

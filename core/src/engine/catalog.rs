@@ -39,7 +39,7 @@ impl Engine {
         workloads.iter().find(matches).cloned().ok_or_else(|| {
             let names: Vec<&str> = workloads.iter().map(|w| w.name.as_str()).collect();
             Error::new(Code::NotFound, format!("there is no workload {name_or_id}")).hint(match names.is_empty() {
-                true => "register one with `volsnap workload add`".to_string(),
+                true => "register one with `volsnap workload add NAME`".to_string(),
                 false => format!("the workloads are: {}", names.join(", ")),
             })
         })
@@ -150,7 +150,7 @@ impl Engine {
                 |s: &Snapshot| s.archive.manifest.imported.as_ref().map_or(s.origin(), |imported| imported.origin);
             let asked_for = |s: &Snapshot| s.origin() == Origin::Manual && was(s) == Origin::Manual;
             return snapshots.into_iter().find(asked_for).ok_or_else(|| {
-                Error::new(Code::NotFound, "there is no snapshot yet").hint("take one with `volsnap create`")
+                Error::new(Code::NotFound, "there is no snapshot yet").hint("take one with `volsnap create WORKLOAD`")
             });
         }
         if let Ok(id) = which.parse::<SnapshotId>() {

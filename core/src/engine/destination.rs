@@ -78,7 +78,7 @@ impl Engine {
                 let (of, target, real) = (&live.workload, &live.target, live.location.real.display());
                 return refuse(
                     format!("{what}: {shown} overlaps with volume {target} of {of} at {real}"),
-                    "choose a directory that no workload has; `volsnap restore` replaces what is live",
+                    "choose a directory that no workload has; `volsnap restore WORKLOAD SNAPSHOT` replaces what is live",
                 );
             }
         }

@@ -101,8 +101,9 @@ impl Engine {
             numbers.push(volume);
         }
         match (found, &request.path) {
-            (false, Some(path)) => Err(Error::new(Code::NotFound, format!("neither has `{}`", printable(path)))
-                .hint("give a volume's target, or its target with a path below it; `volsnap ls` shows what there is")),
+            (false, Some(path)) => Err(Error::new(Code::NotFound, format!("neither has `{}`", printable(path))).hint(
+                "give a volume's target, or its target with a path below it; `volsnap ls SNAPSHOT` shows what there is",
+            )),
             (true, _) | (false, None) => Ok(numbers),
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     error::{Code, Error, Result},
     model::{
         Member, MemberKind, Snapshot,
+        hook::quoted,
         member::{printable, unprinted},
     },
     ports::{Found, LookInto, MemberSink, Output, Place, Watch},
@@ -196,7 +197,9 @@ pub(super) fn nothing(snapshot: &Snapshot, path: &[u8], place: Option<&Place>, n
     let below_target = is_below(trimmed(target.trim_start_matches('/').as_bytes()), path).is_some();
     error.hint(match (nearest.kind == MemberKind::Directory, below_target) {
         (true, true) => format!("paths begin below the volume: give it without {target}"),
-        (true, false) => format!("{shown} is there: `volsnap ls {id} {shown}` shows what it holds"),
+        (true, false) => {
+            format!("{shown} is there: `volsnap ls {id} {}` shows what it holds", quoted([shown.as_str()]))
+        }
         (false, _) => format!("{shown} is {}", described(&nearest.kind)),
     })
 }
@@ -206,7 +209,8 @@ fn no_file(snapshot: &Snapshot, target: &str, path: &[u8], kind: &MemberKind) ->
     let message = format!("{} of snapshot {} is {}", shown.trim_end_matches('/'), snapshot.id(), described(kind));
     Error::new(Code::Refused, message).hint(match kind {
         MemberKind::Directory => {
-            format!("only files have contents: `volsnap ls {} {shown}` shows which it holds", snapshot.id())
+            let path = quoted([shown.as_str()]);
+            format!("only files have contents: `volsnap ls {} {path}` shows which it holds", snapshot.id())
         }
         MemberKind::Symlink { .. } => "links are not followed: give the path of the file itself".to_string(),
         MemberKind::File { .. } | MemberKind::HardLink { .. } | MemberKind::Fifo | MemberKind::Device { .. } => {

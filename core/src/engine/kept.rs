@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::Engine;
 use crate::{
     error::{Code, Error, Result},
-    model::{RestoreId, Sight, SnapshotId, TreeSize, Workload, WorkloadId, place},
+    model::{RestoreId, Sight, SnapshotId, TreeSize, Workload, WorkloadId, hook::quoted, place},
     restore::{Body, Entry, Journal, Safety, State},
 };
 
@@ -106,7 +106,7 @@ impl Kept {
             (None, Some(tree)) => format!(
                 "`volsnap workload add kept-{id} --volume /data={}` and `volsnap create kept-{id}` make a snapshot of it, \
                  `volsnap kept discard {id}` deletes it",
-                tree.display()
+                quoted([tree.to_string_lossy().as_ref()])
             ),
             (None, None) => format!("`volsnap kept discard {id}` deletes it"),
         }

@@ -155,12 +155,12 @@ impl Engine {
                 Code::Corrupt,
                 format!("it is snapshot {} of workload {}", manifest.snapshot, manifest.workload),
             )
-            .hint("somebody moved it there: take it out and `volsnap import` it"));
+            .hint("somebody moved it there: take it out and `volsnap import FILE`"));
         }
         match row {
             Some(row) if row.archive.digest != archive.digest => {
                 Err(Error::new(Code::Corrupt, "it is another archive than the catalog lists")
-                    .hint("somebody replaced it: take it out, and `volsnap import` what is to be kept"))
+                    .hint("somebody replaced it: take it out, and `volsnap import FILE` what is to be kept"))
             }
             Some(_) | None => Ok(Some(archive)),
         }
@@ -200,12 +200,12 @@ impl Engine {
             manifest.registration.as_ref().map(|said| (manifest.sequence.unwrap_or(0), said))
         });
         let (_, latest): (u64, &Registration) = said.max_by_key(|(sequence, said)| (*sequence, said.as_of)).ok_or(
-            "its archives, of an earlier version or imported, do not say how; `volsnap workload add` it, and import them with --workload",
+            "its archives, of an earlier version or imported, do not say how; `volsnap workload add NAME` registers it; then import them with --workload",
         )?;
         // Paths mean nothing on another machine, and what was not written here is not believed.
         if latest.host != self.ports.filesystem.host() {
             return Err(
-                "it was registered on another machine; `volsnap workload add` it here, and import its archives with --workload"
+                "it was registered on another machine; `volsnap workload add NAME` registers it here; then import its archives with --workload"
                     .into(),
             );
         }

@@ -70,7 +70,7 @@ fn refusal(target: &str, tally: &Tally) -> Option<Refusal> {
     (!told.is_empty()).then(|| {
         Refusal::new(
             format!("volume {target} of the snapshot has {}, which this user may not make", told.join(", ")),
-            "run it as root, such as with sudo; `volsnap extract` gives you the contents as your own",
+            "run it as root, such as with sudo; `volsnap extract SNAPSHOT DIR` gives you the contents as your own",
         )
     })
 }

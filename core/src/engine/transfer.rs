@@ -348,10 +348,9 @@ fn of_file(error: FsError) -> Error {
     let (is_corrupt, is_other) = (error.kind == FsErrorKind::Corrupt, error.kind == FsErrorKind::Unsupported);
     let error = Error::from(error);
     if is_corrupt {
-        error
-            .hint("if `volsnap export` wrote it, copy it again from where it came from; other files cannot be imported")
+        error.hint("if volsnap exported it, copy it again from where it came from; other files cannot be imported")
     } else if is_other {
-        error.hint("give a file that `volsnap export` wrote, of this version of volsnap or an earlier one")
+        error.hint("give a file that volsnap exported, of this version of volsnap or an earlier one")
     } else {
         error
     }

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use super::{Code, Error};
 
 /// What to do where writing is not allowed. Root may write nearly everywhere, and is kept out by other things.
-pub const DENIED_HINT: &str = "run as a user who may write there (mostly root); as root, see whether a mount or a subvolume is read-only, or something immutable (`lsattr -d`)";
+pub const DENIED_HINT: &str = "run as a user who may write there (mostly root); as root, see whether a mount or a subvolume is read-only, or something immutable (`lsattr -d PATH`)";
 
 /// What kind of failure a filesystem met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,9 @@ impl From<FsError> for Error {
                 (Code::Io, "look at what stands there; volsnap deletes nothing that it did not make")
             }
             FsErrorKind::NoSpace => (Code::Io, "free some space on that filesystem, then run the command again"),
-            FsErrorKind::Unsupported => (Code::Refused, "see `volsnap plan` for what this filesystem can do"),
+            FsErrorKind::Unsupported => {
+                (Code::Refused, "see `volsnap plan WORKLOAD SNAPSHOT` for what this filesystem can do")
+            }
             FsErrorKind::Denied => (Code::Io, DENIED_HINT),
             FsErrorKind::SyncFailed => {
                 (Code::Io, "the disk may be failing: look at the kernel's log before anything else")

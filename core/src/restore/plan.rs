@@ -429,7 +429,10 @@ impl Plan {
         let Some(first) = self.refusals.first() else { return Ok(()) };
         let more = match self.refusals.len() {
             1 => String::new(),
-            n => format!(" (and {} more: `volsnap plan` shows them)", n - 1),
+            n => {
+                let (workload, snapshot) = (&self.workload.name, self.snapshot);
+                format!(" (and {} more: `volsnap plan {workload} {snapshot}` shows them)", n - 1)
+            }
         };
         Err(Error::new(Code::Refused, format!("{}{more}", first.message)).hint(first.hint.clone()))
     }

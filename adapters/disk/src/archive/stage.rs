@@ -14,6 +14,7 @@ use rustix::{
 use volsnap_core::{
     model::{
         FlagsLeft, TreeSize, VolumeTotals,
+        hook::quoted,
         place::{leaving_in, original_root_in, restored_root_in, staged_in},
     },
     ports::{FsError, FsErrorKind, FsOp, Phase, StageJob, Staged, Standing, Watch},
@@ -305,8 +306,10 @@ impl Private {
                 FsErrorKind::Unsupported,
                 format!(
                     "{live} is a directory of the overlay's lower layer, which cannot be renamed; stop the app and make it \
-                     one of the upper layer: `cp -a {live} {live}.new && rm -r {live} && mv {live}.new {live}`",
-                    live = live.display()
+                     one of the upper layer: `cp -a {shown} {new} && rm -r {shown} && mv {new} {shown}`",
+                    live = live.display(),
+                    shown = quoted([live.to_string_lossy().as_ref()]),
+                    new = quoted([format!("{}.new", live.display()).as_str()]),
                 ),
             )),
             Ok(()) | Err(_) => Ok(()),

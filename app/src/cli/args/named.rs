@@ -34,6 +34,11 @@ fn commands(text: &str) -> Vec<String> {
     for (at, _) in text.match_indices(concat!("`", "volsnap ")) {
         let rest = &text[at + 1..];
         let Some(command) = rest.split('`').next().filter(|command| command.len() < 200) else { continue };
+        let line = text[..at].rsplit('\n').next().unwrap_or_default().trim_start();
+        // Documentation speaks of commands by their names. A message says what to type, with what is to be filled in.
+        if line.starts_with("//") {
+            continue;
+        }
         // A message that is broken over lines in the source.
         let command = command.replace("\\\n", " ");
         commands.push(command.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -51,8 +56,7 @@ fn fault(command: &str) -> Option<String> {
         Err(error) => {
             let is_short = matches!(
                 error.kind(),
-                ErrorKind::MissingRequiredArgument
-                    | ErrorKind::MissingSubcommand
+                ErrorKind::MissingSubcommand
                     | ErrorKind::DisplayHelp
                     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             );
@@ -75,6 +79,6 @@ fn every_command_that_a_message_names_is_one() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    assert!(count > 100, "only {count} commands were found");
+    assert!(count > 90, "only {count} commands were found");
     assert!(fault("volsnap recover app --now").is_some() && fault("volsnap repair").is_some());
 }

@@ -6,6 +6,7 @@ use clap::CommandFactory;
 use clap_mangen::Man as Page;
 use volsnap::{
     Code, Error, Result,
+    model::hook::quoted,
     view::{CompletionsView, ManView, SCHEMAS, Schema as Document, SchemasView, VersionView},
 };
 
@@ -55,7 +56,13 @@ pub fn man(args: &Man) -> Result<Answer> {
     command.build();
     let mut pages = Vec::new();
     write_pages(&command, directory, &mut pages)?;
-    let text = format!("wrote {} pages to {}; read one with `man -l {}`", pages.len(), directory.display(), pages[0]);
+    let first = directory.join(&pages[0]);
+    let text = format!(
+        "wrote {} pages to {}; read one with `man -l {}`",
+        pages.len(),
+        directory.display(),
+        quoted([first.to_string_lossy().as_ref()])
+    );
     Answer::new(&ManView { directory: directory.display().to_string(), pages }, text)
 }
 

@@ -39,7 +39,7 @@ pub async fn restore(session: &Session, args: args::Restore) -> Result<Answer> {
     let asks = !args.yes;
     if asks && !ask::is_possible() {
         return Err(Error::new(Code::Usage, "there is no terminal to ask whether the restore should begin")
-            .hint("look at `volsnap plan`, then give --yes"));
+            .hint("look at `volsnap plan WORKLOAD SNAPSHOT`, then give --yes"));
     }
     let volsnap = session.with_hooks(!args.options.no_hooks);
     let wish = Wish::of(session, args).await?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::fs::OFlags;
-use volsnap::{Code, Error, Result};
+use volsnap::{Code, Error, Result, model::hook::quoted};
 
 /// More is no configuration.
 const BYTES_MAX: u64 = 1 << 20;
@@ -46,19 +46,24 @@ fn check(path: &Path, file: &File) -> Result<()> {
     }
     if owner != 0 && owner != caller {
         let why = format!("belongs to user {owner}, who is neither root nor the caller (user {caller})");
-        return Err(refused(path, &why, &format!("look at what it says, then `chown {caller} {}`", path.display())));
+        return Err(refused(path, &why, &format!("look at what it says, then `chown {caller} {}`", shown(path))));
     }
     if mode & 0o002 != 0 {
-        let hint = format!("look at what it says, then `chmod o-w {}`", path.display());
+        let hint = format!("look at what it says, then `chmod o-w {}`", shown(path));
         return Err(refused(path, &format!("can be written by everybody (mode {:04o})", mode & 0o7777), &hint));
     }
     // A user's own group is often nobody else; what root heeds is for root to write.
     if caller == 0 && mode & 0o020 != 0 && metadata.gid() != 0 {
         let why = format!("can be written by the group {} (mode {:04o})", metadata.gid(), mode & 0o7777);
-        let hint = format!("look at what it says, then `chmod g-w {}`", path.display());
+        let hint = format!("look at what it says, then `chmod g-w {}`", shown(path));
         return Err(refused(path, &why, &hint));
     }
     Ok(())
+}
+
+/// A path as a shell takes it.
+fn shown(path: &Path) -> String {
+    quoted([path.to_string_lossy().as_ref()])
 }
 
 fn refused(path: &Path, why: &str, hint: &str) -> Error {

@@ -10,7 +10,10 @@ use super::table::{
 /// The answer of `workload hook add`, `list` and `remove`.
 pub fn hooks(view: &HooksView) -> String {
     let own = match view.hooks.is_empty() {
-        true => format!("{} has no hooks; add one with `volsnap workload hook add`", view.workload),
+        true => format!(
+            "{0} has no hooks; add one with `volsnap workload hook add {0} --at pre-create -- PROGRAM`",
+            view.workload
+        ),
         false => hook_table(&view.hooks),
     };
     match view.configured.is_empty() {

@@ -333,7 +333,7 @@ fn way_back(report: &ReportView) -> String {
             format!("what was replaced is kept; to go back: volsnap kept restore {}", kept_id(report.restore_id))
         }
         (Outcome::Restored, None) => {
-            "there is no snapshot of what was replaced, so `volsnap undo` cannot go back".into()
+            format!("there is no snapshot of what was replaced, so `volsnap undo {}` cannot go back", report.workload)
         }
         (Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention, _) => String::new(),
     }

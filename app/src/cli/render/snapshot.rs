@@ -39,7 +39,7 @@ pub fn snapshots(view: &SnapshotsView) -> String {
         }),
     );
     if width.holds(&all) {
-        return or(all, "no snapshots yet; take one with `volsnap create`");
+        return or(all, "no snapshots yet; take one with `volsnap create WORKLOAD`");
     }
     // What is left out here is in `show`.
     let [old, _, mode, data, archive, _, note] = columns();

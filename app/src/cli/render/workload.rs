@@ -15,7 +15,7 @@ pub fn workloads(view: &WorkloadsView) -> String {
     let rows = view.workloads.iter().map(|w| [w.name.clone(), w.source.clone(), time(w.created_at), w.id.to_string()]);
     let text = table([Text("WORKLOAD"), Text("SOURCE"), Text("REGISTERED"), Text("ID")], rows);
     match text.is_empty() {
-        true => "no workloads yet; register one with `volsnap workload add`".into(),
+        true => "no workloads yet; register one with `volsnap workload add NAME`".into(),
         false => text,
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use volsnap_core::{
-    model::{FilesystemInfo, Space},
+    model::{FilesystemInfo, Space, hook::quoted},
     ports::FsError,
 };
 use volsnap_disk::Probed;
@@ -39,8 +39,8 @@ pub(super) fn judge(disk: &Disk, tried: Option<&Result<Probed, FsError>>) -> Vec
         _ if info.read_only => {
             find(Severity::Problem, &info.mount, format!("{what}: mounted read-only, so nothing can be restored there"))
                 .remedy(format!(
-                    "look at the kernel's log for the reason, then `mount -o remount,rw {}`",
-                    info.mount.display()
+                    "look at the kernel's log for the reason, then `{}`",
+                    quoted(["mount", "-o", "remount,rw", info.mount.to_string_lossy().as_ref()])
                 ))
         }
         Some(Err(error)) => {

@@ -1,6 +1,7 @@
 //! Why a restore must not begin.
 
 use super::*;
+use crate::model::hook::quoted;
 
 pub(super) fn refuse_foreign(s: &Situation, plan: &mut Plan) {
     let manifest = &s.snapshot.archive.manifest;
@@ -41,7 +42,8 @@ pub(super) fn unrecognised(s: &Situation, target: &str, why: &Unrecognised) -> R
                 names.join(" or ")
             ),
             format!(
-                "unpack it into an empty directory and move it where it belongs: `volsnap extract {snapshot} DIR --volume {target}`"
+                "unpack it into an empty directory and move it where it belongs: `volsnap extract {snapshot} DIR --volume {}`",
+                quoted([target])
             ),
         ),
     }
@@ -91,6 +93,7 @@ pub(super) fn refuse_selection(s: &Situation, plan: &mut Plan) {
 pub fn refuse_place(protected: &[Protected], target: &str, candidate: &Candidate, location: &Location) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let live = location.real.display();
+    let shown = quoted([location.real.to_string_lossy().as_ref()]);
     let mut refuse = |message: String, hint: &str| refusals.push(Refusal::new(message, hint));
     if is_system(&location.real) {
         refuse(
@@ -118,7 +121,7 @@ pub fn refuse_place(protected: &[Protected], target: &str, candidate: &Candidate
         Occupant::Absent | Occupant::Directory(_) | Occupant::MountPoint(_) | Occupant::Subvolume(_) => {}
         Occupant::Immutable(_) => refuse(
             format!("volume {target} at {live} is immutable or append-only"),
-            "take the flag away with `chattr -i -a`",
+            &format!("take the flag away with `chattr -i -a {shown}`"),
         ),
         Occupant::NotADirectory => {
             refuse(format!("volume {target} at {live} is not a directory"), "only directories can be volumes");
@@ -130,10 +133,12 @@ pub fn refuse_place(protected: &[Protected], target: &str, candidate: &Candidate
             format!(
                 "{count} of the entries of volume {target} at {live} are immutable, append-only or read-only subvolumes"
             ),
-            "what is set aside could not be removed; find them with `lsattr -R` or `btrfs subvolume list -r`. Take the flags away \
-             with `chattr -i -a`; move read-only subvolumes, which snapshots leave out, elsewhere on the same filesystem with \
-             the directory that holds them (`.snapshots`), and back after the restore. One at the top of the volume can be \
-             moved after `btrfs property set PATH ro false`",
+            &format!(
+                "what is set aside could not be removed; find them with `lsattr -R {shown}` or `btrfs subvolume list -r \
+                 {shown}`. Take the flags away with `find {shown} -type f,d -exec chattr -i -a {{}} +`; move read-only subvolumes, which snapshots \
+                 leave out, elsewhere on the same filesystem with the directory that holds them (`.snapshots`), and back \
+                 after the restore. One at the top of the volume can be moved after `btrfs property set PATH ro false`"
+            ),
         );
     }
     // A rename would take them along into what is set aside, and a mount point among the entries cannot be moved.
