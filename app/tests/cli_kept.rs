@@ -292,6 +292,14 @@ fn every_hint_about_kept_originals_works_as_it_is_written() {
 }
 
 #[test]
+fn an_undo_that_finds_no_snapshot_leads_to_the_originals_that_are_kept() {
+    let Some((world, _, _, _)) = with_kept("an_undo_that_finds_no_snapshot") else { return };
+    let hint = world.json_with(8, &["undo", "app"])["error"]["hint"].as_str().unwrap().to_string();
+    assert_eq!(follow(&world, &hint).len(), 2, "{hint}");
+    assert_eq!(fs::read(world.live("data").join("file")).unwrap(), b"overwritten");
+}
+
+#[test]
 fn an_unknown_or_ambiguous_id_is_not_found_and_what_there_is_is_named() {
     let Some((world, snapshot, first, id)) = with_kept("an_unknown_id") else { return };
     let second = keep(&world, &snapshot, "an_unknown_id").unwrap();

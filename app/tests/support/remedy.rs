@@ -14,7 +14,8 @@ pub fn hint(ran: &Ran) -> String {
 
 /// The commands that a text names: what stands between backquotes and begins with the name of a program.
 pub fn commands(text: &str) -> Vec<String> {
-    const PROGRAMS: [&str; 9] = ["volsnap", "docker", "mv", "mkdir", "chattr", "lsattr", "chown", "chmod", "mount"];
+    const PROGRAMS: [&str; 10] =
+        ["volsnap", "docker", "find", "mv", "mkdir", "chattr", "lsattr", "chown", "chmod", "mount"];
     let quoted = text.split('`').skip(1).step_by(2);
     let is_command = |text: &&str| PROGRAMS.contains(&text.split(' ').next().unwrap_or_default());
     quoted.filter(is_command).map(String::from).collect()
@@ -39,4 +40,11 @@ impl World {
             assert_eq!(ran.status, 0, "{line}: {ran:?}");
         }
     }
+}
+
+/// A command with its placeholders filled in.
+pub fn filled(command: &str, values: &[(&str, &str)]) -> String {
+    let value =
+        |word: &str| values.iter().find(|(name, _)| *name == word).map_or(word.to_string(), |v| v.1.to_string());
+    command.split(' ').map(value).collect::<Vec<_>>().join(" ")
 }
