@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
 /// What one entry is: its kind, mode, owner, modification time, names, attributes and contents (or a link's target).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryOf {
@@ -20,6 +22,8 @@ pub struct EntryOf {
     pub names: u64,
     /// Extended attributes but for the security labels that belong to the host.
     pub attributes: BTreeMap<String, Vec<u8>>,
+    /// Inode flags of a file or a directory, of those that archives keep; none where the filesystem has none.
+    pub flags: u32,
     /// Contents of a file, target of a link, nothing for others.
     pub contents: Vec<u8>,
     /// The first of the names of a file that has several.
@@ -59,6 +63,7 @@ fn collect(path: &Path, name: &str, tree: &mut Tree, linked: &mut BTreeMap<u64, 
         mtime_ns,
         names: if metadata.is_dir() { 1 } else { metadata.nlink() },
         attributes: attributes(path),
+        flags: flags(path, &metadata),
         contents,
         same_as: None,
     };
@@ -74,6 +79,27 @@ fn collect(path: &Path, name: &str, tree: &mut Tree, linked: &mut BTreeMap<u64, 
             collect(&child.path(), &name, tree, linked);
         }
     }
+}
+
+/// The letters of these are `SDdAcjC`.
+const KEPT: IFlags = IFlags::SYNC
+    .union(IFlags::DIRSYNC)
+    .union(IFlags::NODUMP)
+    .union(IFlags::NOATIME)
+    .union(IFlags::COMPRESSED)
+    .union(IFlags::JOURNALING)
+    .union(IFlags::NOCOW);
+
+fn flags(path: &Path, metadata: &fs::Metadata) -> u32 {
+    let has_some = metadata.is_file() || metadata.is_dir();
+    let file = has_some.then(|| fs::File::open(path).ok()).flatten();
+    file.and_then(|file| ioctl_getflags(file).ok()).map_or(0, |flags| flags.intersection(KEPT).bits())
+}
+
+/// Gives a file or a directory inode flags besides those that it has; false where the filesystem has no such flags.
+pub fn mark(path: &Path, flags: IFlags) -> bool {
+    let file = fs::File::open(path).expect("a file or a directory");
+    ioctl_getflags(&file).is_ok_and(|now| ioctl_setflags(&file, now | flags).is_ok())
 }
 
 /// A filesystem that knows no attributes has none.

@@ -134,6 +134,43 @@ fn a_restored_tree_inherits_the_flags_of_the_live_directory() {
     }
 }
 
+/// How a file is stored is part of it, also if nothing else has changed.
+#[test]
+fn a_change_of_inode_flags_alone_is_a_difference() {
+    for (kind, set) in [("btrfs", IFlags::NOCOW), ("ext4", IFlags::NOATIME), ("xfs", IFlags::NODUMP)] {
+        let Some(disk) = LoopDisk::new(kind, "a difference of inode flags") else { continue };
+        let live = disk.join("app");
+        fs::create_dir_all(live.join("dir")).unwrap();
+        for name in ["dir/empty", "same"] {
+            fs::write(live.join(name), "").unwrap();
+        }
+        let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+        cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
+        let snapshot = || cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+        let differs = |states: &[&str]| {
+            let difference = cli.ok(&[&["diff"], states].concat());
+            let changes = difference["members"].as_array().unwrap().clone();
+            changes.iter().map(|c| format!("{} {}", c["path"].as_str().unwrap(), c["what"])).collect::<Vec<_>>()
+        };
+        let before = snapshot();
+        assert_eq!(differs(&[&before]), [""; 0], "{kind}");
+        for name in ["dir", "dir/empty"] {
+            assert!(trees::mark(&live.join(name), set), "{kind}: {name}");
+        }
+        let marked = ["dir [\"flags\"]", "dir/empty [\"flags\"]"];
+        assert_eq!(
+            (differs(&[&before]), differs(&[&before, "--content"])),
+            (marked.map(String::from).to_vec(), marked.map(String::from).to_vec()),
+            "{kind}"
+        );
+        let after = snapshot();
+        assert_eq!(differs(&[&before, &after]), marked, "{kind}");
+        assert_eq!(differs(&[&after]), [""; 0], "{kind}");
+        cli.ok(&["restore", "shop", &before, "--yes"]);
+        assert_eq!(differs(&[&before]), [""; 0], "{kind}: what was restored is as it was");
+    }
+}
+
 /// A database's directory is stored without copy-on-write, and what is copied elsewhere says what it is without.
 #[test]
 fn files_without_copy_on_write_come_back_so_and_elsewhere_that_is_told() {

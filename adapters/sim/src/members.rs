@@ -78,6 +78,7 @@ fn member(path: &str, entry: &Entry, contents: bool) -> Member {
         mtime_seconds: 0,
         mtime_nanoseconds: 0,
         xattrs: Vec::new(),
+        flags: None,
         contents: bytes.filter(|_| contents).map(|bytes| digest(bytes)),
     }
 }

@@ -36,7 +36,7 @@ pub struct ChangeView<'a> {
     /// Path below the volume's root, escaped as in [`MemberView`]; empty for the root.
     pub path: String,
     /// What has changed: `type`, `links` (the other names of a file), `target` (of a symbolic link), `device`, `size`,
-    /// `content`, `mtime`, `mode`, `owner`, `xattrs`. Empty for what was added or removed.
+    /// `content`, `mtime`, `mode`, `owner`, `xattrs`, `flags` (inode flags). Empty for what was added or removed.
     pub what: Vec<&'static str>,
     /// As it was; `null` for what was added.
     pub before: Option<MemberView<'a>>,

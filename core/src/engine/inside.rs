@@ -302,6 +302,7 @@ mod tests {
             mtime_seconds: 0,
             mtime_nanoseconds: 0,
             xattrs: Vec::new(),
+            flags: None,
             contents: None,
         };
         let place = |path: &str| Place { index: 0, path: path.into() };

@@ -25,6 +25,8 @@ pub enum Aspect {
     Owner,
     /// Extended attributes, ACLs among them.
     Xattrs,
+    /// Inode flags, where both sides say which there are.
+    Flags,
 }
 
 impl Aspect {
@@ -42,6 +44,7 @@ impl Aspect {
             Aspect::Mode => "mode",
             Aspect::Owner => "owner",
             Aspect::Xattrs => "xattrs",
+            Aspect::Flags => "flags",
         }
     }
 }
@@ -194,6 +197,11 @@ pub fn differences(before: &Member, after: &Member, times: bool) -> Vec<Aspect> 
     }
     if before.xattrs != after.xattrs && !is_one_more_name(before) && !is_one_more_name(after) {
         what.push(Aspect::Xattrs);
+    }
+    if let (Some(before), Some(after)) = (&before.flags, &after.flags)
+        && before != after
+    {
+        what.push(Aspect::Flags);
     }
     what
 }

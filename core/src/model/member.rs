@@ -24,6 +24,10 @@ pub struct Member {
     /// Extended attributes as the kernel knows them, ACLs among them, by name. Of a file with several names only the
     /// first one has them.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Inode flags of a directory or a file, those that archives keep, by their letters in the order of `SDdAcjC` (as `lsattr`
+    /// has them). `None` where the filesystem has none or the archive does not say, and of everything else. Of a file with
+    /// several names only the first one has them.
+    pub flags: Option<String>,
     /// A digest of a file's contents, holes being zeros, where it was asked for: to be compared with others like it.
     pub contents: Option<[u8; 32]>,
 }
@@ -182,6 +186,7 @@ mod tests {
             mtime_seconds,
             mtime_nanoseconds,
             xattrs: Vec::new(),
+            flags: None,
             contents: None,
         };
         assert_eq!(member(-5, 250_000_000).mtime(), "1969-12-31T23:59:55.25Z".parse().ok());

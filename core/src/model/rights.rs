@@ -83,6 +83,7 @@ mod tests {
             mtime_seconds: 0,
             mtime_nanoseconds: 0,
             xattrs,
+            flags: None,
             contents: None,
         };
         rights.lacking(&member).collect()

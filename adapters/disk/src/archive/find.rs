@@ -61,6 +61,7 @@ pub fn list_each(
     let mut meter = Meter::new(watch, &archive.trouble, Phase::Read);
     let mut count = 0;
     for place in places {
+        let flags_known = archive.flags_known(place.index);
         meter.volume(&archive.volume(place)?.target, 0)?;
         let listed = thread::scope(|scope| {
             let mut walk = Walk::to(scope, &archive, place)?;
@@ -68,7 +69,7 @@ pub fn list_each(
             walk.list(&place.path, &mut |member| {
                 count += 1;
                 meter.add(0, 1)?;
-                sink(place.index, told(member))
+                sink(place.index, told(member, flags_known))
             })
         })?;
         if !listed {
@@ -120,7 +121,7 @@ pub fn dump(
                     let full = name::in_volume(&walk.root, &place.path);
                     Err(archive.trouble.hostile(&full, "links to something that is no file"))
                 }
-                Some(member) => Ok(Ok(Found::Other(told(member).kind))),
+                Some(member) => Ok(Ok(Found::Other(told(member, false).kind))),
                 None => nearest(&archive, place).map(Ok),
             }
         })?;
@@ -148,6 +149,11 @@ impl Archive {
         let volume = self.manifest.volumes.get(place.index).filter(|volume| !volume.absent);
         volume.ok_or_else(|| self.trouble.of(FsErrorKind::NotFound, "it has no such volume"))
     }
+
+    /// Whether what has no inode flags in the volume of that index had none.
+    pub(super) fn flags_known(&self, index: usize) -> bool {
+        self.index.volumes.get(index).is_some_and(|volume| volume.totals.flags_known)
+    }
 }
 
 /// Where there is nothing: the last member on the way there.
@@ -158,7 +164,7 @@ fn nearest(archive: &Archive, place: &Place) -> Result<Found, FsError> {
         let place = Place { index: place.index, path: path.to_vec() };
         let found = thread::scope(|scope| Walk::to(scope, archive, &place)?.find(path))?;
         match found {
-            Some(member) => return Ok(Found::Nothing(told(member))),
+            Some(member) => return Ok(Found::Nothing(told(member, archive.flags_known(place.index)))),
             None if path.is_empty() => return Err(archive.trouble.corrupt("a volume has no root")),
             None => {}
         }
@@ -282,7 +288,9 @@ pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
-pub(super) fn told(member: Member) -> model::Member {
+/// A member as the port has it; with its inode flags, if the archive says of all that have none that they have none.
+pub(super) fn told(member: Member, flags_known: bool) -> model::Member {
+    let has_flags = flags_known && matches!(member.kind, Kind::Directory | Kind::File { .. });
     model::Member {
         path: member.path,
         kind: match member.kind {
@@ -299,6 +307,7 @@ pub(super) fn told(member: Member) -> model::Member {
         mtime_seconds: member.mtime.seconds,
         mtime_nanoseconds: member.mtime.nanoseconds,
         xattrs: member.xattrs,
+        flags: has_flags.then(|| member.flags.text()),
         contents: None,
     }
 }

@@ -36,7 +36,8 @@ pub fn hashed(
     meter.volume(&named.target, archive.index.volumes[index].totals.bytes)?;
     // What an archive may ask for is a matter of policy, and nothing is made here.
     let limits = Limits { bytes_max: u64::MAX, entries_max: u64::MAX, devices: true };
-    extract_volume(&archive, index, limits, &mut Hashing { below, sink, file: None }, &mut meter)?;
+    let mut hashing = Hashing { below, sink, file: None, flags_known: archive.flags_known(index) };
+    extract_volume(&archive, index, limits, &mut hashing, &mut meter)?;
     meter.tell()
 }
 
@@ -45,6 +46,7 @@ struct Hashing<'a> {
     below: &'a [u8],
     sink: &'a mut dyn FnMut(model::Member) -> Result<(), FsError>,
     file: Option<Unfinished>,
+    flags_known: bool,
 }
 
 /// A file whose contents are still coming.
@@ -57,7 +59,7 @@ struct Unfinished {
 impl Hashing<'_> {
     fn hand_on(&mut self, member: Member, contents: Option<[u8; 32]>) -> Result<(), FsError> {
         match is_below(&member.path, self.below) {
-            true => (self.sink)(model::Member { contents, ..told(member) }),
+            true => (self.sink)(model::Member { contents, ..told(member, self.flags_known) }),
             false => Ok(()),
         }
     }

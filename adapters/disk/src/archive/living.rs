@@ -23,7 +23,10 @@ use super::{
     xattr::{self, Place},
     zeros,
 };
-use crate::tree::{Entry, Frozen, Trouble, Visitor, file_type, open_root, stat, walk};
+use crate::{
+    flags::Asking,
+    tree::{Entry, Frozen, Trouble, Visitor, file_type, open_root, stat, walk},
+};
 
 /// Bytes of a file that are read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -47,9 +50,10 @@ pub fn living(
     let opened = open_root(root, &trouble)?;
     let found = stat(&opened, c"").map_err(|e| trouble.errno("look at", e))?;
     let meter = &mut meter;
-    let frozen = Frozen::below(&opened);
-    let mut teller = Teller { path, contents, sink, meter, trouble: &trouble, links: HashMap::new(), frozen };
-    teller.plain(b"", &found, MemberKind::Directory, Place::Open(opened.as_fd()))?;
+    let (asking, frozen) = (Asking::of(&opened), Frozen::below(&opened));
+    let mut teller = Teller { path, contents, sink, meter, trouble: &trouble, links: HashMap::new(), asking, frozen };
+    let flags = teller.flags(opened.as_fd());
+    teller.plain(Member { flags, ..member(b"", &found, MemberKind::Directory) }, Place::Open(opened.as_fd()))?;
     walk(opened, &trouble, &mut teller)?;
     teller.meter.tell()
 }
@@ -62,6 +66,7 @@ struct Teller<'a, 'm> {
     trouble: &'a Trouble,
     /// Files with further names still to come: the first name, and how many names are missing.
     links: HashMap<Inode, (Vec<u8>, u32)>,
+    asking: Asking,
     frozen: Frozen,
 }
 
@@ -79,7 +84,13 @@ impl Visitor for Teller<'_, '_> {
         self.meter.add(0, 1)?;
         match file_type(entry.stat) {
             FileType::Directory => match entry.opened {
-                Some(fd) => self.plain(entry.path, entry.stat, MemberKind::Directory, Place::Open(fd)),
+                Some(fd) => {
+                    let flags = self.flags(fd);
+                    self.plain(
+                        Member { flags, ..member(entry.path, entry.stat, MemberKind::Directory) },
+                        Place::Open(fd),
+                    )
+                }
                 None => self.by_handle(entry, |_| Ok(MemberKind::Directory)),
             },
             FileType::RegularFile => self.file(entry),
@@ -106,15 +117,20 @@ impl Visitor for Teller<'_, '_> {
 
 impl Teller<'_, '_> {
     /// An entry whose attributes can be read at that place. One that has vanished is left out.
-    fn plain(&mut self, path: &[u8], stat: &Statx, kind: MemberKind, place: Place<'_>) -> Result<(), FsError> {
-        if !is_below(path, self.path) {
+    fn plain(&mut self, member: Member, place: Place<'_>) -> Result<(), FsError> {
+        if !is_below(&member.path, self.path) {
             return Ok(());
         }
         match xattr::read(place) {
-            Ok(xattrs) => (self.sink)(Member { xattrs, ..member(path, stat, kind) }),
+            Ok(xattrs) => (self.sink)(Member { xattrs, ..member }),
             Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(self.trouble.entry(path, "read the attributes of", error)),
+            Err(error) => Err(self.trouble.entry(&member.path, "read the attributes of", error)),
         }
+    }
+
+    /// The inode flags of what is open, where they are asked for.
+    fn flags(&self, fd: BorrowedFd<'_>) -> Option<String> {
+        self.asking.asks().then(|| self.asking.of_entry(fd).0.text())
     }
 
     /// An entry that is not opened.
@@ -125,7 +141,7 @@ impl Teller<'_, '_> {
     ) -> Result<(), FsError> {
         let handle = xattr::handle(entry.dir, entry.name);
         match handle.and_then(|handle| kind(handle.as_fd()).map(|kind| (handle, kind))) {
-            Ok((handle, kind)) => self.plain(entry.path, entry.stat, kind, Place::Handle(handle.as_fd())),
+            Ok((handle, kind)) => self.plain(member(entry.path, entry.stat, kind), Place::Handle(handle.as_fd())),
             // Gone, or replaced by what is no link.
             Err(Errno::NOENT | Errno::INVAL) => Ok(()),
             Err(error) => Err(self.trouble.entry(entry.path, "look at", error)),
@@ -149,8 +165,11 @@ impl Teller<'_, '_> {
         if several {
             self.links.insert(inode(entry.stat), (entry.path.to_vec(), entry.stat.stx_nlink - 1));
         }
-        if !self.contents || !is_below(entry.path, self.path) {
-            return self.by_handle(entry, |_| Ok(MemberKind::File { bytes: entry.stat.stx_size }));
+        if !is_below(entry.path, self.path) {
+            return Ok(());
+        }
+        if !self.contents {
+            return self.unread(entry);
         }
         let opened = open_file(entry).map_err(|e| self.trouble.entry(entry.path, "open", e))?;
         let Some((file, found)) = opened else { return Ok(()) };
@@ -158,7 +177,21 @@ impl Teller<'_, '_> {
         let xattrs = xattr::read(Place::Open(file.as_fd()));
         let xattrs = xattrs.map_err(|e| self.trouble.entry(entry.path, "read the attributes of", e))?;
         let kind = MemberKind::File { bytes: found.stx_size };
-        (self.sink)(Member { xattrs, contents, ..member(entry.path, &found, kind) })
+        let flags = self.flags(file.as_fd());
+        (self.sink)(Member { xattrs, flags, contents, ..member(entry.path, &found, kind) })
+    }
+
+    /// A file whose contents nobody asked for. Its inode flags can only be asked of what is open; of one that this process may
+    /// not open they are not known.
+    fn unread(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
+        let kind = |stat: &Statx| MemberKind::File { bytes: stat.stx_size };
+        match self.asking.asks().then(|| open_file(entry)) {
+            Some(Ok(Some((file, found)))) => {
+                let flags = self.flags(file.as_fd());
+                self.plain(Member { flags, ..member(entry.path, &found, kind(&found)) }, Place::Open(file.as_fd()))
+            }
+            Some(Ok(None) | Err(_)) | None => self.by_handle(entry, |_| Ok(kind(entry.stat))),
+        }
     }
 
     /// The digest of a file's contents, the holes of which are not read.
@@ -213,6 +246,7 @@ fn member(path: &[u8], stat: &Statx, kind: MemberKind) -> Member {
         mtime_seconds: stat.stx_mtime.tv_sec,
         mtime_nanoseconds: stat.stx_mtime.tv_nsec,
         xattrs: Vec::new(),
+        flags: None,
         contents: None,
     }
 }

@@ -52,8 +52,8 @@ mod tests {
 
     fn line(target: &str, path: &str, kind: MemberKind, mode: u32) -> String {
         let (uid, gid, mtime_seconds, mtime_nanoseconds) = (1000, 7, 1_700_000_000, 0);
-        let (xattrs, contents, path) = (Vec::new(), None, path.into());
-        let all = Member { path, kind, mode, uid, gid, mtime_seconds, mtime_nanoseconds, xattrs, contents };
+        let (xattrs, flags, contents, path) = (Vec::new(), None, None, path.into());
+        let all = Member { path, kind, mode, uid, gid, mtime_seconds, mtime_nanoseconds, xattrs, flags, contents };
         member(target, &all)
     }
 

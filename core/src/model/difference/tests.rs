@@ -16,6 +16,7 @@ fn member(path: &str, kind: MemberKind) -> Member {
         mtime_seconds: 10,
         mtime_nanoseconds: 5,
         xattrs: Vec::new(),
+        flags: None,
         contents: None,
     }
 }
@@ -108,6 +109,12 @@ fn each_fact_has_its_word() {
     check(&plain, &Member { gid: 2, ..plain.clone() }, false, &[Aspect::Owner]);
     let labelled = Member { xattrs: vec![(b"user.a".to_vec(), Vec::new())], ..plain.clone() };
     check(&plain, &labelled, false, &[Aspect::Xattrs]);
+    let flagged = |letters: &str| Member { flags: Some(letters.into()), ..plain.clone() };
+    check(&flagged(""), &flagged("C"), false, &[Aspect::Flags]);
+    check(&flagged("C"), &flagged("C"), false, &[]);
+    // Where one side does not say, nothing is known to have changed.
+    check(&plain, &flagged("C"), false, &[]);
+    check(&flagged("d"), &plain, true, &[]);
     check(&plain, &member("f", MemberKind::Directory), false, &[Aspect::Type]);
     let link = |target: &str| member("l", MemberKind::Symlink { target: target.into() });
     check(&link("a"), &link("b"), false, &[Aspect::Target]);
