@@ -201,7 +201,12 @@ impl Giving {
         let set = |flags: IFlags| flags == now || ioctl_setflags(&made, flags).is_ok();
         let mut missing = wanted.0.difference(possible.0);
         if !set(base.union(possible.0)) {
-            let mut given = base;
+            // What is not wanted goes first: it has nothing to do with what this filesystem takes.
+            let mut given = if set(base) { base } else { now };
+            let unwanted = Flags(given.difference(base));
+            if !unwanted.is_empty() {
+                self.leave(path, &format!("not {}", unwanted.text()));
+            }
             for flag in possible.0.iter() {
                 match ioctl_setflags(&made, given.union(flag)) {
                     Ok(()) => given = given.union(flag),

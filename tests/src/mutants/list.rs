@@ -40,12 +40,13 @@ pub fn all() -> Vec<Mutant> {
 }
 
 /// What only the other tiers break, by name: a simulator has no modes, and sees all of its own containers.
-const ELSEWHERE: [(&str, &str); 11] = [
+const ELSEWHERE: [(&str, &str); 12] = [
     ("staged contents are not written", "stage: everything comes back"),
     ("staged modes are not set", "stage: everything comes back"),
     ("staged owners are not set", "stage: everything comes back"),
     ("staged times are not set", "stage: everything comes back"),
     ("staged attributes are not set", "stage: everything comes back"),
+    ("staged inode flags are not set", "stage: everything comes back"),
     ("staged hard links are not made", "stage: everything comes back"),
     ("Committed is not written", "write-ahead"),
     ("nobody recovers", "recovery: a killed restore needs it"),

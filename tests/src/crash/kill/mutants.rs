@@ -38,12 +38,13 @@ fn is_entry(one: &Use) -> bool {
     one.call == "renameat2" && one.what == "state/journal/ID.json"
 }
 
-const MUTANTS: [Mutant; 8] = [
+const MUTANTS: [Mutant; 9] = [
     Mutant { name: "staged contents are not written", drops: |one, _| is_staged(one, "pwrite64"), killed: false },
     Mutant { name: "staged modes are not set", drops: |one, _| is_staged(one, "fchmod"), killed: false },
     Mutant { name: "staged owners are not set", drops: |one, _| is_staged(one, "fchown"), killed: false },
     Mutant { name: "staged times are not set", drops: |one, _| is_staged(one, "utimensat"), killed: false },
     Mutant { name: "staged attributes are not set", drops: |one, _| is_staged(one, "fsetxattr"), killed: false },
+    Mutant { name: "staged inode flags are not set", drops: |one, _| is_staged(one, "ioctl"), killed: false },
     Mutant { name: "staged hard links are not made", drops: |one, _| is_staged(one, "linkat"), killed: false },
     Mutant {
         name: "Committed is not written",

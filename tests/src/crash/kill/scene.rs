@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{IFlags, XattrFlags};
 
 use crate::{
     cli::Cli,
@@ -197,6 +197,10 @@ fn make(root: &Path, mark: &str) {
     fs::hard_link(root.join("small"), root.join("sub/same")).expect("a hard link");
     symlink("../nowhere", root.join("link")).expect("a link");
     rustix::fs::setxattr(root.join("small"), "user.mark", mark.as_bytes(), XattrFlags::CREATE).expect("an attribute");
+    // What is in a directory with it, and not to have it, has to lose it.
+    for name in ["small", "sub"] {
+        trees::mark(&root.join(name), IFlags::NODUMP);
+    }
     if rustix::process::geteuid().is_root() {
         chown(root.join("small"), Some(1000), Some(1001)).expect("an owner");
     }
