@@ -36,7 +36,7 @@ pub struct Past {
 pub type Wrongs = Vec<String>;
 
 /// The tree without what apps wrote while the story went on.
-fn own(tree: &Tree) -> Tree {
+pub(crate) fn own(tree: &Tree) -> Tree {
     let is_own = |path: &str| !path.contains("app-") && !path.starts_with(PRIVATE_PREFIX);
     tree.iter().filter(|(path, _)| is_own(path)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
@@ -115,7 +115,7 @@ fn live_of(world: &World, volume: &SceneVolume) -> Tree {
 }
 
 pub(crate) fn private_dirs(world: &World, volume: &SceneVolume) -> Vec<PathBuf> {
-    let holder = match volume.is_mount_point {
+    let holder = match volume.stays {
         true => volume.live.as_path(),
         false => volume.live.parent().unwrap_or(Path::new("/")),
     };
@@ -137,7 +137,7 @@ pub(crate) fn original_somewhere(
     let beside = private_dirs(world, volume);
     holds(world, &volume.live, original)
         || beside.iter().any(|dir| holds(world, &staged_in(dir), original) || holds(world, &aside_in(dir), original))
-        || volume.is_mount_point && original_in_parts(world, volume, original)
+        || volume.stays && original_in_parts(world, volume, original)
         || safety_archives(scene, world).iter().any(|trees| trees.get(index).is_some_and(|tree| own(tree) == *original))
 }
 
@@ -199,7 +199,7 @@ pub fn check_data(scene: &Scene, world: &World, report: Option<&Report>) -> Wron
     let mut wrongs = Wrongs::new();
     let volumes = || scene.volumes.iter();
     // A directory that stays has to be given the attributes of what is in it.
-    let like = |v: &SceneVolume, wanted| !v.is_mount_point || world.attributes(&v.live) == wanted;
+    let like = |v: &SceneVolume, wanted| !v.stays || world.attributes(&v.live) == wanted;
     let restored = volumes().all(|v| holds(world, &v.live, &v.restored) && like(v, Some(RESTORED_ATTRIBUTES)));
     let original = volumes().all(|v| original_of(v) == live_of(world, v) && like(v, scene.world.attributes(&v.live)));
     match report.map(|report| report.outcome) {

@@ -38,6 +38,16 @@ pub enum Live {
     Missing,
     /// A directory with files that is the root of its disk: a mount point, which no rename can replace.
     MountPoint,
+    /// A btrfs subvolume with files, which no rename replaces either, on a disk that tells subvolumes apart.
+    Subvolume,
+}
+
+impl Live {
+    /// Whether the live directory stays, and its entries are switched.
+    #[must_use]
+    pub fn stays(self) -> bool {
+        matches!(self, Live::MountPoint | Live::Subvolume)
+    }
 }
 
 /// A volume to make.
@@ -138,8 +148,8 @@ pub struct SceneVolume {
     pub original: Option<Tree>,
     /// What the snapshot holds.
     pub restored: Tree,
-    /// Whether its live directory is a mount point.
-    pub is_mount_point: bool,
+    /// Whether its live directory stays, and its entries are switched.
+    pub stays: bool,
 }
 
 /// A world with all that a driver and an oracle need to know of it.
@@ -248,7 +258,9 @@ impl SceneSpec {
         let VolumeSpec { disk, live, .. } = self.volumes[index];
         match live {
             Live::MountPoint => PathBuf::from(format!("/disk{disk}")),
-            Live::Full | Live::Empty | Live::Missing => PathBuf::from(format!("/disk{disk}/apps/v{index}")),
+            Live::Full | Live::Empty | Live::Missing | Live::Subvolume => {
+                PathBuf::from(format!("/disk{disk}/apps/v{index}"))
+            }
         }
     }
 
@@ -259,7 +271,9 @@ impl SceneSpec {
         let mut builder = WorldBuilder::new(DiskSpec::at("/"), state);
         for (index, disk) in self.disks.iter().enumerate() {
             let mount = format!("/disk{index}");
-            let spec = DiskSpec { exchange: disk.exchange, ordered: disk.ordered, ..DiskSpec::at(mount) };
+            let is_here = |volume: &VolumeSpec| volume.disk == index && volume.live == Live::Subvolume;
+            let subvolumes = self.volumes.iter().any(is_here);
+            let spec = DiskSpec { exchange: disk.exchange, ordered: disk.ordered, subvolumes, ..DiskSpec::at(mount) };
             builder = builder.disk(spec);
         }
         let mut lists = Vec::new();
@@ -268,7 +282,10 @@ impl SceneSpec {
             builder = builder.tree(self.live(index).with_file_name("neighbour"), &[("n", "not ours")]);
             let (old, new) = (format!("original {index}"), format!("restored {index}"));
             match volume.live {
-                Live::Full | Live::MountPoint => {
+                Live::Full | Live::MountPoint | Live::Subvolume => {
+                    if volume.live == Live::Subvolume {
+                        builder = builder.subvolume(self.live(index));
+                    }
                     builder = builder.tree(self.live(index), &[("data", &old), ("dir/only-old", &old)]);
                 }
                 Live::Empty => builder = builder.tree(self.live(index), &[]),
@@ -293,7 +310,7 @@ impl SceneSpec {
                 live: self.live(i),
                 original: world.tree(&self.live(i)).filter(|_| self.volumes[i].live != Live::Missing),
                 restored: as_tree(list),
-                is_mount_point: self.volumes[i].live == Live::MountPoint,
+                stays: self.volumes[i].live.stays(),
             })
             .collect();
         Scene {

@@ -6,24 +6,31 @@ use std::{
     fs,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::Duration,
 };
 
+use rustix::fs::{AtFlags, StatxFlags};
 use tempfile::TempDir;
 use volsnap_core::{model::WorkloadId, ports::Filesystem};
 use volsnap_disk::Disk;
 use volsnap_tests::{
-    contracts::filesystem::{Harness, Tree},
+    contracts::filesystem::{Harness, Subvolumes, Tree},
     filesystem_contract,
+    loop_disk::LoopDisk,
+    subvolume_contract,
 };
 
 filesystem_contract!(Scratch::new());
+subvolume_contract!(Scratch::on_btrfs());
 
 /// A state directory and a directory for data on the disk that holds temporary files.
 struct Scratch {
     disk: Disk,
     base: PathBuf,
+    // Held until all else has ended, the disk before the directory.
+    _loop_disk: Option<LoopDisk>,
     _dir: TempDir,
 }
 
@@ -32,8 +39,41 @@ impl Scratch {
         let dir = tempfile::tempdir().unwrap();
         let base = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir(base.join("data")).unwrap();
-        Scratch { disk: Disk::open(&base.join("state")).unwrap(), base, _dir: dir }
+        Scratch { disk: Disk::open(&base.join("state")).unwrap(), base, _loop_disk: None, _dir: dir }
     }
+
+    /// On a btrfs of its own; `None` where there is none, or where the kernel does not tell of subvolumes (before 6.10).
+    fn on_btrfs() -> Option<Self> {
+        let loop_disk = LoopDisk::new("btrfs", "the contract of subvolumes")?;
+        let (scratch, base) = (Scratch::new(), loop_disk.path());
+        let told = rustix::fs::statx(rustix::fs::CWD, &base, AtFlags::empty(), SUBVOLUME).unwrap();
+        if told.stx_mask & SUBVOLUME.bits() == 0 {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "this kernel does not tell of subvolumes");
+            println!("skipped: this kernel does not tell of subvolumes");
+            return None;
+        }
+        fs::create_dir(base.join("data")).unwrap();
+        let disk = Disk::open(&base.join("state")).unwrap();
+        Some(Scratch { disk, base, _loop_disk: Some(loop_disk), ..scratch })
+    }
+}
+
+/// `STATX_SUBVOL`
+const SUBVOLUME: StatxFlags = StatxFlags::from_bits_retain(0x8000);
+
+impl Subvolumes for Scratch {
+    fn put_subvolume(&self, dir: &Path) {
+        btrfs(&["create"], &[dir]);
+    }
+
+    fn put_snapshot(&self, of: &Path, to: &Path) {
+        btrfs(&["snapshot"], &[of, to]);
+    }
+}
+
+fn btrfs(words: &[&str], paths: &[&Path]) {
+    let made = Command::new("btrfs").arg("subvolume").args(words).args(paths).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 impl Harness for Scratch {

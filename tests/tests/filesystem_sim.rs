@@ -10,11 +10,18 @@ use std::{
 use volsnap_core::{model::WorkloadId, ports::Filesystem};
 use volsnap_sim::{DiskSpec, Machine, WorldBuilder};
 use volsnap_tests::{
-    contracts::filesystem::{Harness, Tree},
+    contracts::filesystem::{Harness, Subvolumes, Tree},
     filesystem_contract,
 };
 
 filesystem_contract!(Simulated::new());
+
+mod with_subvolumes {
+    use super::Simulated;
+
+    volsnap_tests::filesystem_contract!(Simulated::with_subvolumes());
+    volsnap_tests::subvolume_contract!(Some(Simulated::with_subvolumes()));
+}
 
 struct Simulated {
     machine: Machine,
@@ -22,8 +29,26 @@ struct Simulated {
 
 impl Simulated {
     fn new() -> Self {
-        let world = WorldBuilder::new(DiskSpec::at("/"), "/state").disk(DiskSpec::at("/data")).build();
+        Simulated::on(DiskSpec::at("/data"))
+    }
+
+    fn with_subvolumes() -> Self {
+        Simulated::on(DiskSpec { ordered: false, subvolumes: true, ..DiskSpec::at("/data") })
+    }
+
+    fn on(data: DiskSpec) -> Self {
+        let world = WorldBuilder::new(DiskSpec::at("/"), "/state").disk(data).build();
         Simulated { machine: Machine::start(world) }
+    }
+}
+
+impl Subvolumes for Simulated {
+    fn put_subvolume(&self, dir: &Path) {
+        self.machine.world().put_subvolume(dir);
+    }
+
+    fn put_snapshot(&self, of: &Path, to: &Path) {
+        self.machine.world().put_snapshot(of, to);
     }
 }
 

@@ -10,7 +10,7 @@ use volsnap_core::model::{ArchiveSummary, Container, Manifest, Mount, Particular
 
 use crate::{
     archive::{Draft, Entry, Tree},
-    disk::{Body, ChangeKind, Content, Disk, File, Inode, ROOT, Special, TICK_NS},
+    disk::{Body, ChangeKind, Content, Disk, File, Inode, ROOT, Special, TICK_NS, TOP_LEVEL},
     engine::{EngineState, HealthBehaviour, SimContainer},
     fault::Trouble,
     ports::ClockState,
@@ -32,6 +32,8 @@ pub struct DiskSpec {
     pub births: bool,
     /// Whether the numbers of dead inodes are given out again.
     pub reuses_inodes: bool,
+    /// Whether it tells which subvolume a directory lies in, or is (btrfs).
+    pub subvolumes: bool,
     /// Bytes that fit.
     pub bytes_max: u64,
     /// Inodes that fit.
@@ -47,6 +49,7 @@ impl DiskSpec {
             ordered: true,
             births: true,
             reuses_inodes: false,
+            subvolumes: false,
             bytes_max: 1 << 40,
             inodes_max: 1 << 20,
         }
@@ -191,6 +194,13 @@ impl WorldBuilder {
     pub fn special(mut self, at: impl AsRef<Path>, special: Special) -> Self {
         self.make_dirs(at.as_ref());
         self.world.mark(at.as_ref(), special);
+        self
+    }
+
+    /// An empty subvolume, on a disk that has some.
+    #[must_use]
+    pub fn subvolume(mut self, at: impl AsRef<Path>) -> Self {
+        self.world.put_subvolume(at.as_ref());
         self
     }
 
@@ -364,7 +374,7 @@ impl World {
 }
 
 fn new_disk(spec: DiskSpec, covers: Option<(usize, u64)>) -> Disk {
-    let root = Inode { birth_ns: 0, body: Body::Dir, special: Special::No };
+    let root = Inode { birth_ns: 0, body: Body::Dir, special: Special::No, subvolume: TOP_LEVEL, shown: None };
     Disk {
         mount: spec.mount.into(),
         covers,
@@ -375,9 +385,11 @@ fn new_disk(spec: DiskSpec, covers: Option<(usize, u64)>) -> Disk {
         ordered: spec.ordered,
         reuses_inodes: spec.reuses_inodes,
         numbers_by_path: false,
+        subvolumes: spec.subvolumes,
         bytes_max: spec.bytes_max,
         inodes_max: spec.inodes_max,
         inode_next: ROOT + 1,
+        subvolume_next: TOP_LEVEL + 1,
         inodes: Shared::new(BTreeMap::from([(ROOT, Shared::new(root))])),
         names: Shared::default(),
         durable: Shared::default(),

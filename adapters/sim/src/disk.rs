@@ -13,6 +13,10 @@ use crate::{archive::Archive, shared::Shared};
 
 /// The inode of every root directory.
 pub const ROOT: u64 = 2;
+/// The number of a disk's own subvolume, in which its root lies (`BTRFS_FS_TREE_OBJECTID`).
+pub const TOP_LEVEL: u64 = 5;
+/// The inode number that the root of every other subvolume has (`BTRFS_FIRST_FREE_OBJECTID`).
+pub const SUBVOLUME_ROOT: u64 = 256;
 /// Allocation unit of every disk.
 pub const BLOCK: u64 = 4096;
 /// Births are told apart at this grain, as ext4 does.
@@ -52,11 +56,14 @@ pub struct Disk {
     pub reuses_inodes: bool,
     /// Whether the numbers of directories follow from their paths, as unions in FUSE have it.
     pub numbers_by_path: bool,
+    /// Whether it tells which subvolume a directory lies in, or is (btrfs, since Linux 6.10).
+    pub subvolumes: bool,
     /// Bytes that fit.
     pub bytes_max: u64,
     /// Inodes that fit.
     pub inodes_max: u64,
     pub(crate) inode_next: u64,
+    pub(crate) subvolume_next: u64,
     pub(crate) inodes: Shared<Inodes>,
     pub(crate) names: Shared<Names>,
     pub(crate) durable: Shared<Names>,
@@ -72,6 +79,10 @@ pub(crate) struct Inode {
     pub body: Body,
     /// For [`locate`](volsnap_core::ports::Filesystem::locate): what makes a directory special.
     pub special: Special,
+    /// The subvolume that it lies in, or is.
+    pub subvolume: u64,
+    /// The inode number that processes see, where it is not its own: there is another one like it in another subvolume.
+    pub shown: Option<u64>,
 }
 
 /// Directories that no rename may move.
@@ -206,18 +217,21 @@ impl Disk {
     }
 
     pub(crate) fn identity(&self, ino: u64) -> Identity {
-        let birth = self.inodes.get(&ino).map(|inode| inode.birth_ns);
-        Identity { inode: ino, birth_ns: birth.filter(|_| self.births), subvolume: None }
+        let inode = self.inodes.get(&ino);
+        Identity {
+            inode: inode.and_then(|inode| inode.shown).unwrap_or(ino),
+            birth_ns: inode.filter(|_| self.births).map(|inode| inode.birth_ns),
+            subvolume: inode.filter(|_| self.subvolumes).map(|inode| inode.subvolume),
+        }
     }
 
-    pub(crate) fn add_inode(&mut self, body: Body, now_ns: i64) -> u64 {
+    pub(crate) fn add_inode(&mut self, inode: Inode) -> u64 {
         let ino = if self.reuses_inodes {
             (ROOT + 1..).find(|ino| !self.inodes.contains_key(ino)).unwrap_or(u64::MAX)
         } else {
             self.inode_next
         };
         self.inode_next = self.inode_next.max(ino + 1);
-        let inode = Inode { birth_ns: now_ns - now_ns.rem_euclid(TICK_NS), body, special: Special::No };
         self.inodes.get_mut().insert(ino, Shared::new(inode));
         ino
     }
@@ -230,7 +244,9 @@ impl Disk {
     }
 
     pub(crate) fn create(&mut self, dir: u64, name: &str, body: Body, now_ns: i64) -> u64 {
-        let ino = self.add_inode(body, now_ns);
+        let birth_ns = now_ns - now_ns.rem_euclid(TICK_NS);
+        let ino =
+            self.add_inode(Inode { birth_ns, body, special: Special::No, subvolume: self.subvolume(dir), shown: None });
         self.change(ChangeKind::Create, vec![(dir, Name::from(name), Some(ino))]);
         ino
     }

@@ -48,7 +48,7 @@ impl World {
                 return Err(FsErrorKind::Exists).at(FsOp::Rename, &path);
             }
             let Some(ino) = self.disk(disk).lookup(source, &name) else { continue };
-            if self.mounted_on(disk, ino).is_some() {
+            if self.mounted_on(disk, ino).is_some() || self.disk(disk).parts(ino, target) {
                 return Err(FsErrorKind::Unsupported).at(FsOp::Rename, &path);
             }
             let edits = vec![

@@ -28,6 +28,7 @@ impl World {
             Event::Remove(name) => self.remove_by_hand(name),
             Event::Run(name, path) => self.run_by_hand(name, path),
             Event::Replace(path) => self.replace_by_hand(path),
+            Event::RollBack(path) => self.roll_back_by_hand(path),
             Event::Tick => self.tick(),
             Event::Work => self.work(),
             Event::ClockJump(seconds) => self.clock.wall_jump_s += seconds,

@@ -125,6 +125,9 @@ pub enum Event {
     /// Somebody puts a directory with one file, `foreign`, where that path is; what stood there is moved to the name
     /// with `.moved` at its end.
     Replace(PathBuf),
+    /// Somebody puts a snapshot of the subvolume at that path in its place, as who rolls back by hand does; the subvolume is
+    /// moved to the name with `.moved` at its end.
+    RollBack(PathBuf),
     /// Every running app writes a fresh file into each of its writable directories.
     Tick,
     /// Every running app works in each of its writable directories (see [`World::work`]).

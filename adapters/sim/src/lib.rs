@@ -34,6 +34,7 @@ mod outside;
 mod places;
 mod precopy;
 mod stage;
+mod subvolumes;
 
 mod deploy;
 pub mod engine;

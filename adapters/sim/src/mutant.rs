@@ -43,6 +43,8 @@ pub enum Mutant {
     IdentityByName,
     /// A directory is recognised by its inode and its filesystem's number, which changes when that is mounted anew.
     IdentityByDevice,
+    /// No directory shows which subvolume it lies in.
+    SubvolumesNotTold,
     /// Whether directories keep their identity over a rename is not tried out before.
     RenamesNotTried,
     /// A look that fails says that nothing is there.

@@ -72,6 +72,7 @@ impl World {
             Some(Mutant::IdentityByDevice) => {
                 Identity { inode: self.boot << 32 | identity.inode, birth_ns: Some(0), subvolume: None }
             }
+            Some(Mutant::SubvolumesNotTold) => Identity { subvolume: None, ..identity },
             _ if self.disk(disk).numbers_by_path => Identity { birth_ns: None, ..by_path(path) },
             _ => identity,
         }
@@ -198,6 +199,10 @@ impl World {
         if disk != right.disk || !self.disk(disk).exchange {
             return Err(FsErrorKind::Unsupported).at(FsOp::Exchange, a);
         }
+        let edge = [(x, right.dir), (y, left.dir)].into_iter().find(|(ino, dir)| self.disk(disk).parts(*ino, *dir));
+        if left.dir != right.dir && edge.is_some() {
+            return Err(FsErrorKind::Unsupported).at(FsOp::Exchange, a);
+        }
         self.writable(disk).at(FsOp::Exchange, a)?;
         if self.mutant == Some(Mutant::ExchangeNotAtomic) {
             let passing = Name::from(format!("{}.passing", right.name));
@@ -220,7 +225,8 @@ impl World {
         if goal.target().is_some() {
             return Err(FsErrorKind::Exists).at(FsOp::Rename, to);
         }
-        if source.disk != goal.disk || goal.real.starts_with(&source.real) {
+        if source.disk != goal.disk || goal.real.starts_with(&source.real) || self.disk(goal.disk).parts(ino, goal.dir)
+        {
             return Err(FsErrorKind::Unsupported).at(FsOp::Rename, from);
         }
         self.writable(source.disk).at(FsOp::Rename, from)?;

@@ -12,6 +12,7 @@ mod outside;
 mod passes;
 mod standing;
 mod state;
+mod subvolumes;
 
 use std::{
     collections::BTreeMap,
@@ -44,6 +45,7 @@ pub use outside::*;
 pub use passes::*;
 pub use standing::*;
 pub use state::*;
+pub use subvolumes::*;
 
 /// Contents of files by their path below a directory; directories are there where a file needs them.
 pub type Tree = BTreeMap<String, Vec<u8>>;

@@ -27,6 +27,7 @@ const SHARES_ANEW: usize = 30;
 const REMOVES_ITSELF: usize = 32;
 const ONE_OFF: usize = 33;
 const CANNOT_START: usize = 34;
+const SUBVOLUME: usize = 37;
 
 // The snapshots in which mutants show, by their place among those.
 const PAUSED: usize = 0;
@@ -251,6 +252,12 @@ fn disks() -> Vec<Mutant> {
             "stage: a directory that is not known again is found out before",
             Port(Lie::RenamesNotTried),
             OtherIdentities(TWO_RENAMES),
+        ),
+        mutant(
+            "subvolume numbers are not told",
+            "identity: a snapshot of a subvolume is another directory",
+            Port(Lie::SubvolumesNotTold),
+            Disturbances(SUBVOLUME),
         ),
         mutant("identity by name", "identity", Port(Lie::IdentityByName), plain),
         mutant("identity by device number", "identity: never by device number", Port(Lie::IdentityByDevice), plain),

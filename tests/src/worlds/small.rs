@@ -9,6 +9,7 @@ use super::{AppSpec, Kind, Live, SceneSpec, VolumeDisk, VolumeSpec};
 pub fn small() -> Vec<SceneSpec> {
     let full = |disk| VolumeSpec { disk, live: Live::Full, absent: false };
     let mount_point = |disk| VolumeSpec { disk, live: Live::MountPoint, absent: false };
+    let subvolume = |disk| VolumeSpec { disk, live: Live::Subvolume, absent: false };
     let ordered = VolumeDisk { exchange: true, ordered: true };
     let unordered = VolumeDisk { exchange: true, ordered: false };
     let no_exchange = VolumeDisk { exchange: false, ordered: true };
@@ -110,5 +111,6 @@ pub fn small() -> Vec<SceneSpec> {
         restarted("an app and one that cannot be started again").and("unless-stopped", Kind::CannotStart),
         plain("an app made anew and one that is linked to it").with_app().and("always", Kind::Linked),
         plain("an app made anew and one with its volumes").with_app().and("always", Kind::HasVolumes),
+        SceneSpec { disks: vec![unordered], volumes: vec![subvolume(0)], ..plain("a subvolume") },
     ]
 }

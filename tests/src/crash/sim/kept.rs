@@ -310,7 +310,7 @@ fn is_in_parts(world: &World, volume: &SceneVolume, tree: &Tree) -> bool {
     let within = |dir: PathBuf| [staged_in(&dir), aside_in(&dir), leaving_in(&dir)];
     let places = oracle::private_dirs(world, volume).into_iter().flat_map(within).chain([volume.live.clone()]);
     let parts: Vec<Tree> = places.filter_map(|place| world.tree(&place)).collect();
-    volume.is_mount_point && tree.iter().all(|(path, bytes)| parts.iter().any(|part| part.get(path) == Some(bytes)))
+    volume.stays && tree.iter().all(|(path, bytes)| parts.iter().any(|part| part.get(path) == Some(bytes)))
 }
 
 fn privates(case: &Case, world: &World) -> usize {

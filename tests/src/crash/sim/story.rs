@@ -130,7 +130,7 @@ const JOURNAL: [&str; 2] = ["on a disk of its own", "beside the volumes"];
 const SAFETY: [&str; 2] = ["forgotten", "archived"];
 const SICK: [&str; 2] = ["fine", "make the app sick"];
 const RESUME: [&str; 2] = ["begun again", "resumed"];
-const LIVE: [Live; 3] = [Live::Full, Live::Empty, Live::Missing];
+const LIVE: [Live; 5] = [Live::Full, Live::Empty, Live::Missing, Live::MountPoint, Live::Subvolume];
 const RUN: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Stopped];
 const KIND: [Kind; 8] = [
     Kind::Plain,

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use volsnap_core::{
     model::place::{PRIVATE_PREFIX, aside_in, staged_in},
-    ports::StoreErrorKind,
+    ports::{Filesystem as _, StoreErrorKind},
     restore::Outcome,
 };
-use volsnap_sim::{Event, Fault, MicroKind, Moment, World};
+use volsnap_sim::{Event, Fault, Machine, MicroKind, Moment, World};
 
 use super::{Tally, Trial, is_end, outcome};
 use crate::{
     oracle::{self, Past, Wrongs},
-    process::{Ended, recover},
-    worlds::{Live, Scene},
+    process::{Ended, Left, recover},
+    worlds::{Live, Scene, SceneVolume},
 };
 
 /// The name of a container that somebody starts on a volume.
@@ -60,12 +60,18 @@ pub fn disturbances(scene: &Scene) -> Tally {
         {
             replaced(&mut trial, at, &live, op <= looks.places_before_commit, op <= looks.before_switched);
         }
+        let is_planned = op > looks.opened && scene.spec.volumes[0].live == Live::Subvolume;
+        if is_call && is_planned && !is_unseen(&history, op, &live) {
+            rolled_back(&mut trial, at, op <= looks.before_switched);
+        }
     }
     trial.tally
 }
 
 /// The last looks before the decision falls: what comes before them has to be seen in time.
 struct Looks {
+    /// When the restore is written down, with what is live.
+    opened: usize,
     /// At the containers.
     before_commit: usize,
     /// At the directories.
@@ -85,6 +91,7 @@ impl Looks {
         let write = |nth: usize| writes.get(nth).copied().unwrap_or(0);
         let last = |name, before| calls(name).into_iter().rfind(|op| *op < before).unwrap_or(0);
         Looks {
+            opened: write(0),
             before_commit: last("mounting", write(2)),
             places_before_commit: last("settle", write(2)),
             before_switched: last("settle", write(3)),
@@ -230,6 +237,65 @@ fn replaced(trial: &mut Trial<'_>, at: u64, live: &Path, in_time: bool, before_s
         if !may_be_empty && world.tree(&moved).is_some_and(|tree| tree.is_empty()) {
             wrongs.push(format!("what was moved to {} is gone", moved.display()));
         }
+    }
+    trial.complain(&strikes, wrongs);
+}
+
+/// Whether what is live is not looked at any more before its entries are moved, or something is written down of it.
+fn is_unseen(history: &[Moment], op: usize, live: &Path) -> bool {
+    let looks = |m: &Moment| m.call == "look" && m.kind == MicroKind::Call && Path::new(&m.label).ends_with(live);
+    let acts = |m: &Moment| match m.call {
+        "move_entries" => m.kind == MicroKind::Change,
+        call => call == "write_journal" && m.kind == MicroKind::Call,
+    };
+    history[op..].iter().find(|m| looks(m) || acts(m)).is_some_and(acts)
+}
+
+/// Somebody puts a snapshot of a live subvolume in its place, which has its inode number and its birth. It is not the original,
+/// nor is what is staged in it the staged tree: nothing in it is moved, and what is moved away is whole. Who is asked for and
+/// puts the original back has the restore end as ever.
+fn rolled_back(trial: &mut Trial<'_>, at: u64, before_switched: bool) {
+    let volume = &trial.scene.volumes[0];
+    let data = |world: &World| world.tree(&volume.live).map(|tree| oracle::own(&tree));
+    let then = data(&trial.struck(&[(at, Fault::Kill)]).world);
+    let strikes = [(at, Fault::Event(Event::RollBack(volume.live.clone())))];
+    trial.tally.count("snapshots in place");
+    let left = trial.struck(&strikes);
+    let mut wrongs = Wrongs::new();
+    let after = match &left.ended {
+        Ended::Reported(report) => Some(report.outcome),
+        Ended::Nothing | Ended::Failed(_) | Ended::Gone => None,
+    };
+    if before_switched && after == Some(Outcome::Restored) {
+        wrongs.push("a snapshot of a subvolume is reported as restored".into());
+    }
+    let mut next = left.world.clone();
+    next.restart_process();
+    trial.tally.runs += 1;
+    let moved = SceneVolume { live: volume.live.with_extension("moved"), ..volume.clone() };
+    for world in [left.world.clone(), recover(trial.scene, next).world] {
+        if data(&world) != then {
+            wrongs.push(format!("{} is a snapshot that somebody put there, and it was changed", volume.live.display()));
+        }
+        let is_whole = |volume: &SceneVolume| {
+            let original = volume.original.as_ref();
+            original.is_none_or(|tree| oracle::original_somewhere(trial.scene, &world, 0, volume, tree))
+        };
+        if !is_whole(&moved) && !is_whole(volume) {
+            wrongs.push(format!("the original of {} is nowhere whole", volume.live.display()));
+        }
+    }
+    if wrongs.is_empty() && after == Some(Outcome::NeedsAttention) {
+        let machine = Machine::start(left.world);
+        let fs = machine.filesystem();
+        for (from, to) in [(&volume.live, &volume.live.with_extension("snapshot")), (&moved.live, &volume.live)] {
+            let put_back = machine.run(fs.rename(from, to)).done();
+            wrongs.extend(put_back.and_then(Result::err).map(|error| format!("it cannot be put back: {error}")));
+        }
+        let mut left = Left { world: machine.snapshot(), ended: left.ended, points: left.points };
+        // Whoever does this is not part of the story's crashes.
+        left.world.happen(&Event::Writeback);
+        wrongs.extend(trial.follow(&left, trial.past));
     }
     trial.complain(&strikes, wrongs);
 }
