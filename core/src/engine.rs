@@ -19,6 +19,7 @@ mod health;
 mod hooks;
 mod inside;
 mod kept;
+mod reach;
 mod rebuild;
 mod recover;
 mod restore;

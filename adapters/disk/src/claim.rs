@@ -20,7 +20,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -172,22 +172,37 @@ fn byte(kind: i32, mark: i64) -> libc::flock {
     libc::flock { l_type, l_whence: 0, l_start: mark, l_len: 1, l_pid: 0 }
 }
 
-/// Who has set the mark, as far as this process may see. Only a message depends on it.
+/// Who has set the mark, as far as this process may see: another process if there is one, since this one has set its own
+/// by then. Found by the directory, which others may know under another path. Only a message depends on it.
 fn holder(marked: &Path, mark: i64) -> Option<String> {
+    let wanted = fs::metadata(marked).ok()?;
+    let own = std::process::id();
+    let mut is_own = false;
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         let Ok(fds) = fs::read_dir(process.path().join("fd")) else { continue };
-        for fd in fds.flatten().filter(|fd| fs::read_link(fd.path()).is_ok_and(|path| path == marked)) {
+        for fd in fds.flatten() {
             let info = fs::read_to_string(process.path().join("fdinfo").join(fd.file_name())).unwrap_or_default();
-            if info.lines().any(|line| line.contains("OFDLCK") && line.ends_with(&format!(" {mark} {mark}"))) {
-                let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
-                let command = String::from_utf8_lossy(&command).replace('\0', " ");
-                let command: String = command.trim_end().chars().filter(|c| !c.is_control()).take(200).collect();
-                return Some(format!("process {pid} ({command})"));
+            if !info.lines().any(|line| line.contains("OFDLCK") && line.ends_with(&format!(" {mark} {mark}"))) {
+                continue;
             }
+            if !fs::metadata(fd.path()).is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino())) {
+                continue;
+            }
+            if pid != own {
+                return Some(name_of(pid));
+            }
+            is_own = true;
         }
     }
-    None
+    is_own.then(|| name_of(own))
+}
+
+fn name_of(pid: u32) -> String {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command).replace('\0', " ");
+    let command: String = command.trim_end().chars().filter(|c| !c.is_control()).take(200).collect();
+    format!("process {pid} ({command})")
 }
 
 #[cfg(test)]
@@ -218,6 +233,17 @@ mod tests {
         busy(&base.join("elsewhere/b"));
         drop(held);
         claim(&[base.join("elsewhere")]).unwrap();
+    }
+
+    #[test]
+    fn a_holder_is_found_who_knows_the_directory_by_another_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(dir.path()).unwrap();
+        let _held = claim(std::slice::from_ref(&base)).unwrap();
+        let alias = Path::new("/proc/self/root").join(base.strip_prefix("/").unwrap());
+        let found = holder(&alias, WHOLE).unwrap();
+        assert!(found.starts_with(&format!("process {} (", std::process::id())), "{found}");
+        assert_eq!(holder(&alias, name_mark(OsStr::new("none"))), None);
     }
 
     #[test]

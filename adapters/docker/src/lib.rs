@@ -7,6 +7,7 @@ mod layer;
 mod look;
 mod mounts;
 mod order;
+mod touch;
 
 mod boot;
 mod exec;

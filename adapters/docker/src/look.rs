@@ -23,6 +23,7 @@ use crate::{
     mounts::{self, Volumes},
     order::{Compose, waves},
     record::{self, Record},
+    touch::{self, Sources},
 };
 
 /// How many containers are looked at at the same time: each look is a connection.
@@ -52,10 +53,10 @@ pub(crate) async fn all(api: &Api) -> Result<Vec<Container>> {
 /// The containers under any name that mount one of the paths, or something above or below one.
 pub(crate) async fn mounting(api: &Api, paths: &[PathBuf]) -> Result<Vec<Container>> {
     let all = Overview::of(api).await?;
-    let sources: HashMap<String, Vec<PathBuf>> =
+    let sources: HashMap<String, Sources> =
         all.by_name.values().map(|line| (line.name.clone(), line.sources.clone())).collect();
     let paths = paths.to_vec();
-    let touching = blocking("compare mounts", move || mounts::touching(&sources, &paths)).await?;
+    let touching = blocking("compare mounts", move || touch::touching(&sources, &paths)).await?;
     let touching: Vec<&Line> = touching.iter().filter_map(|name| all.by_name.get(name)).collect();
     all.inspect(api, &touching).await
 }
@@ -149,7 +150,7 @@ struct Line {
     name: String,
     labels: HashMap<String, String>,
     compose: Compose,
-    sources: Vec<PathBuf>,
+    sources: Sources,
 }
 
 /// All containers and volumes of an engine, as listed.
@@ -256,12 +257,14 @@ impl Overview {
 impl Line {
     fn of(summary: ContainerSummary, volumes: &Volumes) -> Option<Self> {
         let labels = summary.labels.unwrap_or_default();
+        let mut sources = Sources::default();
+        summary.mounts.iter().flatten().for_each(|mount| volumes.add_sources(mount, &mut sources));
         Some(Line {
             id: summary.id?,
             name: own_name(summary.names.as_deref().unwrap_or_default())?,
             compose: Compose::of(Some(&labels)),
             labels,
-            sources: summary.mounts.iter().flatten().flat_map(|mount| volumes.sources(mount)).collect(),
+            sources,
         })
     }
 }

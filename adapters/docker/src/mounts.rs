@@ -1,14 +1,15 @@
-//! What a container mounts: which mounts are directories that a snapshot can hold, and which paths touch each other.
+//! What a container mounts: which mounts are directories that a snapshot can hold.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    io,
+    collections::BTreeMap,
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 
 use bollard::models::{ContainerInspectResponse, MountPoint, Volume};
 use volsnap_core::model::Mount;
+
+use crate::touch::Sources;
 
 /// The engine's named volumes, by name.
 #[derive(Clone, Debug, Default)]
@@ -19,14 +20,15 @@ impl Volumes {
         Volumes(volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect())
     }
 
-    /// Every directory of the host that the mount shows: its source and, for a volume that is itself a bind mount
-    /// (local driver with a `device`), the directory behind it.
-    pub(crate) fn sources(&self, mount: &MountPoint) -> Vec<PathBuf> {
+    /// Adds what the mount shows of the host.
+    pub(crate) fn add_sources(&self, mount: &MountPoint, sources: &mut Sources) {
         let volume = mount.name.as_ref().and_then(|name| self.0.get(name));
         // The list of containers leaves the source of a volume out where the container never ran.
         let at = mount.source.clone().filter(|s| !s.is_empty()).or_else(|| volume.map(|v| v.mountpoint.clone()));
-        let device = volume.and_then(|v| v.options.get("device").cloned());
-        at.into_iter().chain(device).map(PathBuf::from).filter(|path| path.is_absolute()).collect()
+        let device = volume.and_then(|v| v.options.get("device")).map(PathBuf::from).filter(|path| path.is_absolute());
+        sources.paths.extend(at.map(PathBuf::from).filter(|path| path.is_absolute()));
+        sources.paths.extend(device.clone());
+        sources.devices.extend(device);
     }
 
     /// The directory that holds the data of a volume, and whether its options let containers write to it; or why no
@@ -132,39 +134,10 @@ fn not_a_directory(source: &Path) -> Option<String> {
     }
 }
 
-/// The path with its links resolved; what does not exist yet is kept as it stands below what does.
-pub(crate) fn canonical(path: &Path) -> PathBuf {
-    match std::fs::canonicalize(path) {
-        Ok(real) => real,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => canonical(parent).join(name),
-            _ => path.to_path_buf(),
-        },
-        Err(_) => path.to_path_buf(),
-    }
-}
-
-/// Whether one of the paths is the other or lies above it, component by component.
-pub(crate) fn touch(a: &Path, b: &Path) -> bool {
-    a.starts_with(b) || b.starts_with(a)
-}
-
-/// Which of the mounts' directories touch one of the paths. Looks at the host's disk.
-pub(crate) fn touching(sources: &HashMap<String, Vec<PathBuf>>, paths: &[PathBuf]) -> Vec<String> {
-    let paths: Vec<PathBuf> = paths.iter().map(|path| canonical(path)).collect();
-    let mut ids: Vec<String> = sources
-        .iter()
-        .filter(|(_, sources)| {
-            sources.iter().map(|s| canonical(s)).any(|source| paths.iter().any(|path| touch(path, &source)))
-        })
-        .map(|(id, _)| id.clone())
-        .collect();
-    ids.sort();
-    ids
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     fn bind(source: &str) -> MountPoint {
@@ -244,7 +217,9 @@ mod tests {
         assert_eq!((described.volume.as_deref(), described.writable), (Some("share"), true));
         // Whoever mounts that directory, or the volume's own place, is seen.
         let own = PathBuf::from("/var/lib/docker/volumes/share/_data");
-        assert_eq!(volumes.sources(&mount), [own, PathBuf::from("/srv/share")]);
+        let mut sources = Sources::default();
+        volumes.add_sources(&mount, &mut sources);
+        assert_eq!(sources.paths, [own, PathBuf::from("/srv/share")]);
 
         let read_only = with_options(&[("type", "none"), ("device", "/srv/share"), ("o", "ro,bind")]);
         assert!(!describe_one(&mount, &read_only).writable);
@@ -261,18 +236,5 @@ mod tests {
         let memory = with_options(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=100m")]);
         assert_eq!(objection(&mount, &memory).unwrap(), "volume share is held in memory");
         assert_eq!(objection(&mount, &with_options(&[("size", "10G")])), None, "a quota changes nothing");
-    }
-
-    #[test]
-    fn paths_touch_on_whole_components_only() {
-        assert!(touch(Path::new("/srv/app"), Path::new("/srv/app")));
-        assert!(touch(Path::new("/srv/app/db"), Path::new("/srv/app")));
-        assert!(touch(Path::new("/srv"), Path::new("/srv/app")));
-        assert!(!touch(Path::new("/srv/app2"), Path::new("/srv/app")));
-    }
-
-    #[test]
-    fn what_does_not_exist_is_resolved_up_to_where_it_would_be() {
-        assert_eq!(canonical(Path::new("/proc/self/../nowhere/deep")), Path::new("/proc/nowhere/deep"));
     }
 }

@@ -123,13 +123,15 @@ impl Engine {
         if location.inode.is_some() {
             // Who has mounted the empty directory would go on with it, and never see what takes its place.
             let mounting = containers.mounting(std::slice::from_ref(&location.real)).await?;
-            let holds = |c: &&crate::model::Container| {
-                c.run.is_active() && c.mounts.iter().any(|mount| mount.source == location.real)
-            };
-            if let Some(container) = mounting.iter().find(holds) {
-                let (name, path) = (&container.name, location.real.display());
-                return Err(Error::new(Code::Refused, format!("{what}: container {name} has {path} mounted"))
-                    .hint(format!("stop it (`docker stop {name}`), or choose another place")));
+            let place = self.placed(&location.real).await;
+            for container in mounting.iter().filter(|container| container.run.is_active()) {
+                for mount in &container.mounts {
+                    if self.placed(&mount.source).await.is_same(&place) {
+                        let (name, path) = (&container.name, location.real.display());
+                        return Err(Error::new(Code::Refused, format!("{what}: container {name} has {path} mounted"))
+                            .hint(format!("stop it (`docker stop {name}`), or choose another place")));
+                    }
+                }
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Engine, RestoreRequest, recover::quiet};
+use super::{Engine, RestoreRequest, reach::Reach, recover::quiet};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
@@ -35,17 +35,6 @@ pub(super) struct Consumers {
 fn is_named_volume(root: &Path, dir: &Path) -> bool {
     let below = dir.strip_prefix(root.join("volumes"));
     below.is_ok_and(|below| below.components().count() == 2 && below.ends_with("_data"))
-}
-
-/// How far a container reaches into a directory, by its mounts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reach {
-    /// From above, read-only: it sees whatever has the name.
-    Looks,
-    /// It holds the directory or something in it, read-only: after a switch it would see the replaced one.
-    Reads,
-    /// It may write.
-    Writes,
 }
 
 impl Engine {
@@ -330,8 +319,9 @@ impl Engine {
             }
             other => {
                 let mut found = Consumers::default();
+                let places = self.all_placed(paths).await;
                 for container in other? {
-                    match self.reach(&container, paths).await {
+                    match self.reach(&container, &places).await {
                         Reach::Looks => found.onlookers.push(container),
                         Reach::Reads | Reach::Writes => found.consumers.push(container),
                     }
@@ -339,28 +329,6 @@ impl Engine {
                 Ok(found)
             }
         }
-    }
-
-    /// How far a container that mounts something of the paths reaches into them.
-    pub(super) async fn reach(&self, container: &Container, paths: &[PathBuf]) -> Reach {
-        let mut reach = None;
-        for mount in &container.mounts {
-            let located = self.ports.filesystem.locate(&mount.source).await;
-            let source = located.map_or_else(|_| mount.source.clone(), |location| location.real);
-            for path in paths {
-                let is_above = path.starts_with(&source) && *path != source;
-                let touches = is_above || source.starts_with(path);
-                let by_this = match (touches, mount.writable, is_above) {
-                    (false, ..) => continue,
-                    (true, true, _) => Reach::Writes,
-                    (true, false, true) => Reach::Looks,
-                    (true, false, false) => Reach::Reads,
-                };
-                reach = reach.max(Some(by_this));
-            }
-        }
-        // The engine says that it does, in a way that its mounts do not show.
-        reach.unwrap_or(Reach::Writes)
     }
 
     /// Those that lose something when the members stop.

@@ -332,7 +332,6 @@ impl Engine {
         paths: &[PathBuf],
         containers: &[String],
     ) -> Result<Option<Neighbour>> {
-        let touch = |a: &PathBuf, b: &PathBuf| a.starts_with(b) || b.starts_with(a);
         for other in self.ports.filesystem.journals().await?.into_iter().filter(|other| *other != id) {
             let Some(bytes) = self.ports.filesystem.read_journal(other).await? else { continue };
             // One that cannot be read names nothing; its own workload is blocked and told.
@@ -348,7 +347,8 @@ impl Engine {
                     (quiesced.workload.name, "snapshot", Vec::new(), names)
                 }
             };
-            if paths.iter().any(|a| lives.iter().any(|b| touch(a, b))) {
+            let (own, theirs) = (self.all_placed(paths).await, self.all_placed(&lives).await);
+            if own.iter().any(|a| theirs.iter().any(|b| a.overlaps(b))) {
                 return Ok(Some(Neighbour { workload, what, shares: "directories" }));
             }
             if containers.iter().any(|name| names.contains(name)) {

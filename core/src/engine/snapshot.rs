@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use serde_json::json;
 
 use self::sources::{Root, Sources};
-use super::{Engine, act::images, gather::Reach, hooks::Around, unguarded, unwell::well_before};
+use super::{Engine, act::images, hooks::Around, reach::Reach, unguarded, unwell::well_before};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{

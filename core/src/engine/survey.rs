@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Engine, gather::Reach};
+use super::{Engine, reach::Reach};
 use crate::{
     error::{FsError, FsErrorKind},
     model::{Container, Selector, Sight, container, place},
@@ -159,10 +159,11 @@ impl Engine {
         };
         // Whoever only looks on is left alone: neither fenced nor stopped.
         let mut consumers = Vec::new();
+        let places = self.all_placed(&lives).await;
         for container in mounting {
             let is_known = |c: &&Container| c.id == container.id;
             let is_ours = members.iter().chain(&ours).any(|c| is_known(&c)) || is_member(&container);
-            if is_ours || self.reach(&container, &lives).await != Reach::Looks {
+            if is_ours || self.reach(&container, &places).await != Reach::Looks {
                 consumers.push(container);
             }
         }

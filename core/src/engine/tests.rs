@@ -7,6 +7,7 @@ mod outlook;
 mod plans;
 mod precopy;
 mod quiet;
+mod reach;
 mod sleep;
 mod transfer;
 mod writers;
@@ -406,7 +407,9 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
 
 #[tokio::test]
 async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copied_nor_restored() {
-    let engine = engine(with_journal(&restore(redeployed())), MockStore::new(), None);
+    let mut filesystem = with_journal(&restore(redeployed()));
+    filesystem.expect_locate().returning(|path| Ok(location(path)));
+    let engine = engine(filesystem, MockStore::new(), None);
     let other = WorkloadId(Uuid::from_u128(99));
     for (path, taken) in [("/srv/data", true), ("/srv/data/below", true), ("/srv", true), ("/srv/data2", false)] {
         let neighbour = engine.neighbour(other, &[path.into()], &[]).await.expect("journals");

@@ -150,7 +150,8 @@ pub trait Containers: Send + Sync {
     }
 
     /// Every container, in any state and under any name, that mounts one of the paths, something below or something
-    /// above one of them. Paths are compared as they are after resolving links on the host.
+    /// above one of them. Paths are compared as they are after resolving links on the host, and so are the directories
+    /// themselves, which bind mounts and devices that are mounted twice show under two paths. One too many is no harm.
     async fn mounting(&self, paths: &[PathBuf]) -> Result<Vec<Container>, EngineError>;
 
     /// Every container, in any state, that carries a name of this restore (see

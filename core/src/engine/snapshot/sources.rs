@@ -138,9 +138,10 @@ impl Engine {
         let roots = roots(sources);
         let app = &request.workload.name;
         let mut warnings = Vec::new();
+        let places = self.all_placed(&roots).await;
         for c in self.consumers(&request.workload, &roots).await?.consumers {
             let is_outside = c.run == RunState::Running && members.iter().all(|m| m.id != c.id);
-            if is_outside && self.reach(&c, &roots).await == Reach::Writes {
+            if is_outside && self.reach(&c, &places).await == Reach::Writes {
                 let name = &c.name;
                 warnings
                     .push(format!("container {name} is not part of {app} and ran on its volumes while they were read"));
