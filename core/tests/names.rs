@@ -70,8 +70,12 @@ fn name_of(resolved: &Resolved, path: &str) -> String {
 }
 
 fn manifest(containers: &[Container], volumes: Vec<ManifestVolume>) -> Manifest {
-    let image =
-        |c: &Container| ImageRef { container: c.name.clone(), image: c.image.clone(), image_id: c.image_id.clone() };
+    let image = |c: &Container| ImageRef {
+        container: c.name.clone(),
+        service: c.service.clone(),
+        image: c.image.clone(),
+        image_id: c.image_id.clone(),
+    };
     Manifest {
         format: ARCHIVE_FORMAT,
         snapshot: SnapshotId(Uuid::from_u128(2)),

@@ -277,7 +277,12 @@ pub(super) fn safety_manifest(engine: &Engine, state: &State) -> Manifest {
 /// The images of containers, by name and by content.
 pub(super) fn images<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<ImageRef> {
     containers
-        .map(|c| ImageRef { container: c.name.clone(), image: c.image.clone(), image_id: c.image_id.clone() })
+        .map(|c| ImageRef {
+            container: c.name.clone(),
+            service: c.service.clone(),
+            image: c.image.clone(),
+            image_id: c.image_id.clone(),
+        })
         .collect()
 }
 

@@ -38,6 +38,9 @@ pub enum Origin {
 pub struct ImageRef {
     /// The container that ran it.
     pub container: String,
+    /// Its service, if it belonged to a compose project; earlier versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// The name that was asked for.
     pub image: String,
     /// The content (`sha256:…`).

@@ -20,11 +20,16 @@ fn short(image_id: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-/// The images of the members that the snapshot knows.
+/// The images of the members that the snapshot knows: by the container's name, else by its compose service, since compose
+/// gives its containers other names from one version to the next.
 #[must_use]
 pub fn images(members: &[Container], then: &[ImageRef]) -> Vec<PlannedImage> {
+    let known: Vec<&ImageRef> = then.iter().filter(|image| !image.image_id.is_empty()).collect();
     let both = |member: &Container| {
-        let was = then.iter().find(|image| image.container == member.name && !image.image_id.is_empty())?;
+        let was = match known.iter().find(|image| image.container == member.name) {
+            Some(was) => was,
+            None => of_service(member, members, &known)?,
+        };
         Some(PlannedImage {
             container: member.name.clone(),
             now: member.image_id.clone(),
@@ -34,6 +39,21 @@ pub fn images(members: &[Container], then: &[ImageRef]) -> Vec<PlannedImage> {
         })
     };
     members.iter().filter_map(both).collect()
+}
+
+/// The image of a member's service, if all of its containers that go by other names now had the same one.
+fn of_service<'a>(member: &Container, members: &[Container], known: &[&'a ImageRef]) -> Option<&'a ImageRef> {
+    let service = member.service.as_deref()?;
+    let is_there = |image: &ImageRef| members.iter().any(|other| other.name == image.container);
+    // An earlier version wrote down no services: compose then joined the same words by another sign.
+    let alike = |name: &str| name.replace('_', "-") == member.name.replace('_', "-");
+    let is_its = |image: &ImageRef| match &image.service {
+        Some(of) => of == service,
+        None => alike(&image.container),
+    };
+    let mut its = known.iter().copied().filter(|image| is_its(image) && !is_there(image));
+    let first = its.next()?;
+    its.all(|other| other.image_id == first.image_id).then_some(first)
 }
 
 /// Those of the images that are to be brought back and are other ones than run now.

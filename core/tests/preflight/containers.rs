@@ -3,7 +3,7 @@
 use super::*;
 
 fn image(container: &str, content: &str) -> ImageRef {
-    ImageRef { container: container.into(), image: "shop:latest".into(), image_id: content.into() }
+    ImageRef { container: container.into(), service: None, image: "shop:latest".into(), image_id: content.into() }
 }
 
 fn peer(name: &str, shares: Shares, by_name: bool) -> Peer {
@@ -108,6 +108,31 @@ fn images_are_compared_with_the_snapshots() {
     assert_eq!(made.refusals, [], "nothing is to be brought back");
     s.snapshot.archive.manifest.images = vec![image("shop", &s.members[0].image_id)];
     assert_eq!(plan(&s).warnings, Vec::<String>::new());
+}
+
+#[test]
+fn an_image_is_known_by_the_service_of_a_container_that_has_another_name_now() {
+    let of = |container: &str, service: Option<&str>, content: &str| ImageRef {
+        service: service.map(Into::into),
+        ..image(container, content)
+    };
+    for (then, known) in [
+        (vec![of("shop_db_1", Some("db"), "sha256:15")], Some("sha256:15")),
+        // As earlier versions wrote it down: compose joined the same words by another sign.
+        (vec![of("shop_db_1", None, "sha256:15")], Some("sha256:15")),
+        (vec![of("shop_db_1", Some("db"), "sha256:15"), of("shop_db_2", Some("db"), "sha256:15")], Some("sha256:15")),
+        (vec![of("shop_db_1", Some("db"), "sha256:15"), of("shop_db_2", Some("db"), "sha256:14")], None),
+        (vec![of("shop_web_1", Some("web"), "sha256:15")], None),
+        (vec![of("shop_db_1", Some("db"), "sha256:14"), of("shop-db-1", Some("db"), "sha256:15")], Some("sha256:15")),
+    ] {
+        let mut s = situation();
+        s.snapshot.archive.manifest.images.clone_from(&then);
+        s.members[0].name = "shop-db-1".into();
+        s.members[0].service = Some("db".into());
+        s.consumers[0].name = "shop-db-1".into();
+        let images = plan(&s).images;
+        assert_eq!(images.first().map(|image| image.snapshot.as_str()), known, "{then:?}");
+    }
 }
 
 fn one_off() -> Container {

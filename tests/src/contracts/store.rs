@@ -287,6 +287,7 @@ async fn a_snapshot_comes_back_as_it_was_recorded(store: &dyn Store) {
     manifest.note = Some("before the upgrade".into());
     let image = |container: &str| ImageRef {
         container: container.into(),
+        service: Some(container.into()),
         image: "postgres:17".into(),
         image_id: "sha256:01".into(),
     };

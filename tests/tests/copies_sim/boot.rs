@@ -30,6 +30,7 @@ fn world(archived: &[(&str, &str)], health: &HealthBehaviour) -> (World, Snapsho
     };
     let image = |container: &str| ImageRef {
         container: container.into(),
+        service: None,
         image: format!("{container}:latest"),
         image_id: format!("sha256:image-of-{container}"),
     };
