@@ -41,7 +41,8 @@ impl Engine {
                 "btrfs" => filesystem.measure(&location.real).await.unwrap_or_default(),
                 _ => TreeSize::default(),
             };
-            let candidate = Candidate { location: Ok(location.clone()), named: *named, size, mounted, left_out };
+            let named = *named || preflight::is_named_volume(&protected, location);
+            let candidate = Candidate { location: Ok(location.clone()), named, size, mounted, left_out };
             let refusals = preflight::refuse_place(&protected, target, &candidate, location);
             concerns.extend(refusals.into_iter().map(|refusal| {
                 format!("no restore would be possible as it is: {}; {}", refusal.message, refusal.hint)

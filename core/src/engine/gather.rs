@@ -15,7 +15,7 @@ use crate::{
     ports::{Containers, EngineInfo, Found, LookInto, Place},
     restore::{
         Options, Plan, PlannedImage, Refusal, anew,
-        preflight::{self, Candidate, Protected, Situation},
+        preflight::{self, Candidate, Protected, Situation, is_named_volume},
         writers,
     },
 };
@@ -29,12 +29,6 @@ pub(super) struct Consumers {
     pub onlookers: Vec<Container>,
     /// Why the engine was not asked, if it should have been.
     pub silence: Option<String>,
-}
-
-/// Whether a directory is that of a named volume, also where no container mounts it: `volumes/NAME/_data` of the engine's.
-fn is_named_volume(root: &Path, dir: &Path) -> bool {
-    let below = dir.strip_prefix(root.join("volumes"));
-    below.is_ok_and(|below| below.components().count() == 2 && below.ends_with("_data"))
 }
 
 impl Engine {
@@ -141,11 +135,8 @@ impl Engine {
         let parts = self.parts_in(snapshot, &recognised, &candidates).await?;
         let engine = self.engine_info(workload).await?;
         let protected = self.protected(engine.as_ref()).await?;
-        let engine_root =
-            protected.iter().find(|place| place.holds_named_volumes).map(|place| place.location.real.clone());
         for candidate in candidates.values_mut() {
-            let live = candidate.location.as_ref().ok().map(|live| live.real.as_path());
-            candidate.named |= engine_root.as_ref().zip(live).is_some_and(|(root, live)| is_named_volume(root, live));
+            candidate.named |= candidate.location.as_ref().is_ok_and(|live| is_named_volume(&protected, live));
         }
         let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
         let neighbour = self.neighbour(workload.id, &paths, &names).await?;

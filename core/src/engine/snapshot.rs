@@ -17,7 +17,12 @@ use crate::{
         Pinned, Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, parts,
     },
     ports::{ArchiveSource, Claim, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
-    restore::{Body, Refusal, anew::starts_no_more, journal::Quiesced, preflight},
+    restore::{
+        Body, Refusal,
+        anew::starts_no_more,
+        journal::Quiesced,
+        preflight::{self, starts_no_second_time},
+    },
 };
 
 /// What to snapshot, and how.
@@ -229,7 +234,7 @@ impl Engine {
         };
         // They may be other ones by now.
         refuse_members(request, &members)?;
-        let outsiders = self.outsiders(request, &members, &sources).await?;
+        let mut outsiders = self.outsiders(request, &members, &sources).await?;
         let reading =
             Reading { manifest: &manifest, sources: &sources, roots: &roots, members: names(&members), precopy };
         let dependants = match request.mode {
@@ -237,16 +242,16 @@ impl Engine {
             Mode::Pause | Mode::Live => Vec::new(),
         };
         let is_member = |c: &Container| members.iter().any(|m| m.id == c.id);
+        let (revived, cut_off): (Vec<_>, Vec<_>) =
+            dependants.into_iter().filter(|(c, _)| !is_member(c)).partition(|(c, _)| c.particulars.can_start_again());
         // They lose what they use of a member with its stop; one that cannot be started again loses nothing more.
-        let revived: Vec<Container> = dependants
-            .into_iter()
-            .map(|(c, _)| c)
-            .filter(|c| !is_member(c) && c.particulars.can_start_again())
-            .collect();
+        let cut_off = cut_off.iter().filter_map(|(c, p)| Some(preflight::cut_off(c, p, starts_no_second_time(c)?)));
+        outsiders.extend(cut_off);
+        let revived = revived.into_iter().map(|(container, _)| container);
         let disturbed = members.into_iter().filter(|c| disturbs(request.mode, c));
         let members = disturbed.map(|container| Pinned { container, member: true });
         let containers: Vec<Pinned> =
-            members.chain(revived.into_iter().map(|container| Pinned { container, member: false })).collect();
+            members.chain(revived.map(|container| Pinned { container, member: false })).collect();
         let runtime = match containers.is_empty() {
             true => None,
             false => self.runtime(workload).await?,

@@ -3,7 +3,7 @@
 mod containers;
 mod refusals;
 
-pub use self::refusals::refuse_place;
+pub use self::refusals::{is_named_volume, refuse_place};
 use self::refusals::{
     refuse_consumers, refuse_foreign, refuse_members, refuse_overlap, refuse_selection, unrecognised,
 };
@@ -298,14 +298,11 @@ impl Situation {
 
     /// Why a dependant is not started again, and so is not stopped either.
     fn left_alone(&self, container: &Container, peer: &Peer) -> Option<&'static str> {
-        let Particulars { removes_itself, is_one_off, orchestrator, .. } = &container.particulars;
         let is_replaced = |c: &Container| {
             c.name == peer.name && (self.options.redeploy == Redeploy::Recreate || c.particulars.removes_itself)
         };
         match () {
-            () if *removes_itself => Some("it removes itself when it ends"),
-            () if *is_one_off => Some("it runs one command, which would begin anew"),
-            () if orchestrator.is_some() => Some("its orchestrator replaces it"),
+            () if !container.particulars.can_start_again() => starts_no_second_time(container),
             () if self.members.iter().any(is_replaced) => Some("it refers to the container that is replaced"),
             () => None,
         }
@@ -368,6 +365,29 @@ fn untouched(s: &Situation) -> Vec<String> {
     untouched
 }
 
+/// Why a container outside is not stopped and started again with what it uses.
+#[must_use]
+pub fn starts_no_second_time(container: &Container) -> Option<&'static str> {
+    let Particulars { removes_itself, is_one_off, orchestrator, .. } = &container.particulars;
+    match () {
+        () if *removes_itself => Some("it removes itself when it ends"),
+        () if *is_one_off => Some("it runs one command, which would begin anew"),
+        () if orchestrator.is_some() => Some("its orchestrator replaces it"),
+        () => None,
+    }
+}
+
+/// What becomes of a container outside that is left alone when a member that it uses is stopped.
+#[must_use]
+pub fn cut_off(container: &Container, peer: &Peer, why: &str) -> String {
+    format!(
+        "container {} uses the {} of {}, which it loses; {why}, so it is left alone: make it anew afterwards",
+        container.name,
+        peer.shares.word(),
+        peer.name
+    )
+}
+
 /// What others notice.
 fn note_others(s: &Situation, plan: &mut Plan) {
     for name in &s.onlookers {
@@ -375,15 +395,13 @@ fn note_others(s: &Situation, plan: &mut Plan) {
             .push(format!("container {name} has a directory above a volume mounted, read-only, and is left alone"));
     }
     for (container, peer) in s.dependants.iter().filter(|(c, _)| !s.is_member(c)) {
-        let (name, uses) = (&container.name, format!("{} of {}", peer.shares.word(), peer.name));
         match s.left_alone(container, peer) {
             None => {
+                let (name, uses) = (&container.name, format!("{} of {}", peer.shares.word(), peer.name));
                 plan.notes
                     .push(format!("container {name} uses the {uses}, so it is stopped and started again with it"));
             }
-            Some(why) => plan.warnings.push(format!(
-                "container {name} uses the {uses}, which it loses; {why}, so it is left alone: make it anew afterwards"
-            )),
+            Some(why) => plan.warnings.push(cut_off(container, peer, why)),
         }
     }
     if let Some(why) = &s.silence {

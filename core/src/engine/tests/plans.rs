@@ -1,6 +1,7 @@
 //! How a plan is made of what the ports say.
 
 use super::*;
+use crate::model::DeclaredVolume;
 
 #[tokio::test]
 async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
@@ -87,5 +88,21 @@ async fn a_restore_that_the_engine_cannot_hold_is_refused_beforehand() {
         let plan = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await.unwrap();
         let told = plan.refusals.iter().any(|refusal| refusal.message.contains("restart policy"));
         assert_eq!(told, fixed, "{:?}", plan.refusals);
+    }
+}
+
+#[tokio::test]
+async fn the_directory_of_a_named_volume_that_is_declared_by_hand_is_of_no_concern() {
+    for (path, of_concern) in [("/engine/volumes/data/_data", false), ("/engine/volumes/data", true)] {
+        let mut filesystem = MockFilesystem::new();
+        ordinary(&mut filesystem);
+        filesystem.expect_locate().returning(|path| Ok(location(path)));
+        filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
+        let mut containers = MockContainers::new();
+        containers.expect_info().returning(|| Ok(EngineInfo { root: Some("/engine".into()), ..old_podman(false) }));
+        let declared = DeclaredVolume { target: "/data".into(), path: path.into() };
+        let workload = Workload { selector: Selector::default(), volumes: vec![declared], ..workload() };
+        let concerns = engine(filesystem, MockStore::new(), Some(containers)).concerns(&workload).await;
+        assert_eq!(concerns.iter().any(|one| one.contains("overlaps")), of_concern, "{path}: {concerns:?}");
     }
 }

@@ -88,6 +88,16 @@ pub(super) fn refuse_selection(s: &Situation, plan: &mut Plan) {
     }
 }
 
+/// Whether a directory is that of a named volume, also where no container mounts it: `volumes/NAME/_data` of the engine's.
+#[must_use]
+pub fn is_named_volume(protected: &[Protected], location: &Location) -> bool {
+    let is_below = |root: &Path| {
+        let below = location.real.strip_prefix(root.join("volumes"));
+        below.is_ok_and(|below| below.components().count() == 2 && below.ends_with("_data"))
+    };
+    protected.iter().any(|one| one.holds_named_volumes && is_below(&one.location.real))
+}
+
 /// Why the directory of a volume cannot be replaced.
 #[must_use]
 pub fn refuse_place(protected: &[Protected], target: &str, candidate: &Candidate, location: &Location) -> Vec<Refusal> {
