@@ -136,6 +136,22 @@ fn a_project_is_registered_by_its_name_alone_after_a_dry_run_that_shows_all_of_i
 }
 
 #[test]
+fn nothing_is_suggested_that_cannot_be_registered() {
+    let Some(host) = Host::new("one-offs") else { return };
+    let project = format!("{}-task", host.engine.prefix());
+    let labels = [("project", project.as_str()), ("service", "db"), ("oneoff", "True")];
+    host.engine.run(&Run {
+        name: &format!("{project}-db-run-1"),
+        image: IMAGE,
+        volumes: vec![format!("{}:/data", host.dir.path().join("uploads").display())],
+        labels: labels.iter().map(|(key, value)| format!("com.docker.compose.{key}={value}")).collect(),
+        ..Run::default()
+    });
+    let found = host.cli.ok(&["workload", "discover"])["found"].to_string();
+    assert!(found.contains(&host.project) && !found.contains(&project), "{found}");
+}
+
+#[test]
 fn a_name_that_means_two_things_is_not_guessed_at() {
     let Some(host) = Host::new("ambiguous") else { return };
     let data = host.dir.path().join("alone");

@@ -161,16 +161,23 @@ impl Volsnap {
         }
         let mut found = Vec::new();
         for group in groups(&all) {
-            let free: Vec<Container> =
-                group.containers.iter().filter(|c| !registered.contains(&c.name)).cloned().collect();
+            // A project's one-off containers have no volumes of their own to register.
+            let is_project = matches!(group.bond, Bond::Project(_));
+            let lasting: Vec<Container> =
+                group.containers.iter().filter(|c| !(is_project && c.particulars.is_one_off)).cloned().collect();
+            let free: Vec<Container> = lasting.iter().filter(|c| !registered.contains(&c.name)).cloned().collect();
             let unregistered = Resolved::of(&[], &free).volumes;
             let is_new = unregistered.iter().any(|v| !declared.contains(&v.path));
-            let resolved = Resolved::of(&[], &group.containers);
+            let resolved = Resolved::of(&[], &lasting);
             // Said too, so that nobody takes it for safe.
             let is_beyond = resolved.volumes.is_empty()
                 && free.iter().flat_map(|c| &c.mounts).any(|mount| mount.writable && mount.unsupported.is_some());
             if is_new || is_beyond {
-                let register = is_new.then(|| register(&group.bond, &all, &workloads));
+                let replaced = lasting.iter().any(|c| c.run.is_active() && c.particulars.orchestrator.is_some());
+                let register = is_new.then(|| match replaced {
+                    true => register_directories(&group.bond, &resolved, &workloads),
+                    false => register(&group.bond, &all, &workloads),
+                });
                 found.push(Discovered { bond: group.bond, containers: group.containers, resolved, register });
             }
         }
@@ -200,12 +207,27 @@ impl Volsnap {
     }
 }
 
-/// The command line that registers these containers, under their own name if it is free and means nothing else.
-fn register(bond: &Bond, all: &[Container], workloads: &[Workload]) -> String {
+/// The command line that registers the directories of containers that their orchestrator replaces: under other names,
+/// with the same directories.
+fn register_directories(bond: &Bond, resolved: &Resolved, workloads: &[Workload]) -> String {
+    let declared = resolved.volumes.iter().map(|volume| format!("{}={}", volume.target, volume.path.display()));
+    let mut words: Vec<String> = ["volsnap", "workload", "add"].map(String::from).to_vec();
+    words.push(free_name(bond, workloads));
+    words.extend(declared.flat_map(|volume| ["--volume".to_string(), volume]));
+    quoted(words.iter().map(String::as_str))
+}
+
+/// The name of these containers, with a number if a workload has it.
+fn free_name(bond: &Bond, workloads: &[Workload]) -> String {
     let is_free = |name: &String| workloads.iter().all(|workload| workload.name != *name);
     let own = bond.name().to_string();
     let numbered = (2..).map(|n: u64| format!("{own}-{n}"));
-    let name = std::iter::once(own.clone()).chain(numbered).find(is_free).unwrap_or_else(|| own.clone());
+    std::iter::once(own.clone()).chain(numbered).find(is_free).unwrap_or(own)
+}
+
+/// The command line that registers these containers, under their own name if it is free and means nothing else.
+fn register(bond: &Bond, all: &[Container], workloads: &[Workload]) -> String {
+    let (own, name) = (bond.name().to_string(), free_name(bond, workloads));
     let option = match bond {
         Bond::Project(_) => "--compose-project",
         Bond::Single(_) => "--container",
@@ -218,3 +240,17 @@ fn register(bond: &Bond, all: &[Container], workloads: &[Workload]) -> String {
 }
 
 const GIVE: &str = "give --compose-project, --container, --label or --volume";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_orchestrator_replaces_is_registered_by_its_directories() {
+        let bond = Bond::Single("web.1.abc".into());
+        let volume = VolumePath { target: "/data".into(), path: "/srv/my data".into(), ..VolumePath::default() };
+        let resolved = Resolved { volumes: vec![volume], ..Resolved::default() };
+        let line = register_directories(&bond, &resolved, &[]);
+        assert_eq!(line, "volsnap workload add web.1.abc --volume '/data=/srv/my data'");
+    }
+}
