@@ -38,6 +38,7 @@ pub struct RecoveryView {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each workload that was interrupted")]
 pub enum RecoveredView {
     /// A restore.
     Restore(Box<ReportView>),
@@ -69,6 +70,9 @@ pub enum RecoveredView {
         /// Why the app is not back: the journal stays. Not there if it is back.
         #[serde(skip_serializing_if = "Option::is_none")]
         app_problem: Option<String>,
+        /// The containers of it that are not there any more, and so do not run again. Not there if there are none.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<String>,
         /// What its hooks complained of.
         warnings: Vec<String>,
     },
@@ -96,6 +100,7 @@ impl RecoveredView {
             stage_ms: 0,
             total_ms: 0,
             app_problem: None,
+            gone: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -105,9 +110,17 @@ impl RecoveredView {
     pub fn of(item: &RecoveredItem) -> Self {
         match item {
             RecoveredItem::Restore(report) => RecoveredView::restore(report),
-            RecoveredItem::Snapshot { workload, snapshot, complete, app_problem: problem, warnings: told } => {
+            RecoveredItem::Snapshot {
+                workload,
+                snapshot,
+                complete,
+                app_problem: problem,
+                gone: missing,
+                warnings: told,
+            } => {
                 let mut view = RecoveredView::snapshot(workload, *snapshot, *complete);
-                if let RecoveredView::Snapshot { app_problem, warnings, .. } = &mut view {
+                if let RecoveredView::Snapshot { app_problem, gone, warnings, .. } = &mut view {
+                    gone.clone_from(missing);
                     app_problem.clone_from(problem);
                     warnings.clone_from(told);
                 }

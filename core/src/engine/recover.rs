@@ -53,6 +53,9 @@ pub enum RecoveredItem {
         /// Why the app is not back: the journal stays. `None` if it is back.
         #[serde(skip_serializing_if = "Option::is_none")]
         app_problem: Option<String>,
+        /// The containers of it that are not there any more, and so do not run again.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<String>,
         /// What its hooks complained of.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
@@ -270,13 +273,13 @@ impl Engine {
         // With nothing to wake, it was written for the hooks that are due, or for what is down.
         let frozen = well_before(&quiesced);
         let mut quiesced = self.wake(quiesced).await?;
-        let mut gone = match pinned.is_empty() {
+        let gone = match pinned.is_empty() {
             true => Vec::new(),
             false => self.standing(&quiesced.workload, pinned).await?.1,
         };
-        gone.retain(|container| !passes(container));
-        if !gone.is_empty() && !self.without_missing {
-            let names = gone.into_iter().map(|container| container.name).collect();
+        let missed: Vec<&Container> = gone.iter().filter(|container| !passes(container)).collect();
+        if !missed.is_empty() && !self.without_missing {
+            let names = missed.into_iter().map(|container| container.name.clone()).collect();
             return Err(attention(&quiesced.workload, &Anomaly::MembersGone { names }));
         }
         if !quiesced.down.is_empty() && matches!(sake, Sake::Itself) {
@@ -310,7 +313,8 @@ impl Engine {
             warnings.extend(self.unwell(&frozen, watch).await);
         }
         let Quiesced { workload, snapshot, problem: app_problem, .. } = quiesced;
-        Ok(RecoveredItem::Snapshot { workload: workload.name, snapshot, complete, app_problem, warnings })
+        let gone = gone.into_iter().map(|container| container.name).collect();
+        Ok(RecoveredItem::Snapshot { workload: workload.name, snapshot, complete, app_problem, gone, warnings })
     }
 
     /// Where the volumes of an interrupted snapshot are. What cannot be found is not held: its app is woken all the same.

@@ -89,16 +89,38 @@ fn open(open: &OpenView) -> String {
 }
 
 fn interrupted(recovered: &RecoveredView) -> String {
-    let RecoveredView::Snapshot { workload, snapshot, complete, app_problem, .. } = recovered else {
+    let RecoveredView::Snapshot { workload, snapshot, complete, app_problem, gone, .. } = recovered else {
         return String::new();
+    };
+    let runs = match gone.as_slice() {
+        [] => format!("{workload} runs again"),
+        gone => format!("{workload} is as it was but for {}", gone.join(", ")),
     };
     match (app_problem, complete) {
         (Some(problem), _) => format!(
             "{workload} is not back: {problem}\nsee to what keeps it down, then run `volsnap recover {workload}`: it knows what ran"
         ),
-        (None, true) => format!("{workload} runs again; its interrupted snapshot {snapshot} is complete and listed"),
+        (None, true) => format!("{runs}; its interrupted snapshot {snapshot} is complete and listed"),
         (None, false) => {
-            format!("{workload} runs again; its interrupted snapshot {snapshot} was not complete and is gone")
+            format!("{runs}; its interrupted snapshot {snapshot} was not complete and is gone")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use volsnap::model::SnapshotId;
+
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_not_said_to_run() {
+        let mut view = RecoveredView::snapshot("shop", SnapshotId(Uuid::nil()), false);
+        assert!(interrupted(&view).starts_with("shop runs again; "));
+        if let RecoveredView::Snapshot { gone, .. } = &mut view {
+            *gone = vec!["shop-db-1".into(), "shop-web-1".into()];
+        }
+        assert!(interrupted(&view).starts_with("shop is as it was but for shop-db-1, shop-web-1; "));
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     engine::recover::Neighbour,
-    model::{Pinned, Redeploy},
+    model::{Peer, Pinned, Redeploy, Shares},
     restore::{Body, Journal, journal::Quiesced},
 };
 
@@ -195,7 +195,8 @@ async fn a_frozen_member_that_is_not_there_any_more_does_not_run_again() {
     for (particulars, without_missing, ended, warned) in [
         (Particulars::default(), false, false, false),
         (Particulars::default(), true, true, true),
-        (one_off, false, true, false),
+        // Not missed, and not said to run.
+        (one_off, false, true, true),
     ] {
         let mut filesystem = disk_with(frozen(particulars));
         filesystem.expect_sweep_drafts().returning(|_| Ok(()));
@@ -206,13 +207,16 @@ async fn a_frozen_member_that_is_not_there_any_more_does_not_run_again() {
         containers.expect_unpause().times(1).returning(|_| Ok(()));
         containers.expect_find().returning(|_| Ok(vec![]));
         containers.expect_mounting().returning(|_| Ok(vec![]));
+        containers.expect_all().returning(|| Ok(vec![]));
         let mut store = MockStore::new();
         store.expect_record().returning(|_| Ok(()));
         let engine = engine(filesystem, store, Some(containers));
         let engine = if without_missing { engine.without_missing() } else { engine };
         let recovered = engine.recover(None, &quiet()).await.expect("journals");
         match &recovered[0].result {
-            Ok(RecoveredItem::Snapshot { warnings, .. }) => assert_eq!((ended, !warnings.is_empty()), (true, warned)),
+            Ok(RecoveredItem::Snapshot { warnings, gone, .. }) => {
+                assert_eq!((ended, !warnings.is_empty(), !gone.is_empty()), (true, warned, warned));
+            }
             Ok(RecoveredItem::Restore(_)) => panic!("it was a snapshot"),
             Err(error) => assert_eq!((error.code, ended), (Code::NeedsAttention, false), "{error}"),
         }
@@ -316,6 +320,40 @@ async fn a_snapshot_destroys_nothing_and_runs_nothing_twice() {
         let created = engine.create(&request, &quiet()).await;
         assert_eq!(created.as_ref().is_err_and(|e| e.code == Code::Refused), refused, "{particulars:?}: {created:?}");
     }
+}
+
+#[tokio::test]
+async fn who_is_cut_off_by_the_stop_for_a_snapshot_is_named_as_by_a_plan() {
+    let peer = Peer { name: "shop".into(), shares: Shares::Network, by_name: false };
+    let outside = move |name: &str, removes_itself| {
+        let particulars = Particulars { peers: vec![peer.clone()], removes_itself, ..Particulars::default() };
+        Container { id: ContainerId(name.into()), name: name.into(), mounts: vec![], particulars, ..container() }
+    };
+    let all = vec![container(), outside("passing", true), outside("lasting", false)];
+    let mut containers = engine_answers("one");
+    containers.expect_all().returning(move || Ok(all.clone()));
+    containers.expect_mounting().returning(|_| Ok(vec![]));
+    let stopped = Arc::new(Mutex::new(false));
+    let is_stopped = stopped.clone();
+    containers.expect_find().returning(move |selector| {
+        let run = if *is_stopped.lock().expect("a flag") { RunState::Stopped } else { RunState::Running };
+        let lasting = selector.containers.contains(&"lasting".to_string());
+        Ok(vec![Container { run, ..if lasting { outside("lasting", false) } else { container() } }])
+    });
+    containers.expect_set_restart_policy().returning(|_, _| Ok(()));
+    containers.expect_stop().returning(move |_| {
+        *stopped.lock().expect("a flag") = true;
+        Ok(())
+    });
+    let both = |_: &RestoreId, pinned: &[Pinned], _: &Redeploy| pinned.len() == 2;
+    containers.expect_redeploy().withf(both).times(1).returning(|_, _, _| Ok(()));
+    let request = SnapshotRequest { mode: Mode::Stop, ..request() };
+    let created =
+        engine(readable(1), catalog(), Some(containers)).create(&request, &quiet()).await.expect("a snapshot");
+    let told = "container passing uses the network of shop, which it loses; it removes itself when it ends, so it is left \
+                alone: make it anew afterwards";
+    assert!(created.warnings.iter().any(|warning| warning == told), "{:?}", created.warnings);
+    assert!(!created.warnings.iter().any(|warning| warning.contains("lasting")), "{:?}", created.warnings);
 }
 
 fn named_workload() -> Workload {
