@@ -48,7 +48,9 @@ pub use plan::{
     RefusalView,
 };
 pub use progress::ProgressView;
-pub use recovery::{FailureView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst};
+pub use recovery::{
+    FailureView, FlawedView, KeptView, OpenView, RecoveredView, RecoveryView, StatusView, severity, worst,
+};
 pub use report::{CauseView, MadeAnewView, ReportView, ReportedVolumeView};
 pub use retention::{DeletedView, PruneView, VerdictView};
 pub use schema::{SCHEMAS, Schema};

@@ -11,7 +11,7 @@ mod plans;
 mod retention;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     future::Future,
     io,
@@ -26,8 +26,8 @@ use volsnap_core::{
         Engine, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Take,
     },
     model::{
-        Container, DeclaredVolume, ImageChoice, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId, Source,
-        Workload, WorkloadId,
+        Container, DeclaredVolume, Flaw, ImageChoice, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId,
+        Source, Workload, WorkloadId,
     },
     ports::{Event, Output, Phase, Retold, Verified, Watch},
     restore::{Options, Outcome, Refusal, Report},
@@ -346,10 +346,9 @@ impl Volsnap {
         self.engine.resumes(request).await
     }
 
-    /// The snapshots that have an archive, listed or not.
-    pub async fn archives(&self) -> Result<BTreeSet<SnapshotId>> {
-        let archives = self.engine.ports().filesystem.archives().await?;
-        Ok(archives.into_iter().map(|(_, snapshot)| snapshot).collect())
+    /// What is wrong with the archives of these snapshots, as far as that is seen without reading them.
+    pub async fn flaws(&self, snapshots: &[Snapshot]) -> Result<BTreeMap<SnapshotId, Flaw>> {
+        self.engine.flaws(snapshots).await
     }
 
     /// The snapshot that [`Volsnap::undo`] would restore now.

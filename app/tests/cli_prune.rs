@@ -112,6 +112,54 @@ fn an_archive_that_is_gone_is_marked_and_never_costs_the_last_one_that_is_there(
 }
 
 #[test]
+fn a_damaged_archive_never_costs_the_last_good_one_and_is_told_of_everywhere() {
+    type Damage = fn(&std::path::Path);
+    let damages: [(&str, Damage); 5] = [
+        ("0 bytes", |file| std::fs::write(file, "").unwrap()),
+        ("100 bytes", |file| std::fs::File::options().write(true).open(file).unwrap().set_len(100).unwrap()),
+        ("not a regular file", |file| {
+            std::fs::remove_file(file).unwrap();
+            std::os::unix::fs::symlink("/nonexistent", file).unwrap();
+        }),
+        ("not a regular file", |file| {
+            std::fs::remove_file(file).unwrap();
+            std::fs::create_dir(file).unwrap();
+        }),
+        // Of the size that it had: only a check finds that.
+        ("found to be damaged", |file| {
+            let size = usize::try_from(file.metadata().unwrap().len()).unwrap();
+            std::fs::write(file, vec![0; size]).unwrap();
+        }),
+    ];
+    for (says, damage) in damages {
+        let world = World::registered();
+        let (good, bad) = (world.create(), world.create());
+        let file = world.json(&["show", &bad])["archive"].as_str().unwrap().to_string();
+        damage(std::path::Path::new(&file));
+        if says.contains("found") {
+            world.fails("corrupt", 9, &["verify", &bad]);
+        }
+        let pruned = world.json(&["prune", "app", "--keep-last", "1"]);
+        assert!(deleted(&pruned).is_empty(), "{pruned}");
+        let kept_by = |at: usize| pruned["snapshots"][at]["kept_by"].to_string();
+        assert!(kept_by(0).contains("damaged archive") && kept_by(0).contains(says), "{pruned}");
+        assert!(kept_by(1).contains("last 1"), "{pruned}");
+        for args in [&["list"][..], &["show", &bad], &["status"]] {
+            assert!(world.json(args).to_string().contains(says), "{args:?}");
+            assert!(!world.json(args).to_string().contains(&format!("{good}: ")), "{args:?}");
+        }
+        assert!(world.ok(&["list"]).contains("damaged"));
+        assert!(world.ok(&["status"]).contains(&format!("`volsnap delete {bad}`")));
+        let doctor = world.run(&["doctor"]).stdout;
+        assert!(doctor.contains(&file) && doctor.contains(says), "{doctor}");
+        if !says.contains("regular") {
+            world.ok(&["delete", &bad]);
+            assert_eq!(world.json(&["status"]).get("damaged"), None);
+        }
+    }
+}
+
+#[test]
 fn days_and_times_for_people_are_those_of_the_configured_zone() {
     let world = World::registered();
     world.create();

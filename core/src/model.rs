@@ -13,6 +13,7 @@ pub mod owners;
 pub mod parts;
 pub mod rights;
 pub mod snapshot;
+pub mod stored;
 pub mod workload;
 
 pub mod difference;
@@ -47,4 +48,5 @@ pub use snapshot::{
     ARCHIVE_FORMAT, ArchiveSummary, ImageRef, Manifest, ManifestVolume, Mark, Mode, Order, Origin, Pin, Snapshot,
     VolumeTotals,
 };
+pub use stored::{ArchiveFile, Flaw};
 pub use workload::{DeclaredVolume, Resolved, Selector, Source, VolumePath, Workload};

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, Mounted, RestoreId, Rights, Sight, SnapshotId,
-        Space, TreeSize, WorkloadId, Writer,
+        ArchiveFile, ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, Mounted, RestoreId, Rights, Sight,
+        SnapshotId, Space, TreeSize, WorkloadId, Writer,
     },
     ports::{
         ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob,
@@ -332,7 +332,7 @@ impl Filesystem for Disk {
         self.state.archive(workload, snapshot)
     }
 
-    async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+    async fn archives(&self) -> Result<Vec<ArchiveFile>, FsError> {
         let state = self.state.clone();
         self.run(FsOp::Look, self.state.root(), move |_| state.list_archives()).await
     }

@@ -13,7 +13,7 @@ use rustix::{
 };
 use uuid::Uuid;
 use volsnap_core::{
-    model::{SnapshotId, WorkloadId},
+    model::{ArchiveFile, SnapshotId, WorkloadId},
     ports::{Draft, FsError, FsErrorKind, FsOp},
 };
 
@@ -93,13 +93,24 @@ impl State {
     }
 
     /// The archives that have a name, ordered. Files that no archive is named like are not looked at.
-    pub(crate) fn list_archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+    pub(crate) fn list_archives(&self) -> Result<Vec<ArchiveFile>, FsError> {
         let all = self.root.join("snapshots");
         let mut archives = Vec::new();
         for workload in names_in(&all)?.iter().filter_map(|name| uuid_of(name)).map(WorkloadId) {
             let named = names_in(&self.archives(workload))?;
-            let ids = named.iter().filter_map(|name| uuid_of(name.strip_suffix(".tar.zst")?));
-            archives.extend(ids.map(|id| (workload, SnapshotId(id))));
+            for snapshot in named.iter().filter_map(|name| uuid_of(name.strip_suffix(".tar.zst")?)).map(SnapshotId) {
+                let path = self.archive(workload, snapshot);
+                // Links are not followed: no archive is read through one.
+                match fs::symlink_metadata(&path) {
+                    Ok(file) => {
+                        let bytes = file.is_file().then_some(file.len());
+                        archives.push(ArchiveFile { workload, snapshot, bytes });
+                    }
+                    // Removed in this moment.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(io_error(FsOp::Look, path, &error)),
+                }
+            }
         }
         archives.sort();
         Ok(archives)

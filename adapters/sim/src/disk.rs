@@ -390,6 +390,14 @@ impl Disk {
         }
     }
 
+    /// How many bytes a file holds; `None` if it is not a regular one.
+    pub(crate) fn len_of(&self, ino: u64) -> Option<u64> {
+        match &self.inodes.get(&ino)?.body {
+            Body::File(file) => Some(file.data.len()),
+            Body::Dir | Body::Link(_) => None,
+        }
+    }
+
     pub(crate) fn space(&self) -> Space {
         let mut bytes = 0;
         let mut inodes = 0;

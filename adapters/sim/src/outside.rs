@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use uuid::Uuid;
 use volsnap_core::{
-    model::{SnapshotId, WorkloadId},
+    model::{ArchiveFile, SnapshotId, WorkloadId},
     ports::{Draft, FsErrorKind, FsOp, LookInto},
 };
 
@@ -20,16 +20,18 @@ const OP: FsOp = FsOp::Archive;
 
 impl World {
     /// The archives that have a name.
-    pub(crate) fn archives(&mut self) -> FsResult<Vec<(WorkloadId, SnapshotId)>> {
+    pub(crate) fn archives(&mut self) -> FsResult<Vec<ArchiveFile>> {
         let all = self.state_dir.join("snapshots");
         self.call("archives", || all.display().to_string()).at(FsOp::Look, &all)?;
         let (disk, dir) = self.directory(&all).at(FsOp::Look, &all)?;
         let mut archives = Vec::new();
         for (workload, dir) in self.disk(disk).entries(dir) {
             let Ok(workload) = Uuid::parse_str(workload).map(WorkloadId) else { continue };
-            let names = self.disk(disk).entries(dir);
-            let ids = names.filter_map(|(name, _)| Uuid::parse_str(name.strip_suffix(".tar.zst")?).ok());
-            archives.extend(ids.map(|id| (workload, SnapshotId(id))));
+            for (name, ino) in self.disk(disk).entries(dir) {
+                let Some(id) = name.strip_suffix(".tar.zst").and_then(|id| Uuid::parse_str(id).ok()) else { continue };
+                let bytes = self.disk(disk).len_of(ino);
+                archives.push(ArchiveFile { workload, snapshot: SnapshotId(id), bytes });
+            }
         }
         archives.sort();
         Ok(archives)

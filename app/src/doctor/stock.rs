@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use volsnap_core::model::{Snapshot, SnapshotId, WorkloadId};
+use volsnap_core::model::{Flaw, Snapshot, SnapshotId, WorkloadId};
 
 use super::{Finding, Severity};
 use crate::{Error, Volsnap};
@@ -44,14 +44,22 @@ pub(super) async fn archives(volsnap: &Volsnap, fix: bool) -> Vec<Finding> {
     let (there, problems) = list(&root);
     let mut findings: Vec<Finding> =
         problems.into_iter().map(|(path, error)| find(Severity::Problem, &path, error)).collect();
-    for snapshot in snapshots.iter().filter(|s| !there.contains_key(&(s.workload(), s.id()))) {
+    // What cannot be listed is among the problems.
+    let flaws = volsnap.flaws(&snapshots).await.unwrap_or_default();
+    for (snapshot, flaw) in snapshots.iter().filter_map(|s| flaws.get(&s.id()).map(|flaw| (s, flaw))) {
         let path = volsnap.archive_path(snapshot);
-        let workload = &snapshot.archive.manifest.workload_name;
-        let message = format!("the catalog has snapshot {} of {workload}, and its archive is missing", snapshot.id());
-        findings.push(
-            find(Severity::Problem, &path, message)
-                .remedy(format!("bring the file back, or forget it: volsnap delete {}", snapshot.id())),
-        );
+        let (id, workload) = (snapshot.id(), &snapshot.archive.manifest.workload_name);
+        let (message, remedy) = match flaw {
+            Flaw::Missing => (
+                format!("the catalog has snapshot {id} of {workload}, and its archive is missing"),
+                format!("bring the file back, or forget it: volsnap delete {id}"),
+            ),
+            Flaw::NotAFile | Flaw::Size { .. } | Flaw::Corrupt { .. } => (
+                format!("snapshot {id} of {workload} cannot be restored: its archive: {flaw}"),
+                format!("bring the file back, or volsnap import a copy of it, or forget it: volsnap delete {id}"),
+            ),
+        };
+        findings.push(find(Severity::Problem, &path, message).remedy(remedy));
     }
     for ((workload, snapshot), path) in there.iter().filter(|(ids, _)| !known.contains(*ids)) {
         let archive = match ports.filesystem.read_archive(*workload, *snapshot).await {

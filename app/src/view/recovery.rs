@@ -1,10 +1,12 @@
 //! `recover` and `status`: what crashes left, and what became of it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use volsnap_core::{
     Code, Error,
     engine::{Kept, Outlook, Recovered, RecoveredItem, kept_id},
-    model::{RestoreId, SnapshotId, WorkloadId},
+    model::{Flaw, RestoreId, Snapshot, SnapshotId, WorkloadId},
     restore::Outcome,
     restore::Report,
 };
@@ -211,8 +213,37 @@ pub struct StatusView {
     pub copies: Vec<LeftCopyView>,
     /// Archives that were never finished.
     pub drafts: Vec<LeftDraftView>,
+    /// Snapshots that cannot be restored, since something is wrong with their archives.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<FlawedView>,
     /// Why the catalog cannot be used; `null` if it can.
     pub catalog: Option<ErrorView>,
+}
+
+/// A snapshot that cannot be restored.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FlawedView {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// The workload's name when it was taken.
+    pub workload: String,
+    /// What is wrong with its archive, as far as that is seen without reading it.
+    pub problem: String,
+}
+
+impl FlawedView {
+    /// The views of those among snapshots whose archives are not as they should be.
+    #[must_use]
+    pub fn all(snapshots: &[Snapshot], flaws: &BTreeMap<SnapshotId, Flaw>) -> Vec<FlawedView> {
+        let flawed = snapshots.iter().filter_map(|s| flaws.get(&s.id()).map(|flaw| (s, flaw)));
+        let view = |(s, flaw): (&Snapshot, &Flaw)| FlawedView {
+            snapshot: s.id(),
+            workload: s.archive.manifest.workload_name.clone(),
+            problem: flaw.to_string(),
+        };
+        flawed.map(view).collect()
+    }
 }
 
 /// An open journal.
@@ -289,6 +320,7 @@ impl StatusView {
                 id: kept_id(k.restore_id),
             })
             .collect();
-        StatusView { open, kept, copies: Vec::new(), drafts: Vec::new(), catalog: catalog_problem.map(ErrorView::of) }
+        let catalog = catalog_problem.map(ErrorView::of);
+        StatusView { open, kept, copies: Vec::new(), drafts: Vec::new(), damaged: Vec::new(), catalog }
     }
 }

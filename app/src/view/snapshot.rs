@@ -1,12 +1,12 @@
 //! `create`, `show`, `list` and `verify`: snapshots.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use volsnap_core::{
     Error,
-    model::{Mode, Origin, RestoreId, Snapshot, SnapshotId, WorkloadId},
+    model::{Flaw, Mode, Origin, RestoreId, Snapshot, SnapshotId, WorkloadId},
     ports::Verified,
 };
 
@@ -44,7 +44,11 @@ pub struct SnapshotView {
     /// Whether it was not there when somebody looked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub archive_missing: bool,
-    /// Its size.
+    /// What is seen to be wrong with it without reading it: it is missing, has another size than it was written with, or
+    /// an earlier check found damage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_problem: Option<String>,
+    /// The size with which it was written.
     pub archive_bytes: u64,
     /// BLAKE3 of its index.
     pub digest: String,
@@ -131,10 +135,11 @@ pub struct SnapshotsView {
 }
 
 impl SnapshotView {
-    /// The same, which says whether its archive is among those that are there.
+    /// The same, which says what was seen to be wrong with its archive.
     #[must_use]
-    pub fn with_archives(self, archives: &BTreeSet<SnapshotId>) -> Self {
-        SnapshotView { archive_missing: !archives.contains(&self.id), ..self }
+    pub fn with_flaw(self, flaw: Option<Flaw>) -> Self {
+        let archive_missing = flaw == Some(Flaw::Missing);
+        SnapshotView { archive_missing, archive_problem: flaw.map(|flaw| flaw.to_string()), ..self }
     }
 
     /// The view of a snapshot whose archive lies at `archive`.
@@ -174,6 +179,7 @@ impl SnapshotView {
                 .collect(),
             archive: archive.display().to_string(),
             archive_missing: false,
+            archive_problem: Flaw::found_in(snapshot).map(|flaw| flaw.to_string()),
             archive_bytes: snapshot.archive.archive_bytes,
             digest: snapshot.archive.digest.clone(),
             quiesced_ms: snapshot.archive.quiesced_ms,

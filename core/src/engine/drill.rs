@@ -144,6 +144,9 @@ impl Engine {
                 left.message
             ));
         }
+        if let Err(error) = &drilled {
+            self.record_damage(snapshot, error).await;
+        }
         let (outcome, detail) = told(snapshot.id(), &drilled);
         self.tell(&self.event(workload, EventKind::SnapshotVerified, outcome, detail)).await;
         drilled

@@ -77,8 +77,8 @@ impl Engine {
     pub async fn rebuild(&self, prune_missing: bool, watch: &Watch) -> Result<Rebuilt> {
         let mut rebuilt = Rebuilt { pruned: prune_missing, ..Rebuilt::default() };
         let mut of_workload: BTreeMap<WorkloadId, BTreeSet<SnapshotId>> = BTreeMap::new();
-        for (workload, snapshot) in self.ports.filesystem.archives().await? {
-            of_workload.entry(workload).or_default().insert(snapshot);
+        for file in self.ports.filesystem.archives().await? {
+            of_workload.entry(file.workload).or_default().insert(file.snapshot);
         }
         for row in self.snapshots(None).await? {
             of_workload.entry(row.workload()).or_default();

@@ -8,10 +8,10 @@ use super::Engine;
 use crate::{
     error::{Code, Error, Result},
     model::{
-        Mark, Pin, Snapshot, SnapshotId, Workload,
+        ArchiveFile, Flaw, Mark, Pin, Snapshot, SnapshotId, Workload, WorkloadId,
         retention::{self, Circumstances, Policy, Verdict},
     },
-    ports::{EventKind, Verified, Watch},
+    ports::{EventKind, FsError, Verified, Watch},
 };
 
 /// What a deletion does about pins.
@@ -35,26 +35,33 @@ pub struct Pruned {
 impl Engine {
     /// Reads a snapshot's archive to the last byte and compares it with itself and with the catalog.
     pub async fn verify(&self, snapshot: &Snapshot, watch: &Watch) -> Result<Verified> {
-        let verified = self.ports.filesystem.verify_archive(snapshot.workload(), snapshot.id(), watch.clone()).await?;
-        self.is_good(snapshot, verified).await
+        let read = self.ports.filesystem.verify_archive(snapshot.workload(), snapshot.id(), watch.clone()).await;
+        self.record_check(snapshot, read).await
     }
 
     /// Reads a snapshot's archive to the last byte and compares what is stored with its digests and with the catalog. The
     /// catalog has the digest of the index, and the index that of each frame: what agrees is the file that was written,
     /// and nothing need be unpacked to see it.
     pub async fn verify_stored(&self, snapshot: &Snapshot, watch: &Watch) -> Result<Verified> {
-        let verified = self.ports.filesystem.verify_stored(snapshot.workload(), snapshot.id(), watch.clone()).await?;
-        self.is_good(snapshot, verified).await
+        let read = self.ports.filesystem.verify_stored(snapshot.workload(), snapshot.id(), watch.clone()).await;
+        self.record_check(snapshot, read).await
     }
 
-    /// Records that an archive was found good, if it is the one that the catalog lists.
-    async fn is_good(&self, snapshot: &Snapshot, verified: Verified) -> Result<Verified> {
+    /// Records what reading an archive showed. It is good only if it is the one that the catalog lists.
+    async fn record_check(&self, snapshot: &Snapshot, read: Result<Verified, FsError>) -> Result<Verified> {
+        let verified = match read {
+            Ok(verified) => verified,
+            Err(error) => {
+                let error = Error::from(error);
+                self.record_damage(snapshot, &error).await;
+                return Err(error);
+            }
+        };
         if verified.summary.digest != snapshot.archive.digest {
-            return Err(Error::new(
-                Code::Corrupt,
-                format!("snapshot {} is another archive than the catalog lists", snapshot.id()),
-            )
-            .hint("somebody replaced it; choose another snapshot"));
+            let message = format!("snapshot {} is another archive than the catalog lists", snapshot.id());
+            let error = Error::new(Code::Corrupt, message).hint("somebody replaced it; choose another snapshot");
+            self.record_damage(snapshot, &error).await;
+            return Err(error);
         }
         // Reading takes long, and neither a deletion nor a pin waits for it: what was read before is not written back.
         if !self.ports.store.mark_snapshot(snapshot.id(), &Mark::Verified(self.ports.clock.now())).await? {
@@ -69,6 +76,40 @@ impl Engine {
             self.tell(&self.event(workload, EventKind::SnapshotVerified, "verified", detail)).await;
         }
         Ok(verified)
+    }
+
+    /// Records that reading an archive showed damage, if that is what the error says: retention counts on it no more. A
+    /// catalog that cannot be written changes nothing about the answer.
+    pub(super) async fn record_damage(&self, snapshot: &Snapshot, error: &Error) {
+        if error.code != Code::Corrupt {
+            return;
+        }
+        let mark = Mark::Corrupt(self.ports.clock.now());
+        if let Err(error) = self.ports.store.mark_snapshot(snapshot.id(), &mark).await {
+            tracing::warn!(%error, snapshot = %snapshot.id(), "the catalog does not say that this archive is damaged");
+        }
+        let workloads = self.ports.store.workloads().await.unwrap_or_default();
+        if let Some(workload) = workloads.iter().find(|w| w.id == snapshot.workload()) {
+            let detail = json!({ "snapshot": snapshot.id(), "error": error.message });
+            self.tell(&self.event(workload, EventKind::SnapshotVerified, "corrupt", detail)).await;
+        }
+    }
+
+    /// What has the name of an archive of the workload.
+    async fn archive_files(&self, workload: WorkloadId) -> Result<BTreeMap<SnapshotId, ArchiveFile>> {
+        let files = self.ports.filesystem.archives().await?.into_iter();
+        Ok(files.filter(|file| file.workload == workload).map(|file| (file.snapshot, file)).collect())
+    }
+
+    /// What is wrong with the archives of these snapshots, as far as that is seen without reading them.
+    pub async fn flaws(&self, snapshots: &[Snapshot]) -> Result<BTreeMap<SnapshotId, Flaw>> {
+        let mut files: BTreeMap<WorkloadId, BTreeMap<SnapshotId, ArchiveFile>> = BTreeMap::new();
+        for file in self.ports.filesystem.archives().await? {
+            files.entry(file.workload).or_default().insert(file.snapshot, file);
+        }
+        let none = BTreeMap::new();
+        let flaw = |s: &Snapshot| Flaw::of(s, files.get(&s.workload()).unwrap_or(&none)).map(|flaw| (s.id(), flaw));
+        Ok(snapshots.iter().filter_map(flaw).collect())
     }
 
     /// Pins a snapshot, or takes its pin away with `None`; gives it as it is then. A pin takes the place of an earlier one.
@@ -128,10 +169,9 @@ impl Engine {
             self.recover_or_refuse(workload.id, watch).await?;
         }
         let snapshots = self.snapshots(Some(workload.id)).await?;
-        let archives = self.ports.filesystem.archives().await?;
         let circumstances = Circumstances {
             needed,
-            archives: archives.into_iter().filter(|(owner, _)| *owner == workload.id).map(|(_, id)| id).collect(),
+            archives: self.archive_files(workload.id).await?,
             zone: self.zone.clone(),
             now: self.ports.clock.now(),
         };

@@ -9,7 +9,8 @@ use super::{Engine, inside::look_into};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
     model::{
-        ArchiveSummary, Imported, Manifest, Mark, Origin, Recognised, Snapshot, SnapshotId, Workload, member::printable,
+        ArchiveFile, ArchiveSummary, Imported, Manifest, Mark, Origin, Recognised, Snapshot, SnapshotId, Workload,
+        member::printable,
     },
     ports::{EventKind, FsError, ImportJob, Output, Watch},
 };
@@ -206,7 +207,7 @@ impl Engine {
         file: &ArchiveSummary,
         rows: &[Snapshot],
     ) -> Result<Option<SnapshotId>> {
-        for (owner, id) in self.ports.filesystem.archives().await? {
+        for ArchiveFile { workload: owner, snapshot: id, .. } in self.ports.filesystem.archives().await? {
             if owner == workload.id && rows.iter().all(|row| row.id() != id) {
                 // One that cannot be read is for a rebuild to tell of.
                 let archive = self.ports.filesystem.read_archive(owner, id).await;

@@ -7,6 +7,7 @@
 //! - What is newer is said by [`Snapshot::order`] and by no clock.
 //! - A snapshot whose archive is not there takes no place in any rule, so that it never pushes out one that is. Its row
 //!   is kept ([`Rule::NoArchive`]): the disk of the archives may only be away.
+//! - Nor does one whose archive is damaged ([`Flaw`]). It is kept too ([`Rule::Damaged`]), until somebody deletes it.
 //! - The calendar rules keep the newest snapshot of each hour, day, ISO week, month or year that has one, for the given
 //!   number of such periods, by the calendar of [`Circumstances::zone`]. Periods without a snapshot do not count: a
 //!   machine that was off for a month loses nothing by it.
@@ -42,7 +43,7 @@ use serde::{Deserialize, Serialize};
 
 pub use rule::{Period, Rule};
 
-use super::{Origin, Snapshot, SnapshotId, WorkloadId};
+use super::{ArchiveFile, Flaw, Origin, Snapshot, SnapshotId, WorkloadId};
 
 /// How many snapshots to keep of each kind. A count of 0 switches its rule off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,8 +119,8 @@ impl Verdict {
 pub struct Circumstances {
     /// Snapshots that something needs now, with what it is. Those that are not judged do nothing.
     pub needed: BTreeMap<SnapshotId, String>,
-    /// The snapshots that have an archive.
-    pub archives: BTreeSet<SnapshotId>,
+    /// What has the name of an archive.
+    pub archives: BTreeMap<SnapshotId, ArchiveFile>,
     /// Whose calendar says what a day is.
     pub zone: TimeZone,
     /// What the clock says.
@@ -144,9 +145,10 @@ pub fn verdicts(snapshots: &[Snapshot], circumstances: &Circumstances, policy: &
         if policy.is_empty() {
             rules.keep(snapshot, Rule::NoRules);
         }
-        match circumstances.archives.contains(&snapshot.id()) {
-            true => workloads.entry(snapshot.workload()).or_default().push(snapshot),
-            false => rules.keep(snapshot, Rule::NoArchive),
+        match Flaw::of(snapshot, &circumstances.archives) {
+            None => workloads.entry(snapshot.workload()).or_default().push(snapshot),
+            Some(Flaw::Missing) => rules.keep(snapshot, Rule::NoArchive),
+            Some(flaw) => rules.keep(snapshot, Rule::Damaged(flaw)),
         }
     }
     for existing in workloads.values() {

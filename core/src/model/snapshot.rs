@@ -224,6 +224,9 @@ pub struct Snapshot {
     /// When the app was last started on what came back, and became healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booted_at: Option<Timestamp>,
+    /// When reading its archive showed damage, if it was not found good since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrupt_since: Option<Timestamp>,
 }
 
 /// Somebody's wish that a snapshot be kept: neither retention nor a deletion that does not insist takes it away.
@@ -240,6 +243,8 @@ pub struct Pin {
 pub enum Mark {
     /// Every byte was read and found good, then.
     Verified(Timestamp),
+    /// Its archive was read and found damaged, then. An earlier finding keeps its time.
+    Corrupt(Timestamp),
     /// It was restored aside, read back and found to be what its archive says, then.
     Proved(Timestamp),
     /// The app was started on what came back, and became healthy, then.
@@ -253,7 +258,7 @@ pub enum Mark {
 /// What has just been archived: nobody has read it back, proved, started or pinned it.
 impl From<ArchiveSummary> for Snapshot {
     fn from(archive: ArchiveSummary) -> Self {
-        Snapshot { archive, verified_at: None, pin: None, proved_at: None, booted_at: None }
+        Snapshot { archive, verified_at: None, pin: None, proved_at: None, booted_at: None, corrupt_since: None }
     }
 }
 
@@ -261,18 +266,20 @@ impl Snapshot {
     /// Changes what is known of it besides its archive.
     pub fn mark(&mut self, mark: &Mark) {
         match mark {
-            Mark::Verified(at) => self.verified_at = Some(*at),
-            Mark::Proved(at) => self.proved_at = Some(*at),
+            Mark::Verified(at) => (self.verified_at, self.corrupt_since) = (Some(*at), None),
+            Mark::Corrupt(at) => self.corrupt_since = self.corrupt_since.or(Some(*at)),
+            Mark::Proved(at) => (self.proved_at, self.corrupt_since) = (Some(*at), None),
             Mark::Booted(at) => self.booted_at = Some(*at),
             Mark::Pinned(pin) => self.pin = Some(pin.clone()),
             Mark::Unpinned => self.pin = None,
         }
     }
 
-    /// Whether every byte of it was once found good: by a check of its archive, or by a drill, which checks more.
+    /// Whether every byte of it was once found good, and none bad since: by a check of its archive, or by a drill, which
+    /// checks more.
     #[must_use]
     pub fn is_verified(&self) -> bool {
-        self.verified_at.is_some() || self.proved_at.is_some()
+        self.corrupt_since.is_none() && (self.verified_at.is_some() || self.proved_at.is_some())
     }
 
     /// Its id.

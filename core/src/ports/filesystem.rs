@@ -13,8 +13,8 @@ use super::{CopyJob, CopyMade, CopyNote, Draft, ImportJob, Output, ReadBack, Wat
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
-        ArchiveSummary, FilesystemInfo, FlagsLeft, Identity, Location, Manifest, Member, MemberKind, Mounted,
-        RestoreId, Rights, Sight, SnapshotId, Space, TreeSize, WorkloadId, Writer,
+        ArchiveFile, ArchiveSummary, FilesystemInfo, FlagsLeft, Identity, Location, Manifest, Member, MemberKind,
+        Mounted, RestoreId, Rights, Sight, SnapshotId, Space, TreeSize, WorkloadId, Writer,
     },
 };
 
@@ -386,7 +386,7 @@ pub trait Filesystem: Send + Sync {
     // Archives out and in.
 
     /// The archives that have a name, ordered, whether they are sound or not; drafts are none.
-    async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+    async fn archives(&self) -> Result<Vec<ArchiveFile>, FsError> {
         Err(cannot_move(self.state_dir()))
     }
 

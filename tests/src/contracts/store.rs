@@ -4,7 +4,8 @@ mod marks;
 
 use self::marks::{
     a_mark_brings_no_removed_snapshot_back, a_mark_changes_one_thing_about_one_snapshot, a_sequence_is_given_out_once,
-    marks_at_once_lose_nothing, the_order_is_that_of_the_sequence_and_of_no_clock,
+    damage_is_remembered_until_the_archive_is_found_good, marks_at_once_lose_nothing,
+    the_order_is_that_of_the_sequence_and_of_no_clock,
 };
 
 use std::{path::PathBuf, time::Duration};
@@ -48,6 +49,7 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
         snapshots_are_listed_newest_first,
         a_mark_changes_one_thing_about_one_snapshot,
         a_mark_brings_no_removed_snapshot_back,
+        damage_is_remembered_until_the_archive_is_found_good,
         marks_at_once_lose_nothing,
         a_removed_snapshot_is_gone_alone,
         an_event_comes_back_as_it_was_recorded,

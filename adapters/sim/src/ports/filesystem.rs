@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize, WorkloadId,
+        ArchiveFile, ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize,
+        WorkloadId,
     },
     ports::{
         ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp,
@@ -315,7 +316,7 @@ impl Filesystem for SimFilesystem {
         self.machine.with(|w| w.archive_path(workload, snapshot))
     }
 
-    async fn archives(&self) -> Result<Vec<(WorkloadId, SnapshotId)>, FsError> {
+    async fn archives(&self) -> Result<Vec<ArchiveFile>, FsError> {
         self.machine.ask(World::archives).await
     }
 

@@ -3,7 +3,7 @@
 use volsnap::{
     Code, Result, Take,
     model::{Workload, WorkloadId},
-    view::{LeftCopyView, LeftDraftView, RecoveryView, StatusView, severity, worst},
+    view::{FlawedView, LeftCopyView, LeftDraftView, RecoveryView, StatusView, severity, worst},
 };
 
 use crate::cli::{answer::Answer, args::TakeArg, render, session::Session};
@@ -50,6 +50,9 @@ pub async fn status(session: &Session, workload: Option<&str>) -> Result<Answer>
     let mut view = StatusView::of(&open, &kept, session.volsnap.catalog_problem());
     view.copies = LeftCopyView::all(&session.volsnap.left_copies().await?);
     view.drafts = LeftDraftView::all(&session.volsnap.left_drafts(id).await?, &known(session).await);
+    // A catalog that cannot be read is told of already.
+    let snapshots = session.volsnap.snapshots(id).await.unwrap_or_default();
+    view.damaged = FlawedView::all(&snapshots, &session.volsnap.flaws(&snapshots).await?);
     Answer::new(&view, render::status(&view))
 }
 

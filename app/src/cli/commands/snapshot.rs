@@ -45,9 +45,9 @@ pub async fn list(session: &Session, workload: Option<&str>) -> Result<Answer> {
     };
     let snapshots = session.volsnap.snapshots(workload).await?;
     // What cannot be looked at may be there.
-    let archives = session.volsnap.archives().await;
-    let marked = |s| match &archives {
-        Ok(archives) => view(session, s).with_archives(archives),
+    let flaws = session.volsnap.flaws(&snapshots).await;
+    let marked = |s: &Snapshot| match &flaws {
+        Ok(flaws) => view(session, s).with_flaw(flaws.get(&s.id()).copied()),
         Err(_) => view(session, s),
     };
     let view = SnapshotsView { snapshots: snapshots.iter().map(marked).collect() };
@@ -55,7 +55,11 @@ pub async fn list(session: &Session, workload: Option<&str>) -> Result<Answer> {
 }
 
 pub async fn show(session: &Session, snapshot: &str) -> Result<Answer> {
-    let view = view(session, &session.volsnap.snapshot(None, snapshot).await?);
+    let snapshot = session.volsnap.snapshot(None, snapshot).await?;
+    let view = match session.volsnap.flaws(std::slice::from_ref(&snapshot)).await {
+        Ok(flaws) => view(session, &snapshot).with_flaw(flaws.get(&snapshot.id()).copied()),
+        Err(_) => view(session, &snapshot),
+    };
     Answer::new(&view, render::snapshot(&view))
 }
 

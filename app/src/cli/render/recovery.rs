@@ -1,6 +1,6 @@
 //! What crashes left, and what became of it.
 
-use volsnap::view::{KeptView, LeftDraftView, OpenView, RecoveredView, RecoveryView, StatusView};
+use volsnap::view::{FlawedView, KeptView, LeftDraftView, OpenView, RecoveredView, RecoveryView, StatusView};
 
 use super::{
     left_copy,
@@ -47,7 +47,17 @@ pub fn status(view: &StatusView) -> String {
     let copies = view.copies.iter().map(|copy| left_copy(copy, false));
     let drafts = view.drafts.iter().map(|draft| left_draft(draft, false));
     let kept = view.kept.iter().map(kept);
-    join(view.open.iter().map(open).chain([nothing]).chain(kept).chain(copies).chain(drafts).chain([catalog]))
+    let damaged = view.damaged.iter().map(damaged);
+    let open = view.open.iter().map(open).chain([nothing]);
+    join(open.chain(kept).chain(copies).chain(drafts).chain(damaged).chain([catalog]))
+}
+
+fn damaged(flawed: &FlawedView) -> String {
+    let FlawedView { snapshot, workload, problem } = flawed;
+    format!(
+        "{workload}: snapshot {snapshot} cannot be restored: its archive: {problem}\n  \
+         hint: bring the file back, or `volsnap import` a copy of it, or forget it: `volsnap delete {snapshot}`"
+    )
 }
 
 fn left_draft(left: &LeftDraftView, is_swept: bool) -> String {

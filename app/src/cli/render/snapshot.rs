@@ -21,7 +21,11 @@ pub fn snapshots(view: &SnapshotsView) -> String {
         let old = age(now.duration_since(s.created_at).as_secs());
         let proved = s.proved_at.map_or_else(|| "-".into(), |at| age(now.duration_since(at).as_secs()));
         let pin = if s.pinned { "pinned" } else { "" }.to_string();
-        let archive = if s.archive_missing { "missing".into() } else { bytes(s.archive_bytes) };
+        let archive = match &s.archive_problem {
+            None => bytes(s.archive_bytes),
+            Some(_) if s.archive_missing => "missing".into(),
+            Some(_) => "damaged".into(),
+        };
         let data = bytes(s.volumes.iter().map(|v| v.bytes).sum());
         [old, proved, kind(s), data, archive, pin, s.note.clone().unwrap_or_default()]
     };
@@ -122,6 +126,7 @@ pub fn snapshot(s: &SnapshotView) -> String {
             .collect::<Vec<_>>()
             .join("\n"),
         format!("archive   {} ({})", s.archive, bytes(s.archive_bytes)),
+        s.archive_problem.as_ref().map_or_else(String::new, |problem| format!("problem   the archive: {problem}")),
         format!("digest    {}", s.digest),
         format!("verified  {}", s.verified_at.map_or("never".into(), time)),
         format!("proved    {}", s.proved_at.map_or("never".into(), time)),

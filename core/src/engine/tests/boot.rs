@@ -84,7 +84,7 @@ fn marking(mut store: MockStore, calls: &Calls) -> MockStore {
         let what = match mark {
             Mark::Proved(_) => "proved",
             Mark::Booted(_) => "booted",
-            Mark::Verified(_) | Mark::Pinned(_) | Mark::Unpinned => "something else",
+            Mark::Verified(_) | Mark::Corrupt(_) | Mark::Pinned(_) | Mark::Unpinned => "something else",
         };
         note(&log, what.into());
         Ok(true)

@@ -8,6 +8,8 @@ use jiff::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::model::Flaw;
+
 /// A calendar rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,6 +84,8 @@ pub enum Rule {
     NewestUnverified,
     /// It has no archive: there is nothing to delete, and somebody should know.
     NoArchive,
+    /// Its archive cannot be restored: it stands for no other snapshot, and somebody should look at it.
+    Damaged(Flaw),
     /// The policy has no rules.
     NoRules,
     /// It is a pre-restore snapshot within the quota of those.
@@ -119,6 +123,7 @@ impl fmt::Display for Rule {
             Rule::LastVerified => f.write_str("last verified"),
             Rule::NewestUnverified => f.write_str("newest, none verified"),
             Rule::NoArchive => f.write_str("no archive"),
+            Rule::Damaged(flaw) => write!(f, "damaged archive: {flaw}"),
             Rule::NoRules => f.write_str("no rules"),
             Rule::PreRestoreQuota { rank, quota } => write!(f, "pre-restore {rank} of {quota}"),
             Rule::Last { rank } => write!(f, "last {rank}"),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{ArchiveSummary, Manifest, Mode, Pin, RestoreId, Source, snapshot::ARCHIVE_FORMAT};
+use crate::model::{ArchiveSummary, Manifest, Mark, Mode, Pin, RestoreId, Source, snapshot::ARCHIVE_FORMAT};
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 
@@ -39,7 +39,7 @@ fn snapshot(number: u128, created_at: Timestamp) -> Snapshot {
         sequence: u64::try_from(number).ok(),
     };
     let archive =
-        ArchiveSummary { manifest, totals: Vec::new(), quiesced_ms: 0, archive_bytes: 0, digest: String::new() };
+        ArchiveSummary { manifest, totals: Vec::new(), quiesced_ms: 0, archive_bytes: 9, digest: String::new() };
     Snapshot::from(archive)
 }
 
@@ -68,11 +68,17 @@ fn taken(times: &[&str]) -> Vec<Snapshot> {
     (1..).zip(times).map(|(number, time)| snapshot(number, at(time))).collect()
 }
 
+/// The file of a snapshot's archive, as it was written.
+fn file_of(snapshot: &Snapshot) -> ArchiveFile {
+    let bytes = Some(snapshot.archive.archive_bytes);
+    ArchiveFile { workload: snapshot.workload(), snapshot: snapshot.id(), bytes }
+}
+
 /// All of them have an archive, and nothing else is known.
 fn known(snapshots: &[Snapshot]) -> Circumstances {
     Circumstances {
         needed: BTreeMap::new(),
-        archives: snapshots.iter().map(Snapshot::id).collect(),
+        archives: snapshots.iter().map(|s| (s.id(), file_of(s))).collect(),
         zone: TimeZone::UTC,
         now: at(NOW),
     }
@@ -253,14 +259,44 @@ fn days_of_23_and_25_hours_have_one_daily_and_all_their_hourly_ones() {
 fn what_has_no_archive_takes_no_place_and_the_last_archive_stays() {
     let mut all = taken(&["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"]);
     all[2] = verified(all[2].clone());
-    let only = |number: u128| Circumstances { archives: BTreeSet::from([snapshot_id(number)]), ..known(&all) };
+    let only = |number: u128| {
+        let mut only = known(&all);
+        only.archives.retain(|id, _| *id == snapshot_id(number));
+        only
+    };
     for policy in [keep_last(1), Policy { daily: 1, prerestore_last: 0, ..Policy::default() }] {
         let lines = lines(&all, &only(1), &policy);
         assert!(lines[2].starts_with("1: newest, none verified, "), "{lines:?}");
         assert_eq!(lines[..2], ["3: no archive", "2: no archive"]);
     }
-    let nothing = Circumstances { archives: BTreeSet::new(), ..known(&all) };
+    let nothing = Circumstances { archives: BTreeMap::new(), ..known(&all) };
     assert_eq!(lines(&all, &nothing, &keep_last(1)), ["3: no archive", "2: no archive", "1: no archive"]);
+}
+
+#[test]
+fn a_damaged_archive_takes_no_place_and_the_last_good_one_stays() {
+    let mut all =
+        taken(&["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z"]);
+    // Damage that was found outweighs an earlier check.
+    all[3] = verified(all[3].clone());
+    all[3].mark(&Mark::Corrupt(at("2026-11-23T01:00:00Z")));
+    let mut circumstances = known(&all);
+    circumstances.archives.get_mut(&snapshot_id(3)).unwrap().bytes = Some(0);
+    circumstances.archives.get_mut(&snapshot_id(2)).unwrap().bytes = None;
+    let size = all[2].archive.archive_bytes;
+    for policy in [keep_last(1), Policy { daily: 1, prerestore_last: 0, ..Policy::default() }] {
+        let lines = lines(&all, &circumstances, &policy);
+        assert!(lines[3].starts_with("1: newest, none verified, "), "{lines:?}");
+        let damaged = [
+            "4: damaged archive: it was found to be damaged at 2026-11-23T01:00:00Z".to_string(),
+            format!("3: damaged archive: it has 0 bytes, and was written with {size}"),
+            "2: damaged archive: it is not a regular file".to_string(),
+        ];
+        assert_eq!(lines[..3], damaged);
+    }
+    // A check that finds it good again makes it count again.
+    all[3].mark(&Mark::Verified(at("2026-11-23T02:00:00Z")));
+    assert!(lines(&all, &circumstances, &keep_last(1))[0].starts_with("4: last verified, last 1"));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 #![allow(missing_docs, reason = "the names are the promises")]
 
-use volsnap_core::ports::{ImportJob, LookInto};
+use volsnap_core::{
+    model::ArchiveFile,
+    ports::{ImportJob, LookInto},
+};
 
 use super::*;
 
@@ -20,6 +23,10 @@ async fn archived(h: &impl Harness) -> (Arc<dyn Filesystem>, ArchiveSummary, Pat
     h.put(&out, &Tree::new());
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
     (fs, summary, out)
+}
+
+async fn listed(fs: &Arc<dyn Filesystem>) -> Vec<(WorkloadId, SnapshotId)> {
+    fs.archives().await.unwrap().into_iter().map(|file| (file.workload, file.snapshot)).collect()
 }
 
 fn job(file: &Path, summary: &ArchiveSummary, manifest: Manifest) -> ImportJob {
@@ -87,7 +94,7 @@ pub async fn an_import_under_another_identity_has_the_same_volumes(h: &impl Harn
     let stage = StageJob { workload: OTHER, ..super::job(&imported, 0, &private) };
     fs.stage(&stage, quiet()).await.unwrap();
     assert_eq!(h.get(&staged_in(&private)), h.get(&live));
-    assert_eq!(fs.archives().await.unwrap(), [(WORKLOAD, SNAPSHOT), (OTHER, snapshot)]);
+    assert_eq!(listed(&fs).await, [(WORKLOAD, SNAPSHOT), (OTHER, snapshot)]);
 }
 
 pub async fn a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_nothing(h: &impl Harness) {
@@ -106,7 +113,7 @@ pub async fn a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_noth
     assert_eq!(error.kind, FsErrorKind::Corrupt);
     let cancelled = fs.import_archive(&job(&file, &summary, manifest), Arc::new(Cancelling)).await;
     assert_eq!(cancelled.unwrap_err().kind, FsErrorKind::Cancelled);
-    assert_eq!((h.drafts(OTHER), fs.archives().await.unwrap()), (0, vec![(WORKLOAD, SNAPSHOT)]));
+    assert_eq!((h.drafts(OTHER), listed(&fs).await), (0, vec![(WORKLOAD, SNAPSHOT)]));
 }
 
 pub async fn archives_are_listed_and_drafts_are_none(h: &impl Harness) {
@@ -114,9 +121,17 @@ pub async fn archives_are_listed_and_drafts_are_none(h: &impl Harness) {
     assert_eq!(fs.archives().await.unwrap(), []);
     h.put(&live, &tree(&[("a", "1")]));
     let other = SnapshotId(Uuid::from_u128(5));
-    for snapshot in [SNAPSHOT, other] {
-        archive(&fs, snapshot, std::slice::from_ref(&live)).await;
+    let mut sizes = Vec::new();
+    for snapshot in [other, SNAPSHOT] {
+        let archive = archive(&fs, snapshot, std::slice::from_ref(&live)).await;
+        sizes.push(ArchiveFile { workload: WORKLOAD, snapshot, bytes: Some(archive.archive_bytes) });
     }
     let _draft = draft(&fs, SnapshotId(Uuid::from_u128(6)), std::slice::from_ref(&live)).await.unwrap();
-    assert_eq!(fs.archives().await.unwrap(), [(WORKLOAD, other), (WORKLOAD, SNAPSHOT)]);
+    assert_eq!(fs.archives().await.unwrap(), sizes);
+    // What somebody did to them is seen without reading them.
+    h.overwrite_file(&fs.archive_path(WORKLOAD, other), b"");
+    h.remove_file(&fs.archive_path(WORKLOAD, SNAPSHOT));
+    h.put(&fs.archive_path(WORKLOAD, SNAPSHOT), &Tree::new());
+    (sizes[0].bytes, sizes[1].bytes) = (Some(0), None);
+    assert_eq!(fs.archives().await.unwrap(), sizes);
 }

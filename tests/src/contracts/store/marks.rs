@@ -26,10 +26,29 @@ pub(super) async fn a_mark_changes_one_thing_about_one_snapshot(store: &dyn Stor
     }
 }
 
+pub(super) async fn damage_is_remembered_until_the_archive_is_found_good(store: &dyn Store) {
+    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    let day = |day: u8| instant(&format!("2026-11-{day}T00:00:00Z"));
+    for (mark, corrupt_since, is_verified) in [
+        (Mark::Verified(day(21)), None, true),
+        (Mark::Corrupt(day(22)), Some(day(22)), false),
+        (Mark::Corrupt(day(23)), Some(day(22)), false),
+        (Mark::Pinned(pin("audit")), Some(day(22)), false),
+        (Mark::Verified(day(24)), None, true),
+        (Mark::Corrupt(day(25)), Some(day(25)), false),
+        (Mark::Proved(day(26)), None, true),
+    ] {
+        assert!(store.mark_snapshot(snapshot_id(1), &mark).await.unwrap());
+        let kept = &store.snapshots(None).await.unwrap()[0];
+        assert_eq!((kept.corrupt_since, kept.is_verified()), (corrupt_since, is_verified), "{mark:?}");
+    }
+}
+
 pub(super) async fn a_mark_brings_no_removed_snapshot_back(store: &dyn Store) {
     store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
     store.remove_snapshot(snapshot_id(1)).await.unwrap();
-    for mark in [Mark::Verified(instant("2026-11-21T00:00:00Z")), Mark::Pinned(pin("audit")), Mark::Unpinned] {
+    let at = instant("2026-11-21T00:00:00Z");
+    for mark in [Mark::Verified(at), Mark::Corrupt(at), Mark::Pinned(pin("audit")), Mark::Unpinned] {
         assert!(!store.mark_snapshot(snapshot_id(1), &mark).await.unwrap(), "{mark:?}");
     }
     assert_eq!(store.snapshots(None).await.unwrap(), []);

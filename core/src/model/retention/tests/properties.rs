@@ -190,7 +190,7 @@ proptest! {
                     Rule::Pinned { .. } => snapshot.pin.is_some(),
                     Rule::LastVerified => snapshot.is_verified(),
                     Rule::NewestUnverified => !snapshot.is_verified(),
-                    Rule::NoArchive => false,
+                    Rule::NoArchive | Rule::Damaged(_) => false,
                     Rule::NoRules => policy.is_empty(),
                     Rule::PreRestoreQuota { rank, quota } => {
                         !is_ordinary(snapshot) && *quota == policy.prerestore_last && (1..=*quota).contains(rank)
@@ -248,17 +248,26 @@ proptest! {
 
     #[test]
     fn no_rule_gives_up_the_last_archive(
-        jumps in any_jumps(), policy in any_policy(), missing in prop::collection::vec(any::<bool>(), 40),
+        jumps in any_jumps(), policy in any_policy(), flaws in prop::collection::vec(0..8_u8, 40),
     ) {
-        let (all, _) = jumps;
+        let (mut all, _) = jumps;
+        let mut circumstances = known(&all);
+        for (snapshot, flaw) in all.iter_mut().zip(&flaws) {
+            match flaw {
+                0 => drop(circumstances.archives.remove(&snapshot.id())),
+                1 => circumstances.archives.get_mut(&snapshot.id()).unwrap().bytes = None,
+                2 => circumstances.archives.get_mut(&snapshot.id()).unwrap().bytes = Some(0),
+                3 => snapshot.mark(&Mark::Corrupt(at(NOW))),
+                _ => {}
+            }
+        }
         let archives: BTreeSet<SnapshotId> =
-            all.iter().zip(missing).filter(|(_, missing)| !missing).map(|(s, _)| s.id()).collect();
-        let circumstances = Circumstances { archives: archives.clone(), ..known(&all) };
+            all.iter().zip(flaws).filter(|(_, flaw)| *flaw > 3).map(|(s, _)| s.id()).collect();
         let verdicts_of_all = verdicts(&all, &circumstances, &policy);
         let existing: Vec<Snapshot> = all.iter().filter(|s| archives.contains(&s.id())).cloned().collect();
         let with: Vec<Verdict> =
             verdicts_of_all.iter().filter(|v| archives.contains(&v.snapshot)).cloned().collect();
-        prop_assert_eq!(&with, &judged(&existing, &policy), "what has no archive changes nothing for the others");
+        prop_assert_eq!(&with, &judged(&existing, &policy), "what has no good archive changes nothing for the others");
         for workload in existing.iter().map(Snapshot::workload) {
             prop_assert!(with.iter().any(|v| v.workload == workload && v.is_kept()));
         }
