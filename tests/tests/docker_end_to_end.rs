@@ -258,6 +258,26 @@ fn an_engine_that_restarts_in_the_middle_does_not_revive_the_app_on_half_the_dat
 }
 
 #[test]
+fn a_container_that_was_renamed_or_removed_after_a_crash_comes_back_and_that_is_told() {
+    let Some(stage) = Stage::new("renamed", "always") else { return };
+    let snapshot = stage.create();
+    let other = format!("{}-other", stage.engine.prefix());
+    let id = stage.engine.inspect(&stage.app, "{{.Id}}");
+    stage.kill_after(&snapshot, "pinned");
+    stage.engine.docker(&["rename", &stage.app, &other]);
+    let recovered = stage.cli.run(&["recover", "shop"]).json.to_string();
+    assert!(recovered.contains(&format!("container {} had been renamed to {other}", stage.app)), "{recovered}");
+    stage.assert_app_is_back("always");
+    assert_eq!(stage.engine.inspect(&stage.app, "{{.Id}}"), id, "none was made beside it");
+
+    stage.kill_after(&snapshot, "committed");
+    stage.engine.docker(&["rm", "--force", &stage.app]);
+    let recovered = stage.cli.run(&["recover", "shop"]).json.to_string();
+    assert!(recovered.contains(&format!("container {} was gone and was made anew", stage.app)), "{recovered}");
+    stage.assert_app_is_back("always");
+}
+
+#[test]
 fn an_unreachable_engine_stops_a_restore_before_anything_is_touched() {
     let Some(mut stage) = Stage::new("engine down", "no") else { return };
     if !stage.engine.is_private() {

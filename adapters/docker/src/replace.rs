@@ -12,6 +12,8 @@
 //! | replacement | –            | –            | closed, or the original vanished by itself | see that it runs         |
 //! | –           | –            | any          | the original vanished when it was stopped  | name or make, then start |
 //!
+//! A person may rename the original in the middle: it is found by its id, and gets its own name back first.
+//!
 //! On the way back (`Redeploy::Restart`) the original, wherever it waits, gets its name back and is started. Only if there
 //! is none any more, or if it cannot be started since what it refers to is gone, another one stays or is made.
 
@@ -135,7 +137,7 @@ async fn replace(api: &Api, restore: RestoreId, container: &Container) -> Result
 
 async fn switch(api: &Api, restore: RestoreId, container: &Container) -> Result<()> {
     let retired = retired_name(&container.name, restore);
-    let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
+    let (holder, old) = standing(api, restore, container).await?;
     if let Some(old) = old {
         // Somebody started it: two of them must never work on one volume.
         quiesce::stop_one(api, &old).await?;
@@ -159,6 +161,26 @@ async fn switch(api: &Api, restore: RestoreId, container: &Container) -> Result<
             api.rename(&new, &container.name).await?;
             run(api, &new, container).await
         }
+    }
+}
+
+/// Who holds a container's name, and its retired one. Where nobody does, the recorded container may stand under a name
+/// that somebody gave it since: it gets its own back, and none is made beside it. A crash after that finds it by its name.
+async fn standing(
+    api: &Api,
+    restore: RestoreId,
+    container: &Container,
+) -> Result<(Option<ContainerInspectResponse>, Option<ContainerInspectResponse>)> {
+    let retired = retired_name(&container.name, restore);
+    let found = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
+    if found.0.is_some() || found.1.is_some() {
+        return Ok(found);
+    }
+    let Some(renamed) = api.inspect(&container.id.0).await? else { return Ok(found) };
+    match api.rename(id(&renamed), &container.name).await {
+        Err(error) if error.kind == EngineErrorKind::NotFound => Ok((None, None)),
+        Err(error) => Err(error),
+        Ok(()) => Ok((api.inspect(&container.id.0).await?, None)),
     }
 }
 
@@ -197,14 +219,14 @@ async fn revive(api: &Api, old: &ContainerInspectResponse, container: &Container
 async fn restart(api: &Api, restore: RestoreId, pinned: &Pinned) -> Result<()> {
     let container = &pinned.container;
     let is_original = |seen: &ContainerInspectResponse| id(seen) == container.id.0;
-    let retired = retired_name(&container.name, restore);
-    let (holder, old) = try_join(api.inspect(&container.name), api.inspect(&retired)).await?;
     if !pinned.member {
-        return match holder {
+        let (holder, renamed) = try_join(api.inspect(&container.name), api.inspect(&container.id.0)).await?;
+        return match holder.or(renamed) {
             Some(holder) => start_fresh(api, restore, container, &holder).await,
             None => Ok(()),
         };
     }
+    let (holder, old) = standing(api, restore, container).await?;
     match (holder, old) {
         (Some(original), _) if is_original(&original) => match serves(api, restore, container, &original).await? {
             true => start_fresh(api, restore, container, &original).await,

@@ -91,6 +91,7 @@ impl World {
 
     /// Old one out of the way, new one under its name, started; only then the old one removed.
     pub(crate) fn replace(&mut self, restore: RestoreId, record: &Container) -> EngineResult<()> {
+        self.give_name_back(restore, record)?;
         let holder = self.engine.named(&record.name).map(|c| c.seen.id.clone());
         let new = match holder {
             Some(id) if id != record.id => match self.freshened(restore, record, id) {
@@ -133,6 +134,16 @@ impl World {
         Ok(())
     }
 
+    /// The recorded container under a name that somebody gave it since gets its own back.
+    fn give_name_back(&mut self, restore: RestoreId, record: &Container) -> EngineResult<()> {
+        let is_free = |name: &str| self.engine.named(name).is_none();
+        let is_there = self.engine.containers.contains_key(&record.id);
+        match is_there && is_free(&record.name) && is_free(&retired_name(&record.name, restore)) {
+            true => self.rename_container(&record.id, &record.name),
+            false => Ok(()),
+        }
+    }
+
     fn put_new_in_place(
         &mut self,
         restore: RestoreId,
@@ -165,6 +176,9 @@ impl World {
     pub(crate) fn bring_back(&mut self, restore: RestoreId, pinned: &Pinned) -> EngineResult<()> {
         let record = &pinned.container;
         let (retired, passing) = (retired_name(&record.name, restore), passing_name(&record.name, restore));
+        if pinned.is_replaced() {
+            self.give_name_back(restore, record)?;
+        }
         let holder = self.engine.named(&record.name).map(|c| c.seen.id.clone());
         let original =
             self.engine.containers.get(&record.id).map(|c| (c.seen.name.clone(), self.serves(restore, record, c)));
@@ -187,7 +201,9 @@ impl World {
             }
             (Some(_), _) => {}
         }
-        let Some(id) = self.engine.named(&record.name).map(|c| c.seen.id.clone()) else { return Ok(()) };
+        let by_id = || self.engine.containers.contains_key(&record.id).then(|| record.id.clone());
+        let by_name = self.engine.named(&record.name).map(|c| c.seen.id.clone());
+        let Some(id) = by_name.or_else(by_id) else { return Ok(()) };
         let id = match pinned.was_active() {
             true if pinned.is_replaced() && id != record.id => self.freshened(restore, record, id)?,
             true if self.has_lost_its_peer(&id) => {

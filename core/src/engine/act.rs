@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     model::{
-        ARCHIVE_FORMAT, Container, ImageRef, Manifest, Mode, Origin, Pinned, Redeploy, RestartPolicy, RunState, place,
+        ARCHIVE_FORMAT, Container, ImageRef, Manifest, Mode, Origin, Pinned, Redeploy, RestartPolicy, RunState,
+        container, place,
     },
     ports::{ArchiveSource, HealthState, Limits, Phase, Progress, Retold, StageJob, Standing, Watch},
     restore::{
@@ -64,7 +65,9 @@ impl Engine {
                 if notes.down_since.is_none() && notes.up_all_along.is_none() {
                     notes.up_all_along = Some(self.is_up(state).await);
                 }
+                let changed = self.changed_since(state, notes).await;
                 notes.watched = self.redeploy(state, watch).await?;
+                notes.warnings.extend(changed);
                 return Ok(Some(Entry::Redeployed { problem: None }));
             }
             Step::Capture => self.capture(state, facts, watch).await?,
@@ -188,6 +191,29 @@ impl Engine {
             }
             None => Ok(Duration::ZERO),
         }
+    }
+
+    /// What became of the containers between the crash and this recovery, for the report. An engine that does not answer
+    /// tells nothing.
+    async fn changed_since(&self, state: &State, notes: &Notes) -> Vec<String> {
+        let (true, Ok(containers)) = (notes.recovered, self.containers()) else { return Vec::new() };
+        let Ok(all) = containers.all().await else { return Vec::new() };
+        let plan = &state.plan;
+        let told = |p: &&Pinned| {
+            let Container { id, name, .. } = &p.container;
+            let named = all.iter().any(|c| c.name == *name);
+            match all.iter().find(|c| c.id == *id) {
+                Some(now) if !named && container::restore_of(&now.name).is_none() => {
+                    Some(format!("container {name} had been renamed to {}: it has its own name again", now.name))
+                }
+                None if !named && !plan.makes_anew(name) => Some(format!(
+                    "container {name} was gone and was made anew: what it had written outside of its volumes is lost"
+                )),
+                Some(_) | None => None,
+            }
+        };
+        let owed = state.owed().iter().filter(|p| p.is_replaced() && !p.container.particulars.is_one_off);
+        owed.filter_map(|p| told(&p)).filter(|told| !notes.warnings.contains(told)).collect()
     }
 
     /// Healthy is: every container that ran is healthy by its own check, or has none and stays up.

@@ -149,6 +149,12 @@ impl Engine {
             let sources: Vec<_> = pinned.iter().flat_map(|p| &p.container.mounts).map(|m| m.source.clone()).collect();
             seen.extend(containers.mounting(&sources).await?);
         }
+        if !pinned.iter().all(|p| stands(&seen, p)) {
+            match containers.all().await {
+                Err(error) if error.kind == EngineErrorKind::Unsupported => {}
+                all => seen.extend(all?),
+            }
+        }
         let (standing, gone): (Vec<_>, Vec<_>) = pinned.into_iter().partition(|p| !p.member || stands(&seen, p));
         Ok((standing, gone.into_iter().map(|p| p.container).collect()))
     }

@@ -208,6 +208,7 @@ macro_rules! containers_contract {
             a_lost_container_is_made_from_its_record
             a_replacement_that_cannot_start_brings_the_old_one_back
             restarting_keeps_the_container
+            a_container_that_was_renamed_is_found_by_its_id
             the_way_back_from_a_replacement_leads_to_the_original
             what_refers_to_a_replaced_container_follows_it
             what_refers_to_a_lost_container_comes_back_with_it

@@ -9,6 +9,18 @@ use volsnap_core::model::{
 
 use super::{Harness, Place, Wanted, assert_replaced, find, quiesce, recreate, restore, see};
 
+/// Whatever name somebody gave it in the middle: it comes back itself, under its own name, and none is made beside it.
+pub async fn a_container_that_was_renamed_is_found_by_its_id(h: &mut dyn Harness) {
+    let (name, other) = (h.name("web"), h.name("renamed"));
+    h.add(&Wanted::new(&name).policy("always")).await;
+    let pinned = quiesce(h, &name).await;
+    h.rename(&name, &other).await;
+    h.containers().redeploy(restore(), std::slice::from_ref(&pinned), Redeploy::Restart).await.unwrap();
+    assert_eq!(h.see(&other).await, None, "it has its own name again");
+    let back = see(h, &name).await;
+    assert_eq!((&back.id, back.run, back.policy.name.as_str()), (&pinned.container.id, RunState::Running, "always"));
+}
+
 /// The replacement is made while the app runs, and nothing starts it.
 pub async fn a_prepared_replacement_waits_stopped_and_unrevived(h: &mut dyn Harness) {
     let name = h.name("web");
