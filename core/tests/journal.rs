@@ -185,6 +185,8 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         Just(Entry::Committed { restored: vec![] }),
         Just(Entry::Switched),
         Just(Entry::Named),
+        Just(Entry::ParentsTaken { parents: vec![id] }),
+        Just(Entry::ParentsTaken { parents: vec![] }),
         Just(Entry::Aborted { code: Code::Aborted, reason: "a test".into() }),
         Just(Entry::Reverted),
         Just(Entry::Redeployed { problem: None }),

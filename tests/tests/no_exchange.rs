@@ -95,13 +95,17 @@ fn a_volume_on_fuse_is_restored_by_two_renames() {
 }
 
 /// An overlay on a disk: what is in `low` comes from its lower layer.
-fn overlay(disk: &LoopDisk, test: &str) -> Option<Mounted> {
+fn overlay(disk: &LoopDisk, redirect: &str, test: &str) -> Option<Mounted> {
     for name in ["low", "up", "work", "merged"] {
         fs::create_dir_all(disk.join(name)).unwrap();
     }
     let layer = |option: &str, name: &str| format!("{option}={}", disk.join(name).display());
-    let layers =
-        [layer("lowerdir", "low"), layer("upperdir", "up"), layer("workdir", "work"), "redirect_dir=off".into()];
+    let layers = [
+        layer("lowerdir", "low"),
+        layer("upperdir", "up"),
+        layer("workdir", "work"),
+        format!("redirect_dir={redirect}"),
+    ];
     let arguments = ["-t", "overlay", "overlay", "-o", &layers.join(",")];
     Mounted::by("mount", &arguments, &disk.join("merged"), test)
 }
@@ -110,7 +114,7 @@ fn overlay(disk: &LoopDisk, test: &str) -> Option<Mounted> {
 fn a_volume_in_the_upper_layer_of_an_overlay_is_restored_by_two_renames() {
     let test = "a volume in an upper layer";
     let Some(disk) = LoopDisk::new("ext4", test) else { return };
-    let Some(_mounted) = overlay(&disk, test) else { return };
+    let Some(_mounted) = overlay(&disk, "off", test) else { return };
     let live = disk.join("merged/data/app");
     trees::make(&live, "saved");
     Shop::open(&live, &disk.join("state")).is_restored_and_undone();
@@ -122,7 +126,7 @@ fn a_volume_in_the_lower_layer_of_an_overlay_stays_as_it_was() {
     let test = "a volume in a lower layer";
     let Some(disk) = LoopDisk::new("ext4", test) else { return };
     trees::make(&disk.join("low/data/app"), "saved");
-    let Some(_mounted) = overlay(&disk, test) else { return };
+    let Some(_mounted) = overlay(&disk, "off", test) else { return };
     let shop = Shop::open(&disk.join("merged/data/app"), &disk.join("state"));
     let plan = shop.cli.ok(&["plan", "shop", &shop.snapshot]);
     let reason = plan["volumes"][0]["reason"].as_str().unwrap();
@@ -139,4 +143,27 @@ fn a_volume_in_the_lower_layer_of_an_overlay_stays_as_it_was() {
     assert!(done.status.success(), "{remedy}: {done:?}");
     assert_eq!(trees::read(&shop.live), shop.today);
     shop.is_restored_and_undone();
+}
+
+/// What is made beside the volume copies the directory above it into the upper layer, where it was born another day.
+#[test]
+fn a_volume_below_a_directory_of_the_lower_layer_is_restored() {
+    let test = "a volume below a lower layer";
+    for redirect in ["off", "on"] {
+        let Some(disk) = LoopDisk::new("ext4", test) else { return };
+        trees::make(&disk.join("low/data/app"), "saved");
+        let Some(_mounted) = overlay(&disk, redirect, test) else { return };
+        let live = disk.join("merged/data/app");
+        let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+        cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
+        let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+        let saved = trees::read(&live);
+        // Nothing is written before: all of it is of the lower layer.
+        let report = cli.run(&["restore", "shop", &snapshot, "--yes"]);
+        let status = if redirect == "on" { 0 } else { 3 };
+        assert_eq!(report.status, Some(status), "redirect_dir={redirect}: {report:?}");
+        assert_eq!(cli.ok(&["status"])["open"], serde_json::json!([]));
+        assert_eq!(trees::read(&live), saved);
+        assert_eq!(trees::litter(live.parent().unwrap()), Vec::<String>::new());
+    }
 }

@@ -28,7 +28,7 @@ use crate::{
     lock::{Kept, Locks},
     members, names, seek,
     state::State,
-    tree, writers,
+    tree, upper, writers,
 };
 
 /// The [`Filesystem`] of this host.
@@ -120,6 +120,10 @@ impl Filesystem for Disk {
 
     fn state_dir(&self) -> PathBuf {
         self.state.root().to_path_buf()
+    }
+
+    async fn ready(&self, dir: &Path, known: Identity) -> Result<Identity, FsError> {
+        self.run(FsOp::Look, dir, move |dir| upper::ready(dir, known)).await
     }
 
     async fn locate(&self, path: &Path) -> Result<Location, FsError> {

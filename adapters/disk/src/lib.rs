@@ -23,6 +23,7 @@ mod passing;
 mod probe;
 mod seek;
 mod state;
+mod upper;
 mod writers;
 
 mod blocking;

@@ -94,6 +94,8 @@ pub enum Special {
     Subvolume,
     /// One with the immutable flag.
     Immutable,
+    /// One of an overlay's lower layer: it is another one as soon as something is made in it.
+    Lower,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -238,9 +240,22 @@ impl Disk {
 
     /// Does it in memory; a sync or luck makes it durable.
     pub(crate) fn change(&mut self, kind: ChangeKind, edits: Vec<(u64, Name, Option<u64>)>) {
+        for (dir, _, to) in &edits {
+            if to.is_some() {
+                self.copy_up(*dir);
+            }
+        }
         let change = Change { kind, edits };
         change.apply(&mut self.names);
         self.pending.push(Shared::new(change));
+    }
+
+    /// Makes a directory of a lower layer one of the upper layer, which was born later.
+    pub(crate) fn copy_up(&mut self, dir: u64) {
+        if let Some(inode) = self.inode_mut(dir).filter(|inode| inode.special == Special::Lower) {
+            inode.special = Special::No;
+            inode.birth_ns += TICK_NS;
+        }
     }
 
     pub(crate) fn create(&mut self, dir: u64, name: &str, body: Body, now_ns: i64) -> u64 {

@@ -47,6 +47,8 @@ pub enum Mutant {
     SubvolumesNotTold,
     /// Whether directories keep their identity over a rename is not tried out before.
     RenamesNotTried,
+    /// Directories that become other ones when something is made in them are not made ready before.
+    NotReadied,
     /// A look that fails says that nothing is there.
     UnreadableIsAbsent,
     /// An exchange is three renames.

@@ -90,7 +90,7 @@ impl World {
                 {
                     Occupant::Directory(self.seen(disk, ino, &spot.real))
                 }
-                Some((Body::Dir, Special::No)) => Occupant::Directory(self.seen(disk, ino, &spot.real)),
+                Some((Body::Dir, Special::No | Special::Lower)) => Occupant::Directory(self.seen(disk, ino, &spot.real)),
                 Some((Body::Dir, Special::Subvolume)) => Occupant::Subvolume(self.seen(disk, ino, &spot.real)),
                 Some((Body::Dir, Special::Immutable)) => Occupant::Immutable(self.seen(disk, ino, &spot.real)),
                 Some((Body::File(_) | Body::Link(_), _)) | None => Occupant::NotADirectory,
@@ -174,6 +174,18 @@ impl World {
             }
             Some(_) => Sight::Other,
         })
+    }
+
+    pub(crate) fn ready(&mut self, dir: &Path, known: Identity) -> FsResult<Identity> {
+        let Ok((disk, ino)) = self.directory(dir) else { return Ok(known) };
+        let is_lower = self.disk(disk).inodes.get(&ino).is_some_and(|inode| inode.special == Special::Lower);
+        if !is_lower || self.mutant == Some(Mutant::NotReadied) || !self.seen(disk, ino, dir).is(known) {
+            return Ok(known);
+        }
+        // Only what changes something is an operation: everywhere else a look decides.
+        self.call("ready", || dir.display().to_string()).at(FsOp::Look, dir)?;
+        self.disk_mut(disk).copy_up(ino);
+        Ok(self.seen(disk, ino, dir))
     }
 
     pub(crate) fn private_dirs(&mut self, dir: &Path) -> FsResult<Vec<PathBuf>> {

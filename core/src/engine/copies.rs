@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Engine;
+use super::{Engine, restore::Ready};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
     model::{Location, RestoreId, Sight, Snapshot, Workload, place},
@@ -102,9 +102,15 @@ impl Engine {
         what: &str,
         workload: &str,
         id: RestoreId,
-        private: Vec<PrivateNote>,
+        mut private: Vec<PrivateNote>,
         containers: bool,
     ) -> Result<Copying> {
+        let mut ready = Ready::default();
+        for note in &mut private {
+            if let Some(parent) = note.path.parent() {
+                note.parent = self.ready(&mut ready, parent, note.parent).await?;
+            }
+        }
         let paths = private.iter().map(|private| private.path.clone()).collect();
         let began_at = self.ports.clock.now();
         let runtime = match containers {

@@ -1,13 +1,16 @@
 //! A restore: plan under the lock, open the journal, drive.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
 
 use super::{Engine, drive::word, hooks::Around, recover::Sake, unguarded};
 use crate::{
     error::{Code, Error, Result},
-    model::{HookEvent, RestoreId, Snapshot, Workload},
+    model::{HookEvent, Identity, RestoreId, Snapshot, Workload},
     ports::{EventKind, Phase, Progress, Watch},
     restore::{Options, Outcome, Plan, PlannedVolume, Record, Report, State, next::abort, report::Notes},
 };
@@ -54,6 +57,9 @@ impl RestoreRequest {
         is_same && plan.options == self.options && is_asked
     }
 }
+
+/// Directories that were made ready, with what they were and what they are.
+pub(super) type Ready = BTreeMap<PathBuf, (Identity, Identity)>;
 
 impl Engine {
     /// Restores a workload, and returns how it ended.
@@ -114,6 +120,7 @@ impl Engine {
         {
             tracing::warn!(%error, "the names of the volumes were not written down");
         }
+        self.ready_places(&mut plan).await?;
         if !plan.down.is_empty() {
             self.take_over(workload.id).await?;
         }
@@ -133,6 +140,31 @@ impl Engine {
         }
         tracing::info!(workload = %report.workload, outcome = word(report.outcome), downtime_ms = report.downtime_ms, "restore ended");
         Ok(report)
+    }
+
+    /// Has directories that become other ones when something is made in them become so now, and plans with what they are
+    /// then: what is made beside a live directory must not make its parent unknown. A crash leaves nothing of it.
+    async fn ready_places(&self, plan: &mut Plan) -> Result<()> {
+        let mut ready = Ready::default();
+        for index in 0..plan.volumes.len() {
+            let (holder, parent) = (plan.holder(index).to_path_buf(), plan.volumes[index].parent);
+            plan.volumes[index].parent = self.ready(&mut ready, &holder, parent).await?;
+            if let Some(original) = plan.volumes[index].original {
+                let live = plan.volumes[index].live.clone();
+                plan.volumes[index].original = Some(self.ready(&mut ready, &live, original).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for one directory, whose identity then is remembered: it may be asked for again by the one that it had.
+    pub(super) async fn ready(&self, ready: &mut Ready, dir: &Path, known: Identity) -> Result<Identity> {
+        if let Some((_, now)) = ready.get(dir).filter(|(before, _)| *before == known) {
+            return Ok(*now);
+        }
+        let now = self.ports.filesystem.ready(dir, known).await?;
+        ready.insert(dir.to_path_buf(), (known, now));
+        Ok(now)
     }
 
     /// Runs the hooks before a restore, after its journal was opened and before anything is made. One that fails is

@@ -1,5 +1,6 @@
 //! Real disks: places and names, staging and setting aside, archives, journals and locks.
 
+mod held;
 mod inside;
 
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::held::{Claim, Lease};
 pub use self::inside::{Found, LookInto, MemberSink, MembersOf, Place, Tree};
 use self::inside::{cannot_look_into, cannot_move};
 use super::{CopyJob, CopyMade, CopyNote, Draft, ImportJob, Output, ReadBack, Watch};
@@ -17,17 +19,6 @@ use crate::{
         Mounted, RestoreId, Rights, Sight, SnapshotId, Space, TreeSize, WorkloadId, Writer,
     },
 };
-
-/// Something that is held as long as the value lives, and ends with the process.
-pub trait Lease: Send + Sync {}
-
-/// Live directories that are held.
-pub struct Claim {
-    /// Holds them as long as it lives.
-    pub lease: Box<dyn Lease>,
-    /// Those of them that others could not be kept from, since their filesystem has no locks.
-    pub unguarded: Vec<PathBuf>,
-}
 
 /// What an archive may ask of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,6 +167,14 @@ pub trait Filesystem: Send + Sync {
     /// What this process may make of what archives hold.
     fn rights(&self) -> Rights {
         Rights::all()
+    }
+
+    /// Makes a directory the one that it is when something has been made in it, durably, and gives its identity then: one
+    /// of an overlay's lower layer becomes one of the upper layer, and is another one. Elsewhere, and if it is not the
+    /// `known` one, nothing is done and `known` is given.
+    async fn ready(&self, dir: &Path, known: Identity) -> Result<Identity, FsError> {
+        let _ = dir;
+        Ok(known)
     }
 
     // The survey.

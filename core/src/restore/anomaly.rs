@@ -154,7 +154,11 @@ impl Anomaly {
                 format!("run {}, then {recover}", commands.join(", then "))
             }
             Anomaly::ParentChanged { .. } => {
-                format!("mount its filesystem, or move the directory back that was there, then run {recover}")
+                format!(
+                    "mount its filesystem, or move the directory back that was there, then run {recover}; if it is the right \
+                     one and became another by itself, as an overlay's directories do, `volsnap recover {workload} --take \
+                     original` (or `--take restored`) goes on with it"
+                )
             }
             Anomaly::ForeignLive { .. } => {
                 format!("move it elsewhere, then run {recover}; the original and the restored data are kept")

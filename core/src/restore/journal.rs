@@ -86,6 +86,12 @@ pub enum Entry {
     /// A person said that the names in the private directories tell which directory is which, on a filesystem that gives
     /// directories other identities when they are renamed.
     Named,
+    /// A person said that the directories above the live ones are the right ones, although they are others by now than
+    /// those in which the restore began.
+    ParentsTaken {
+        /// What they are, in the plan's order.
+        parents: Vec<Identity>,
+    },
     /// The decision is turned round as a whole.
     Aborted {
         /// The error's code.
@@ -124,6 +130,7 @@ impl Entry {
             Entry::Committed { .. } => "committed",
             Entry::Switched => "switched",
             Entry::Named => "named",
+            Entry::ParentsTaken { .. } => "parents-taken",
             Entry::Aborted { .. } => "aborted",
             Entry::Reverted => "reverted",
             Entry::Redeployed { .. } => "redeployed",
@@ -195,7 +202,7 @@ impl Body {
     fn format(&self) -> u32 {
         let is_new = |record: &Record| match &record.entry {
             Entry::Opened { plan } => plan.kept.is_some() || plan.record.is_some(),
-            Entry::Reopened { .. } => true,
+            Entry::Reopened { .. } | Entry::ParentsTaken { .. } => true,
             Entry::Pinned { .. }
             | Entry::Committed { .. }
             | Entry::Switched

@@ -216,6 +216,7 @@ impl State {
                 }
                 Entry::Switched => direction == Direction::Forward && !self.switched,
                 Entry::Named => self.committed.is_some() && !self.is_settled() && !self.named,
+                Entry::ParentsTaken { parents } => parents.len() == self.plan.volumes.len(),
                 Entry::Aborted { .. } => {
                     direction != Direction::Back && self.captured.is_none() && self.reopened.is_none()
                 }
@@ -241,6 +242,11 @@ impl State {
             Entry::Committed { restored } => self.committed = Some(restored),
             Entry::Switched => self.switched = true,
             Entry::Named => self.named = true,
+            Entry::ParentsTaken { parents } => {
+                for (volume, parent) in self.plan.volumes.iter_mut().zip(parents) {
+                    volume.parent = parent;
+                }
+            }
             Entry::Aborted { code, reason } => {
                 self.aborted = Some(Abort { code, reason });
                 self.redeployed = None;

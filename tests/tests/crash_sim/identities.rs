@@ -8,7 +8,7 @@ use volsnap_core::{
     ports::Filesystem as _,
     restore::{Outcome, Report},
 };
-use volsnap_sim::{Machine, Mutant, World};
+use volsnap_sim::{Machine, Mutant, World, disk::Special};
 use volsnap_tests::{
     process::{self, Ended, Left, engine, quiet},
     worlds::{Scene, SceneSpec, VolumeDisk},
@@ -112,6 +112,72 @@ fn whoever_is_in_a_restore_that_knows_nothing_chooses_and_every_crash_of_that_en
                 }
                 assert!(is_at_rest(&scene, &left.world, outcome), "{take:?}, killed before operation {}", point.op);
             }
+        }
+    }
+}
+
+/// A directory of an overlay's lower layer above the volume, which becomes another one when something is made in it.
+fn below_a_lower_layer() -> Vec<Scene> {
+    let disks = vec![VolumeDisk { exchange: false, ordered: true }];
+    let plain = SceneSpec { disks, ..SceneSpec::plain("an overlay") };
+    let mut scenes = vec![plain.build(), plain.with_app().build()];
+    for scene in &mut scenes {
+        let live = scene.volumes[0].live.clone();
+        for lower in [live.parent().unwrap(), &live] {
+            scene.world.mark(lower, Special::Lower);
+        }
+    }
+    scenes
+}
+
+#[test]
+fn a_directory_that_changes_when_something_is_made_in_it_is_known_by_what_it_becomes() {
+    for scene in below_a_lower_layer() {
+        let mut world = scene.world.clone();
+        world.record_crash_points();
+        let left = process::restore(&scene, world);
+        assert_eq!(report(&left).outcome, Outcome::Restored, "{:?}", report(&left).cause);
+        assert!(is_at_rest(&scene, &left.world, Outcome::Restored));
+        for point in left.points {
+            let mut world = point.world;
+            world.restart_process();
+            let left = process::recover(&scene, world);
+            let is_whole = |outcome| is_at_rest(&scene, &left.world, outcome);
+            assert!(is_whole(Outcome::Aborted) || is_whole(Outcome::Restored), "killed before operation {}", point.op);
+        }
+    }
+}
+
+#[test]
+fn whoever_is_in_a_restore_whose_parent_became_another_one_gets_out() {
+    for scene in below_a_lower_layer() {
+        // As an earlier version began it: nothing was made ready.
+        let mut world = scene.world.clone();
+        world.set_mutant(Some(Mutant::NotReadied));
+        let mut stranded = process::restore(&scene, world);
+        assert_eq!(report(&stranded).outcome, Outcome::NeedsAttention);
+        let remedy = report(&stranded).cause.as_ref().unwrap().hint.clone().unwrap();
+        assert!(remedy.contains("--take original"), "{remedy}");
+        stranded.world.restart_process();
+        let again = process::recover(&scene, stranded.world.clone());
+        assert_eq!(report(&again).outcome, Outcome::NeedsAttention, "nothing is decided by itself");
+
+        let mut world = stranded.world;
+        world.record_crash_points();
+        let left = recover_named(&scene, world, Take::Original);
+        assert!(is_at_rest(&scene, &left.world, Outcome::Aborted), "{:?}", left.ended);
+        for point in left.points {
+            let mut world = point.world;
+            world.restart_process();
+            let mut left = process::recover(&scene, world);
+            if let Ended::Reported(report) = &left.ended
+                && report.outcome == Outcome::NeedsAttention
+            {
+                // Killed before the choice was written down.
+                left.world.restart_process();
+                left = recover_named(&scene, left.world, Take::Original);
+            }
+            assert!(is_at_rest(&scene, &left.world, Outcome::Aborted), "killed before operation {}", point.op);
         }
     }
 }

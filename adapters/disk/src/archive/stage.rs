@@ -39,8 +39,6 @@ const EARLIER_MAX: u32 = 8;
 const TRIED: &str = "tried";
 /// One in it, and where it is moved to.
 const MOVED: &str = "moved";
-/// The type of an overlay (`OVERLAYFS_SUPER_MAGIC`).
-const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
 /// The tree when it is whole.
 const STAGED: &str = "staged";
 /// Births tick at up to 10 ms, and an inode may be used again within a tick: two directories that are older than this
@@ -298,7 +296,7 @@ impl Private {
     /// says that first.
     fn try_overlay(&self, live: &Path, trouble: &Trouble) -> Result<(), FsError> {
         let found = rustix::fs::fstatfs(&self.dir).map_err(|e| trouble.errno("look at the filesystem of", e))?;
-        if found.f_type != OVERLAY {
+        if found.f_type != crate::upper::OVERLAY {
             return Ok(());
         }
         match rustix::fs::renameat(rustix::fs::CWD, live, &self.dir, TRIED) {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use volsnap_core::{
     model::{
-        ArchiveFile, ArchiveSummary, FilesystemInfo, Location, Manifest, RestoreId, Sight, SnapshotId, Space, TreeSize,
-        WorkloadId,
+        ArchiveFile, ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, RestoreId, Sight, SnapshotId, Space,
+        TreeSize, WorkloadId,
     },
     ports::{
         ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, FsError, FsErrorKind, FsOp,
@@ -314,6 +314,10 @@ impl Filesystem for SimFilesystem {
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
         self.machine.with(|w| w.archive_path(workload, snapshot))
+    }
+
+    async fn ready(&self, dir: &Path, known: Identity) -> Result<Identity, FsError> {
+        self.machine.ask(|w| w.ready(dir, known)).await
     }
 
     async fn archives(&self) -> Result<Vec<ArchiveFile>, FsError> {

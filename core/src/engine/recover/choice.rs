@@ -59,14 +59,32 @@ impl Engine {
         let refuse = |message: String| {
             Err(Error::new(Code::Refused, message).hint(format!("`volsnap recover {name}` goes on without a choice")))
         };
-        if state.committed.is_none() || state.is_settled() {
+        let volumes = self.places(state).await?;
+        let facts = Facts { volumes, ..Facts::default() };
+        let parents = parents_taken(state, &facts)?;
+        let is_on_its_way = state.committed.is_some() && !state.is_settled();
+        if !is_on_its_way && parents.is_none() {
             return refuse(format!("the restore of {name} has nothing to choose: no directory of it is on its way"));
         }
         if state.direction() == Direction::Back && take == Take::Restored {
             return refuse(format!("the restore of {name} is on its way back to the original data, and stays so"));
         }
-        let volumes = self.places(state).await?;
-        let facts = Facts { volumes, ..Facts::default() };
+        if !is_on_its_way {
+            return match (take, state.direction()) {
+                (Take::Original, Direction::Forward) => Err(Error::new(
+                    Code::Refused,
+                    format!("the restore of {name} has put the restored data in their places already"),
+                )
+                .hint(format!(
+                    "`volsnap recover {name} --take restored` ends it; `volsnap undo {name}` goes back from there"
+                ))),
+                (Take::Original, Direction::Undecided) => {
+                    let given_up = abort(Code::Aborted, "the original data were chosen");
+                    Ok(parents.into_iter().chain([given_up]).collect())
+                }
+                (Take::Original, Direction::Back) | (Take::Restored, _) => Ok(parents.into_iter().collect()),
+            };
+        }
         let holds = |names: Names, what| [names.live, names.staged, names.aside].contains(&what);
         let mut originals_known = !state.named;
         let mut strange = None;
@@ -98,6 +116,29 @@ impl Engine {
             (Take::Original, Direction::Forward) => Some(abort(Code::Aborted, "the original data were chosen")),
             (Take::Original, Direction::Undecided | Direction::Back) | (Take::Restored, _) => None,
         };
-        Ok(named.into_iter().chain(turn).collect())
+        Ok(parents.into_iter().chain(named).chain(turn).collect())
     }
+}
+
+/// The directories above the live ones, if they are others than those in which the restore began and it is seen that they
+/// are the right ones: the directory above has the number that it had, or holds the original. Without that its filesystem
+/// may not be mounted.
+fn parents_taken(state: &State, facts: &Facts) -> Result<Option<Entry>> {
+    let mut parents = Vec::new();
+    for (volume, planned) in state.plan.volumes.iter().enumerate() {
+        let now = facts.volumes[volume].parent.identity();
+        let names = facts.names(state, volume);
+        let has_original = || [names.live, names.staged, names.aside].contains(&Holds::Original);
+        match now {
+            Some(now) if now.inode == planned.parent.inode || has_original() => parents.push(now),
+            Some(_) | None => {
+                let anomaly =
+                    Anomaly::ParentChanged { path: state.plan.holder(volume).to_path_buf(), commands: Vec::new() };
+                return Err(Error::new(Code::NeedsAttention, anomaly.to_string())
+                    .hint("mount the filesystem: nothing there shows that it is the one that the restore began on"));
+            }
+        }
+    }
+    let is_same = state.plan.volumes.iter().zip(&parents).all(|(planned, now)| now.is(planned.parent));
+    Ok((!is_same).then_some(Entry::ParentsTaken { parents }))
 }
