@@ -62,12 +62,12 @@ impl Shop {
     }
 
     fn is_restored_and_undone(&self) {
+        self.is_restored_by("two-renames");
+    }
+
+    fn is_restored_by(&self, method: &str) {
         let report = self.restore();
-        assert_eq!(
-            (report.status, &report.json["volumes"][0]["method"]),
-            (Some(0), &"two-renames".into()),
-            "{report:?}"
-        );
+        assert_eq!((report.status, &report.json["volumes"][0]["method"]), (Some(0), &method.into()), "{report:?}");
         assert_eq!(trees::read(&self.live), self.saved);
         self.cli.ok(&["undo", "shop"]);
         assert_eq!(trees::read(&self.live), self.today);
@@ -166,4 +166,55 @@ fn a_volume_below_a_directory_of_the_lower_layer_is_restored() {
         assert_eq!(trees::read(&live), saved);
         assert_eq!(trees::litter(live.parent().unwrap()), Vec::<String>::new());
     }
+}
+
+/// bindfs takes an access time that is to stay for a wish that both times be now.
+#[test]
+fn what_bindfs_shows_is_restored_with_its_times_within_it_and_at_its_root() {
+    let test = "a volume of bindfs";
+    let dir = tempfile::tempdir().unwrap();
+    for (live, method) in [("mnt/app", "two-renames"), ("mnt", "by-entry")] {
+        let root = dir.path().join(method);
+        let [data, mount] = ["data", "mnt"].map(|name| root.join(name));
+        fs::create_dir_all(&data).unwrap();
+        fs::create_dir_all(&mount).unwrap();
+        // What the kernel remembers of a count of names is old for a second.
+        let arguments = ["-o", "attr_timeout=0,entry_timeout=0", data.to_str().unwrap()];
+        let Some(_mounted) = Mounted::by("bindfs", &arguments, &mount, test) else { return };
+        let live = root.join(live);
+        trees::make(&live, "saved");
+        Shop::open(&live, &root.join("state")).is_restored_by(method);
+    }
+}
+
+/// Under such a policy a rename fails halfway where the two directories are on different disks: it is found out before.
+#[test]
+fn a_mergerfs_that_preserves_paths_is_refused_until_its_policy_is_changed() {
+    let test = "a volume of mergerfs";
+    let dir = tempfile::tempdir().unwrap();
+    let [one, other, pool] = ["one", "other", "pool"].map(|name| dir.path().join(name));
+    for (dir, name) in [(&one, "b"), (&other, "c")] {
+        fs::create_dir_all(dir.join("app").join(name)).unwrap();
+        fs::write(dir.join("app").join(name).join("file"), name).unwrap();
+    }
+    fs::create_dir(&pool).unwrap();
+    let branches = format!("{}:{}", one.display(), other.display());
+    let arguments = ["-o", "category.create=epmfs,cache.attr=0,cache.entry=0", &branches];
+    let Some(_mounted) = Mounted::by("mergerfs", &arguments, &pool, test) else { return };
+    let cli = Cli::new(dir.path().join("state"), "unix:///nonexistent/docker.sock");
+    let added = cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", pool.join("app").display())]);
+    assert!(added.to_string().contains("epmfs"), "{added}");
+    let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+    let plan = cli.run(&["plan", "shop", &snapshot]);
+    let refusal = &plan.json["refusals"][0];
+    assert_eq!((plan.status, refusal["message"].as_str().unwrap().contains("epmfs")), (Some(3), true), "{plan:?}");
+    // The remedy, as it is written.
+    let remedy = refusal["hint"].as_str().unwrap().split('`').nth(1).unwrap().to_string();
+    let done = Command::new("sh").args(["-c", &remedy]).output().unwrap();
+    assert!(done.status.success(), "{remedy}: {done:?}");
+    fs::write(pool.join("app/b/file"), "bad").unwrap();
+    let report = cli.run(&["restore", "shop", &snapshot, "--yes"]);
+    // What its caches make of times may be worth a warning.
+    assert!(matches!(report.status, Some(0 | 5)), "{report:?}");
+    assert_eq!(fs::read(pool.join("app/b/file")).unwrap(), b"b");
 }

@@ -2,13 +2,13 @@
 
 use rustix::{
     fd::{AsFd, OwnedFd},
-    fs::{Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, fchmod, fchown, futimens},
+    fs::{Gid, Mode, Timespec, Uid, fchmod, fchown, futimens},
     io::Errno,
 };
 
 use crate::{
     archive::xattr::{self, Place, is_of_the_host},
-    handles::stat_fd,
+    handles::{modified_at, stat_fd},
 };
 
 /// Owner, mode, modification time, extended attributes and ACLs.
@@ -50,8 +50,6 @@ impl Attributes {
         for (name, value) in &self.xattrs {
             xattr::write(Place::Open(dir.as_fd()), name, value)?;
         }
-        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        let last_modification = Timespec { tv_sec: self.mtime.0, tv_nsec: self.mtime.1.into() };
-        futimens(dir, &Timestamps { last_access, last_modification })
+        futimens(dir, &modified_at(Timespec { tv_sec: self.mtime.0, tv_nsec: self.mtime.1.into() }))
     }
 }

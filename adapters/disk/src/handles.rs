@@ -7,7 +7,7 @@ use std::{
 
 use rustix::{
     fd::{AsFd, OwnedFd},
-    fs::{self, AtFlags, CWD, Mode, OFlags, Statx, StatxFlags},
+    fs::{self, AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, Timespec, Timestamps},
     io::Errno,
 };
 use volsnap_core::{
@@ -77,6 +77,11 @@ pub(crate) fn stat_fd(fd: impl AsFd) -> Result<Statx, Errno> {
 /// Looks at a path, without following a link at its end.
 pub(crate) fn stat(path: &Path) -> Result<Statx, Errno> {
     fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, WANTED)
+}
+
+/// Sets a modification time and lets the time of the last access be now. Not left as it is: bindfs then sets both to now.
+pub(crate) fn modified_at(time: Timespec) -> Timestamps {
+    Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: fs::UTIME_NOW }, last_modification: time }
 }
 
 /// Whether what was looked at is a directory.

@@ -189,7 +189,24 @@ fn describe(mount: &Mount, stat: &Statx) -> FilesystemInfo {
         exchange: mount.exchanges(),
         births: has_birth(stat),
         read_only: mount.read_only,
+        path_preserving: path_preserving(mount),
     }
+}
+
+/// The policy of a mergerfs that makes names only where their directory is already (`ep…`), by what its control file says.
+/// It is told otherwise by `ignorepponrename`.
+fn path_preserving(mount: &Mount) -> Option<String> {
+    if mount.kind != "fuse.mergerfs" {
+        return None;
+    }
+    let control = mount.point.join(".mergerfs");
+    let said = |key: &str| {
+        let mut value = [0; 256];
+        let length = rustix::fs::getxattr(&control, format!("user.mergerfs.{key}"), &mut value).ok()?;
+        String::from_utf8(value.get(..length)?.to_vec()).ok()
+    };
+    let policy = said("func.create").or_else(|| said("category.create"))?;
+    (policy.starts_with("ep") && said("ignorepponrename").as_deref() != Some("true")).then_some(policy)
 }
 
 /// Space for an ordinary writer: what a filesystem keeps back for root keeps the host alive and is not planned with.

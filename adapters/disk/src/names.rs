@@ -8,10 +8,7 @@ use std::{
 
 use rustix::{
     fd::OwnedFd,
-    fs::{
-        AtFlags, Dir, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, futimens, openat, renameat,
-        renameat_with, unlinkat,
-    },
+    fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, Timespec, futimens, openat, renameat, renameat_with, unlinkat},
     io::Errno,
 };
 use volsnap_core::{
@@ -22,7 +19,7 @@ use volsnap_core::{
 use crate::{
     entries::{is_laid_out, keeping_time},
     errno::{fs_error, io_error},
-    handles::{Name, identity, is_dir, stat, stat_fd, sync, try_open_dir},
+    handles::{Name, identity, is_dir, modified_at, stat, stat_fd, sync, try_open_dir},
     tree,
 };
 
@@ -125,8 +122,7 @@ impl ModificationTime {
         if Self::seen(&self.dir)? == self.time {
             return Ok(());
         }
-        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        futimens(&self.dir, &Timestamps { last_access, last_modification: self.time })
+        futimens(&self.dir, &modified_at(self.time))
     }
 
     fn seen(dir: &OwnedFd) -> Result<Timespec, Errno> {

@@ -90,7 +90,9 @@ impl World {
                 {
                     Occupant::Directory(self.seen(disk, ino, &spot.real))
                 }
-                Some((Body::Dir, Special::No | Special::Lower)) => Occupant::Directory(self.seen(disk, ino, &spot.real)),
+                Some((Body::Dir, Special::No | Special::Lower)) => {
+                    Occupant::Directory(self.seen(disk, ino, &spot.real))
+                }
                 Some((Body::Dir, Special::Subvolume)) => Occupant::Subvolume(self.seen(disk, ino, &spot.real)),
                 Some((Body::Dir, Special::Immutable)) => Occupant::Immutable(self.seen(disk, ino, &spot.real)),
                 Some((Body::File(_) | Body::Link(_), _)) | None => Occupant::NotADirectory,
@@ -463,6 +465,7 @@ impl World {
             exchange: disk.exchange,
             births: disk.births,
             read_only: disk.read_only,
+            path_preserving: None,
         }
     }
 }

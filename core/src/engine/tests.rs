@@ -121,6 +121,7 @@ fn location(path: impl AsRef<Path>) -> Location {
             exchange: true,
             births: true,
             read_only: false,
+            path_preserving: None,
         },
         space: Space { bytes_free: 1 << 30, inodes_free: None, block: 4096 },
         ancestors: vec![],

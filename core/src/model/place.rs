@@ -126,6 +126,10 @@ pub struct FilesystemInfo {
     pub births: bool,
     /// Whether it is mounted read-only.
     pub read_only: bool,
+    /// By which policy a union makes names only where their directory is already: a rename into a directory that another
+    /// of its disks holds then fails. `None` if it is no such union.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_preserving: Option<String>,
 }
 
 /// Space left, for an unprivileged writer's share where the caller is one.

@@ -92,6 +92,7 @@ mod tests {
             exchange: true,
             births: true,
             read_only: false,
+            path_preserving: None,
         }
     }
 

@@ -42,6 +42,7 @@ fn filesystem(id: &str) -> FilesystemInfo {
         exchange: true,
         births: true,
         read_only: false,
+        path_preserving: None,
     }
 }
 

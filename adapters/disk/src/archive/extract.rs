@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid},
+    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Uid},
     io::Errno,
 };
 use volsnap_core::{
@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     flags::{Flags, Giving},
+    handles::modified_at,
     tree::{Ladder, Trouble, file_type, stat},
 };
 
@@ -363,8 +364,7 @@ pub(super) fn dress(place: Place<'_>, member: &Member, giving: &Giving, trouble:
             })?,
         }
     }
-    let mtime = Timespec { tv_sec: member.mtime.seconds, tv_nsec: member.mtime.nanoseconds.into() };
-    let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: mtime };
+    let times = modified_at(Timespec { tv_sec: member.mtime.seconds, tv_nsec: member.mtime.nanoseconds.into() });
     let set = match place {
         Place::Open(fd) => rustix::fs::futimens(fd, &times),
         Place::Handle(fd) => rustix::fs::utimensat(CWD, path_of(fd), &times, AtFlags::empty()),

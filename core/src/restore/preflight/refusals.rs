@@ -190,6 +190,20 @@ pub fn refuse_place(protected: &[Protected], target: &str, candidate: &Candidate
             DENIED_HINT,
         );
     }
+    if let Some(policy) = &location.filesystem.path_preserving {
+        let mount = location.filesystem.mount.display();
+        let control = location.filesystem.mount.join(".mergerfs");
+        refuse(
+            format!(
+                "volume {target} lies on {mount}, a mergerfs with the policy {policy}, under which a rename fails between \
+                 directories that are on different disks"
+            ),
+            &format!(
+                "change the policy with `{}`, and mount it with `category.create=mfs` from now on",
+                quoted(["setfattr", "-n", "user.mergerfs.category.create", "-v", "mfs", &control.to_string_lossy()])
+            ),
+        );
+    }
     refusals
 }
 

@@ -18,6 +18,7 @@ fn disk() -> Disk {
         exchange: true,
         births: true,
         read_only: false,
+        path_preserving: None,
     };
     let users = BTreeSet::from(["the state directory".to_string(), "workload shop".to_string()]);
     Disk { info, space: space(LITTLE_BYTES, Some(LITTLE_INODES)), place: Some("/srv".into()), users }
