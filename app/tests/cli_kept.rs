@@ -272,6 +272,47 @@ fn kept_originals_are_discarded_only_when_that_is_said() {
 }
 
 #[test]
+fn what_is_gone_of_kept_originals_is_gone_and_the_rest_is_discarded() {
+    for gone in 1..=2 {
+        let Some((world, _, _, id)) = with_kept("what_is_gone_of_kept_originals") else { return };
+        let volumes = world.json(&["kept", "list"])["kept"][0]["volumes"].as_array().unwrap().clone();
+        let paths: Vec<&str> = volumes.iter().map(|volume| volume["path"].as_str().unwrap()).collect();
+        for path in &paths[..gone] {
+            fs::remove_dir_all(path).unwrap();
+        }
+        let listed = world.json(&["kept", "list"])["kept"][0].clone();
+        let count = |what: &str| listed[what].as_array().unwrap().len();
+        assert_eq!((count("gone"), count("volumes")), (gone, 2 - gone), "{listed}");
+        assert!(listed["hint"].as_str().unwrap().contains(&format!("`volsnap kept discard {id}`")), "{listed}");
+        assert!(world.ok(&["kept", "list"]).contains(&format!("gone from {}", paths[0])));
+        // What can be done only with all of it leads to the same command.
+        for args in [&["kept", "archive", &id][..], &["kept", "restore", &id, "--yes"]] {
+            let hint = world.json_with(3, args)["error"]["hint"].as_str().unwrap().to_string();
+            assert!(hint.contains(&format!("`volsnap kept discard {id}`")), "{hint}");
+        }
+        let discarded = world.json(&["kept", "discard", &id, "--yes"]);
+        assert_eq!(discarded["gone"], json!(paths[..gone]), "{discarded}");
+        assert!(paths.iter().all(|path| !Path::new(path).exists()));
+        assert_eq!(world.json(&["kept", "list"])["kept"], json!([]));
+        world.ok(&["workload", "remove", "app", "--delete-snapshots"]);
+    }
+}
+
+#[test]
+fn what_is_not_ours_in_the_place_of_a_kept_original_is_not_discarded() {
+    let Some((world, _, _, id)) = with_kept("what_is_not_ours_in_the_place") else { return };
+    let tree = world.json(&["kept", "list"])["kept"][0]["volumes"][0]["tree"].as_str().unwrap().to_string();
+    fs::remove_dir_all(&tree).unwrap();
+    fs::create_dir(&tree).unwrap();
+    fs::write(Path::new(&tree).join("somebody's"), "data").unwrap();
+    let refused = world.json_with(3, &["kept", "discard", &id, "--yes"]);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("is not the original"), "{refused}");
+    fs::rename(&tree, world.path("elsewhere")).unwrap();
+    world.json(&["kept", "discard", &id, "--yes"]);
+    assert_eq!(world.json(&["kept", "list"])["kept"], json!([]));
+}
+
+#[test]
 fn every_hint_about_kept_originals_works_as_it_is_written() {
     let Some((world, _, _, _)) = with_kept("every_hint_about_kept_originals") else { return };
     let status = world.json(&["status"])["kept"][0]["hint"].as_str().unwrap().to_string();

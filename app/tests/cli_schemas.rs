@@ -121,6 +121,7 @@ fn kept() -> [(Schema, Value); 2] {
         since: Some(jiff::Timestamp::UNIX_EPOCH),
         reason: Some("a full disk".into()),
         open: false,
+        gone: Vec::new(),
         volumes,
         hint: "`volsnap kept archive 00000000`".into(),
     };

@@ -40,6 +40,9 @@ pub struct KeptSetView {
     pub open: bool,
     /// The originals, volume by volume.
     pub volumes: Vec<KeptVolumeView>,
+    /// The originals that are not there any more: somebody moved or deleted them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<KeptVolumeView>,
     /// What to do about it.
     pub hint: String,
 }
@@ -85,7 +88,8 @@ impl KeptSetView {
             reason: record.map(|record| record.reason.clone()),
             open: record.is_some_and(|record| record.is_open),
             volumes: set.dirs.iter().enumerate().map(volume).collect(),
-            hint: set.dirs.first().map_or_else(String::new, Kept::remedy),
+            gone: set.gone.iter().map(|kept| volume((usize::MAX, kept))).collect(),
+            hint: set.remedy(),
         }
     }
 }
@@ -140,6 +144,9 @@ pub struct KeptDiscardedView {
     pub restore_id: RestoreId,
     /// The directories that were deleted.
     pub discarded: Vec<String>,
+    /// Those that were not there any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
 }
 
 impl KeptDiscardedView {
@@ -152,6 +159,7 @@ impl KeptDiscardedView {
             workload_id: set.workload_id,
             restore_id: set.restore_id,
             discarded: set.dirs.iter().map(|dir| dir.path.display().to_string()).collect(),
+            gone: set.gone.iter().map(|dir| dir.path.display().to_string()).collect(),
         }
     }
 }

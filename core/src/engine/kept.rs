@@ -60,6 +60,8 @@ pub struct KeptSet {
     pub record: Option<KeptRecord>,
     /// The directories that are still there.
     pub dirs: Vec<Kept>,
+    /// Those that its record knows and that are not there any more: somebody moved or deleted them.
+    pub gone: Vec<Kept>,
 }
 
 /// What the record of a restore says about the originals that it kept.
@@ -122,6 +124,19 @@ impl KeptSet {
         }
     }
 
+    /// What to do about it, in commands that can be given as they stand here.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let Some(first) = self.gone.first() else {
+            return self.dirs.first().map_or_else(String::new, Kept::remedy);
+        };
+        let (path, id) = (first.path.display(), &self.id);
+        match self.dirs.is_empty() {
+            true => format!("put it back at {path}, or `volsnap kept discard {id}` forgets it"),
+            false => format!("put it back at {path}, or `volsnap kept discard {id}` deletes the rest and forgets it"),
+        }
+    }
+
     /// Whether that text means it: its id, or the beginning of the restore's.
     fn is_meant(&self, text: &str) -> bool {
         let wanted = text.to_lowercase().replace('-', "");
@@ -175,7 +190,7 @@ impl Engine {
             open.iter().any(|state| state.plan.restore == *id) && !recorded.iter().any(waits)
         };
         let mut sets: BTreeMap<(RestoreId, WorkloadId), KeptSet> = BTreeMap::new();
-        let mut add = |kept: Kept, record: Option<KeptRecord>| {
+        let mut add = |kept: Kept, record: Option<KeptRecord>, is_there: bool| {
             let id = (kept.restore_id, kept.workload_id);
             let set = sets.entry(id).or_insert_with(|| KeptSet {
                 id: short(kept.restore_id),
@@ -184,8 +199,9 @@ impl Engine {
                 restore_id: kept.restore_id,
                 record,
                 dirs: Vec::new(),
+                gone: Vec::new(),
             });
-            set.dirs.push(kept);
+            if is_there { set.dirs.push(kept) } else { set.gone.push(kept) }
         };
         let mut known = BTreeSet::new();
         for one in recorded.iter().filter(|one| !is_busy(&one.state.plan.restore)) {
@@ -197,8 +213,9 @@ impl Engine {
                 let (workload_id, workload) = (plan.workload.id, plan.workload.name.clone());
                 let kept =
                     Kept { workload_id, workload, restore_id: plan.restore, path, tree: None, told: true, target };
-                if let Some(kept) = self.still_there(kept).await {
-                    add(kept, one.about());
+                match self.still_there(kept.clone()).await {
+                    Some(kept) => add(kept, one.about(), true),
+                    None => add(kept, one.about(), false),
                 }
             }
         }
@@ -207,7 +224,7 @@ impl Engine {
                 && !is_busy(&kept.restore_id)
                 && let Some(kept) = self.still_there(kept).await
             {
-                add(kept, None);
+                add(kept, None, true);
             }
         }
         Ok(sets.into_values().collect())

@@ -23,10 +23,15 @@ pub fn kept(view: &KeptListView) -> String {
             volume.bytes.map_or_else(unknown, bytes),
             volume.entries.map_or_else(unknown, number),
             set.since.map_or_else(unknown, time),
-            volume.tree.clone().unwrap_or_else(|| volume.path.clone()),
+            match set.gone.iter().any(|gone| gone.path == volume.path) {
+                true => format!("gone from {}", volume.path),
+                false => volume.tree.clone().unwrap_or_else(|| volume.path.clone()),
+            },
         ]
     };
-    let rows = view.kept.iter().flat_map(|set| set.volumes.iter().map(move |volume| (set, volume))).map(row);
+    let all = |set: &KeptSetView| -> Vec<KeptVolumeView> { set.volumes.iter().chain(&set.gone).cloned().collect() };
+    let all: Vec<_> = view.kept.iter().flat_map(|set| all(set).into_iter().map(move |volume| (set, volume))).collect();
+    let rows = all.iter().map(|(set, volume)| row((set, volume)));
     let columns =
         [Text("ID"), Text("WORKLOAD"), Text("VOLUME"), Number("SIZE"), Number("ENTRIES"), Text("SINCE"), Text("WHERE")];
     join([table(columns, rows)].into_iter().chain(view.kept.iter().map(about)))
@@ -60,5 +65,10 @@ pub fn kept_archived(view: &KeptArchivedView) -> String {
 /// The answer of `kept discard`.
 pub fn kept_discarded(view: &KeptDiscardedView) -> String {
     let deleted = view.discarded.iter().map(|path| format!("deleted {path}"));
-    join(deleted.chain([format!("what restore {} of {} had replaced is gone", view.restore_id, view.workload)]))
+    let gone = view.gone.iter().map(|path| format!("{path} was not there any more"));
+    join(
+        deleted
+            .chain(gone)
+            .chain([format!("what restore {} of {} had replaced is gone", view.restore_id, view.workload)]),
+    )
 }

@@ -22,7 +22,7 @@ impl Engine {
     pub async fn kept_request(&self, set: &KeptSet, options: Options) -> Result<RestoreRequest> {
         if set.record.is_none() {
             let tree = set.dirs.iter().find_map(|dir| dir.tree.as_ref());
-            let hint = set.dirs.first().map_or_else(String::new, super::Kept::remedy);
+            let hint = set.remedy();
             let what = tree.map_or_else(|| set.id.clone(), |tree| tree.display().to_string());
             return Err(Refusal::new(format!("which volume {what} is the original of is not known"), hint).into());
         }

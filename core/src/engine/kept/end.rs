@@ -18,6 +18,15 @@ use crate::{
     },
 };
 
+/// What an original that is not there any more means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// Nothing is done.
+    Refused,
+    /// It need not be removed.
+    Fine,
+}
+
 /// Kept free beside an archive, in bytes.
 const RESERVE: u64 = 1 << 20;
 
@@ -25,7 +34,7 @@ impl Engine {
     /// Archives what a restore kept, as the safety snapshot that it would have taken, and removes what was set aside when
     /// that is durable. The app is not touched. An error means that all of it stays where it is.
     pub async fn archive_kept(&self, set: &KeptSet, watch: &Watch) -> Result<Report> {
-        let (_lock, _claim, mut state) = self.take_up(set).await?;
+        let (_lock, _claim, mut state) = self.take_up(set, Missing::Refused).await?;
         self.refuse_without_room(&state).await?;
         let safety = SnapshotId(self.ports.clock.fresh_id());
         let report = self.reopen(&mut state, Reopening::Archive { safety }, watch).await?;
@@ -42,19 +51,19 @@ impl Engine {
         }
     }
 
-    /// Removes what a restore kept. After a crash a recovery removes the rest of it.
+    /// Removes what a restore kept, or what is left of it. After a crash a recovery removes the rest of it.
     pub async fn discard_kept(&self, set: &KeptSet, watch: &Watch) -> Result<()> {
         if set.record.is_none() {
             return self.discard_unknown(set).await;
         }
-        let (_lock, _claim, mut state) = self.take_up(set).await?;
+        let (_lock, _claim, mut state) = self.take_up(set, Missing::Fine).await?;
         let event = self.ports.clock.fresh_id();
         self.reopen(&mut state, Reopening::Discard { event }, watch).await.map(drop)
     }
 
     /// The restore that kept it, as its record is now, with all that is to be held for it. Nothing has been touched when
     /// this refuses.
-    async fn take_up(&self, set: &KeptSet) -> Result<(Box<dyn Lease>, Claim, State)> {
+    async fn take_up(&self, set: &KeptSet, missing: Missing) -> Result<(Box<dyn Lease>, Claim, State)> {
         let lock = self.lock(set.workload_id, &set.workload).await?;
         self.refuse_open(set).await?;
         let state = self.kept_state(set.workload_id, set.restore_id).await?;
@@ -62,7 +71,7 @@ impl Engine {
             return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint("run this on that machine"));
         }
         let claim = self.claim(&set.workload, &state.plan.live_paths()).await?;
-        self.see_kept(&state).await?;
+        self.see_kept(&state, missing).await?;
         Ok((lock, claim, state))
     }
 
@@ -74,8 +83,8 @@ impl Engine {
         }
     }
 
-    /// Sees that every original is where it was kept.
-    async fn see_kept(&self, state: &State) -> Result<()> {
+    /// Sees that every original is where it was kept, or that nothing is there.
+    async fn see_kept(&self, state: &State, missing: Missing) -> Result<()> {
         let facts = Facts { volumes: self.places(state).await?, ..Facts::default() };
         for (volume, planned) in state.plan.volumes.iter().enumerate() {
             if facts.volumes[volume].parent.identity() != Some(planned.parent) {
@@ -87,8 +96,16 @@ impl Engine {
                 .into());
             }
             let names = facts.names(state, volume);
-            if planned.original.is_some() && names.staged != Holds::Original && names.aside != Holds::Original {
-                return Err(gone(state, volume));
+            let is_empty = [names.staged, names.aside] == [Holds::Absent; 2];
+            if planned.original.is_none()
+                || [names.staged, names.aside].contains(&Holds::Original)
+                || is_empty && missing == Missing::Fine
+            {
+                continue;
+            }
+            match missing {
+                Missing::Refused => return Err(gone(state, volume)),
+                Missing::Fine => return Err(another(state, volume)),
             }
         }
         Ok(())
@@ -217,6 +234,17 @@ pub(super) fn gone(state: &State, volume: usize) -> Error {
     Refusal::new(
         format!("the original of volume {target} is not in {} any more", private.display()),
         format!("put it back there; if it is gone for good, `volsnap kept discard {id}` deletes what is left"),
+    )
+    .into()
+}
+
+/// That something else is where an original was kept: it is not ours to delete.
+fn another(state: &State, volume: usize) -> Error {
+    let (target, private) = (&state.plan.volumes[volume].target, state.plan.private(volume));
+    let id = short(state.plan.restore);
+    Refusal::new(
+        format!("what is in {} is not the original of volume {target}", private.display()),
+        format!("move it elsewhere, then `volsnap kept discard {id}` deletes the rest"),
     )
     .into()
 }
