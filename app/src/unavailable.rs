@@ -42,6 +42,10 @@ impl Store for UnavailableStore {
         self.refuse()
     }
 
+    async fn set_registration(&self, _: &Workload) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
     async fn set_hooks(&self, _: WorkloadId, _: &[Hook]) -> Result<(), StoreError> {
         self.refuse()
     }

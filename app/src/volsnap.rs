@@ -132,6 +132,15 @@ impl Volsnap {
         Ok(workload)
     }
 
+    /// Registers a workload anew, by other containers and directories; its id, hooks and snapshots stay.
+    ///
+    /// [`Code::NotFound`] if there is no workload of that name.
+    pub async fn change_workload(&self, new: NewWorkload) -> Result<Workload> {
+        let workload = self.engine.workload(&new.name).await?;
+        let to = self.workload_to_be(new).await?;
+        self.start(|engine, watch| async move { engine.change_workload(&workload, &to, &watch).await }).await
+    }
+
     async fn workload_to_be(&self, new: NewWorkload) -> Result<Workload> {
         let ports = self.engine.ports();
         let mut volumes = new.volumes;

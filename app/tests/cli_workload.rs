@@ -34,3 +34,29 @@ fn a_dry_run_fails_as_registering_would() {
     world.fails("usage", 2, &["workload", "add", "-x", "--volume", &data, "--dry-run"]);
     world.fails("not-found", 8, &["workload", "add", "other", "--volume", "/a=/nowhere", "--dry-run"]);
 }
+
+#[test]
+fn a_workload_that_is_registered_anew_keeps_its_snapshots_and_hooks() {
+    let (world, id) = World::damaged();
+    world.ok(&["workload", "hook", "add", "app", "--at", "pre-create", "--", "true"]);
+    let before = world.json(&["workload", "show", "app"]);
+    let moved = world.path("moved");
+    std::fs::rename(world.live("data"), &moved).unwrap();
+    let (data, config) = (format!("/data={}", moved.display()), world.declare("/config", "config"));
+    // By accident nothing is changed, and what is meant is told.
+    let taken = world.json_with(2, &["workload", "add", "app", "--volume", &data]);
+    assert!(taken["error"]["hint"].as_str().unwrap().contains("volsnap workload add app --update"), "{taken}");
+    let kept = world.json_with(3, &["workload", "remove", "app"]);
+    assert!(kept["error"]["hint"].as_str().unwrap().contains("volsnap workload add app --update"), "{kept}");
+    world.fails("not-found", 8, &["workload", "add", "other", "--update", "--volume", &data]);
+    world.fails("not-found", 8, &["workload", "add", "app", "--update", "--volume", "/data=/nowhere"]);
+    assert_eq!(world.json(&["workload", "show", "app"])["id"], before["id"]);
+
+    let after = world.json(&["workload", "add", "app", "--update", "--volume", &data, "--volume", &config]);
+    assert_eq!((&after["id"], &after["hooks"]), (&before["id"], &before["hooks"]), "{after}");
+    assert_eq!(after["declared"][0]["path"], moved.display().to_string(), "{after}");
+    assert_eq!(world.json(&["list", "app"])["snapshots"][0]["id"], json!(id));
+    assert_eq!(world.json(&["events", "app"])["events"][0]["kind"], "workload-changed");
+    world.json(&["restore", "app", &id, "--yes"]);
+    assert!(std::fs::read_to_string(moved.join("file")).unwrap().contains("as it was"));
+}

@@ -112,6 +112,10 @@ impl Store for SqliteStore {
         write!(self, "registering a workload", tx => workloads::add(&mut tx, workload).await?)
     }
 
+    async fn set_registration(&self, workload: &Workload) -> Result<(), StoreError> {
+        write!(self, "changing a workload", tx => workloads::set_registration(&mut tx, workload).await?)
+    }
+
     async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError> {
         write!(self, "changing hooks", tx => workloads::set_hooks(&mut tx, id, hooks).await?)
     }

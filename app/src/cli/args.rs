@@ -308,6 +308,9 @@ pub struct WorkloadAdd {
     /// A directory of this host and its name within the workload
     #[arg(long = "volume", value_name = "TARGET=HOSTPATH", value_parser = volume)]
     pub volumes: Vec<DeclaredVolume>,
+    /// Register a workload of that name anew, by what is given now; its snapshots and hooks stay
+    #[arg(long, conflicts_with = "dry_run")]
+    pub update: bool,
     /// Only show what would be registered: volumes with their sizes, what is left out and why, containers, hooks to
     /// think about
     #[arg(long)]

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
-    model::{ImageChoice, Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId},
-    ports::{Event, EventKind, StoreError, StoreErrorKind},
+    model::{ImageChoice, Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId, hook::quoted},
+    ports::{Event, EventKind, StoreError, StoreErrorKind, Watch},
     restore::{
         Body, Journal, Outcome, Refusal, State,
         journal::{JournalError, Safety},
@@ -55,9 +55,14 @@ impl Engine {
             )
             .hint("give --compose-project, --container, --label or --volume"));
         }
-        if let Some(other) = self.workloads().await?.iter().find(|other| other.name == workload.name) {
+        // One that is to be changed has its own name.
+        let is_another = |other: &&Workload| other.name == workload.name && other.id != workload.id;
+        if let Some(other) = self.workloads().await?.iter().find(is_another) {
             let taken = format!("the name {:?} is taken by workload {}", workload.name, other.id);
-            return Err(StoreError::new(StoreErrorKind::Exists, taken).into());
+            return Err(Error::from(StoreError::new(StoreErrorKind::Exists, taken)).hint(format!(
+                "choose another name; `{} --update …` registers it anew and keeps its snapshots",
+                quoted(["volsnap", "workload", "add", &workload.name])
+            )));
         }
         let members = self.members(workload).await?;
         let mut active = members.iter().filter(|c| c.run.is_active());
@@ -96,6 +101,23 @@ impl Engine {
         Ok(())
     }
 
+    /// Registers a workload anew: what it is made of is replaced by that of `to`; its id, name, hooks, snapshots and the names
+    /// of the volumes that it has still stay. Gives it as it is then.
+    pub async fn change_workload(&self, workload: &Workload, to: &Workload, watch: &Watch) -> Result<Workload> {
+        let _held = self.hold(workload).await?;
+        self.recover_or_refuse(workload.id, watch).await?;
+        // As it is now: a restore may have learned names since it was looked up.
+        let now = self.workload(&workload.id.to_string()).await?;
+        let (source, selector, volumes) = (to.source.clone(), to.selector.clone(), to.volumes.clone());
+        let changed = Workload { source, selector, volumes, ..now };
+        let resolved = self.check_workload(&changed).await?;
+        let changed = changed.knowing(&resolved);
+        self.ports.store.set_registration(&changed).await?;
+        let detail = json!({ "volumes": resolved.volumes });
+        self.tell(&self.event(&changed, EventKind::WorkloadChanged, "registered anew", detail)).await;
+        Ok(changed)
+    }
+
     /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone. While a
     /// pin is heeded, nothing is deleted at all.
     pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool, pins: Pins) -> Result<usize> {
@@ -110,7 +132,10 @@ impl Engine {
                     count => format!("workload {} has {count} snapshots", workload.name),
                 },
             )
-            .hint("give --delete-snapshots to delete them with it"));
+            .hint(format!(
+                "give --delete-snapshots to delete them with it; to change what it is made of and keep them: `{} --update …`",
+                quoted(["volsnap", "workload", "add", &workload.name])
+            )));
         }
         self.refuse_kept(workload).await?;
         refuse_pinned(snapshots.iter(), pins)?;

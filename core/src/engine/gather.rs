@@ -10,7 +10,7 @@ use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
         ArchiveSummary, Container, KnownVolume, Losses, Mounted, Occupant, Peer, Recognised, Resolved, RestoreId,
-        Selector, Sight, Snapshot, SnapshotId, TreeSize, Workload, container, parts,
+        Selector, Sight, Snapshot, SnapshotId, TreeSize, Workload, container, hook::quoted, parts,
     },
     ports::{Containers, EngineInfo, Found, LookInto, Place},
     restore::{
@@ -251,7 +251,11 @@ impl Engine {
             false => self.containers()?.find(&workload.selector).await.map_err(|error| match error.kind {
                 EngineErrorKind::NotFound => Error::new(Code::NotFound, error.message)
                     .context(format_args!("workload {}", workload.name))
-                    .hint("`docker ps -a` shows whether it was removed or renamed; make it again, or register the workload with the new name"),
+                    .hint(format!(
+                        "`docker ps -a` shows whether it was removed or renamed; make it again, or register the workload by \
+                         the names that its containers have now, which keeps its snapshots: `{} --update --container NAME …`",
+                        quoted(["volsnap", "workload", "add", &workload.name])
+                    )),
                 EngineErrorKind::Unreachable
                 | EngineErrorKind::TimedOut
                 | EngineErrorKind::Conflict

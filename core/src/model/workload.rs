@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Container, Hook, HookEvent, KnownVolume, ManifestVolume, MountedAt, WorkloadId,
+    hook::quoted,
     names::{give, learn, mounted_at},
 };
 
@@ -41,6 +42,27 @@ impl Selector {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.compose_project.is_none() && self.containers.is_empty() && self.labels.is_empty()
+    }
+}
+
+impl Workload {
+    /// The command that registers it anew with a container more, whose name stands there or is yet to be filled in.
+    #[must_use]
+    pub fn command_with(&self, container: &str) -> String {
+        let mut words: Vec<String> = ["volsnap", "workload", "add", &self.name, "--update"].map(String::from).into();
+        if let Some(project) = &self.selector.compose_project {
+            words.extend(["--compose-project".into(), project.clone()]);
+        }
+        for (key, value) in &self.selector.labels {
+            words.extend(["--label".into(), format!("{key}={value}")]);
+        }
+        for name in self.selector.containers.iter().map(String::as_str).chain([container]) {
+            words.extend(["--container".into(), name.into()]);
+        }
+        for volume in &self.volumes {
+            words.extend(["--volume".into(), format!("{}={}", volume.target, volume.path.display())]);
+        }
+        quoted(words.iter().map(String::as_str))
     }
 }
 

@@ -139,6 +139,10 @@ pub trait Store: Send + Sync {
     /// Registers a workload; [`StoreErrorKind::Exists`] if its id or name is taken.
     async fn add_workload(&self, workload: &Workload) -> Result<(), StoreError>;
 
+    /// Replaces what a workload is made of: its source, selector and declared directories, and what is known of its
+    /// volumes. Its name, hooks and snapshots stay. Nothing happens if it is not there.
+    async fn set_registration(&self, workload: &Workload) -> Result<(), StoreError>;
+
     /// Replaces the hooks of a workload. Nothing happens if it is not there.
     async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError>;
 

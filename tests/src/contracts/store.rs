@@ -4,6 +4,7 @@ mod marks;
 
 use self::marks::{
     a_mark_brings_no_removed_snapshot_back, a_mark_changes_one_thing_about_one_snapshot, a_sequence_is_given_out_once,
+    a_workload_that_is_registered_anew_keeps_its_name_hooks_and_snapshots,
     damage_is_remembered_until_the_archive_is_found_good, marks_at_once_lose_nothing,
     the_order_is_that_of_the_sequence_and_of_no_clock,
 };
@@ -49,6 +50,7 @@ pub async fn suite(make: impl AsyncFn() -> Box<dyn Store>) {
         snapshots_are_listed_newest_first,
         a_mark_changes_one_thing_about_one_snapshot,
         a_mark_brings_no_removed_snapshot_back,
+        a_workload_that_is_registered_anew_keeps_its_name_hooks_and_snapshots,
         damage_is_remembered_until_the_archive_is_found_good,
         marks_at_once_lose_nothing,
         a_removed_snapshot_is_gone_alone,

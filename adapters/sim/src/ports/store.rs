@@ -123,6 +123,17 @@ impl Store for SimStore {
         self.machine.ask(add).await
     }
 
+    async fn set_registration(&self, workload: &Workload) -> Result<(), StoreError> {
+        let set = |catalog: &mut Catalog| {
+            if let Some(row) = catalog.workloads.get_mut(&workload.id) {
+                let Workload { source, selector, volumes, known, .. } = workload.clone();
+                let row = Arc::make_mut(row);
+                (row.source, row.selector, row.volumes, row.known) = (source, selector, volumes, known);
+            }
+        };
+        self.machine.ask(|w| w.store_write("set_registration", set)).await
+    }
+
     async fn set_hooks(&self, id: WorkloadId, hooks: &[Hook]) -> Result<(), StoreError> {
         let set = |catalog: &mut Catalog| {
             if let Some(row) = catalog.workloads.get_mut(&id) {

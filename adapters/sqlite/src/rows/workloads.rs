@@ -73,6 +73,10 @@ pub(crate) async fn add(tx: &mut SqliteConnection, workload: &Workload) -> Resul
     .bind(Json(&workload.known))
     .execute(&mut *tx)
     .await?;
+    add_volumes(tx, workload).await
+}
+
+async fn add_volumes(tx: &mut SqliteConnection, workload: &Workload) -> Result<(), Fault> {
     for (position, volume) in (0_i64..).zip(&workload.volumes) {
         sqlx::query("INSERT INTO workload_volumes (workload, position, target, path) VALUES ($1, $2, $3, $4)")
             .bind(workload.id.to_string())
@@ -99,6 +103,23 @@ async fn refuse_taken(tx: &mut SqliteConnection, workload: &Workload) -> Result<
         }
         Some((id, name)) => Err(Fault::Taken(format!("the id {id} is taken by workload {name:?}"))),
     }
+}
+
+/// Replaces what a workload is made of.
+pub(crate) async fn set_registration(tx: &mut SqliteConnection, workload: &Workload) -> Result<(), Fault> {
+    let id = workload.id.to_string();
+    let changed = sqlx::query("UPDATE workloads SET source = $2, selector = $3, known_volumes = $4 WHERE id = $1")
+        .bind(&id)
+        .bind(Json(&workload.source))
+        .bind(Json(&workload.selector))
+        .bind(Json(&workload.known))
+        .execute(&mut *tx)
+        .await?;
+    if changed.rows_affected() == 0 {
+        return Ok(());
+    }
+    sqlx::query("DELETE FROM workload_volumes WHERE workload = $1").bind(&id).execute(&mut *tx).await?;
+    add_volumes(tx, workload).await
 }
 
 /// Replaces the hooks of a workload.

@@ -41,11 +41,14 @@ async fn add(session: &Session, args: WorkloadAdd) -> Result<Answer> {
         let view = ProspectView::of(&session.volsnap.prospect(new).await?, bond.as_ref());
         return Answer::new(&view, render::prospect(&view));
     }
-    let workload = session.volsnap.add_workload(new).await?;
+    let (workload, done) = match args.update {
+        true => (session.volsnap.change_workload(new).await?, "registered anew:"),
+        false => (session.volsnap.add_workload(new).await?, "registered"),
+    };
     let view = WorkloadView::of(&workload, Some(&session.volsnap.inspect(&workload).await?));
     let registered = match bond.as_ref().map(BondView::of) {
-        Some(bond) => format!("registered {}: {}", workload.name, render::taken_for(&bond)),
-        None => format!("registered {}", workload.name),
+        Some(bond) => format!("{done} {}: {}", workload.name, render::taken_for(&bond)),
+        None => format!("{done} {}", workload.name),
     };
     let suggestions = view.now.as_ref().map_or_else(String::new, |now| render::suggestions(&now.suggestions));
     let text = [registered, render::workload(&view), suggestions];

@@ -264,7 +264,11 @@ pub(super) fn refuse_consumers(s: &Situation, plan: &mut Plan) {
                     "container {} is not part of {} and has one of its volumes mounted",
                     container.name, s.workload.name
                 ),
-                format!("stop it (`docker stop {}`), or add it to the workload", container.name),
+                format!(
+                    "stop it (`docker stop {}`), or make it part of the workload: `{}`",
+                    container.name,
+                    s.workload.command_with(&container.name)
+                ),
             ),
         });
     }

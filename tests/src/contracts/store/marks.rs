@@ -44,6 +44,24 @@ pub(super) async fn damage_is_remembered_until_the_archive_is_found_good(store: 
     }
 }
 
+pub(super) async fn a_workload_that_is_registered_anew_keeps_its_name_hooks_and_snapshots(store: &dyn Store) {
+    let volume = |target: &str, path: &str| DeclaredVolume { target: target.into(), path: path.into() };
+    let before = Workload { volumes: vec![volume("/a", "/srv/a"), volume("/b", "/srv/b")], ..workload(1, "blog") };
+    store.add_workload(&before).await.unwrap();
+    store.add_workload(&workload(2, "shop")).await.unwrap();
+    store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
+    for volumes in [vec![volume("/b", "/srv/c"), volume("/a", "/srv/a")], vec![]] {
+        let selector = Selector { containers: vec!["blog-2".into()], ..Selector::default() };
+        let after = Workload { volumes, selector, source: Source::Directories, ..before.clone() };
+        // Its name is not what this changes.
+        store.set_registration(&Workload { name: "other".into(), hooks: vec![], ..after.clone() }).await.unwrap();
+        assert_eq!(store.workloads().await.unwrap(), [after, workload(2, "shop")]);
+    }
+    assert_eq!(store.snapshots(None).await.unwrap().len(), 1);
+    store.set_registration(&workload(9, "none")).await.unwrap();
+    assert_eq!(store.workloads().await.unwrap().len(), 2, "nothing happens to what is not there");
+}
+
 pub(super) async fn a_mark_brings_no_removed_snapshot_back(store: &dyn Store) {
     store.put_snapshot(&snapshot(1, 1, "2026-11-20T10:00:00Z")).await.unwrap();
     store.remove_snapshot(snapshot_id(1)).await.unwrap();
