@@ -26,8 +26,8 @@ use volsnap_core::{
         Engine, LeftDraft, Outlook, Pins, Recovered, RecoveredItem, RestoreRequest, SnapshotRequest, Snapshotted, Take,
     },
     model::{
-        Container, DeclaredVolume, Flaw, ImageChoice, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId,
-        Source, Workload, WorkloadId,
+        Container, DeclaredVolume, Flaw, Member, Occupant, Resolved, Selector, Snapshot, SnapshotId, Source, Workload,
+        WorkloadId,
     },
     ports::{Event, Output, Phase, Retold, Verified, Watch},
     restore::{Options, Outcome, Refusal, Report},
@@ -403,11 +403,7 @@ async fn undoing(engine: &Engine, workload: &Workload, options: Options) -> Resu
     let snapshot = engine.undo_of(workload).await?;
     // What that restore replaced may be some of the volumes: the others were not touched, so they stay.
     let targets = snapshot.volumes().map(|(_, volume, _)| volume.target.clone()).collect();
-    let image = match options.image {
-        ImageChoice::Current => engine.image_to_undo(workload, &snapshot).await?,
-        ImageChoice::Snapshot => ImageChoice::Snapshot,
-    };
-    let options = Options { image, ..options };
+    let options = engine.options_to_undo(workload, &snapshot, options).await?;
     Ok(RestoreRequest { targets, options, ..RestoreRequest::of(workload.clone(), snapshot) })
 }
 

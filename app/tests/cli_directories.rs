@@ -95,7 +95,33 @@ fn device_nodes_are_told_when_they_are_archived_and_refused_by_the_plan() {
     let refused = world.json_with(3, &["extract", id, copy.to_str().unwrap()]);
     assert!(refused["error"]["hint"].to_string().contains("--allow-devices"), "{refused}");
     world.json(&["restore", "app", id, "--yes", "--allow-devices"]);
+    // The way back is allowed what the restore was, also when it is gone in its turn.
+    world.json(&["undo", "app"]);
+    world.json(&["undo", "app"]);
+    world.json(&["restore", "app", &whiteouts_of(&world), "--yes"]);
+    world.json_with(3, &["undo", "app"]);
     world.json(&["undo", "app", "--allow-devices"]);
+}
+
+/// The first snapshot, which has no device nodes.
+fn whiteouts_of(world: &World) -> String {
+    let snapshots = world.json(&["list"])["snapshots"].as_array().unwrap().clone();
+    snapshots.last().unwrap()["id"].as_str().unwrap().to_string()
+}
+
+#[test]
+fn an_undo_whose_volume_is_gone_names_the_command_that_brings_the_others_back() {
+    let (world, id) = World::damaged();
+    let damaged = support::tree(&world.live("data"));
+    world.json(&["restore", "app", &id, "--yes"]);
+    world.ok(&["workload", "add", "app", "--update", "--volume", &world.declare("/data", "data")]);
+    let refused = world.json_with(3, &["undo", "app"]);
+    let hint = refused["error"]["hint"].as_str().unwrap();
+    let command = hint.split('`').find(|part| part.starts_with("volsnap restore app ")).unwrap();
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    assert_eq!(words[3..], ["--volume", "/data"], "{hint}");
+    world.json(&[&words[..], &["--yes"]].concat());
+    assert_eq!(support::tree(&world.live("data")), damaged);
 }
 
 #[test]

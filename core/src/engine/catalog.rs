@@ -13,7 +13,7 @@ use crate::{
     model::{ImageChoice, Origin, Resolved, Snapshot, SnapshotId, Workload, WorkloadId, hook::quoted},
     ports::{Event, EventKind, StoreError, StoreErrorKind, Watch},
     restore::{
-        Body, Journal, Outcome, Refusal, State,
+        Body, Journal, Options, Outcome, Refusal, State,
         journal::{JournalError, Safety},
         state::Direction,
     },
@@ -316,11 +316,16 @@ impl Engine {
         })
     }
 
-    /// With which image the data that a restore replaced come back: if it brought the image of its snapshot along, that of
-    /// before belongs to them.
-    pub async fn image_to_undo(&self, workload: &Workload, safety: &Snapshot) -> Result<ImageChoice> {
+    /// How the data that a restore replaced come back, over what is asked for: if it brought the image of its snapshot
+    /// along, that of before belongs to them; and if it was allowed device nodes, so is the way back.
+    pub async fn options_to_undo(&self, workload: &Workload, safety: &Snapshot, asked: Options) -> Result<Options> {
         let last = self.last_restore(workload.id).await?.filter(|last| last.plan.safety == safety.id());
-        Ok(last.map_or(ImageChoice::Current, |last| last.plan.options.image))
+        let Some(undone) = last.map(|last| last.plan.options) else { return Ok(asked) };
+        let image = match asked.image {
+            ImageChoice::Current => undone.image,
+            ImageChoice::Snapshot => ImageChoice::Snapshot,
+        };
+        Ok(Options { image, devices: asked.devices || undone.devices, ..asked })
     }
 
     /// The event of the workload's last restore.

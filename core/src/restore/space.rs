@@ -49,7 +49,8 @@ impl Needs {
                         human(need.bytes_needed)
                     ),
                     format!(
-                        "free {} there, restore fewer volumes (--volume), or go without a safety snapshot",
+                        "free {} there, restore fewer volumes (--volume), or go without a safety snapshot \
+                         (--no-safety-snapshot): what is replaced is then deleted as soon as the app is back",
                         human(need.bytes_needed - need.bytes_free)
                     ),
                 ));

@@ -34,7 +34,10 @@ pub(super) fn unrecognised(s: &Situation, target: &str, why: &Unrecognised) -> R
     match why {
         Unrecognised::Gone => Refusal::new(
             format!("volume {target} of the snapshot is not a volume of {name} any more"),
-            "mount it in the workload again, or name the volumes to restore with --volume",
+            match by_name(s) {
+                Some(command) => format!("mount it in the workload again, or restore the others: `{command}`"),
+                None => "mount it in the workload again".to_string(),
+            },
         ),
         Unrecognised::Ambiguous(names) => Refusal::new(
             format!(
@@ -47,6 +50,20 @@ pub(super) fn unrecognised(s: &Situation, target: &str, why: &Unrecognised) -> R
             ),
         ),
     }
+}
+
+/// The command that restores those volumes of the snapshot that have a place to go to, by name. It is the same for an undo,
+/// which takes no names.
+fn by_name(s: &Situation) -> Option<String> {
+    let volumes = s.snapshot.archive.manifest.volumes.iter().enumerate();
+    let is_wanted = |target: &String| s.targets.is_empty() || s.targets.contains(target);
+    let known: Vec<&str> = volumes
+        .filter(|(index, volume)| s.recognised.get(*index).is_ok() && is_wanted(&volume.target))
+        .flat_map(|(_, volume)| ["--volume", &volume.target])
+        .collect();
+    let id = s.snapshot.id().to_string();
+    let words = ["volsnap", "restore", &s.workload.name, &id].into_iter().chain(known.iter().copied());
+    (!known.is_empty()).then(|| quoted(words))
 }
 
 /// Volumes that were named and are not there, and volumes that would silently stay at the present.
@@ -80,7 +97,12 @@ pub(super) fn refuse_selection(s: &Situation, plan: &mut Plan) {
     if s.targets.is_empty() && !newer.is_empty() {
         plan.refusals.push(Refusal::new(
             format!("the workload has volumes that the snapshot has not: {}", newer.join(", ")),
-            "they would stay as they are, beside older data; if that is meant, name the volumes to restore with --volume",
+            match by_name(s) {
+                Some(command) => {
+                    format!("they would stay as they are, beside older data; if that is meant: `{command}`")
+                }
+                None => "choose another snapshot".to_string(),
+            },
         ));
     }
     if plan.volumes.is_empty() && plan.refusals.is_empty() {
