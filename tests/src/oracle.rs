@@ -78,6 +78,7 @@ pub fn check_crashed(scene: &Scene, before: &World, after: &World) -> Wrongs {
     if state.is_none() && !after.journal_names().is_empty() {
         return vec!["the journal cannot be read".into()];
     }
+    wrongs.extend(check_frozen(scene, after, false));
     let committed = state.as_ref().is_some_and(|state| state.committed.is_some());
     for (index, volume) in scene.volumes.iter().enumerate() {
         if let Some(original) = &volume.original
@@ -100,6 +101,34 @@ pub fn check_crashed(scene: &Scene, before: &World, after: &World) -> Wrongs {
         let ran_before = before.containers().any(|c| c.run.is_active());
         if !revived.is_empty() && !ran_before {
             wrongs.push(format!("fence: {revived:?} run in the middle of the switch"));
+        }
+    }
+    wrongs
+}
+
+/// Read-only subvolumes are nobody's to delete: each lies in its place or in what was set aside, and `in_place` once all
+/// that is gone.
+fn check_frozen(scene: &Scene, world: &World, in_place: bool) -> Wrongs {
+    let mut wrongs = Wrongs::new();
+    for volume in scene.volumes.iter().filter(|_| scene.spec.frozen) {
+        let live = || volume.live.clone();
+        let mut found = world.frozen(&live());
+        if !volume.is_mount_point {
+            found.extend(private_dirs(world, volume).iter().flat_map(|dir| world.frozen(dir)));
+        }
+        let expected = scene.world.frozen(&live());
+        for path in &expected {
+            let places = found.iter().filter(|place| place.ends_with(path)).count();
+            if places != 1 {
+                wrongs.push(format!(
+                    "read-only subvolumes: {} of {} is at {places} places",
+                    path.display(),
+                    live().display()
+                ));
+            }
+        }
+        if in_place && !has_private(world, volume) && world.frozen(&live()) != expected {
+            wrongs.push(format!("read-only subvolumes: those of {} are not in their places", live().display()));
         }
     }
     wrongs
@@ -188,6 +217,7 @@ pub fn check_ended(scene: &Scene, world: &World, ended: &Ended, past: Past) -> W
         wrongs.push("the restored data stand, and the app is sick on them".into());
     }
     wrongs.extend(check_data(scene, world, report));
+    wrongs.extend(check_frozen(scene, world, true));
     wrongs.extend(check_clean(scene, world, report, past));
     wrongs.extend(check_apps(scene, world, report, past));
     wrongs

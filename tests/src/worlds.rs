@@ -18,7 +18,7 @@ use volsnap_core::{
         next,
     },
 };
-use volsnap_sim::{ContainerSpec, DiskSpec, HealthBehaviour, World, WorldBuilder};
+use volsnap_sim::{ContainerSpec, DiskSpec, HealthBehaviour, World, WorldBuilder, disk::Special};
 
 use crate::oracle::Journals;
 
@@ -137,7 +137,12 @@ pub struct SceneSpec {
     pub sick: bool,
     /// Whether a recovery goes on with the staging.
     pub resume: bool,
+    /// Whether each full live directory has read-only subvolumes in it, at its top level and below.
+    pub frozen: bool,
 }
+
+/// Where a volume with read-only subvolumes has them. What the directory of one holds besides is original or restored.
+const FROZEN: [&str; 2] = ["top", "snaps/old"];
 
 /// A volume of a scene.
 #[derive(Clone, Debug)]
@@ -230,6 +235,7 @@ impl SceneSpec {
             safety: true,
             sick: false,
             resume: false,
+            frozen: false,
         }
     }
 
@@ -287,6 +293,12 @@ impl SceneSpec {
                         builder = builder.subvolume(self.live(index));
                     }
                     builder = builder.tree(self.live(index), &[("data", &old), ("dir/only-old", &old)]);
+                    if self.frozen {
+                        let within = FROZEN.map(|path| format!("{path}/data"));
+                        builder = builder.tree(self.live(index), &[("snaps/one", &old)]);
+                        builder =
+                            builder.tree(self.live(index), &within.each_ref().map(|path| (path.as_str(), "kept")));
+                    }
                 }
                 Live::Empty => builder = builder.tree(self.live(index), &[]),
                 Live::Missing => {}
@@ -299,12 +311,21 @@ impl SceneSpec {
             }
             builder = builder.container(self.container(index, app));
         }
+        let restored = ["data", "new", "snaps/one"];
+        let names = if self.frozen { &restored[..] } else { &restored[..2] };
         let files: Vec<Vec<(&str, &str)>> = (lists.iter())
-            .map(|text| text.as_deref().map_or(Vec::new(), |text| vec![("data", text), ("new", text)]))
+            .map(|text| text.as_deref().map_or(Vec::new(), |text| names.iter().map(|name| (*name, text)).collect()))
             .collect();
         let (builder, archive) = builder.archive(&self.manifest(), &files);
-        let world = builder.workload(self.workload()).build();
-        let as_tree = |list: &Vec<(&str, &str)>| list.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        let mut world = builder.workload(self.workload()).build();
+        let full = |index: &usize| matches!(self.volumes[*index].live, Live::Full | Live::MountPoint);
+        for index in (0..self.volumes.len()).filter(full).filter(|_| self.frozen) {
+            FROZEN.iter().for_each(|path| world.mark(&self.live(index).join(path), Special::Frozen));
+        }
+        let as_tree = |list: &Vec<(&str, &str)>| {
+            let dirs = list.iter().filter_map(|(path, _)| Some((format!("{}/", path.split_once('/')?.0), Vec::new())));
+            list.iter().map(|(path, text)| ((*path).into(), (*text).into())).chain(dirs).collect()
+        };
         let volumes = (files.iter().enumerate())
             .map(|(i, list)| SceneVolume {
                 live: self.live(i),

@@ -69,6 +69,18 @@ impl Subvolumes for Scratch {
     fn put_snapshot(&self, of: &Path, to: &Path) {
         btrfs(&["snapshot"], &[of, to]);
     }
+
+    fn freeze(&self, dir: &Path) {
+        let plain = dir.with_file_name("plain");
+        fs::rename(dir, &plain).unwrap();
+        self.put_subvolume(dir);
+        for entry in fs::read_dir(&plain).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), dir.join(entry.file_name())).unwrap();
+        }
+        fs::remove_dir_all(&plain).unwrap();
+        let set = Command::new("btrfs").args(["property", "set"]).arg(dir).args(["ro", "true"]).output().unwrap();
+        assert!(set.status.success(), "{set:?}");
+    }
 }
 
 fn btrfs(words: &[&str], paths: &[&Path]) {

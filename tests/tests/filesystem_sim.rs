@@ -8,7 +8,7 @@ use std::{
 };
 
 use volsnap_core::{model::WorkloadId, ports::Filesystem};
-use volsnap_sim::{DiskSpec, Machine, WorldBuilder};
+use volsnap_sim::{DiskSpec, Machine, WorldBuilder, disk::Special};
 use volsnap_tests::{
     contracts::filesystem::{Harness, Subvolumes, Tree},
     filesystem_contract,
@@ -49,6 +49,10 @@ impl Subvolumes for Simulated {
 
     fn put_snapshot(&self, of: &Path, to: &Path) {
         self.machine.world().put_snapshot(of, to);
+    }
+
+    fn freeze(&self, dir: &Path) {
+        self.machine.world().mark(dir, Special::Frozen);
     }
 }
 

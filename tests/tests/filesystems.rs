@@ -210,43 +210,102 @@ fn files_without_copy_on_write_come_back_so_and_elsewhere_that_is_told() {
     assert_eq!(drilled["volumes"][0]["difference"], serde_json::Value::Null, "{drilled}");
 }
 
-/// As snapper keeps them: `.snapshots` is a subvolume, and in it are read-only ones of all that the volume holds.
-#[test]
-fn read_only_subvolumes_in_a_volume_are_left_out_and_never_touched() {
-    let Some(disk) = LoopDisk::new("btrfs", "read-only subvolumes in a volume") else { return };
-    let (live, aside) = (disk.join("app"), disk.join("aside"));
-    let (kept, first) = (live.join(".snapshots"), live.join(".snapshots/1/snapshot"));
-    let subvolume = |words: &[&str], paths: &[&Path]| {
-        let made = Command::new("btrfs").arg("subvolume").args(words).args(paths).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
-    };
-    subvolume(&["create"], &[&live]);
-    fs::write(live.join("file"), vec![7; 1 << 20]).unwrap();
-    subvolume(&["create"], &[&kept]);
-    fs::create_dir(kept.join("1")).unwrap();
-    subvolume(&["snapshot", "-r"], &[&live, &first]);
-    let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
-    let added = cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]).to_string();
-    assert!(added.contains("1 of the entries of volume /app"), "{added}");
-    let created = cli.ok(&["create", "shop"]);
-    let left_out = ".snapshots/1/snapshot: a read-only subvolume, which is left out";
-    assert!(created.to_string().contains(left_out), "{created}");
-    let snapshot = created["id"].as_str().unwrap().to_string();
-    let listed = cli.ok(&["ls", &format!("shop/{snapshot}")]).to_string();
-    assert!(listed.contains("\".snapshots/1\"") && !listed.contains("1/snapshot"), "{listed}");
-    let same = cli.ok(&["diff", &format!("shop/{snapshot}")]);
-    assert!(!same.to_string().contains("1/snapshot"), "{same}");
-    fs::write(live.join("file"), "today").unwrap();
+fn subvolume(words: &[&str], paths: &[&Path]) {
+    let made = Command::new("btrfs").arg("subvolume").args(words).args(paths).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
 
-    let refused = cli.fails(&["restore", "shop", &snapshot, "--yes"], 3, "refused").to_string();
-    assert!(refused.contains("read-only subvolumes") && refused.contains("back after the restore"), "{refused}");
-    // What the hint says.
-    fs::rename(&kept, &aside).unwrap();
-    cli.ok(&["restore", "shop", &snapshot, "--yes"]);
-    fs::remove_dir_all(&kept).unwrap();
-    fs::rename(&aside, &kept).unwrap();
-    assert_eq!(fs::read(live.join("file")).unwrap(), vec![7; 1 << 20]);
-    assert_eq!(fs::read(first.join("file")).unwrap(), vec![7; 1 << 20]);
+/// As snapper keeps them: `.snapshots` is a subvolume, and in it are read-only ones of all that the volume holds. In a
+/// volume that is a directory like any other they move with what is set aside, in one that is a subvolume with its entries.
+#[test]
+fn read_only_subvolumes_in_a_volume_are_left_out_and_stay() {
+    for is_subvolume in [true, false] {
+        let Some(disk) = LoopDisk::new("btrfs", "read-only subvolumes in a volume") else { return };
+        let live = disk.join("app");
+        let (first, second, top) =
+            (live.join(".snapshots/1/snapshot"), live.join(".snapshots/2/snapshot"), live.join("top"));
+        match is_subvolume {
+            true => subvolume(&["create"], &[&live]),
+            false => fs::create_dir(&live).unwrap(),
+        }
+        subvolume(&["create"], &[&live.join(".snapshots")]);
+        subvolume(&["create"], &[&disk.join("kept")]);
+        fs::write(disk.join("kept/file"), "kept").unwrap();
+        fs::write(live.join("file"), "saved").unwrap();
+        for path in [&first, &top] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            subvolume(&["snapshot", "-r"], &[&disk.join("kept"), path]);
+        }
+        let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+        let added = cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]).to_string();
+        assert!(added.contains("2 read-only subvolumes in volume /app"), "{added}");
+        let created = cli.ok(&["create", "shop"]);
+        for left_out in [".snapshots/1/snapshot", "top"] {
+            let left_out = format!("{left_out}: a read-only subvolume, which is left out");
+            assert!(created.to_string().contains(&left_out), "{created}");
+        }
+        let snapshot = created["id"].as_str().unwrap().to_string();
+        let listed = cli.ok(&["ls", &format!("shop/{snapshot}")]).to_string();
+        assert!(listed.contains("\".snapshots/1\"") && !listed.contains("1/snapshot"), "{listed}");
+        let same = cli.ok(&["diff", &format!("shop/{snapshot}")]);
+        assert!(!same.to_string().contains("1/snapshot"), "{same}");
+        // Another one is taken later, so that the restored tree does not have its directory.
+        fs::create_dir(second.parent().unwrap()).unwrap();
+        fs::set_permissions(second.parent().unwrap(), fs::Permissions::from_mode(0o710)).unwrap();
+        subvolume(&["snapshot", "-r"], &[&disk.join("kept"), &second]);
+        fs::write(live.join("file"), "today").unwrap();
+        let numbers = [&first, &second, &top].map(|path| fs::metadata(path).unwrap().dev());
+
+        let plan = cli.ok(&["plan", "shop", &snapshot]);
+        assert!(plan.to_string().contains("3 read-only subvolumes in volume /app"), "{plan}");
+        for (command, contents) in
+            [(["restore", "shop", &snapshot, "--yes"].as_slice(), "saved"), (&["undo", "shop"], "today")]
+        {
+            cli.ok(command);
+            assert_eq!(fs::read_to_string(live.join("file")).unwrap(), contents);
+            for (path, number) in [&first, &second, &top].into_iter().zip(numbers) {
+                assert_eq!(
+                    fs::metadata(path).unwrap().dev(),
+                    number,
+                    "the very same one, by the number that btrfs gives it"
+                );
+                assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "kept");
+                fs::write(path.join("file"), "x").unwrap_err();
+            }
+            let made = second.parent().unwrap();
+            assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o7777, 0o710);
+        }
+        assert_eq!(trees::litter(if is_subvolume { &live } else { live.parent().unwrap() }), Vec::<String>::new());
+    }
+}
+
+/// Where something else has its name by then, nothing is lost and the message says what to do.
+#[test]
+fn a_read_only_subvolume_whose_place_is_taken_waits_until_it_is_free() {
+    let Some(disk) = LoopDisk::new("btrfs", "the place of a read-only subvolume is taken") else { return };
+    let live = disk.join("app");
+    fs::create_dir(&live).unwrap();
+    fs::create_dir(live.join("snap")).unwrap();
+    fs::write(live.join("snap/file"), "saved").unwrap();
+    let cli = Cli::new(disk.join("state"), "unix:///nonexistent/docker.sock");
+    cli.ok(&["workload", "add", "shop", "--volume", &format!("/app={}", live.display())]);
+    let snapshot = cli.ok(&["create", "shop"])["id"].as_str().unwrap().to_string();
+    fs::rename(live.join("snap"), disk.join("kept")).unwrap();
+    subvolume(&["create"], &[&live.join("other")]);
+    fs::write(live.join("other/file"), "kept").unwrap();
+    subvolume(&["snapshot", "-r"], &[&live.join("other"), &live.join("snap")]);
+    let failed = cli.run(&["restore", "shop", &snapshot, "--yes"]);
+    let text = failed.json.to_string();
+    assert_eq!(failed.status, Some(6), "{text}");
+    assert_eq!(fs::read_to_string(live.join("snap/file")).unwrap(), "saved", "{text}");
+    let remedy = text.split('`').find(|word| word.starts_with("mv -T")).unwrap_or_else(|| panic!("{text}"));
+    let moved = Command::new("sh").args(["-c", remedy]).output().unwrap();
+    assert!(moved.status.success(), "{remedy}: {moved:?}");
+    cli.ok(&["recover", "shop"]);
+    assert_eq!(fs::read_to_string(live.join("snap/file")).unwrap(), "kept");
+    fs::write(live.join("snap/file"), "x").unwrap_err();
+    assert_eq!(fs::read_to_string(live.join("snap.other/file")).unwrap(), "saved");
+    assert_eq!(trees::litter(live.parent().unwrap()), Vec::<String>::new());
 }
 
 /// By inode number and birth they are one; the kernel tells of subvolumes since 6.10.
@@ -271,10 +330,6 @@ fn are_two_directories(disk: &LoopDisk, dirs: &[&Path; 2]) {
 fn a_subvolume_and_a_snapshot_of_it_are_two_volumes() {
     let Some(disk) = LoopDisk::new("btrfs", "subvolume and snapshot") else { return };
     let (live, copy) = (disk.join("subvolume"), disk.join("snapshot"));
-    let subvolume = |words: &[&str], paths: &[&Path]| {
-        let made = Command::new("btrfs").arg("subvolume").args(words).args(paths).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
-    };
     subvolume(&["create"], &[&live]);
     trees::make(&live, "saved");
     subvolume(&["snapshot"], &[&live, &copy]);

@@ -205,8 +205,8 @@ impl Filesystem for Disk {
         self.run(FsOp::Remove, dir, names::remove_empty).await
     }
 
-    async fn discard(&self, restore: RestoreId, private: &Path) -> Result<(), FsError> {
-        self.run(FsOp::Remove, private, move |private| names::discard(restore, private)).await
+    async fn discard(&self, restore: RestoreId, private: &Path, live: Option<PathBuf>) -> Result<(), FsError> {
+        self.run(FsOp::Remove, private, move |private| names::discard(restore, private, live.as_deref())).await
     }
 
     async fn draft_archive(

@@ -12,18 +12,20 @@ use std::{
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{
-        AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, ResolveFlags, mkdirat, openat2, renameat, renameat_with, statat,
+        AtFlags, CWD, Dir, DirEntry, FileType, Mode, OFlags, RenameFlags, ResolveFlags, mkdirat, openat2, renameat,
+        renameat_with, statat,
     },
     io::Errno,
 };
 use volsnap_core::{
     model::place::{is_left_out, leaving_in, original_root_in, restored_root_in},
-    ports::{FsError, FsOp},
+    ports::{FsError, FsErrorKind, FsOp},
 };
 
 use crate::{
     attributes::Attributes,
     errno::fs_error,
+    frozen::Frozen,
     handles::try_open_dir,
     names::ModificationTime,
     tree::{self, Trouble, open_dir},
@@ -93,13 +95,14 @@ fn read_attributes(dir: &Path) -> Result<Attributes, FsError> {
 /// entries gather, and a likeness of each root. What an earlier attempt left is made anew. All of it by the open private
 /// directory, whatever its `path` has become.
 pub(crate) fn lay_out(private: &OwnedFd, path: &Path, live: &Path, staged: &OwnedFd) -> Result<(), FsError> {
+    refuse_frozen(live, staged)?;
     let original = read_attributes(live)?;
     let restored = Attributes::read(staged).map_err(|errno| fs_error(FsOp::Look, path, errno))?;
     for (dir, like) in
         [(leaving_in(path), &original), (original_root_in(path), &original), (restored_root_in(path), &restored)]
     {
         let name = dir.file_name().unwrap_or_default();
-        tree::remove_in(private.as_fd(), name, &Trouble::new(FsOp::Remove, &dir))?;
+        tree::remove_in(private.as_fd(), name, &Trouble::new(FsOp::Remove, &dir), None)?;
         mkdirat(private, name, Mode::RWXU)
             .and_then(|()| open_dir(private.as_fd(), name))
             .and_then(|made| like.give(&made))
@@ -123,11 +126,12 @@ pub(crate) fn is_laid_out(private: &Path) -> bool {
 
 /// Names that a switch moves; up to the first of them if that is all that `enough` wants.
 fn names(dir: &OwnedFd, enough: impl Fn(usize) -> bool) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
+    let (mut names, frozen) = (Vec::new(), Frozen::below(dir));
     for entry in Dir::read_from(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        if !matches!(name.to_bytes(), b"." | b"..") && !is_left_out(name.to_bytes()) {
+        let stays = || is_left_out(name.to_bytes()) || is_frozen(&frozen, dir, &entry);
+        if !matches!(name.to_bytes(), b"." | b"..") && !stays() {
             names.push(name.to_owned());
             if enough(names.len()) {
                 break;
@@ -135,6 +139,35 @@ fn names(dir: &OwnedFd, enough: impl Fn(usize) -> bool) -> Result<Vec<CString>, 
         }
     }
     Ok(names)
+}
+
+/// The kind of an entry spares the look at each file of a large directory. What cannot be looked at is moved, or says why not.
+fn is_frozen(frozen: &Frozen, dir: &OwnedFd, entry: &DirEntry) -> bool {
+    matches!(entry.file_type(), FileType::Directory | FileType::Unknown)
+        && frozen.stands_at(dir.as_fd(), entry.file_name()).unwrap_or(false)
+}
+
+/// A switch by entry leaves read-only subvolumes at the top level where they are. So nothing that is staged may have the name of one, and none
+/// may be among what is staged.
+fn refuse_frozen(live: &Path, staged: &OwnedFd) -> Result<(), FsError> {
+    let fail = |errno| fs_error(FsOp::Stage, live, errno);
+    let place = open(live).map_err(fail)?;
+    let stays = "a read-only subvolume stays here, and what is to be restored has something of that name: rename the \
+                 subvolume (`mv -T`)";
+    let comes =
+        "what is to be restored is a read-only subvolume here, which cannot be moved into a directory that stays";
+    for (dir, message) in [(&place, stays), (staged, comes)] {
+        let frozen = Frozen::below(dir);
+        for entry in Dir::read_from(dir).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name();
+            if is_frozen(&frozen, dir, &entry) && statat(staged, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                let path = live.join(OsStr::from_bytes(name.to_bytes()));
+                return Err(FsError::new(FsErrorKind::Exists, FsOp::Stage, path, message));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Opens a directory through a path without links. Kernels and sandboxes without `openat2` follow links above the last

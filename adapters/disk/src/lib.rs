@@ -29,6 +29,7 @@ mod writers;
 mod blocking;
 mod errno;
 mod flags;
+mod frozen;
 mod handles;
 
 mod clock;

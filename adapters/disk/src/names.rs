@@ -19,6 +19,7 @@ use volsnap_core::{
 use crate::{
     entries::{is_laid_out, keeping_time},
     errno::{fs_error, io_error},
+    frozen::Mover,
     handles::{Name, identity, is_dir, modified_at, stat, stat_fd, sync, try_open_dir},
     tree,
 };
@@ -105,7 +106,8 @@ impl ModificationTime {
         Self::opened(openat(parent, name, flags, Mode::empty()).ok()?, path)
     }
 
-    fn opened(dir: OwnedFd, path: PathBuf) -> Option<Self> {
+    /// The same for an open directory.
+    pub(crate) fn opened(dir: OwnedFd, path: PathBuf) -> Option<Self> {
         let time = Self::seen(&dir).ok()?;
         Some(ModificationTime { dir, path, time })
     }
@@ -157,21 +159,25 @@ pub(crate) fn remove_empty(dir: &Path) -> Result<(), FsError> {
     unlinkat(&name.parent, &name.name, AtFlags::REMOVEDIR).map_err(|errno| name.error(FsOp::Remove, errno))
 }
 
-/// Removes a private directory of this restore with all that is in it.
+/// Removes a private directory of this restore with all that is in it, but for read-only subvolumes, which go to their
+/// places in the tree in service.
 ///
 /// The removal is not durable on return: the next survey settles the parent, and what a power cut brings back has the
 /// same name and is discarded again.
-pub(crate) fn discard(restore: RestoreId, private: &Path) -> Result<(), FsError> {
+pub(crate) fn discard(restore: RestoreId, private: &Path, live: Option<&Path>) -> Result<(), FsError> {
     if !is_private(restore, private) {
         let message = format!("not a private directory of restore {restore}; nothing else is ever removed");
         return Err(FsError::new(FsErrorKind::Denied, FsOp::Remove, private, message));
     }
     match look(private)? {
         Sight::Absent => Ok(()),
-        Sight::Directory { .. } if is_laid_out(private) => {
-            keeping_time(private.parent().unwrap_or(private), || tree::remove(private))
+        Sight::Directory { .. } => {
+            let mover = Mover::begin(private, live)?;
+            match is_laid_out(private) {
+                true => keeping_time(private.parent().unwrap_or(private), || tree::remove(private, Some(&mover))),
+                false => tree::remove(private, Some(&mover)),
+            }
         }
-        Sight::Directory { .. } => tree::remove(private),
         Sight::Other => Err(fs_error(FsOp::Remove, private, Errno::NOTDIR)),
     }
 }
@@ -245,7 +251,7 @@ mod tests {
         fs::create_dir(dir.path().join("precious")).unwrap();
         let private = private_dir(&dir.path().join("live"), restore, 0);
         std::os::unix::fs::symlink("precious", &private).unwrap();
-        discard(restore, &private).unwrap_err();
+        discard(restore, &private, None).unwrap_err();
         assert!(dir.path().join("precious").exists() && private.is_symlink());
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxAttributes, accessat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxAttributes},
     io::Errno,
 };
 use volsnap_core::{
@@ -20,7 +20,7 @@ use volsnap_core::{
     ports::{FsError, FsErrorKind, FsOp},
 };
 
-use crate::locate::SUBVOLUME_ROOT;
+use crate::frozen::{Frozen, Mover};
 
 pub(crate) use error::Trouble;
 pub(crate) use ladder::{Ladder, open_dir};
@@ -56,7 +56,7 @@ impl Visitor for Measuring<'_> {
 
     fn passes_over(&mut self, entry: &Entry<'_>) -> bool {
         let is_frozen = self.frozen.is(entry);
-        self.size.immutable += u64::from(is_frozen);
+        self.size.frozen += u64::from(is_frozen);
         is_frozen
     }
 
@@ -85,13 +85,14 @@ impl Visitor for Measuring<'_> {
     }
 }
 
-/// Removes `dir` with all that is in it. Absent is success.
+/// Removes `dir` with all that is in it, but for read-only subvolumes if there is somebody who moves them out of it. Absent
+/// is success.
 ///
 /// A crash in the middle leaves a smaller tree under the same name, and the next call goes on with it.
 ///
 /// # Errors
 /// [`FsErrorKind::Unsupported`] if another filesystem is mounted inside: nothing of it is touched.
-pub fn remove(dir: &Path) -> Result<(), FsError> {
+pub(crate) fn remove(dir: &Path, mover: Option<&Mover<'_>>) -> Result<(), FsError> {
     let trouble = Trouble::new(FsOp::Remove, dir);
     let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
         return Err(FsError::new(FsErrorKind::Unsupported, FsOp::Remove, dir, "this is no name within a directory"));
@@ -102,11 +103,16 @@ pub fn remove(dir: &Path) -> Result<(), FsError> {
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(trouble.errno("open the parent directory", error)),
     };
-    remove_in(parent.as_fd(), name, &trouble)
+    remove_in(parent.as_fd(), name, &trouble, mover)
 }
 
 /// The same by a name in an open directory, whatever the path to it has become.
-pub(crate) fn remove_in(parent: BorrowedFd<'_>, name: &OsStr, trouble: &Trouble) -> Result<(), FsError> {
+pub(crate) fn remove_in(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    trouble: &Trouble,
+    mover: Option<&Mover<'_>>,
+) -> Result<(), FsError> {
     let root = match open_dir(parent, name) {
         Ok(root) => root,
         Err(Errno::NOENT) => return Ok(()),
@@ -117,7 +123,13 @@ pub(crate) fn remove_in(parent: BorrowedFd<'_>, name: &OsStr, trouble: &Trouble)
     if mount(&inside) != mount(&outside) {
         return Err(other_filesystem(trouble.path()));
     }
-    walk(root, trouble, &mut Removing { trouble })?;
+    let mut removing = Removing { trouble, frozen: Frozen::below(&root), mover, stays: None };
+    let walked = walk(root, trouble, &mut removing);
+    // What could not be moved is why its directories could not be removed.
+    if let Some(error) = removing.stays {
+        return Err(error);
+    }
+    walked?;
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(trouble.errno("remove", error)),
@@ -126,9 +138,21 @@ pub(crate) fn remove_in(parent: BorrowedFd<'_>, name: &OsStr, trouble: &Trouble)
 
 struct Removing<'a> {
     trouble: &'a Trouble,
+    frozen: Frozen,
+    mover: Option<&'a Mover<'a>>,
+    /// Why the first read-only subvolume stays that does.
+    stays: Option<FsError>,
 }
 
 impl Visitor for Removing<'_> {
+    fn passes_over(&mut self, entry: &Entry<'_>) -> bool {
+        let mover = self.mover.filter(|_| self.frozen.is(entry));
+        if let Some(error) = mover.and_then(|mover| mover.move_out(entry).err()) {
+            self.stays.get_or_insert(error);
+        }
+        mover.is_some()
+    }
+
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), FsError> {
         if file_type(entry.stat) != FileType::Directory {
             return self.unlink(entry, AtFlags::empty());
@@ -155,6 +179,8 @@ impl Removing<'_> {
     fn unlink(&self, entry: &Entry<'_>, flags: AtFlags) -> Result<(), FsError> {
         match rustix::fs::unlinkat(entry.dir, entry.name, flags) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
+            // The other subvolumes go to their places all the same.
+            Err(Errno::NOTEMPTY) if self.stays.is_some() => Ok(()),
             Err(Errno::PERM) if is_immutable(entry.stat) || self.in_immutable(entry) => {
                 let name = Trouble::show(entry.path);
                 let message = format!(
@@ -170,26 +196,6 @@ impl Removing<'_> {
 
     fn in_immutable(&self, entry: &Entry<'_>) -> bool {
         stat(entry.dir, c"").is_ok_and(|dir| is_immutable(&dir))
-    }
-}
-
-/// Knows the read-only subvolumes of a btrfs, as the snapshots of other tools are. They are no part of a volume: they cannot
-/// be written to, so what they were taken of is what is kept, and they can be neither moved nor removed by who replaces it.
-pub(crate) struct Frozen {
-    /// Whether the tree itself can be written to: otherwise nothing tells a read-only subvolume from any other.
-    writable: bool,
-}
-
-impl Frozen {
-    pub(crate) fn below(root: &OwnedFd) -> Self {
-        Frozen { writable: accessat(root, c".", Access::WRITE_OK, AtFlags::EACCESS) != Err(Errno::ROFS) }
-    }
-
-    pub(crate) fn is(&self, entry: &Entry<'_>) -> bool {
-        self.writable
-            && file_type(entry.stat) == FileType::Directory
-            && entry.stat.stx_ino == SUBVOLUME_ROOT
-            && accessat(entry.dir, entry.name, Access::WRITE_OK, AtFlags::EACCESS) == Err(Errno::ROFS)
     }
 }
 

@@ -121,7 +121,7 @@ impl World {
     pub(crate) fn read_tree_by(&self, disk: usize, root: u64, show: &mut dyn FnMut(&str, u64)) -> Tree {
         let mut tree = Tree::new();
         for (name, ino) in self.disk(disk).entries(root) {
-            if !is_left_out(name.as_bytes()) {
+            if !is_left_out(name.as_bytes()) && !self.disk(disk).is_frozen(ino) {
                 self.read_below(disk, ino, name.to_string(), &mut tree, show);
             }
         }
@@ -133,7 +133,7 @@ impl World {
             Some(Body::File(file)) => Entry::of_file(&file.data),
             Some(Body::Link(to)) => Entry::Link(to.clone()),
             Some(Body::Dir) => {
-                for (name, ino) in self.disk(disk).entries(ino) {
+                for (name, ino) in self.disk(disk).entries(ino).filter(|(_, ino)| !self.disk(disk).is_frozen(*ino)) {
                     self.read_below(disk, ino, format!("{path}/{name}"), tree, show);
                 }
                 Entry::Dir

@@ -96,6 +96,8 @@ pub enum Special {
     Immutable,
     /// One of an overlay's lower layer: it is another one as soon as something is made in it.
     Lower,
+    /// A read-only subvolume: no part of the volume that it lies in.
+    Frozen,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -216,6 +218,10 @@ impl Disk {
 
     pub(crate) fn is_dir(&self, ino: u64) -> bool {
         self.inodes.get(&ino).is_some_and(|inode| matches!(inode.body, Body::Dir))
+    }
+
+    pub(crate) fn is_frozen(&self, ino: u64) -> bool {
+        self.inodes.get(&ino).is_some_and(|inode| inode.special == Special::Frozen)
     }
 
     pub(crate) fn identity(&self, ino: u64) -> Identity {

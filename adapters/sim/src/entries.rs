@@ -91,13 +91,20 @@ impl World {
         if job.entries_of.is_some() {
             self.dress(disk, partial, RESTORED_ATTRIBUTES, &job.private).at(FsOp::Stage, &job.private)?;
         }
-        self.lay_beside(job, disk, private, RESTORED_ATTRIBUTES)
+        self.lay_beside(job, (disk, partial), private, RESTORED_ATTRIBUTES)
     }
 
     /// The same for a staged root that has these attributes.
-    pub(crate) fn lay_beside(&mut self, job: &StageJob, disk: usize, private: u64, like: u64) -> FsResult<()> {
+    pub(crate) fn lay_beside(
+        &mut self,
+        job: &StageJob,
+        (disk, staged): (usize, u64),
+        private: u64,
+        like: u64,
+    ) -> FsResult<()> {
         let Some(live) = &job.entries_of else { return Ok(()) };
         let (of, root) = self.directory(live).at(FsOp::Stage, live)?;
+        self.refuse_frozen((of, root), (disk, staged)).at(FsOp::Stage, live)?;
         let like_live = self.attributes_of(of, root);
         let place = || job.private.display().to_string();
         for (dir, attributes) in [
@@ -125,7 +132,7 @@ impl World {
     }
 
     fn movable_names(&self, disk: usize, dir: u64) -> Vec<Name> {
-        let entries = self.disk(disk).entries(dir).map(|(name, _)| name.clone());
-        entries.filter(|name| !is_left_out(name.as_bytes())).collect()
+        let entries = self.disk(disk).entries(dir).filter(|(_, ino)| !self.disk(disk).is_frozen(*ino));
+        entries.map(|(name, _)| name.clone()).filter(|name| !is_left_out(name.as_bytes())).collect()
     }
 }

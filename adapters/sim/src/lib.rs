@@ -11,6 +11,7 @@
 
 pub mod chooser;
 pub mod fault;
+mod frozen;
 pub mod mutant;
 
 mod shared;

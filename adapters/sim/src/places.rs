@@ -90,7 +90,7 @@ impl World {
                 {
                     Occupant::Directory(self.seen(disk, ino, &spot.real))
                 }
-                Some((Body::Dir, Special::No | Special::Lower)) => {
+                Some((Body::Dir, Special::No | Special::Lower | Special::Frozen)) => {
                     Occupant::Directory(self.seen(disk, ino, &spot.real))
                 }
                 Some((Body::Dir, Special::Subvolume)) => Occupant::Subvolume(self.seen(disk, ino, &spot.real)),
@@ -131,7 +131,8 @@ impl World {
     pub(crate) fn measure(&mut self, root: &Path) -> FsResult<TreeSize> {
         self.call("measure", || root.display().to_string()).at(FsOp::Look, root)?;
         let (disk, ino) = self.directory(root).at(FsOp::Look, root)?;
-        Ok(crate::archive::size_of(&self.read_tree(disk, ino)))
+        let frozen = self.frozen_below(disk, ino, Path::new("")).len() as u64;
+        Ok(TreeSize { frozen, ..crate::archive::size_of(&self.read_tree(disk, ino)) })
     }
 
     pub(crate) fn settle(&mut self, dirs: &[PathBuf]) -> FsResult<()> {
@@ -264,7 +265,7 @@ impl World {
         self.unlink(spot.disk, spot.dir, &spot.name, &|| dir.display().to_string()).at(FsOp::Remove, dir)
     }
 
-    pub(crate) fn discard(&mut self, restore: RestoreId, private: &Path) -> FsResult<()> {
+    pub(crate) fn discard(&mut self, restore: RestoreId, private: &Path, live: Option<&Path>) -> FsResult<()> {
         self.call("discard", || private.display().to_string()).at(FsOp::Remove, private)?;
         let name = private.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let index = name.strip_prefix(&format!("{PRIVATE_PREFIX}{}-", restore.0.simple()));
@@ -279,7 +280,16 @@ impl World {
             return Ok(());
         }
         self.writable(spot.disk).at(FsOp::Remove, private)?;
-        self.remove_tree(spot.disk, spot.dir, &spot.name, private)
+        let root = self.disk(spot.disk).lookup(spot.dir, &spot.name).unwrap_or(ROOT);
+        let mut stays = None;
+        for found in self.frozen_below(spot.disk, root, Path::new("")) {
+            match self.move_frozen(private, &found, live) {
+                Err(Halt::Error(error)) => _ = stays.get_or_insert(error),
+                moved => moved?,
+            }
+        }
+        let removed = self.remove_tree(spot.disk, spot.dir, &spot.name, private);
+        stays.map_or(removed, |error| Err(error.into()))
     }
 
     /// Removes a name and all below it, the deepest first; stops at other filesystems.
@@ -287,6 +297,9 @@ impl World {
         let Some(ino) = self.disk(disk).lookup(dir, name) else { return Ok(()) };
         if self.mounted_on(disk, ino).is_some() {
             return Err(FsErrorKind::Unsupported).at(FsOp::Remove, path);
+        }
+        if self.disk(disk).is_frozen(ino) && self.mutant != Some(Mutant::FrozenRemoved) {
+            return Err(FsErrorKind::Denied).at(FsOp::Remove, path);
         }
         let below: Vec<Name> = self.disk(disk).entries(ino).map(|(name, _)| name.clone()).collect();
         for child in below {

@@ -86,7 +86,7 @@ impl World {
             Some(private) => private,
             None => self.make_dir(disk, parent, &name, &|| parent_path.display().to_string()).at(FsOp::Stage, path)?,
         };
-        self.lay_beside(job, disk, private, self.attributes_of(disk, ino))?;
+        self.lay_beside(job, (disk, ino), private, self.attributes_of(disk, ino))?;
         self.sync_dir(disk, private, path).at(FsOp::Stage, path)?;
         self.sync_dir(disk, parent, parent_path).at(FsOp::Stage, path)?;
         let label = || format!("{} -> {}/staged", standing.display(), path.display());

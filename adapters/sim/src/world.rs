@@ -146,7 +146,7 @@ impl World {
     }
 
     fn collect(&self, disk: usize, dir: u64, below: &str, tree: &mut BTreeMap<String, Vec<u8>>) {
-        for (name, ino) in self.disk(disk).entries(dir) {
+        for (name, ino) in self.disk(disk).entries(dir).filter(|(_, ino)| !self.disk(disk).is_frozen(*ino)) {
             let path = format!("{below}{name}");
             match self.disk(disk).inodes.get(&ino).map(|inode| &inode.body) {
                 Some(Body::Dir) => {

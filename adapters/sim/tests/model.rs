@@ -460,7 +460,7 @@ fn names_that_are_not_of_the_restore_are_never_removed() {
     let machine = Machine::start(world);
     let fs = machine.filesystem();
     for path in [live(), private_dir(&live(), RestoreId(Uuid::from_u128(9)), 0), "/srv/.volsnap-".into()] {
-        assert_eq!(done(machine.run(fs.discard(R, &path))).unwrap_err().kind, FsErrorKind::Denied);
+        assert_eq!(done(machine.run(fs.discard(R, &path, None))).unwrap_err().kind, FsErrorKind::Denied);
     }
     assert!(matches!(done(machine.run(fs.look(&live()))).unwrap(), Sight::Directory { .. }));
 }

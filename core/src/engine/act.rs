@@ -71,11 +71,14 @@ impl Engine {
                 return Ok(Some(Entry::Redeployed { problem: None }));
             }
             Step::Capture => self.capture(state, facts, watch).await?,
-            Step::Discard { volume } => self.ports.filesystem.discard(plan.restore, &plan.private(*volume)).await?,
+            Step::Discard { volume } => {
+                let live = plan.volumes[*volume].live.clone();
+                self.ports.filesystem.discard(plan.restore, &plan.private(*volume), Some(live)).await?;
+            }
             Step::GiveBack { volume } => self.give_back(state, *volume).await?,
             Step::DiscardKept { volume } => {
                 if let (Some(restore), Some(private)) = (plan.kept, plan.kept_private(*volume)) {
-                    self.ports.filesystem.discard(restore, &private).await?;
+                    self.ports.filesystem.discard(restore, &private, None).await?;
                 }
             }
             Step::DiscardContainers => self.containers()?.discard(plan.restore).await?,

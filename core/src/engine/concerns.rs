@@ -36,11 +36,12 @@ impl Engine {
             if let Occupant::Directory(_) = location.occupant {
                 left_out = self.left_out(&location.real).await.unwrap_or_default();
             }
-            // Only there other tools keep what cannot be removed, and the day on which they begin is that of the registration.
+            // Only there other tools keep their snapshots in it, and the day on which they begin is that of the registration.
             let size = match location.filesystem.kind.as_str() {
                 "btrfs" => filesystem.measure(&location.real).await.unwrap_or_default(),
                 _ => TreeSize::default(),
             };
+            concerns.extend(preflight::frozen(target, size.frozen));
             let named = *named || preflight::is_named_volume(&protected, location);
             let candidate = Candidate { location: Ok(location.clone()), named, size, mounted, left_out };
             let refusals = preflight::refuse_place(&protected, target, &candidate, location);

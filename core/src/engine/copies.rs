@@ -140,7 +140,7 @@ impl Engine {
             self.containers()?.unboot(id).await?;
         }
         for path in private {
-            filesystem.discard(id, path).await?;
+            filesystem.discard(id, path, None).await?;
         }
         let parents: Vec<PathBuf> = private.iter().filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
         filesystem.settle(&parents).await?;

@@ -227,7 +227,7 @@ impl Engine {
                 (false, Keep::One | Keep::All) => {
                     self.drill_volume(&mut drilled, snapshot, (index, &volume.target, totals), private, watch).await?;
                     if keep == Keep::One {
-                        self.ports.filesystem.discard(copying.id, private).await?;
+                        self.ports.filesystem.discard(copying.id, private, None).await?;
                     }
                 }
             }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Engine, act::running, hooks::Around, survey::EngineView};
 use crate::{
     error::{Code, Error, Result},
-    model::{HookEvent, RunState, Snapshot, WorkloadId},
+    model::{HookEvent, RunState, Snapshot, WorkloadId, snapshot::FROZEN_LEFT_OUT},
     ports::{EventKind, Observer, Phase, Progress, Watch},
     restore::{
         Anomaly, Body, Entry, Facts, Move, Outcome, Record, Report, State, Step,
@@ -301,7 +301,9 @@ impl Engine {
         // Somebody held on to the originals when they were set aside: what they wrote since may be in no copy.
         for (_, volume, totals) in snapshot.volumes() {
             let unsteady = |name| format!("safety snapshot, volume {}: {name}", volume.target);
-            warnings.extend(totals.unsteady.iter().map(unsteady));
+            // The plan told of those that are no part of the volume.
+            let of_note = totals.unsteady.iter().filter(|name| !name.ends_with(FROZEN_LEFT_OUT));
+            warnings.extend(of_note.map(unsteady));
         }
         if let Err(error) = self.ports.store.put_snapshot(&snapshot).await {
             warnings.push(format!("the safety snapshot {} is not in the catalog: {error}", plan.safety));

@@ -291,7 +291,7 @@ impl Tally {
 
 pub(super) fn whole(totals: &VolumeTotals) -> TreeSize {
     let VolumeTotals { bytes, bytes_allocated, entries, .. } = *totals;
-    TreeSize { bytes, bytes_allocated, entries, immutable: 0 }
+    TreeSize { bytes, bytes_allocated, entries, immutable: 0, frozen: 0 }
 }
 
 /// A part takes no more room than all of its volume, of which the holes are known.

@@ -220,6 +220,9 @@ pub struct TreeSize {
     /// the journal tells.
     #[serde(default, skip_serializing_if = "is_none")]
     pub immutable: u64,
+    /// Read-only subvolumes below the root, which are counted with nothing that is in them. None in a staged tree.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub frozen: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the form that serde asks for

@@ -110,6 +110,9 @@ impl Manifest {
     }
 }
 
+/// Why a read-only subvolume is among what [`VolumeTotals::unsteady`] names.
+pub const FROZEN_LEFT_OUT: &str = "a read-only subvolume, which is left out";
+
 /// The version of the archive format that this code writes.
 pub const ARCHIVE_FORMAT: u32 = 1;
 

@@ -252,6 +252,7 @@ pub fn plan(situation: &Situation) -> Plan {
     if s.members.is_empty() && !s.workload.selector.is_empty() {
         refuse_without_containers(s, &mut plan);
     }
+    plan.notes.extend(s.candidates.iter().filter_map(|(target, candidate)| frozen(target, candidate.size.frozen)));
     plan.notes.extend(untouched(s));
     refuse_selection(s, &mut plan);
     refuse_overlap(s, &mut plan);
@@ -386,6 +387,22 @@ pub fn cut_off(container: &Container, peer: &Peer, why: &str) -> String {
         peer.shares.word(),
         peer.name
     )
+}
+
+/// What a restore does with the read-only subvolumes in a volume; `None` if it has none.
+#[must_use]
+pub fn frozen(target: &str, count: u64) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!(
+            "1 read-only subvolume in volume {target} is in no snapshot, and stays: what a restore sets aside goes, and it \
+             moves to its place in the restored tree"
+        )),
+        more => Some(format!(
+            "{more} read-only subvolumes in volume {target} are in no snapshot, and stay: what a restore sets aside goes, and \
+             they move to their places in the restored tree"
+        )),
+    }
 }
 
 /// What others notice.

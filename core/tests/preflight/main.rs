@@ -125,7 +125,7 @@ fn situation() -> Situation {
     let candidate = |path, inode| Candidate {
         location: Ok(location(path, inode, &[20, 2])),
         named: false,
-        size: TreeSize { bytes: 100, bytes_allocated: 4096, entries: 3, immutable: 0 },
+        size: TreeSize { bytes: 100, bytes_allocated: 4096, entries: 3, immutable: 0, frozen: 0 },
         mounted: Mounted::default(),
         left_out: vec![],
     };

@@ -6,6 +6,7 @@
 mod archives;
 mod copies;
 mod entries;
+mod frozen;
 mod members;
 mod names;
 mod outside;
@@ -39,6 +40,7 @@ use volsnap_core::{
 pub use archives::*;
 pub use copies::*;
 pub use entries::*;
+pub use frozen::*;
 pub use members::*;
 pub use names::*;
 pub use outside::*;

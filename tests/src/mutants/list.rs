@@ -28,6 +28,7 @@ const REMOVES_ITSELF: usize = 32;
 const ONE_OFF: usize = 33;
 const CANNOT_START: usize = 34;
 const SUBVOLUME: usize = 37;
+const FROZEN: usize = 38;
 
 // The snapshots in which mutants show, by their place among those.
 const PAUSED: usize = 0;
@@ -286,6 +287,12 @@ fn disks() -> Vec<Mutant> {
             "only our own litter",
             Both(Lie::FullDirectoryRemoved, d::foreign_cleared),
             Disturbances(TWO_RENAMES),
+        ),
+        mutant(
+            "read-only subvolumes are removed",
+            "close: what is no part of a volume stays",
+            Port(Lie::FrozenRemoved),
+            Crashes(FROZEN, 1),
         ),
         mutant(
             "replaced directories are overlooked",

@@ -112,5 +112,12 @@ pub fn small() -> Vec<SceneSpec> {
         plain("an app made anew and one that is linked to it").with_app().and("always", Kind::Linked),
         plain("an app made anew and one with its volumes").with_app().and("always", Kind::HasVolumes),
         SceneSpec { disks: vec![unordered], volumes: vec![subvolume(0)], ..plain("a subvolume") },
+        SceneSpec { disks: vec![unordered], frozen: true, ..restarted("read-only subvolumes in a directory") },
+        SceneSpec {
+            volumes: vec![mount_point(0)],
+            frozen: true,
+            sick: true,
+            ..restarted("read-only subvolumes in a mount point, a sick app")
+        },
     ]
 }

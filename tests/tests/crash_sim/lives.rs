@@ -43,6 +43,7 @@ fn any_scene() -> impl Strategy<Value = SceneSpec> {
             safety,
             sick: false,
             resume,
+            frozen: false,
         })
 }
 

@@ -142,5 +142,11 @@ fn fill_tree(
     made.owners_left += sink.owners_left;
     made.attributes_left += sink.attributes_left;
     made.flags_left.join(sink.flags_left());
-    Ok(TreeSize { bytes: size.bytes, bytes_allocated: size.bytes_allocated, entries: size.entries, immutable: 0 })
+    Ok(TreeSize {
+        bytes: size.bytes,
+        bytes_allocated: size.bytes_allocated,
+        entries: size.entries,
+        immutable: 0,
+        frozen: 0,
+    })
 }

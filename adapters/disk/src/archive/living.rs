@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{
     flags::Asking,
-    tree::{Entry, Frozen, Trouble, Visitor, file_type, open_root, stat, walk},
+    frozen::Frozen,
+    tree::{Entry, Trouble, Visitor, file_type, open_root, stat, walk},
 };
 
 /// Bytes of a file that are read at a time.

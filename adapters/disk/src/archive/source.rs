@@ -11,7 +11,7 @@ use rustix::{
     io::Errno,
 };
 use volsnap_core::{
-    model::{VolumeTotals, place::is_left_out},
+    model::{VolumeTotals, place::is_left_out, snapshot::FROZEN_LEFT_OUT},
     ports::{FsError, FsOp},
 };
 
@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{
     flags::{Asking, Flags},
-    tree::{Entry, Frozen, Trouble, Visitor, device, file_type, open_root, stat, walk},
+    frozen::Frozen,
+    tree::{Entry, Trouble, Visitor, device, file_type, open_root, stat, walk},
 };
 
 /// Takes what a volume consists of, in order.
@@ -129,7 +130,7 @@ impl Visitor for Reader<'_, '_> {
     fn passes_over(&mut self, entry: &Entry<'_>) -> bool {
         let is_frozen = self.frozen.is(entry);
         if is_frozen {
-            self.unsteady(entry.path, "a read-only subvolume, which is left out");
+            self.unsteady(entry.path, FROZEN_LEFT_OUT);
         }
         is_frozen
     }

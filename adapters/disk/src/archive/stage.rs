@@ -182,7 +182,7 @@ fn fill(
         tracing::info!(volume = job.target, files = extractor.adopted(), "staged before and used again");
     }
     let VolumeTotals { bytes, bytes_allocated, entries, .. } = *totals;
-    Ok((TreeSize { bytes, bytes_allocated, entries, immutable: 0 }, extractor.flags_left()))
+    Ok((TreeSize { bytes, bytes_allocated, entries, immutable: 0, frozen: 0 }, extractor.flags_left()))
 }
 
 /// The name of what is set aside under that number.
@@ -323,7 +323,7 @@ impl Private {
     /// Removes a tree in it. Absent is success.
     pub(super) fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), FsError> {
         let trouble = Trouble::new(FsOp::Remove, &self.path.join(name.as_ref()));
-        tree::remove_in(self.dir.as_fd(), name.as_ref(), &trouble)
+        tree::remove_in(self.dir.as_fd(), name.as_ref(), &trouble, None)
     }
 
     /// Removes what is set aside in it.

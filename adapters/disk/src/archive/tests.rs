@@ -21,3 +21,4 @@ mod resume;
 mod roundtrip;
 mod scene;
 mod seeds;
+mod subvolumes;

@@ -33,12 +33,12 @@ fn removal_follows_no_link_and_absent_is_success() {
     fs::write(tree.join("a/b/file"), "x").unwrap();
     fs::set_permissions(tree.join("a/b"), fs::Permissions::from_mode(0o500)).unwrap();
     symlink(dir.path().join("outside"), tree.join("a/link")).unwrap();
-    remove(&tree).unwrap();
-    remove(&tree).unwrap();
-    remove(&tree.join("below/nothing")).unwrap();
+    remove(&tree, None).unwrap();
+    remove(&tree, None).unwrap();
+    remove(&tree.join("below/nothing"), None).unwrap();
     assert!(!tree.exists() && dir.path().join("outside/kept").exists());
     symlink(dir.path().join("outside"), &tree).unwrap();
-    assert!(remove(&tree).is_err(), "a link is no tree");
+    assert!(remove(&tree, None).is_err(), "a link is no tree");
     assert!(dir.path().join("outside/kept").exists());
 }
 
@@ -71,10 +71,10 @@ fn another_filesystem_inside_is_neither_removed_nor_measured() {
     };
     fs::write(mounted.0.join("kept"), "kept").unwrap();
     assert_eq!(measure(&tree).unwrap().entries, 3);
-    assert_eq!(remove(&tree).unwrap_err().kind, FsErrorKind::Unsupported);
-    assert_eq!(remove(&mounted.0).unwrap_err().kind, FsErrorKind::Unsupported, "the mount point itself");
+    assert_eq!(remove(&tree, None).unwrap_err().kind, FsErrorKind::Unsupported);
+    assert_eq!(remove(&mounted.0, None).unwrap_err().kind, FsErrorKind::Unsupported, "the mount point itself");
     assert_eq!(fs::read(mounted.0.join("kept")).unwrap(), b"kept");
     drop(mounted);
-    remove(&tree).unwrap();
+    remove(&tree, None).unwrap();
     assert!(!tree.exists());
 }

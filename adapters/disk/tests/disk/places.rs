@@ -94,7 +94,7 @@ async fn what_is_mounted_inside_a_private_directory_is_not_removed() {
     let name = private.file_name().unwrap().to_str().unwrap();
     let mounted = scratch.tmpfs(&format!("data/{name}/staged/mounted"), "1m", MountFlags::empty());
     fs::write(mounted.join("precious"), "x").unwrap();
-    disk.discard(restore, &private).await.unwrap_err();
+    disk.discard(restore, &private, None).await.unwrap_err();
     assert_eq!(fs::read(mounted.join("precious")).unwrap(), b"x");
     drop(scratch);
 }

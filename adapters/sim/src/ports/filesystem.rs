@@ -202,8 +202,8 @@ impl Filesystem for SimFilesystem {
         self.machine.ask(|w| w.remove_empty(dir)).await
     }
 
-    async fn discard(&self, restore: RestoreId, private: &Path) -> Result<(), FsError> {
-        self.machine.ask(|w| w.discard(restore, private)).await
+    async fn discard(&self, restore: RestoreId, private: &Path, live: Option<PathBuf>) -> Result<(), FsError> {
+        self.machine.ask(|w| w.discard(restore, private, live.as_deref())).await
     }
 
     async fn draft_archive(

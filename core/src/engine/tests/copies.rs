@@ -63,7 +63,7 @@ pub(super) fn disks() -> (MockFilesystem, Calls) {
         Ok(())
     });
     let log = calls.clone();
-    filesystem.expect_discard().returning(move |_, private| {
+    filesystem.expect_discard().returning(move |_, private, _| {
         note(&log, format!("discard {}", name(private)));
         Ok(())
     });
@@ -224,8 +224,8 @@ async fn what_cannot_be_removed_stays_noted_and_what_can_is_gone_before_its_note
         .expect_discard()
         .times(1)
         .in_sequence(&mut order)
-        .withf(move |id, _| *id == second)
-        .returning(|_, _| Ok(()));
+        .withf(move |id, _, _| *id == second)
+        .returning(|_, _, _| Ok(()));
     filesystem.expect_settle().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     filesystem.expect_end_copy().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     let swept = engine(filesystem, MockStore::new(), None).sweep_copies().await.expect("swept");

@@ -44,7 +44,7 @@ async fn warnings_of(answer: Result<Vec<Writer>, FsError>) -> Vec<String> {
         assert!(!gone.load(Ordering::Relaxed), "the originals are gone already");
         answer.clone()
     });
-    filesystem.expect_discard().times(1).returning(move |_, _| {
+    filesystem.expect_discard().times(1).returning(move |_, _, _| {
         discarded.store(true, Ordering::Relaxed);
         Ok(())
     });

@@ -162,14 +162,10 @@ pub fn refuse_place(protected: &[Protected], target: &str, candidate: &Candidate
     if candidate.size.immutable > 0 {
         let count = candidate.size.immutable;
         refuse(
-            format!(
-                "{count} of the entries of volume {target} at {live} are immutable, append-only or read-only subvolumes"
-            ),
+            format!("{count} of the entries of volume {target} at {live} are immutable or append-only"),
             &format!(
-                "what is set aside could not be removed; find them with `lsattr -R {shown}` or `btrfs subvolume list -r \
-                 {shown}`. Take the flags away with `find {shown} -type f,d -exec chattr -i -a {{}} +`; move read-only subvolumes, which snapshots \
-                 leave out, elsewhere on the same filesystem with the directory that holds them (`.snapshots`), and back \
-                 after the restore. One at the top of the volume can be moved after `btrfs property set PATH ro false`"
+                "what is set aside could not be removed; find them with `lsattr -R {shown}`, and take the flags away with \
+                 `find {shown} -type f,d -exec chattr -i -a {{}} +`"
             ),
         );
     }

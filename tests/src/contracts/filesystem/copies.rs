@@ -51,7 +51,7 @@ pub async fn a_copy_holds_volumes_by_their_names_whole_and_beside_nothing_else(h
     let sizes = |index: usize| (summary.totals[index].bytes, summary.totals[index].entries);
     assert_eq!(made.trees.iter().map(|size| (size.bytes, size.entries)).collect::<Vec<_>>(), [sizes(0), sizes(1)]);
     fs.rename(&staged, &data.join("copy")).await.unwrap();
-    fs.discard(RESTORE, &private).await.unwrap();
+    fs.discard(RESTORE, &private, None).await.unwrap();
     assert_eq!(look(&fs, &private).await, Sight::Absent);
     assert_eq!(h.get(&data.join("copy/two")).as_ref(), Some(&trees[1]));
 }
@@ -67,7 +67,7 @@ pub async fn a_part_is_copied_with_the_directories_above_it_and_no_more(h: &impl
     ] {
         fs.copy_out(&copy_job(&summary, &private, vec![copy_tree(0, &[], paths)]), quiet()).await.unwrap();
         assert_eq!(h.get(&staged_in(&private)), Some(wanted), "{paths:?}");
-        fs.discard(RESTORE, &private).await.unwrap();
+        fs.discard(RESTORE, &private, None).await.unwrap();
     }
 }
 

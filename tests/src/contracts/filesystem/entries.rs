@@ -60,7 +60,7 @@ pub async fn a_switch_by_entry_finds_its_places_laid_out(h: &impl Harness) {
     assert!(fs.same_attributes(&live, &original_root_in(&private)).await.unwrap());
     assert!(fs.same_attributes(&staged_in(&private), &restored_root_in(&private)).await.unwrap());
     assert!(fs.same_attributes(&live, &likeness).await.unwrap(), "staging shows in the live directory");
-    fs.discard(RESTORE, &private).await.unwrap();
+    fs.discard(RESTORE, &private, None).await.unwrap();
     assert!(fs.same_attributes(&live, &likeness).await.unwrap(), "the discard shows in the live directory");
     assert_eq!(h.get(&live), Some(tree(&[("today", "2")])));
 }

@@ -87,9 +87,9 @@ pub async fn a_private_directory_is_discarded_whole_and_twice(h: &impl Harness) 
     h.put(&live, &tree(&[("x", "kept")]));
     let private = private_dir(&live, RESTORE, 3);
     h.put(&private, &tree(&[("staged/a", "1"), ("staged/deep/er/b", "2"), ("aside/c", "3")]));
-    fs.discard(RESTORE, &private).await.unwrap();
+    fs.discard(RESTORE, &private, None).await.unwrap();
     assert_eq!(look(&fs, &private).await, Sight::Absent);
-    fs.discard(RESTORE, &private).await.unwrap();
+    fs.discard(RESTORE, &private, None).await.unwrap();
     assert_eq!(h.get(&live), Some(tree(&[("x", "kept")])));
 }
 
@@ -101,7 +101,7 @@ pub async fn no_other_name_is_discarded(h: &impl Harness) {
     let longer = PathBuf::from(format!("{}x", private.display()));
     for dir in [&live, &foreign, &longer, &staged_in(&private)] {
         h.put(dir, &content);
-        fs.discard(RESTORE, dir).await.unwrap_err();
+        fs.discard(RESTORE, dir, None).await.unwrap_err();
         assert_eq!(h.get(dir), Some(content.clone()), "{}", dir.display());
     }
 }

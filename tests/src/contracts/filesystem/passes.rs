@@ -32,7 +32,7 @@ async fn staged(h: &impl Harness, summary: &ArchiveSummary, roots: &[PathBuf]) -
         let private = private_dir(root, RESTORE, index);
         fs.stage(&job(summary, index, &private), quiet()).await.unwrap();
         trees.push(h.get(&staged_in(&private)).unwrap());
-        fs.discard(RESTORE, &private).await.unwrap();
+        fs.discard(RESTORE, &private, None).await.unwrap();
     }
     trees
 }

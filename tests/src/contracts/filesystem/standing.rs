@@ -46,7 +46,7 @@ pub async fn a_tree_that_stands_already_is_staged_by_moving_it(h: &impl Harness)
     // And back, as a restore that is given up does.
     fs.rename(&staged_in(&private), &kept).await.unwrap();
     assert_eq!(identity(&fs, &kept).await, moved);
-    fs.discard(RESTORE, &private).await.unwrap();
+    fs.discard(RESTORE, &private, None).await.unwrap();
     assert_eq!(h.get(&kept), Some(tree(&[("a", "1"), ("dir/b", "2")])));
     assert_eq!(h.get(&live), Some(tree(&[("today", "2")])));
     // One that is gone is an error, and leaves nothing.

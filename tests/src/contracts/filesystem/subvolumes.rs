@@ -11,6 +11,9 @@ pub trait Subvolumes: Harness {
 
     /// Takes a snapshot of a subvolume, under a name that is not taken.
     fn put_snapshot(&self, of: &Path, to: &Path);
+
+    /// Makes a directory, with the files in it, a read-only subvolume.
+    fn freeze(&self, dir: &Path);
 }
 
 /// Makes a test of each promise for the harness that the expression makes; a test is skipped where that is `None`.
@@ -21,6 +24,12 @@ macro_rules! subvolume_contract {
             a_snapshot_has_the_numbers_of_its_subvolume_and_is_another_directory
             a_snapshot_in_the_place_of_its_subvolume_is_not_taken_for_it
             a_subvolume_is_located_as_one_and_nothing_is_moved_out_of_it
+            a_discard_gives_read_only_subvolumes_back_and_removes_the_rest
+            what_has_the_name_of_a_read_only_subvolume_stays_and_so_does_that
+            read_only_subvolumes_that_belong_nowhere_are_never_removed
+            read_only_subvolumes_at_the_top_level_stay_where_they_are
+            nothing_is_staged_that_has_the_name_of_a_read_only_subvolume_that_stays
+            read_only_subvolumes_are_in_no_archive
         }
     };
     ($harness:expr; $($promise:ident)+) => {

@@ -253,9 +253,9 @@ impl Filesystem for Watched {
         self.noted("remove empty", self.disk.remove_empty(dir)).await
     }
 
-    async fn discard(&self, restore: RestoreId, private: &Path) -> Result<(), FsError> {
+    async fn discard(&self, restore: RestoreId, private: &Path, live: Option<PathBuf>) -> Result<(), FsError> {
         self.deleted.store(true, Ordering::Relaxed);
-        self.noted("discard", self.disk.discard(restore, private)).await
+        self.noted("discard", self.disk.discard(restore, private, live)).await
     }
 
     async fn draft_archive(

@@ -46,6 +46,7 @@ pub fn any_spec(chooser: &mut Chooser, name: String) -> SceneSpec {
         safety: chooser.choose(4) != 0,
         sick: chooser.choose(8) == 0,
         resume: chooser.choose(3) == 0,
+        frozen: chooser.choose(6) == 0,
     }
 }
 

@@ -103,13 +103,16 @@ impl fmt::Display for Story {
         for AppSpec { policy, run, member, kind } in &spec.apps {
             writeln!(f, "app: {policy} {run:?} {} {kind:?}", word(*member, MEMBER))?;
         }
-        let SceneSpec { state_with_volumes, redeploy, safety, sick, resume, .. } = spec;
+        let SceneSpec { state_with_volumes, redeploy, safety, sick, resume, frozen, .. } = spec;
         writeln!(f, "journal: {}", word(*state_with_volumes, JOURNAL))?;
         writeln!(f, "redeploy: {redeploy:?}")?;
         writeln!(f, "originals: {}", word(*safety, SAFETY))?;
         writeln!(f, "restored data: {}", word(*sick, SICK))?;
         if *resume {
             writeln!(f, "staging: {}", word(true, RESUME))?;
+        }
+        if *frozen {
+            writeln!(f, "subvolumes: {}", word(true, FROZEN))?;
         }
         if let Some(mutant) = mutant {
             writeln!(f, "mutant: {mutant}")?;
@@ -131,6 +134,7 @@ const SAFETY: [&str; 2] = ["forgotten", "archived"];
 const SICK: [&str; 2] = ["fine", "make the app sick"];
 const RESUME: [&str; 2] = ["begun again", "resumed"];
 const LIVE: [Live; 5] = [Live::Full, Live::Empty, Live::Missing, Live::MountPoint, Live::Subvolume];
+const FROZEN: [&str; 2] = ["none", "read-only"];
 const RUN: [RunState; 3] = [RunState::Running, RunState::Paused, RunState::Stopped];
 const KIND: [Kind; 8] = [
     Kind::Plain,
@@ -200,6 +204,7 @@ impl FromStr for Story {
                 ("originals", _) => spec.safety = flag(value, SAFETY)?,
                 ("restored data", _) => spec.sick = flag(value, SICK)?,
                 ("staging", _) => spec.resume = flag(value, RESUME)?,
+                ("subvolumes", _) => spec.frozen = flag(value, FROZEN)?,
                 ("mutant", _) => mutant = Some(value.to_string()),
                 ("befalls", words) => path.push(crash(words).ok_or_else(|| format!("what befalls here? {value}"))?),
                 ("wrong", _) => wrongs.push(value.into()),

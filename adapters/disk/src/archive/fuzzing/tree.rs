@@ -141,6 +141,6 @@ fn traces(dir: &Path) -> Vec<Trace> {
 impl Drop for Place {
     fn drop(&mut self) {
         // Unlike the standard library's, this removal gets into directories that their owner may not enter.
-        let _ = remove(&self.root());
+        let _ = remove(&self.root(), None);
     }
 }

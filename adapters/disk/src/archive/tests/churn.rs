@@ -80,7 +80,7 @@ fn a_tree_that_changes_all_the_while_makes_sound_archives_that_name_what_changed
             scene.stage(&scene.job(&sealed.digest, Some(0))).unwrap();
             let private = scene.job("", Some(0)).private;
             assert_eq!(before, look_at(&private.join("staged/still")), "what did not change is exact");
-            crate::tree::remove(&private).unwrap();
+            crate::tree::remove(&private, None).unwrap();
             if have(&["zstd", "tar"]) {
                 let said = pipe(&scene, &["tar", "-tf", "-"], scene.path());
                 let listed = said.lines().filter(|line| !line.starts_with("tar: ")).count() as u64;

@@ -383,7 +383,7 @@ fn is_corrupt(scene: &Scene, digest: &str, what: &str) {
     let staged = scene.stage(&scene.job(digest, Some(0))).err();
     // The frame that ends the tar stream is no part of the volume.
     assert!(staged.is_none_or(|error| error.kind == FsErrorKind::Corrupt), "{what}");
-    let _ = crate::tree::remove(&scene.job(digest, Some(0)).private);
+    let _ = crate::tree::remove(&scene.job(digest, Some(0)).private, None);
 }
 
 #[test]

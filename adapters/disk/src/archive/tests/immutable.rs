@@ -68,9 +68,9 @@ fn immutable_and_append_only_entries_are_named_restored_without_their_flags_and_
     let staged = scene.pack_and_stage();
     assert_eq!(before, look_at(&staged));
     assert_eq!(measure(&staged).unwrap().immutable, 0);
-    remove(&scene.job("", Some(0)).private).unwrap();
+    remove(&scene.job("", Some(0)).private, None).unwrap();
 
-    let error = remove(&root).unwrap_err();
+    let error = remove(&root, None).unwrap_err();
     assert_eq!(error.kind, FsErrorKind::Denied, "{error}");
     assert!(error.message.contains("`dir/below`"), "{error}");
     let remedy = error.message.split('`').find(|command| command.starts_with("find ")).unwrap();
@@ -78,6 +78,6 @@ fn immutable_and_append_only_entries_are_named_restored_without_their_flags_and_
     assert!(done.status.success(), "{remedy}: {done:?}");
     assert_eq!(measure(&root).unwrap().immutable, 0);
     flagged.clear();
-    remove(&root).unwrap();
+    remove(&root, None).unwrap();
     assert!(!root.exists());
 }

@@ -415,6 +415,6 @@ fn trees_deeper_than_a_process_may_open_files_come_back() {
     let sealed = scene.pack();
     let staged = scene.stage(&scene.job(&sealed.digest, Some(0))).unwrap();
     assert_eq!(staged.size.entries, 3001);
-    crate::tree::remove(&scene.job("", Some(0)).private).unwrap();
-    crate::tree::remove(&scene.volume(0)).unwrap();
+    crate::tree::remove(&scene.job("", Some(0)).private, None).unwrap();
+    crate::tree::remove(&scene.volume(0), None).unwrap();
 }
