@@ -113,7 +113,7 @@ fn check_frozen(scene: &Scene, world: &World, in_place: bool) -> Wrongs {
     for volume in scene.volumes.iter().filter(|_| scene.spec.frozen) {
         let live = || volume.live.clone();
         let mut found = world.frozen(&live());
-        if !volume.is_mount_point {
+        if !volume.stays {
             found.extend(private_dirs(world, volume).iter().flat_map(|dir| world.frozen(dir)));
         }
         let expected = scene.world.frozen(&live());

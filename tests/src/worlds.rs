@@ -318,7 +318,7 @@ impl SceneSpec {
             .collect();
         let (builder, archive) = builder.archive(&self.manifest(), &files);
         let mut world = builder.workload(self.workload()).build();
-        let full = |index: &usize| matches!(self.volumes[*index].live, Live::Full | Live::MountPoint);
+        let full = |index: &usize| matches!(self.volumes[*index].live, Live::Full | Live::MountPoint | Live::Subvolume);
         for index in (0..self.volumes.len()).filter(full).filter(|_| self.frozen) {
             FROZEN.iter().for_each(|path| world.mark(&self.live(index).join(path), Special::Frozen));
         }

@@ -343,3 +343,36 @@ fn an_app_that_does_not_become_healthy_goes_back_as_a_whole() {
     assert!(!stage.data().join("poison").exists());
     stage.assert_app_is_back("no");
 }
+
+/// The engine goes on with a stop when whoever asked for it is gone. A recovery that comes meanwhile sees a container that
+/// runs, and nobody would start it when it has ended.
+#[test]
+fn a_kill_in_the_middle_of_a_stop_leaves_no_app_that_ends_after_the_recovery() {
+    let Some(stage) = Stage::new("a stop under way", "always") else { return };
+    let slow = APP.replace("'exit 0'", "'sleep 2; exit 0'");
+    stage.engine.docker(&["rm", "-f", &stage.app]);
+    stage.engine.run(&Run {
+        name: &stage.app,
+        image: IMAGE,
+        volumes: vec![format!("{}:/data", stage.data().display()), "/named".into()],
+        restart: "always",
+        labels: vec!["tier=front".into()],
+        script: &slow,
+        ..Run::default()
+    });
+    let before = stage.counter();
+    stage.wait_for("the app writes", || stage.counter() > before);
+    let snapshot = stage.create();
+    for args in [&stage.restore_args(&snapshot)[..], &["create", "shop", "--mode", "stop"]] {
+        let mut process = stage.cli.spawn(args);
+        let policy = || stage.engine.inspect(&stage.app, "{{.HostConfig.RestartPolicy.Name}}");
+        stage.wait_for("the fence", || policy().trim() == "no");
+        sleep(Duration::from_millis(500));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(stage.is_running(), "{args:?} was killed too late to show anything");
+        stage.cli.ok(&["recover", "shop"]);
+        sleep(Duration::from_secs(4));
+        stage.assert_app_is_back("always");
+    }
+}

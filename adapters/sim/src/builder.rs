@@ -351,6 +351,7 @@ impl World {
             layer: spec.layer,
             health: spec.health,
             stopped_by_hand: spec.run == RunState::Stopped,
+            stopping: false,
             policy_on_disk: spec.policy,
             bound: Vec::new(),
             started_ns: 0,

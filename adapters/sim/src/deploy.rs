@@ -174,6 +174,20 @@ impl World {
         if !self.engine.containers.get(id).is_some_and(|c| c.seen.run.is_active()) {
             return Ok(());
         }
+        if self.engine.containers.get(id).is_some_and(|c| c.stopping) {
+            if self.mutant == Some(Mutant::StopsNotAwaited) {
+                return Ok(());
+            }
+        } else {
+            // What is frozen is thawed for it.
+            let ask = |w: &mut World| {
+                if let Some(container) = w.engine_mut().get_mut(id) {
+                    container.stopping = true;
+                    container.seen.run = RunState::Running;
+                }
+            };
+            self.engine_step(|| format!("ask {id} to stop"), ask)?;
+        }
         self.engine_step(
             || format!("stop {id}"),
             |w| {

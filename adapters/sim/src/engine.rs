@@ -46,6 +46,8 @@ pub(crate) struct SimContainer {
     pub health: HealthBehaviour,
     /// The engine remembers it over restarts: `unless-stopped` depends on it.
     pub stopped_by_hand: bool,
+    /// Whether it was asked to stop and has not ended yet. The engine goes on with that when nobody waits any more.
+    pub stopping: bool,
     /// What its disk says of the policy; differs only where a mutant lies.
     pub policy_on_disk: RestartPolicy,
     /// Directories that its processes hold, captured at the start.
@@ -104,7 +106,8 @@ impl Hash for SimContainer {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Container { id, name, image_id, run, restart_policy, .. } = &self.seen;
         (id, name, image_id, run.is_active(), *run == RunState::Paused, &restart_policy.name).hash(state);
-        (restart_policy.retries_max, &self.policy_on_disk.name, self.stopped_by_hand, &self.bound).hash(state);
+        (restart_policy.retries_max, &self.policy_on_disk.name, self.stopped_by_hand, self.stopping, &self.bound)
+            .hash(state);
     }
 }
 
@@ -278,6 +281,7 @@ impl World {
                 _ => false,
             };
             container.seen.run = RunState::Stopped;
+            container.stopping = false;
             container.bound.clear();
             if starts {
                 starting.push(id);
@@ -429,7 +433,17 @@ impl World {
         if let Some(container) = self.engine_mut().get_mut(id) {
             container.seen.run = RunState::Stopped;
             container.stopped_by_hand = true;
+            container.stopping = false;
             container.bound.clear();
+        }
+    }
+
+    /// What was asked to stop ends at last, long after whoever asked.
+    pub(crate) fn end_stops(&mut self) {
+        let stopping = self.engine.containers.values().filter(|c| c.stopping && c.seen.run.is_active());
+        for id in stopping.map(|c| c.seen.id.clone()).collect::<Vec<_>>() {
+            self.note(format_args!("--- {id} ends, which was asked to stop"));
+            self.end_running(&id);
         }
     }
 

@@ -92,6 +92,7 @@ impl Machine {
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..polls {
             if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                self.world().end_stops();
                 return Some(value);
             }
         }
@@ -157,6 +158,7 @@ impl Machine {
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..POLLS_MAX {
             if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                self.world().end_stops();
                 return Run::Done(value);
             }
             if self.world().is_dead() {

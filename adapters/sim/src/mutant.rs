@@ -57,6 +57,8 @@ pub enum Mutant {
     AttributesAlike,
     /// A directory is removed with all that is in it where only an empty one may be.
     FullDirectoryRemoved,
+    /// A stop that is under way already is not waited for.
+    StopsNotAwaited,
     /// Read-only subvolumes are removed with what was set aside.
     FrozenRemoved,
     /// Volumes are staged without their digests being checked.

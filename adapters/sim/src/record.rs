@@ -50,6 +50,7 @@ pub(crate) fn from_record(seen: Container) -> SimContainer {
         env: map(&spec["env"]),
         health,
         stopped_by_hand: false,
+        stopping: false,
         policy_on_disk: seen.restart_policy.clone(),
         bound: Vec::new(),
         layer: BTreeSet::new(),

@@ -135,6 +135,24 @@ fn who_waits_for_a_healthy_database_is_started_when_it_is_healthy() {
     }
 }
 
+/// As the labels of services have it that were made anew one at a time while their file changed.
+#[test]
+fn containers_that_wait_for_each_other_are_started_all_the_same() {
+    let (world, workload, snapshot) =
+        world(["a", "b"].map(|name| ContainerSpec { policy: always(), ..service(name, UP) }).into());
+    let machine = Machine::start(world);
+    for (one, other) in [("a", "b"), ("b", "a")] {
+        let waits = BTreeMap::from([(other.to_string(), Condition::Healthy)]);
+        machine.world().set_conditions_by_hand(one, waits);
+    }
+    let both_run = || ["a", "b"].map(|name| state_of(&machine, name).0) == [RunState::Running; 2];
+    create(&machine, &workload, Mode::Stop).unwrap();
+    assert!(both_run(), "create --mode stop");
+    let report = restore(&machine, &workload, &snapshot);
+    assert_eq!((report.outcome, report.app_problem), (Outcome::Restored, None));
+    assert!(both_run(), "restore");
+}
+
 #[test]
 fn a_job_that_had_ended_counts_as_done_and_one_that_ran_is_waited_for() {
     let (world, workload, snapshot) =

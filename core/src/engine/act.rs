@@ -61,6 +61,7 @@ impl Engine {
                 }
             }
             Step::Redeploy => {
+                self.end_stops_in_flight(state, notes).await?;
                 // Asked before the first attempt: one that failed may have started it.
                 if notes.down_since.is_none() && notes.up_all_along.is_none() {
                     notes.up_all_along = Some(self.is_up(state).await);
@@ -173,6 +174,22 @@ impl Engine {
     }
 
     /// Starts the app, and says how long it had been up already when it was found to be.
+    /// Waits for the end of stops that were begun and that nobody saw the end of, such as those of a process that was
+    /// killed meanwhile: the engine goes on with them. What seems to run would end a moment after it was found to be
+    /// back, and a restart policy starts nothing that was stopped on purpose.
+    ///
+    /// Nothing is stopped before all of it is fenced, and when the restore is committed all stops have been seen to end.
+    async fn end_stops_in_flight(&self, state: &State, notes: &mut Notes) -> Result<(), Failure> {
+        let (Some(pinned), None, false) = (&state.pinned, &state.committed, notes.stops_ended) else { return Ok(()) };
+        let ran: Vec<Pinned> = pinned.iter().filter(|p| p.was_active()).cloned().collect();
+        let now = self.ports.clock.now();
+        if !ran.is_empty() && self.end_stops(&state.plan.workload, &ran).await? {
+            notes.down_since = notes.down_since.or(Some(now));
+        }
+        notes.stops_ended = true;
+        Ok(())
+    }
+
     async fn redeploy(&self, state: &State, watch: &Watch) -> Result<Duration, Failure> {
         let plan = &state.plan;
         let pinned = state.owed();
@@ -226,7 +243,7 @@ impl Engine {
         let clock = &self.ports.clock;
         let names = running(pinned);
         let mut gate = Gate::new(began, timeout);
-        gate.more_started(clock.monotonic());
+        gate.more_started(clock.monotonic(), 0);
         loop {
             let health = containers.health(&names).await?;
             match gate.judge(clock.monotonic(), &health) {

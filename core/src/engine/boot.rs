@@ -119,12 +119,13 @@ impl Engine {
         let containers = self.containers()?;
         let mut gate = Gate::new(self.ports.clock.monotonic(), timeout);
         let mut started = Started::default();
-        for wave in waves(&plan.boots) {
+        let waves = waves(&plan.boots);
+        for (nth, wave) in waves.iter().enumerate() {
             go_on(watch)?;
             containers.boot(copying.id, wave).await.map_err(not_started)?;
             let now = self.ports.clock.monotonic();
             wave.iter().for_each(|boot| started.note(boot, now));
-            gate.more_started(now);
+            gate.more_started(now, u32::try_from(waves.len() - nth - 1).unwrap_or(u32::MAX - 1));
             self.await_boot(&mut gate, &mut started, copying, watch).await?;
         }
         Ok(())

@@ -39,11 +39,13 @@ impl Engine {
         let deadline = self.ports.clock.monotonic() + patience;
         let mut failure: Option<EngineError> = None;
         let mut held_back = BTreeSet::new();
+        let mut before: Vec<Pinned> = Vec::new();
         for stage in stages(pinned) {
             let mut due = Vec::new();
-            for one in stage {
-                match self.await_conditions(one, pinned, deadline, &held_back, failure.is_some()).await? {
-                    None => due.push(one.clone()),
+            for one in &stage {
+                // Of a circle, as stale labels may give one, somebody has to be first, who waits for nobody.
+                match self.await_conditions(one, &before, deadline, &held_back, failure.is_some()).await? {
+                    None => due.push((*one).clone()),
                     Some(why) => {
                         held_back.insert(one.container.name.as_str());
                         containers.set_restart_policy(&one.container.id, &one.container.restart_policy).await?;
@@ -62,6 +64,7 @@ impl Engine {
                 }
                 Err(error) => failure = failure.or(Some(error)),
             }
+            before.extend(stage.into_iter().cloned());
         }
         failure.map_or(Ok(()), Err)
     }

@@ -26,6 +26,8 @@ pub(super) enum Verdict {
 pub(super) struct Gate {
     timeout: Duration,
     began: Duration,
+    /// How long containers without a check have to stay up.
+    stays: Duration,
     up_since: Duration,
     /// The first look since which every container was up, and healthy where it has a check.
     ready_since: Option<Duration>,
@@ -44,6 +46,7 @@ impl Gate {
         Gate {
             timeout,
             began: now,
+            stays: STAYS_UP.min(timeout),
             up_since: now,
             ready_since: None,
             runs: BTreeMap::new(),
@@ -52,8 +55,11 @@ impl Gate {
         }
     }
 
-    /// More containers were started, which have to stay up as well.
-    pub(super) fn more_started(&mut self, now: Duration) {
+    /// More containers were started, which have to stay up as well, and `waves` more will be. What one has waited for is no
+    /// reason to let another one fail: the time that is left is shared out.
+    pub(super) fn more_started(&mut self, now: Duration, waves: u32) {
+        let left = self.timeout.saturating_sub(now.saturating_sub(self.began));
+        self.stays = STAYS_UP.min(left / (waves + 1));
         self.up_since = now;
         self.ready_since = None;
     }
@@ -84,9 +90,14 @@ impl Gate {
                 self.waited_for = format!("container {} ({})", h.name, h.detail);
                 None
             }
-            None => self.ready_since.or(Some(now)),
+            None => {
+                if let Some(h) = health.iter().find(|h| h.state != HealthState::Healthy) {
+                    self.waited_for = format!("container {} (without a health check, it has to stay up)", h.name);
+                }
+                self.ready_since.or(Some(now))
+            }
         };
-        let up_long = now.saturating_sub(self.up_since) >= STAYS_UP.min(self.timeout);
+        let up_long = now.saturating_sub(self.up_since) >= self.stays;
         let checked = health.iter().all(|h| h.state == HealthState::Healthy);
         if let Some(ready_since) = self.ready_since
             && (checked || up_long)
@@ -97,5 +108,52 @@ impl Gate {
             true => Verdict::Sick(format!("{} was not healthy after {:?}", self.waited_for, self.timeout)),
             false => Verdict::Waiting,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(name: &str, state: HealthState) -> Health {
+        Health { name: name.into(), state, run: None, detail: "its check says nothing".into(), exit_code: None }
+    }
+
+    /// A database with a check that is healthy after two seconds, and a container without one that waits for it.
+    #[test]
+    fn what_one_container_has_waited_for_is_not_asked_of_the_next() {
+        let second = Duration::from_secs;
+        let mut gate = Gate::new(second(0), second(8));
+        let both = [seen("db", HealthState::Healthy), seen("web", HealthState::Running)];
+        gate.more_started(second(2), 0);
+        for now in 2..8 {
+            assert_eq!(gate.judge(second(now), &both), Verdict::Waiting, "after {now} s");
+        }
+        assert_eq!(gate.judge(second(8), &both), Verdict::Healthy { watched: second(6) });
+    }
+
+    /// Each wave has a share of the time, so that the last one still has some.
+    #[test]
+    fn waves_share_the_time_that_is_left() {
+        let second = Duration::from_secs;
+        let mut gate = Gate::new(second(0), second(20));
+        let all = [seen("a", HealthState::Running)];
+        for (began, waves, up) in [(0, 2, 7), (7, 1, 14), (14, 0, 20)] {
+            gate.more_started(second(began), waves);
+            assert_eq!(gate.judge(second(up - 1), &all), Verdict::Waiting);
+            assert!(matches!(gate.judge(second(up), &all), Verdict::Healthy { .. }), "up since {began} s");
+        }
+    }
+
+    #[test]
+    fn who_is_named_is_who_was_waited_for_last() {
+        let second = Duration::from_secs;
+        let mut gate = Gate::new(second(0), second(5));
+        gate.more_started(second(0), 0);
+        gate.judge(second(0), &[seen("db", HealthState::Starting), seen("web", HealthState::Running)]);
+        gate.judge(second(4), &[seen("db", HealthState::Healthy), seen("web", HealthState::Down)]);
+        let late = gate.judge(second(6), &[seen("db", HealthState::Healthy), seen("web", HealthState::Running)]);
+        let Verdict::Sick(why) = late else { panic!("{late:?}") };
+        assert!(why.starts_with("container web"), "{why}");
     }
 }

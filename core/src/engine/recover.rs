@@ -272,6 +272,7 @@ impl Engine {
         let pinned = quiesced.containers.clone();
         // With nothing to wake, it was written for the hooks that are due, or for what is down.
         let frozen = well_before(&quiesced);
+        self.end_stops_of(&quiesced).await?;
         let mut quiesced = self.wake(quiesced).await?;
         let gone = match pinned.is_empty() {
             true => Vec::new(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Engine, conditions::PATIENCE, snapshot::Rest};
 use crate::{
     error::{EngineError, EngineErrorKind, Error, Result},
-    model::{Container, ContainerId, HookEvent, Mode, Pinned, Redeploy, RestoreId, Workload, WorkloadId},
+    model::{Container, ContainerId, HookEvent, Mode, Pinned, Redeploy, RestoreId, RunState, Workload, WorkloadId},
     restore::{Body, Journal, State, journal::Quiesced, judge},
 };
 
@@ -101,11 +101,7 @@ impl Engine {
     /// What was frozen is thawed, what was stopped is started. None that is not there any more is made anew: a snapshot
     /// makes no containers.
     async fn resume(&self, quiesced: &Quiesced) -> Result<(), EngineError> {
-        let rests = |wanted: Rest| {
-            let all = quiesced.containers.iter();
-            all.filter(move |p| Rest::of(quiesced.mode, &p.container) == Some(wanted)).cloned().collect::<Vec<_>>()
-        };
-        let (frozen, stopped) = (rests(Rest::Frozen), rests(Rest::Stopped));
+        let (frozen, stopped) = (resting(quiesced, Rest::Frozen), resting(quiesced, Rest::Stopped));
         if !frozen.is_empty() {
             // First and by id, without a look at the others: the app is waiting.
             let ids: Vec<_> = frozen.iter().map(|p| p.container.id.clone()).collect();
@@ -116,6 +112,30 @@ impl Engine {
             self.bring_back(RestoreId(quiesced.snapshot.0), &standing, Redeploy::Restart, PATIENCE).await?;
         }
         Ok(())
+    }
+
+    /// The same for a snapshot whose process was killed.
+    pub(super) async fn end_stops_of(&self, quiesced: &Quiesced) -> Result<()> {
+        let stopped = resting(quiesced, Rest::Stopped);
+        if !stopped.is_empty() {
+            self.end_stops(&quiesced.workload, &stopped).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees the end of stops that were begun: what was asked to stop, and runs yet, may end a moment after it was found to be
+    /// back. Nothing is asked to stop before all of it is fenced. Whether there were any.
+    pub(super) async fn end_stops(&self, workload: &Workload, stopped: &[Pinned]) -> Result<bool, EngineError> {
+        let seen = self.seen_of(workload, stopped).await?;
+        // What is frozen was not asked: it would have been thawed for it.
+        let of_ours = |c: &&Container| c.run == RunState::Running && stopped.iter().any(|p| p.container.id == c.id);
+        let running: Vec<&Container> = seen.iter().filter(of_ours).collect();
+        if running.is_empty() || running.iter().any(|c| !c.restart_policy.is_never()) {
+            return Ok(false);
+        }
+        let ids: Vec<_> = running.into_iter().map(|c| c.id.clone()).collect();
+        self.containers()?.stop(&ids).await?;
+        Ok(true)
     }
 
     /// Thaws, and goes on until that is seen: an engine that answers too late may have thawed or not.
@@ -140,10 +160,15 @@ impl Engine {
         workload: &Workload,
         pinned: Vec<Pinned>,
     ) -> Result<(Vec<Pinned>, Vec<Container>), EngineError> {
+        let seen = self.seen_of(workload, &pinned).await?;
+        let (standing, gone): (Vec<_>, Vec<_>) = pinned.into_iter().partition(|p| !p.member || stands(&seen, p));
+        Ok((standing, gone.into_iter().map(|p| p.container).collect()))
+    }
+
+    /// The containers of a workload as they are now, and whatever else was pinned, as far as it is there.
+    async fn seen_of(&self, workload: &Workload, pinned: &[Pinned]) -> Result<Vec<Container>, EngineError> {
         let containers = self.containers()?;
         let mut seen = Self::members_left(containers, &workload.selector).await?;
-        let stands =
-            |seen: &[Container], p: &Pinned| seen.iter().any(|c| c.id == p.container.id || c.name == p.container.name);
         if !pinned.iter().all(|p| stands(&seen, p)) {
             // One that was renamed is found by what it mounts, and so is one that is not of the workload.
             let sources: Vec<_> = pinned.iter().flat_map(|p| &p.container.mounts).map(|m| m.source.clone()).collect();
@@ -155,9 +180,19 @@ impl Engine {
                 all => seen.extend(all?),
             }
         }
-        let (standing, gone): (Vec<_>, Vec<_>) = pinned.into_iter().partition(|p| !p.member || stands(&seen, p));
-        Ok((standing, gone.into_iter().map(|p| p.container).collect()))
+        Ok(seen)
     }
+}
+
+/// Those that the snapshot keeps quiet in that way.
+fn resting(quiesced: &Quiesced, how: Rest) -> Vec<Pinned> {
+    let rests = |p: &&Pinned| Rest::of(quiesced.mode, &p.container) == Some(how);
+    quiesced.containers.iter().filter(rests).cloned().collect()
+}
+
+/// Whether one is there, by its id or by its name.
+fn stands(seen: &[Container], pinned: &Pinned) -> bool {
+    seen.iter().any(|c| c.id == pinned.container.id || c.name == pinned.container.name)
 }
 
 /// Whether the engine answered, and says no as long as the world is as it is.

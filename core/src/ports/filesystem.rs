@@ -230,9 +230,8 @@ pub trait Filesystem: Send + Sync {
     /// Whether a directory has entries that [`Filesystem::move_entries`] moves. Absent is `false`.
     async fn has_entries(&self, dir: &Path) -> Result<bool, FsError>;
 
-    /// Moves every entry of a directory into another one on the same filesystem, but for what
-    /// [archives leave out](crate::model::place::is_left_out) and for read-only subvolumes, which nothing moves to another
-    /// directory.
+    /// Moves every entry of a directory into another one on the same filesystem, but for what archives
+    /// [leave out](crate::model::place::is_left_out) and read-only subvolumes, which nothing moves to another directory.
     /// [`FsErrorKind::Exists`](crate::error::FsErrorKind) if a name is taken there. May be interrupted and called again.
     async fn move_entries(&self, from: &Path, to: &Path) -> Result<(), FsError>;
 
@@ -247,11 +246,8 @@ pub trait Filesystem: Send + Sync {
 
     /// Removes a private directory with all that is in it. Refuses any name that [`private_dir`](crate::model::place::private_dir) does not give for
     /// this restore. May be interrupted and called again; absent is success. Does not cross into other filesystems.
-    ///
-    /// Read-only subvolumes in it, which are no part of a volume and which nobody but their owner may delete, go to where
-    /// they were below `live`, with the directories above them that are missing there.
-    /// [`FsErrorKind::Exists`](crate::error::FsErrorKind) if something else is in their place; without `live` they are in
-    /// the way ([`FsErrorKind::Denied`](crate::error::FsErrorKind)). What else there was may be gone then.
+    /// Read-only subvolumes in it are their owner's: they go to where they were below `live`, with the directories that are
+    /// missing there; `Exists` if something else is there, `Denied` without `live`, and other things may be gone then.
     async fn discard(&self, restore: RestoreId, private: &Path, live: Option<PathBuf>) -> Result<(), FsError>;
 
     // Archives: `<state>/snapshots/<workload>/<snapshot>.tar.zst`.

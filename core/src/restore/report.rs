@@ -68,6 +68,8 @@ pub struct Notes {
     /// Whether the app had not been stopped when it was to be brought back, in a restore that was given up early; `None`
     /// until it is known.
     pub up_all_along: Option<bool>,
+    /// Whether this process has seen the end of what an earlier one may have begun to stop.
+    pub stops_ended: bool,
     /// What the report should mention.
     pub warnings: Vec<String>,
     /// Whether another process began the restore.

@@ -168,6 +168,12 @@ fn flow() -> Vec<Mutant> {
         mutant("fence before Pinned", "fence: Pinned first", Decision(d::fence_before_pinned), app),
         mutant("no fence before the stop", "fence: policies off", Decision(d::no_fence), app),
         mutant("nobody is stopped", "fence: stopped, and seen to be", Decision(d::not_stopped), app),
+        mutant(
+            "stops under way are not awaited",
+            "back: what was asked to stop has ended before it is started",
+            Port(Lie::StopsNotAwaited),
+            app,
+        ),
         mutant("commit after the switch", "write-ahead", Decision(d::commit_after_switch), plain),
         mutant(
             "not looked again after the commit",
