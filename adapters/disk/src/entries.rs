@@ -153,7 +153,7 @@ fn refuse_frozen(live: &Path, staged: &OwnedFd) -> Result<(), FsError> {
     let fail = |errno| fs_error(FsOp::Stage, live, errno);
     let place = open(live).map_err(fail)?;
     let stays = "a read-only subvolume stays here, and what is to be restored has something of that name: rename the \
-                 subvolume (`mv -T`)";
+                 subvolume";
     let comes =
         "what is to be restored is a read-only subvolume here, which cannot be moved into a directory that stays";
     for (dir, message) in [(&place, stays), (staged, comes)] {

@@ -22,7 +22,10 @@ use rustix::{
     fs::{Access, AtFlags, CWD, FileType, Mode, RenameFlags, accessat, mkdirat, renameat_with, syncfs},
     io::Errno,
 };
-use volsnap_core::ports::{FsError, FsErrorKind, FsOp};
+use volsnap_core::{
+    model::hook::quoted,
+    ports::{FsError, FsErrorKind, FsOp},
+};
 
 use crate::{
     attributes::Attributes,
@@ -97,8 +100,11 @@ impl<'a> Mover<'a> {
         let from = self.private.join(path);
         let fail = |errno| fs_error(FsOp::Remove, &from, errno);
         let Some(live) = self.live else {
-            let message = "a read-only subvolume stands here: move it elsewhere with the directory that holds it, or \
-                           delete it (`btrfs subvolume delete`)";
+            let message = format!(
+                "a read-only subvolume stands here: move it elsewhere with the directory that holds it, or delete it with \
+                 `btrfs subvolume delete {}`",
+                shown(&from)
+            );
             return Err(FsError::new(FsErrorKind::Denied, FsOp::Remove, from, message));
         };
         let to = live.join(within(path));
@@ -118,9 +124,10 @@ impl<'a> Mover<'a> {
             Errno::EXIST => {
                 let message = format!(
                     "the read-only subvolume {} belongs here, and cannot go back while something else has its name: \
-                     rename that one, such as with `mv -T -- '{1}' '{1}.other'`",
+                     rename that one, such as with `mv -T {} {}`",
                     from.display(),
-                    to.display()
+                    shown(&to),
+                    shown(Path::new(&format!("{}.other", to.display())))
                 );
                 FsError::new(FsErrorKind::Exists, FsOp::Remove, &to, message)
             }
@@ -188,6 +195,11 @@ fn make_like(above: &OwnedFd, name: &OsStr, like: &Path, shown: &Path) -> Result
     attributes.give(&made)?;
     time.into_iter().for_each(ModificationTime::put_back);
     Ok(made)
+}
+
+/// A path as a shell reads it.
+fn shown(path: &Path) -> String {
+    quoted([path.to_string_lossy().as_ref()])
 }
 
 /// The path below the volume's root, of one below the private directory.
