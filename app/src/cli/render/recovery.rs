@@ -56,7 +56,7 @@ fn damaged(flawed: &FlawedView) -> String {
     let FlawedView { snapshot, workload, problem } = flawed;
     format!(
         "{workload}: snapshot {snapshot} cannot be restored: its archive: {problem}\n  \
-         hint: bring the file back, or `volsnap import` a copy of it, or forget it: `volsnap delete {snapshot}`"
+         hint: bring the file back, or `volsnap import FILE` with a copy of it, or forget it: `volsnap delete {snapshot}`"
     )
 }
 
