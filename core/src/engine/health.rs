@@ -28,6 +28,8 @@ pub(super) struct Gate {
     began: Duration,
     /// How long containers without a check have to stay up.
     stays: Duration,
+    /// When the last of them was started.
+    started: Duration,
     up_since: Duration,
     /// The first look since which every container was up, and healthy where it has a check.
     ready_since: Option<Duration>,
@@ -47,6 +49,7 @@ impl Gate {
             timeout,
             began: now,
             stays: STAYS_UP.min(timeout),
+            started: now,
             up_since: now,
             ready_since: None,
             runs: BTreeMap::new(),
@@ -60,7 +63,7 @@ impl Gate {
     pub(super) fn more_started(&mut self, now: Duration, waves: u32) {
         let left = self.timeout.saturating_sub(now.saturating_sub(self.began));
         self.stays = STAYS_UP.min(left / (waves + 1));
-        self.up_since = now;
+        (self.started, self.up_since) = (now, now);
         self.ready_since = None;
     }
 
@@ -91,7 +94,10 @@ impl Gate {
                 None
             }
             None => {
-                if let Some(h) = health.iter().find(|h| h.state != HealthState::Healthy) {
+                // Who was down since then is waited for as well.
+                if self.up_since == self.started
+                    && let Some(h) = health.iter().find(|h| h.state != HealthState::Healthy)
+                {
                     self.waited_for = format!("container {} (without a health check, it has to stay up)", h.name);
                 }
                 self.ready_since.or(Some(now))
