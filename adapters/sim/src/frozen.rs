@@ -35,6 +35,18 @@ impl World {
         found
     }
 
+    /// What a killed process has moved is durable before anything is removed from where it was: a note tells of it.
+    pub(crate) fn settle_frozen(&mut self, live: &Path) -> FsResult<()> {
+        for path in self.frozen(live) {
+            let holder = live.join(path.parent().unwrap_or(Path::new("")));
+            let (disk, dir) = self.directory(&holder).at(FsOp::Remove, &holder)?;
+            if self.pending_kinds(disk, dir).next().is_some() {
+                self.sync_dir(disk, dir, &holder).at(FsOp::Remove, &holder)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Moves one out of a private directory, to where it was in the volume, and makes that durable.
     pub(crate) fn move_frozen(&mut self, private: &Path, path: &Path, live: Option<&Path>) -> FsResult<()> {
         if self.mutant == Some(Mutant::FrozenRemoved) {

@@ -281,6 +281,9 @@ impl World {
         }
         self.writable(spot.disk).at(FsOp::Remove, private)?;
         let root = self.disk(spot.disk).lookup(spot.dir, &spot.name).unwrap_or(ROOT);
+        if let Some(live) = live {
+            self.settle_frozen(live)?;
+        }
         let mut stays = None;
         for found in self.frozen_below(spot.disk, root, Path::new("")) {
             match self.move_frozen(private, &found, live) {
@@ -409,7 +412,7 @@ impl World {
         }
     }
 
-    fn pending_kinds(&self, disk: usize, dir: u64) -> impl Iterator<Item = ChangeKind> {
+    pub(crate) fn pending_kinds(&self, disk: usize, dir: u64) -> impl Iterator<Item = ChangeKind> {
         self.disk(disk).pending.iter().filter(move |change| change.touches(dir)).map(|change| change.kind)
     }
 

@@ -330,7 +330,15 @@ impl Engine {
         let began = self.ports.clock.monotonic();
         let drafted = self.read_stilled(&mut quiesced, reading, watch).await;
         let (name, before) = (quiesced.workload.name.clone(), quiesced.problem.clone());
-        let woken = self.wake(quiesced).await;
+        // A stop that failed may be under way yet.
+        let ended = match &drafted {
+            Ok(_) => Ok(()),
+            Err(_) => self.end_stops_of(&quiesced).await,
+        };
+        let woken = match ended {
+            Ok(()) => self.wake(quiesced).await,
+            Err(error) => Err(error),
+        };
         let quiesced_ms = self.ports.clock.monotonic().saturating_sub(began).as_millis();
         let woken = woken.map_err(|e| {
             let error = e.context(format_args!("{name} was not woken after its snapshot"));
