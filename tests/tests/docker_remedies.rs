@@ -96,8 +96,9 @@ fn a_container_of_somebody_else_on_a_volume_is_stopped_as_is_said() {
     fs::write(stage.path("data/file"), "today").unwrap();
     let restore = ["restore", "shop", &stage.snapshot, "--yes"];
     let remedy = stage.remedy(3, &restore);
-    assert_eq!(remedy, [format!("docker stop {other}")]);
-    stage.follow(&remedy);
+    // One way is to stop it, the other to let it belong to the workload.
+    assert_eq!(remedy[0], format!("docker stop {other}"));
+    stage.follow(&remedy[..1]);
     stage.cli.ok(&restore);
     assert_eq!(fs::read_to_string(stage.path("data/file")).unwrap(), "saved");
 }
@@ -122,7 +123,7 @@ fn a_container_that_was_renamed_is_found_by_the_list_that_is_named() {
     let renamed = format!("{}-renamed", stage.engine.prefix());
     stage.engine.docker(&["rename", &stage.app, &renamed]);
     let remedy = stage.remedy(8, &["create", "shop"]);
-    assert!(stage.follow(&remedy).contains(&renamed), "{remedy:?}");
+    assert!(stage.follow(&remedy[..1]).contains(&renamed), "{remedy:?}");
     stage.engine.docker(&["rename", &renamed, &stage.app]);
     stage.cli.ok(&["create", "shop"]);
     let hook = ["workload", "hook", "add", "shop", "--at", "pre-create", "--container", "nobody", "--", "true"];

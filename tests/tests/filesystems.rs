@@ -409,12 +409,6 @@ fn what_a_switch_would_take_away_from_others_is_refused_before_anything_is_touch
         assert_eq!(fs::read(dir.join("precious")).unwrap(), b"the only copy");
         fs::remove_dir_all(dir).unwrap();
     }
-    let (subvolume, frozen) = (disk.join("subvolume"), live.join("frozen"));
-    command(&["btrfs", "subvolume", "create"], &[&subvolume]);
-    command(&["btrfs", "subvolume", "snapshot", "-r"], &[&subvolume, &frozen]);
-    let refused = restore();
-    assert!(refused.contains("1 of the entries of volume /app") && refused.contains("ro false"), "{refused}");
-    command(&["btrfs", "property", "set"], &[&frozen, Path::new("ro"), Path::new("false")]);
     // An empty one is only what a filesystem makes for itself.
     fs::create_dir(live.join("lost+found")).unwrap();
     cli.ok(&["restore", "shop", &snapshot, "--yes"]);

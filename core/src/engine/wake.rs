@@ -134,8 +134,11 @@ impl Engine {
             return Ok(false);
         }
         let ids: Vec<_> = running.into_iter().map(|c| c.id.clone()).collect();
-        self.containers()?.stop(&ids).await?;
-        Ok(true)
+        match self.containers()?.stop(&ids).await {
+            // An engine that says no has stopped nothing, and what removes itself must not be stopped a second time for it.
+            Err(error) if stays_so(&error) => Ok(false),
+            stopped => stopped.map(|()| true),
+        }
     }
 
     /// Thaws, and goes on until that is seen: an engine that answers too late may have thawed or not.
