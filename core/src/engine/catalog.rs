@@ -60,7 +60,7 @@ impl Engine {
         if let Some(other) = self.workloads().await?.iter().find(is_another) {
             let taken = format!("the name {:?} is taken by workload {}", workload.name, other.id);
             return Err(Error::from(StoreError::new(StoreErrorKind::Exists, taken)).hint(format!(
-                "choose another name; `{} --update …` registers it anew and keeps its snapshots",
+                "choose another name; `{} --update` with the same options registers it anew and keeps its snapshots",
                 quoted(["volsnap", "workload", "add", &workload.name])
             )));
         }
@@ -133,7 +133,8 @@ impl Engine {
                 },
             )
             .hint(format!(
-                "give --delete-snapshots to delete them with it; to change what it is made of and keep them: `{} --update …`",
+                "give --delete-snapshots to delete them with it; to change what it is made of and keep them: `{} --update` with --container \
+                 or whatever it is made of",
                 quoted(["volsnap", "workload", "add", &workload.name])
             )));
         }

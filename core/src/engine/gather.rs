@@ -253,7 +253,8 @@ impl Engine {
                     .context(format_args!("workload {}", workload.name))
                     .hint(format!(
                         "`docker ps -a` shows whether it was removed or renamed; make it again, or register the workload by \
-                         the names that its containers have now, which keeps its snapshots: `{} --update --container NAME …`",
+                         the names that its containers have now, which keeps its snapshots: `{} --update --container NAME`, with --container \
+                         for each",
                         quoted(["volsnap", "workload", "add", &workload.name])
                     )),
                 EngineErrorKind::Unreachable

@@ -135,7 +135,7 @@ impl Engine {
         }
         let ids: Vec<_> = running.into_iter().map(|c| c.id.clone()).collect();
         match self.containers()?.stop(&ids).await {
-            // An engine that says no has stopped nothing, and what removes itself must not be stopped a second time for it.
+            // An engine that says no stops nothing: the app is brought back as it runs.
             Err(error) if stays_so(&error) => Ok(false),
             stopped => stopped.map(|()| true),
         }
