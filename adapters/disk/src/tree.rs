@@ -123,10 +123,10 @@ pub(crate) fn remove_in(
     if mount(&inside) != mount(&outside) {
         return Err(other_filesystem(trouble.path()));
     }
-    let mut removing = Removing { trouble, frozen: Frozen::below(&root), mover, stays: None };
+    let mut removing = Removing { trouble, frozen: Frozen::below(&root), mover, stays: None, broken: None };
     let walked = walk(root, trouble, &mut removing);
     // What could not be moved is why its directories could not be removed.
-    if let Some(error) = removing.stays {
+    if let Some(error) = removing.broken.or(removing.stays) {
         return Err(error);
     }
     walked?;
@@ -142,13 +142,17 @@ struct Removing<'a> {
     mover: Option<&'a Mover<'a>>,
     /// Why the first read-only subvolume stays that does.
     stays: Option<FsError>,
+    /// Why one could not be moved whose place is free. Where it is now may be lost in a power cut: nothing is removed any more.
+    broken: Option<FsError>,
 }
 
 impl Visitor for Removing<'_> {
     fn passes_over(&mut self, entry: &Entry<'_>) -> bool {
         let mover = self.mover.filter(|_| self.frozen.is(entry));
-        if let Some(error) = mover.and_then(|mover| mover.move_out(entry).err()) {
-            self.stays.get_or_insert(error);
+        match mover.and_then(|mover| mover.move_out(entry).err()) {
+            Some(error) if error.kind == FsErrorKind::Exists => _ = self.stays.get_or_insert(error),
+            Some(error) => _ = self.broken.get_or_insert(error),
+            None => {}
         }
         mover.is_some()
     }
@@ -177,6 +181,9 @@ impl Visitor for Removing<'_> {
 
 impl Removing<'_> {
     fn unlink(&self, entry: &Entry<'_>, flags: AtFlags) -> Result<(), FsError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
         match rustix::fs::unlinkat(entry.dir, entry.name, flags) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             // The other subvolumes go to their places all the same.

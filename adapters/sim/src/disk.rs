@@ -224,6 +224,11 @@ impl Disk {
         self.inodes.get(&ino).is_some_and(|inode| inode.special == Special::Frozen)
     }
 
+    /// Whether a directory is there for nothing but the read-only subvolumes in it.
+    pub(crate) fn holds_only_frozen(&self, dir: u64) -> bool {
+        !self.is_empty(dir) && self.entries(dir).all(|(_, ino)| self.is_frozen(ino))
+    }
+
     pub(crate) fn identity(&self, ino: u64) -> Identity {
         let inode = self.inodes.get(&ino);
         Identity {

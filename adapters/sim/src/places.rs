@@ -287,7 +287,7 @@ impl World {
         let mut stays = None;
         for found in self.frozen_below(spot.disk, root, Path::new("")) {
             match self.move_frozen(private, &found, live) {
-                Err(Halt::Error(error)) => _ = stays.get_or_insert(error),
+                Err(Halt::Error(error)) if error.kind == FsErrorKind::Exists => _ = stays.get_or_insert(error),
                 moved => moved?,
             }
         }

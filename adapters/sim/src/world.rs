@@ -149,6 +149,8 @@ impl World {
         for (name, ino) in self.disk(disk).entries(dir).filter(|(_, ino)| !self.disk(disk).is_frozen(*ino)) {
             let path = format!("{below}{name}");
             match self.disk(disk).inodes.get(&ino).map(|inode| &inode.body) {
+                // It is no more part of a volume than what is in it.
+                Some(Body::Dir) if self.disk(disk).holds_only_frozen(ino) => {}
                 Some(Body::Dir) => {
                     let path = format!("{path}/");
                     let (disk, ino) = self.mounted_on(disk, ino).map_or((disk, ino), |d| (d, crate::disk::ROOT));

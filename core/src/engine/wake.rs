@@ -134,11 +134,15 @@ impl Engine {
             return Ok(false);
         }
         let ids: Vec<_> = running.into_iter().map(|c| c.id.clone()).collect();
-        match self.containers()?.stop(&ids).await {
-            // An engine that says no stops nothing: the app is brought back as it runs.
-            Err(error) if stays_so(&error) => Ok(false),
-            stopped => stopped.map(|()| true),
+        // An engine that says no may have begun all the same. One that says no again stops nothing: the app is brought back
+        // as it runs.
+        for _ in 0..2 {
+            match self.containers()?.stop(&ids).await {
+                Err(error) if stays_so(&error) => {}
+                stopped => return stopped.map(|()| true),
+            }
         }
+        Ok(false)
     }
 
     /// Thaws, and goes on until that is seen: an engine that answers too late may have thawed or not.

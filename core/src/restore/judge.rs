@@ -94,6 +94,10 @@ fn decided(state: &State, step: &Step, failure: &Failure) -> Verdict {
         }
         (_, Failure::Engine(error)) => Verdict::Stop(error.clone().into()),
         (Step::Switch { .. }, Failure::Filesystem(error)) => switch(state, error),
+        // What it was to make durable may be lost in a power cut, whatever is seen now.
+        (_, Failure::Filesystem(error)) if error.kind == FsErrorKind::SyncFailed => {
+            Verdict::Attention(Anomaly::InDoubt { message: error.to_string() })
+        }
         (_, failure) => Verdict::Attention(Anomaly::StepFailed { step: step.name(), message: failure.error().message }),
     }
 }
