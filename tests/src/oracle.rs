@@ -110,11 +110,13 @@ pub fn check_crashed(scene: &Scene, before: &World, after: &World) -> Wrongs {
 /// that is gone.
 fn check_frozen(scene: &Scene, world: &World, in_place: bool) -> Wrongs {
     let mut wrongs = Wrongs::new();
-    for volume in scene.volumes.iter().filter(|_| scene.spec.frozen) {
+    for (index, volume) in scene.volumes.iter().enumerate().filter(|_| scene.spec.frozen) {
         let live = || volume.live.clone();
         let mut found = world.frozen(&live());
         if !volume.stays {
-            found.extend(private_dirs(world, volume).iter().flat_map(|dir| world.frozen(dir)));
+            // Beside it there are those of its neighbours, too, whose subvolumes have the same names.
+            let own = |dir: &&PathBuf| dir.to_string_lossy().ends_with(&format!("-{index}"));
+            found.extend(private_dirs(world, volume).iter().filter(own).flat_map(|dir| world.frozen(dir)));
         }
         let expected = scene.world.frozen(&live());
         for path in &expected {
