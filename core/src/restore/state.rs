@@ -216,7 +216,11 @@ impl State {
                 }
                 Entry::Switched => direction == Direction::Forward && !self.switched,
                 Entry::Named => self.committed.is_some() && !self.is_settled() && !self.named,
-                Entry::ParentsTaken { parents } => parents.len() == self.plan.volumes.len(),
+                // Said once, or a journal could grow for ever.
+                Entry::ParentsTaken { parents } => {
+                    parents.len() == self.plan.volumes.len()
+                        && parents.iter().zip(&self.plan.volumes).any(|(taken, volume)| *taken != volume.parent)
+                }
                 Entry::Aborted { .. } => {
                     direction != Direction::Back && self.captured.is_none() && self.reopened.is_none()
                 }
