@@ -13,13 +13,17 @@ use serde_json::Value;
 #[path = "../../app/tests/support/schema.rs"]
 pub mod schema;
 
-/// The binary, built from the sources as they are.
+/// The binary: the one that `VOLSNAP_TEST_BINARY` names, which whoever runs all tests has built; without it, one that is
+/// built from the sources as they are.
 ///
 /// # Panics
 /// If it does not build.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(built) = std::env::var_os("VOLSNAP_TEST_BINARY") {
+            return built.into();
+        }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
             .args(["build", "--quiet", "--package", "volsnap", "--bin", "volsnap", "--message-format=json"])

@@ -1,23 +1,27 @@
 //! `test` and `ci`: everything that has to be green.
 
-use std::process::Stdio;
+use std::{path::PathBuf, process::Stdio};
 
 use crate::{
     engines, fuzz,
-    run::{Outcome, cargo, run},
+    run::{Outcome, cargo, root, run},
     tidy,
 };
 
 /// Every test. The examples in the documentation go first, so that the last lines are the summary of the runner that
 /// runs nearly all of them.
 pub fn test() -> Outcome {
-    // Tests that run the binary build it, with other features than they have: here no test's time is spent on that.
-    run(cargo(&["build", "--package", "volsnap", "--bin", "volsnap"]))?;
-    // Before the others, too: the last lines are the runner's.
+    // Before the others: the last lines are the runner's.
     engines::with_every_test()?;
     if has_nextest() {
         run(cargo(&["test", "--workspace", "--doc"]))?;
-        run(cargo(&["nextest", "run", "--workspace", "--profile", "workspace"]))
+        let runner = ["nextest", "run", "--workspace", "--profile", "workspace"];
+        run(cargo(&[&runner[..], &["--no-run"]].concat()))?;
+        // Tests of other packages build it by themselves, and once more, since they alone have other features. Here it is
+        // built, with the tests of its own package.
+        let mut tests = cargo(&runner);
+        tests.env("VOLSNAP_TEST_BINARY", target_dir().join("debug/volsnap"));
+        run(tests)
     } else {
         eprintln!("cargo-nextest is not installed: the tests run with cargo's own runner");
         run(cargo(&["test", "--workspace", "--doc"]))?;
@@ -36,6 +40,11 @@ pub fn ci() -> Outcome {
     run(docs)?;
     fuzz::fuzz(&[])?;
     test()
+}
+
+/// Where cargo puts what it builds.
+fn target_dir() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from))
 }
 
 fn has_nextest() -> bool {
