@@ -5,6 +5,7 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::tz::TimeZone;
@@ -28,6 +29,7 @@ pub struct Builder {
     commands: Arc<dyn Commands>,
     watch: Watch,
     jobs: Option<NonZeroUsize>,
+    patience: Option<Duration>,
     limits: ArchiveLimits,
     host_hooks: HostHooks,
     timezone: TimeZone,
@@ -53,6 +55,7 @@ impl Default for Builder {
             commands: Arc::new(HostCommands),
             watch: Arc::new(Quiet),
             jobs: None,
+            patience: None,
             limits: ArchiveLimits::default(),
             host_hooks: HostHooks::default(),
             timezone: TimeZone::UTC,
@@ -134,7 +137,15 @@ impl Builder {
         self
     }
 
-    /// How many threads work on an archive ([`Disk::with_jobs`](volsnap_disk::Disk::with_jobs)).
+    /// How long a workload that other work holds is waited for, in turn ([`Engine::with_patience`](volsnap_core::engine::Engine::with_patience)).
+    /// Hardly at all unless said otherwise.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// How many threads work on archives, over all that is at work at once ([`Disk::with_jobs`](volsnap_disk::Disk::with_jobs)).
     #[must_use]
     pub fn jobs(mut self, jobs: NonZeroUsize) -> Self {
         self.jobs = Some(jobs);
@@ -234,7 +245,10 @@ impl Builder {
             clock: Arc::new(SystemClock::new()),
         };
         let engine = Engine::new(ports).with_limits(self.limits).with_host_hooks(self.host_hooks);
-        let engine = engine.with_timezone(self.timezone);
+        let mut engine = engine.with_timezone(self.timezone);
+        if let Some(patience) = self.patience {
+            engine = engine.with_patience(patience);
+        }
         let mut volsnap = Volsnap::compose(engine, self.watch, problem);
         volsnap.remember_damaged_catalog(damaged);
         if self.recover_on_open {

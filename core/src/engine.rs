@@ -30,10 +30,15 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod turns;
 mod unwell;
 mod wake;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -52,10 +57,11 @@ pub use retain::{Pins, Pruned};
 pub use snapshot::{SnapshotRequest, Snapshotted};
 pub use transfer::{ImportOutcome, ImportRequest};
 
+use self::turns::Turns;
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{ArchiveLimits, HostHooks, Registration, Workload, WorkloadId},
-    ports::{Claim, Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store},
+    ports::{Claim, Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store, Watch},
     restore::{
         Facts, Move, State, Step,
         judge::{Failure, Verdict, judge, judge_survey},
@@ -78,10 +84,10 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
 }
 
-/// How often a lock that is held is asked for.
-const LOCK_TRIES: u32 = 5;
-/// Between two of these.
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// How long a lock that is held is waited for if nobody says: a look at whether somebody holds it takes it for a moment, too.
+const LOCK_PATIENCE: Duration = Duration::from_millis(80);
+/// How often one that is waited for is asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Snapshots and restores workloads.
 ///
@@ -98,12 +104,10 @@ pub struct Engine {
     host_hooks: HostHooks,
     limits: ArchiveLimits,
     zone: TimeZone,
-}
-
-/// A workload's lock and the host's deploy lock, held together.
-struct Held {
-    _lock: Box<dyn Lease>,
-    _deploy: Option<Box<dyn Lease>>,
+    patience: Duration,
+    turns: Turns,
+    /// What the work of this engine is done under, what was taken last first: it ends first.
+    held: Vec<Arc<dyn Lease>>,
 }
 
 impl Engine {
@@ -120,7 +124,19 @@ impl Engine {
             host_hooks: HostHooks::default(),
             limits: ArchiveLimits::default(),
             zone: TimeZone::UTC,
+            patience: LOCK_PATIENCE,
+            turns: Turns::default(),
+            held: Vec::new(),
         }
+    }
+
+    /// The same engine, which waits so long for a workload, or a live directory, that is held by other work. Those of one
+    /// engine and its clones who wait for the same workload get it in the order in which they came. Without it, hardly at
+    /// all.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The same engine, which goes by the calendar of this zone when it prunes. Without it, by UTC's.
@@ -179,37 +195,80 @@ impl Engine {
         })
     }
 
-    /// Takes the workload's lock, then the host's deploy lock.
-    async fn hold(&self, workload: &Workload) -> Result<Held> {
-        let lock = self.lock(workload.id, &workload.name).await?;
-        let deploy = match &self.ports.containers {
-            Some(containers) if !workload.selector.is_empty() => {
-                Some(deploy_lease(containers.as_ref(), workload.id).await?)
-            }
-            Some(_) | None => None,
-        };
-        Ok(Held { _lock: lock, _deploy: deploy })
+    /// The same engine for work under a lease. It is held as long as this engine lives, and as long as a call goes on that
+    /// it began: one that nobody waits for any more may go on for a moment, and nobody else is to begin meanwhile. What
+    /// other engines hold says nothing about this one's calls, nor the other way round.
+    fn under(&self, lease: Box<dyn Lease>) -> Engine {
+        let lease: Arc<dyn Lease> = lease.into();
+        let mut engine = self.clone();
+        if let Some(filesystem) = self.ports.filesystem.under(lease.clone()) {
+            engine.ports.filesystem = filesystem;
+        }
+        engine.held.insert(0, lease);
+        engine
     }
 
-    /// Takes the workload's lock. A look at whether somebody holds it takes it for a moment too, so a busy one is
-    /// asked for again a few times.
-    async fn lock(&self, workload: WorkloadId, name: &str) -> Result<Box<dyn Lease>> {
-        let mut tries_left = LOCK_TRIES;
-        loop {
-            tries_left -= 1;
-            match self.ports.filesystem.lock(workload).await {
-                Err(error) if error.kind == FsErrorKind::Busy && tries_left > 0 => {
-                    self.ports.clock.sleep(LOCK_PAUSE).await;
-                }
-                lock => return lock.map_err(|error| Error::from(error).context(format_args!("workload {name}"))),
-            }
+    /// The same engine, which does not wait for threads any more once this has been given.
+    async fn reserved(&self, watch: &Watch) -> Result<Engine> {
+        let mut engine = self.clone();
+        if let Some(filesystem) = self.ports.filesystem.reserve(watch).await? {
+            engine.ports.filesystem = filesystem;
+        }
+        Ok(engine)
+    }
+
+    /// Takes the workload's lock, then the host's deploy lock.
+    async fn hold(&self, workload: &Workload) -> Result<Engine> {
+        let engine = self.lock(workload.id, &workload.name).await?;
+        match workload.selector.is_empty() {
+            true => Ok(engine),
+            false => engine.deploys_of(workload.id).await,
         }
     }
 
-    /// Holds live directories against everyone who knows them by another name or from another state directory.
-    async fn claim(&self, name: &str, dirs: &[PathBuf]) -> Result<Claim> {
-        let claim = self.ports.filesystem.claim(dirs).await;
-        claim.map_err(|error| Error::from(error).context(format_args!("workload {name}")))
+    /// Takes the host's deploy lock, if it has one.
+    async fn deploys_of(self, workload: WorkloadId) -> Result<Engine> {
+        let Some(containers) = &self.ports.containers else { return Ok(self) };
+        let lease = containers.lease(workload).await.map_err(not_deployed)?;
+        Ok(self.under(lease))
+    }
+
+    /// Takes the workload's lock; one that is held is waited for, in turn, as long as this engine has patience.
+    async fn lock(&self, workload: WorkloadId, name: &str) -> Result<Engine> {
+        let turn = self.turns.line_up(workload);
+        let mut waited = Duration::ZERO;
+        loop {
+            let busy = match turn.before() {
+                0 => match self.ports.filesystem.lock(workload).await {
+                    Ok(lock) => return Ok(self.under(lock)),
+                    Err(error) => Error::from(error),
+                },
+                before => Error::new(Code::Busy, format!("{before} other operations of this process wait for it, too")),
+            };
+            if busy.code != Code::Busy || waited >= self.patience {
+                return Err(busy.context(format_args!("workload {name}")));
+            }
+            self.ports.clock.sleep(LOOK_EVERY).await;
+            waited += LOOK_EVERY;
+        }
+    }
+
+    /// Holds live directories against everyone who knows them by another name or from another state directory. Besides,
+    /// what is to be said of those that others could not be kept from.
+    async fn claim(&self, name: &str, dirs: &[PathBuf]) -> Result<(Engine, Vec<String>)> {
+        // Those who take them at the same moment are waited for in any case.
+        let mut waited = LOCK_PATIENCE;
+        loop {
+            match self.ports.filesystem.claim(dirs).await {
+                Ok(Claim { lease, unguarded }) => {
+                    return Ok((self.under(lease), unguarded.iter().map(|dir| without_locks(dir)).collect()));
+                }
+                Err(error) if error.kind == FsErrorKind::Busy && waited < self.patience => {}
+                Err(error) => return Err(Error::from(error).context(format_args!("workload {name}"))),
+            }
+            self.ports.clock.sleep(LOOK_EVERY).await;
+            waited += LOOK_EVERY;
+        }
     }
 
     /// Writes an audit event. A catalog that is lost must not stop a restore or a recovery, so a failure is only told.
@@ -237,19 +296,16 @@ impl Engine {
     }
 }
 
-/// Says which directories others could not be kept from.
-fn unguarded(claim: &Claim) -> impl Iterator<Item = String> {
-    claim.unguarded.iter().map(|dir| {
-        format!(
-            "the filesystem of {} has no locks: do not work on it from another state directory at the same time",
-            dir.display()
-        )
-    })
+fn without_locks(dir: &Path) -> String {
+    format!(
+        "the filesystem of {} has no locks: do not work on it from another state directory at the same time",
+        dir.display()
+    )
 }
 
-/// The host's own deploy lock.
-async fn deploy_lease(containers: &dyn Containers, workload: WorkloadId) -> Result<Box<dyn Lease>> {
-    containers.lease(workload).await.map_err(|error| match error.kind {
+/// Why the host's own deploy lock was not given.
+fn not_deployed(error: EngineError) -> Error {
+    match error.kind {
         EngineErrorKind::Conflict => Error::new(Code::Busy, error.to_string())
             .hint("a deployment of the workload is under way; wait until it has finished"),
         EngineErrorKind::Unreachable
@@ -257,5 +313,5 @@ async fn deploy_lease(containers: &dyn Containers, workload: WorkloadId) -> Resu
         | EngineErrorKind::NotFound
         | EngineErrorKind::Failed
         | EngineErrorKind::Unsupported => error.into(),
-    })
+    }
 }

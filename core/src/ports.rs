@@ -20,6 +20,6 @@ pub use filesystem::{
     ArchiveSource, Claim, DraftArchive, Filesystem, Found, Lease, Limits, LookInto, MemberSink, Members, MembersOf,
     Place, Precopy, StageJob, Staged, Standing, Tree, Verified,
 };
-pub use observer::{Observer, Phase, Progress, Quiet, Retold, Watch};
+pub use observer::{About, Observer, Phase, Progress, Quiet, Retold, Watch};
 pub use outside::{ImportJob, Output};
 pub use store::{Event, EventKind, Store, StoreError, StoreErrorKind};

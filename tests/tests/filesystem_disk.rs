@@ -7,16 +7,20 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
 use rustix::fs::{AtFlags, StatxFlags};
 use tempfile::TempDir;
-use volsnap_core::{model::WorkloadId, ports::Filesystem};
+use uuid::Uuid;
+use volsnap_core::{
+    model::{Manifest, SnapshotId, WorkloadId},
+    ports::{ArchiveSource, Filesystem, FsErrorKind, Observer, Progress, Watch},
+};
 use volsnap_disk::Disk;
 use volsnap_tests::{
-    contracts::filesystem::{Harness, Subvolumes, Tree},
+    contracts::filesystem::{Harness, Subvolumes, Tree, manifest},
     filesystem_contract,
     loop_disk::LoopDisk,
     subvolume_contract,
@@ -24,6 +28,49 @@ use volsnap_tests::{
 
 filesystem_contract!(Scratch::new());
 subvolume_contract!(Scratch::on_btrfs());
+
+/// Says when a call has begun, and keeps it until it may go on.
+struct Keeping {
+    begun: mpsc::Sender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Observer for Keeping {
+    fn progress(&self, _: &Progress) {}
+
+    fn cancelled(&self) -> bool {
+        // Nobody waits for either of them when the call is to end.
+        let _ = self.begun.send(());
+        let _ = self.go_on.lock().unwrap().recv();
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_call_that_nobody_waits_for_keeps_what_it_goes_on_under_until_it_ends() {
+    let scratch = Scratch::new();
+    let (fs, live) = (scratch.filesystem(), scratch.data().join("live"));
+    scratch.put(&live, &Tree::from([("a".into(), b"1".to_vec())]));
+    let (workload, other) = (WorkloadId(Uuid::from_u128(1)), WorkloadId(Uuid::from_u128(2)));
+    let lease = fs.lock(workload).await.unwrap();
+    let unrelated = fs.lock(other).await.unwrap();
+    let disk = fs.under(lease.into()).unwrap();
+    let ((begun, begins), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
+    let watch: Watch = Arc::new(Keeping { begun, go_on: Mutex::new(goes_on) });
+    let archive = Manifest { workload, ..manifest(SnapshotId(Uuid::from_u128(3)), &[false]) };
+    let sources = [ArchiveSource { target: "/v0".into(), root: Some(live) }];
+    let call = tokio::spawn(async move { disk.draft_archive(&archive, &sources, watch).await.map(drop) });
+    begins.recv_timeout(Duration::from_secs(30)).unwrap();
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    drop(unrelated);
+    fs.lock(other).await.map(drop).unwrap();
+    assert_eq!(fs.lock(workload).await.map(drop).unwrap_err().kind, FsErrorKind::Busy, "it is still being read");
+    drop(go_on);
+    let ended = async { while fs.lock(workload).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap();
+    assert_eq!(scratch.drafts(workload), 0);
+}
 
 /// A state directory and a directory for data on the disk that holds temporary files.
 struct Scratch {

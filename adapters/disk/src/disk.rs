@@ -1,5 +1,7 @@
 //! The disks of this host, with the state directory among them.
 
+mod held;
+
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -13,33 +15,35 @@ use volsnap_core::{
         SnapshotId, Space, TreeSize, WorkloadId, Writer,
     },
     ports::{
-        ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsOp, ImportJob,
-        Lease, LookInto, MemberSink, Members, MembersOf, Output, Place, Precopy, ReadBack, StageJob, Staged, Verified,
-        Watch,
+        ArchiveSource, Claim, CopyJob, CopyMade, CopyNote, DraftArchive, Filesystem, Found, FsError, FsErrorKind, FsOp,
+        ImportJob, Lease, LookInto, MemberSink, Members, MembersOf, Output, Place, Precopy, ReadBack, StageJob, Staged,
+        Tree, Verified, Watch,
     },
 };
 
+use self::held::{Copied, Draft, Leases, under};
 use crate::{
-    archive::{self, Precopied},
-    blocking::{blocking, ended, impatient, watched},
+    archive,
+    blocking::{blocking, impatient, watched},
+    budget::{Budget, Jobs},
     claim, copies, entries, host,
     journal::Journals,
-    locate,
-    lock::{Kept, Locks},
-    members, names, seek,
+    locate, lock, members, names, seek,
     state::State,
     tree, upper, writers,
 };
 
 /// The [`Filesystem`] of this host.
 ///
-/// Clones share their locks. Every call runs on a thread that may block and comes to its end there also if its future
-/// is dropped; the locks that were held when it began last until then.
+/// Every call runs on a thread that may block and comes to its end there also if its future is dropped; what it goes on
+/// under ([`Filesystem::under`]) lasts until then.
 #[derive(Clone, Debug)]
 pub struct Disk {
     state: State,
-    locks: Locks,
-    jobs: usize,
+    budget: Budget,
+    /// What its calls have of the budget, where that is reserved; without it each takes some for itself.
+    share: Option<Jobs>,
+    held: Leases,
 }
 
 /// Threads for one archive if nobody says how many: with more than these its memory passes 128 MiB.
@@ -53,14 +57,17 @@ impl Disk {
     /// for a few system calls.
     pub fn open(state_dir: &Path) -> Result<Disk, FsError> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(JOBS_USUAL);
-        Ok(Disk { state: State::open(state_dir)?, locks: Locks::default(), jobs })
+        let state = State::open(state_dir)?;
+        Ok(Disk { state, budget: Budget::of(jobs), share: None, held: Leases::default() })
     }
 
-    /// How many threads compress or decompress an archive, and how many make files meanwhile; each takes some 25 MiB.
-    /// As many as there are processors, at most four, unless said otherwise; never more than [`Disk::JOBS_MAX`].
+    /// How many threads compress or decompress archives, and how many make files meanwhile; each takes some 25 MiB. All
+    /// that is at work at once on this disk and its clones shares them: one operation has them alone, and of several each
+    /// has at least one or waits its turn. As many as there are processors, at most four, unless said otherwise; never more
+    /// than [`Disk::JOBS_MAX`].
     #[must_use]
     pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Disk {
-        self.jobs = jobs.get().min(Self::JOBS_MAX);
+        self.budget = Budget::of(jobs.get().min(Self::JOBS_MAX));
         self
     }
 
@@ -70,14 +77,14 @@ impl Disk {
         locate::is_denied(path)
     }
 
-    /// Runs a call on a thread that may block, under the locks that are held now.
+    /// Runs a call on a thread that may block, and holds what it goes on under until it has ended.
     async fn run<T: Send + 'static>(
         &self,
         op: FsOp,
         path: &Path,
         work: impl FnOnce(&Path) -> Result<T, FsError> + Send + 'static,
     ) -> Result<T, FsError> {
-        let (held, owned) = (self.locks.keep(), path.to_path_buf());
+        let (held, owned) = (self.held.clone(), path.to_path_buf());
         blocking(op, path, move || under(held, || work(&owned))).await
     }
 
@@ -89,8 +96,29 @@ impl Disk {
         watch: Watch,
         work: impl FnOnce(&Path, &Watch) -> Result<T, FsError> + Send + 'static,
     ) -> Result<T, FsError> {
-        let (held, owned) = (self.locks.keep(), path.to_path_buf());
+        let (held, owned) = (self.held.clone(), path.to_path_buf());
         watched(op, path, watch, move |watch| under(held, || work(&owned, watch))).await
+    }
+
+    /// The same for work on an archive, with the threads that it gets for that.
+    async fn run_shared<T: Send + 'static>(
+        &self,
+        op: FsOp,
+        path: &Path,
+        watch: Watch,
+        work: impl FnOnce(&Path, Jobs, &Watch) -> Result<T, FsError> + Send + 'static,
+    ) -> Result<T, FsError> {
+        let jobs = self.jobs(op, path, &watch).await?;
+        self.run_watched(op, path, watch, move |path, watch| work(path, jobs, watch)).await
+    }
+
+    /// Threads for one call: those that are reserved, or as many as are free.
+    async fn jobs(&self, op: FsOp, path: &Path, watch: &Watch) -> Result<Jobs, FsError> {
+        let jobs = match &self.share {
+            Some(share) => Some(share.clone()),
+            None => self.budget.take(watch).await,
+        };
+        jobs.ok_or_else(|| FsError::new(FsErrorKind::Cancelled, op, path, "asked to end"))
     }
 
     async fn with_journals<T: Send + 'static>(
@@ -99,13 +127,6 @@ impl Disk {
     ) -> Result<T, FsError> {
         self.run(FsOp::Journal, &self.state.journals(), |dir| work(&Journals::open(dir)?)).await
     }
-}
-
-/// Does `work` and lets go of the locks when it is done, before anybody hears of it.
-fn under<T>(held: Vec<Kept>, work: impl FnOnce() -> T) -> T {
-    let result = work();
-    drop(held);
-    result
 }
 
 #[async_trait]
@@ -168,8 +189,9 @@ impl Filesystem for Disk {
 
     async fn stage(&self, job: &StageJob, watch: Watch) -> Result<Staged, FsError> {
         let path = self.state.archive(job.workload, job.snapshot);
-        let (job, jobs) = (job.clone(), self.jobs);
-        self.run_watched(FsOp::Stage, &path, watch, move |path, watch| archive::stage(path, &job, jobs, watch)).await
+        let job = job.clone();
+        self.run_shared(FsOp::Stage, &path, watch, move |path, jobs, watch| archive::stage(path, &job, jobs, watch))
+            .await
     }
 
     async fn exchange(&self, a: &Path, b: &Path) -> Result<(), FsError> {
@@ -217,11 +239,10 @@ impl Filesystem for Disk {
     ) -> Result<Box<dyn DraftArchive>, FsError> {
         let (state, manifest, sources) = (self.state.clone(), manifest.clone(), sources.to_vec());
         let path = self.state.archive(manifest.workload, manifest.snapshot);
-        let (held, jobs) = (self.locks.keep(), self.jobs);
-        let draft = self.run_watched(FsOp::Archive, &path, watch, move |_, watch| {
+        let draft = self.run_shared(FsOp::Archive, &path, watch, move |_, jobs, watch| {
             archive::draft(&state.make_archives(manifest.workload)?, &manifest, &sources, jobs, watch)
         });
-        Ok(Box::new(Draft { draft: draft.await?, held, path }))
+        Ok(Box::new(Draft { draft: draft.await?, held: self.held.clone(), path }))
     }
 
     async fn precopy(
@@ -232,11 +253,10 @@ impl Filesystem for Disk {
     ) -> Result<Option<Box<dyn Precopy>>, FsError> {
         let (state, manifest, sources) = (self.state.clone(), manifest.clone(), sources.to_vec());
         let path = self.state.archive(manifest.workload, manifest.snapshot);
-        let (held, jobs) = (self.locks.keep(), self.jobs);
-        let precopied = self.run_watched(FsOp::Archive, &path, watch, move |_, watch| {
+        let precopied = self.run_shared(FsOp::Archive, &path, watch, move |_, jobs, watch| {
             archive::precopy(&state.make_archives(manifest.workload)?, &manifest, &sources, jobs, watch)
         });
-        let precopied = precopied.await?;
+        let (precopied, held) = (precopied.await?, self.held.clone());
         Ok(precopied.map(|precopied| -> Box<dyn Precopy> { Box::new(Copied { path, precopied, held }) }))
     }
 
@@ -250,8 +270,8 @@ impl Filesystem for Disk {
         snapshot: SnapshotId,
         watch: Watch,
     ) -> Result<Verified, FsError> {
-        let (path, jobs) = (self.state.archive(workload, snapshot), self.jobs);
-        self.run_watched(FsOp::Archive, &path, watch, move |path, watch| archive::verify(path, jobs, watch)).await
+        let path = self.state.archive(workload, snapshot);
+        self.run_shared(FsOp::Archive, &path, watch, archive::verify).await
     }
 
     async fn verify_stored(
@@ -260,9 +280,8 @@ impl Filesystem for Disk {
         snapshot: SnapshotId,
         watch: Watch,
     ) -> Result<Verified, FsError> {
-        let (path, jobs) = (self.state.archive(workload, snapshot), self.jobs);
-        self.run_watched(FsOp::Archive, &path, watch, move |path, watch| archive::verify_stored(path, jobs, watch))
-            .await
+        let path = self.state.archive(workload, snapshot);
+        self.run_shared(FsOp::Archive, &path, watch, archive::verify_stored).await
     }
 
     async fn list_members(
@@ -286,15 +305,17 @@ impl Filesystem for Disk {
         watch: Watch,
     ) -> Result<Found, FsError> {
         let path = self.state.archive(archive.workload, archive.snapshot);
-        let (archive, place, jobs) = (archive.clone(), place.clone(), self.jobs);
-        let dump = move |path: &Path, watch: &Watch| archive::dump(path, &archive, &place, &mut *out, jobs, watch);
-        self.run_watched(FsOp::Archive, &path, watch, dump).await
+        let (archive, place) = (archive.clone(), place.clone());
+        let dump =
+            move |path: &Path, jobs: Jobs, watch: &Watch| archive::dump(path, &archive, &place, &mut *out, jobs, watch);
+        self.run_shared(FsOp::Archive, &path, watch, dump).await
     }
 
     async fn copy_out(&self, job: &CopyJob, watch: Watch) -> Result<CopyMade, FsError> {
         let path = self.state.archive(job.archive.workload, job.archive.snapshot);
-        let (job, jobs) = (job.clone(), self.jobs);
-        self.run_watched(FsOp::Stage, &path, watch, move |path, watch| archive::copy_out(path, &job, jobs, watch)).await
+        let job = job.clone();
+        let copy = move |path: &Path, jobs: Jobs, watch: &Watch| archive::copy_out(path, &job, jobs, watch);
+        self.run_shared(FsOp::Stage, &path, watch, copy).await
     }
 
     async fn read_back(
@@ -329,7 +350,14 @@ impl Filesystem for Disk {
     }
 
     async fn members(&self, of: &MembersOf, watch: Watch) -> Result<Box<dyn Members>, FsError> {
-        Ok(members::members(&self.state, of, self.jobs, watch))
+        let jobs = match &of.tree {
+            Tree::Archived(archive, _) if of.contents => {
+                let path = self.state.archive(archive.workload, archive.snapshot);
+                Some(self.jobs(FsOp::Archive, &path, &watch).await?)
+            }
+            Tree::Archived(..) | Tree::Live(_) => None,
+        };
+        Ok(members::members(&self.state, of, jobs, watch))
     }
 
     fn archive_path(&self, workload: WorkloadId, snapshot: SnapshotId) -> PathBuf {
@@ -360,18 +388,16 @@ impl Filesystem for Disk {
     }
 
     async fn verify_foreign(&self, file: &Path, watch: Watch) -> Result<Verified, FsError> {
-        let jobs = self.jobs;
-        self.run_watched(FsOp::Archive, file, watch, move |file, watch| archive::verify_foreign(file, jobs, watch))
-            .await
+        self.run_shared(FsOp::Archive, file, watch, archive::verify_foreign).await
     }
 
     async fn import_archive(&self, job: &ImportJob, watch: Watch) -> Result<ArchiveSummary, FsError> {
         let path = self.state.archive(job.manifest.workload, job.manifest.snapshot);
-        let (state, jobs, job) = (self.state.clone(), self.jobs, job.clone());
-        let import = move |_: &Path, watch: &Watch| {
+        let (state, job) = (self.state.clone(), job.clone());
+        let import = move |_: &Path, jobs: Jobs, watch: &Watch| {
             archive::import(&state.make_archives(job.manifest.workload)?, &job, jobs, watch)
         };
-        self.run_watched(FsOp::Archive, &path, watch, import).await
+        self.run_shared(FsOp::Archive, &path, watch, import).await
     }
 
     async fn remove_archive(&self, workload: WorkloadId, snapshot: SnapshotId) -> Result<(), FsError> {
@@ -439,56 +465,26 @@ impl Filesystem for Disk {
         self.with_journals(move |journals| journals.forget_aside(workload, restore)).await
     }
 
+    fn under(&self, lease: Arc<dyn Lease>) -> Option<Arc<dyn Filesystem>> {
+        Some(Arc::new(Disk { held: self.held.and(lease), ..self.clone() }))
+    }
+
+    async fn reserve(&self, watch: &Watch) -> Result<Option<Arc<dyn Filesystem>>, FsError> {
+        let share = self.jobs(FsOp::Archive, self.state.root(), watch).await?;
+        Ok(Some(Arc::new(Disk { share: Some(share), ..self.clone() })))
+    }
+
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
-        let locks = self.locks.clone();
-        self.run(FsOp::Lock, &self.state.locks(), move |dir| locks.take(dir, workload)).await
+        self.run(FsOp::Lock, &self.state.locks(), move |dir| lock::take(dir, workload)).await
     }
 
     async fn claim(&self, dirs: &[PathBuf]) -> Result<Claim, FsError> {
-        let (locks, owned) = (self.locks.clone(), dirs.to_vec());
+        let owned = dirs.to_vec();
         let first = dirs.first().map_or(Path::new("/"), PathBuf::as_path);
         self.run(FsOp::Lock, first, move |_| {
             let (claimed, unguarded) = claim::claim(&owned)?;
-            Ok(Claim { lease: locks.hold(Arc::new(claimed)), unguarded })
+            Ok(Claim { lease: Box::new(claimed), unguarded })
         })
         .await
-    }
-}
-
-/// Volumes that were copied before, with the locks under which that was done.
-struct Copied {
-    path: PathBuf,
-    precopied: Precopied,
-    held: Vec<Kept>,
-}
-
-#[async_trait]
-impl Precopy for Copied {
-    async fn capture(self: Box<Self>, watch: Watch) -> Result<Box<dyn DraftArchive>, FsError> {
-        let Copied { path, precopied, held } = *self;
-        let kept = held.clone();
-        let capture = watched(FsOp::Archive, &path, watch, move |watch| under(kept, || precopied.capture(watch)));
-        Ok(Box::new(Draft { draft: capture.await?, held, path }))
-    }
-}
-
-/// A draft that keeps the locks under which it was begun: nobody sweeps it away while it is sealed.
-struct Draft {
-    path: PathBuf,
-    draft: Box<dyn DraftArchive>,
-    held: Vec<Kept>,
-}
-
-#[async_trait]
-impl DraftArchive for Draft {
-    async fn seal(self: Box<Self>, quiesced_ms: u64) -> Result<ArchiveSummary, FsError> {
-        let Draft { path, draft, held } = *self;
-        // A task of its own comes to its end, with the locks, also if nobody waits for it any more.
-        let sealing = tokio::spawn(async move {
-            let sealed = draft.seal(quiesced_ms).await;
-            drop(held);
-            sealed
-        });
-        ended(FsOp::Archive, &path, sealing.await)
     }
 }

@@ -27,6 +27,7 @@ mod upper;
 mod writers;
 
 mod blocking;
+mod budget;
 mod errno;
 mod flags;
 mod frozen;

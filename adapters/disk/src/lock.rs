@@ -1,11 +1,10 @@
-//! The locks of one [`Disk`](crate::Disk), and the lock of a workload: held by an open file, so that it ends with the process, however that ends.
+//! The lock of a workload: held by an open file, so that it ends with the process, however that ends.
 
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use jiff::{Timestamp, Unit};
@@ -20,44 +19,10 @@ use volsnap_core::{
 
 use crate::errno::fs_error;
 
-/// The locks that one [`Disk`](crate::Disk) holds.
-///
-/// A call whose future is dropped goes on for a moment on its thread. Each call therefore keeps the locks that were
-/// held when it began: nobody else takes over a workload while something still moves in it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Locks {
-    taken: Arc<Mutex<Vec<Weak<dyn Lease>>>>,
+/// Takes a workload's lock or says who has it.
+pub(crate) fn take(dir: &Path, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
+    Ok(Box::new(Held::take(dir.join(format!("{workload}.lock")))?))
 }
-
-/// Something that is held, by a lease and by each call that began under it.
-pub(crate) type Kept = Arc<dyn Lease>;
-
-impl Locks {
-    /// Takes a workload's lock or says who has it.
-    pub(crate) fn take(&self, dir: &Path, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {
-        Ok(self.hold(Arc::new(Held::take(dir.join(format!("{workload}.lock")))?)))
-    }
-
-    /// Holds it as long as the lease lives, or a call that begins meanwhile.
-    pub(crate) fn hold(&self, held: Kept) -> Box<dyn Lease> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.push(Arc::downgrade(&held));
-        Box::new(Shared { _held: held })
-    }
-
-    /// What is held now, kept as long as the value lives.
-    pub(crate) fn keep(&self) -> Vec<Kept> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.retain(|held| held.strong_count() > 0);
-        taken.iter().filter_map(Weak::upgrade).collect()
-    }
-}
-
-struct Shared {
-    _held: Kept,
-}
-
-impl Lease for Shared {}
 
 /// A lock that is held. The file stays when the lock ends: a file that is removed while a second process has it open
 /// would leave that process with a lock that a third one does not see.
@@ -145,8 +110,8 @@ mod tests {
         WorkloadId(Uuid::from_u128(n))
     }
 
-    fn busy(locks: &Locks, dir: &Path) -> FsError {
-        match locks.take(dir, workload(1)) {
+    fn busy(dir: &Path) -> FsError {
+        match take(dir, workload(1)) {
             Ok(_) => panic!("the lock was given twice"),
             Err(error) => error,
         }
@@ -155,33 +120,20 @@ mod tests {
     #[test]
     fn a_second_owner_is_told_who_has_it_and_since_when() {
         let dir = tempfile::tempdir().unwrap();
-        let lease = Locks::default().take(dir.path(), workload(1)).unwrap();
-        let error = busy(&Locks::default(), dir.path());
+        let lease = take(dir.path(), workload(1)).unwrap();
+        let error = busy(dir.path());
         assert_eq!(error.kind, FsErrorKind::Busy);
         assert!(error.message.starts_with(&format!("held by process {} (", std::process::id())), "{error}");
         assert!(error.message.contains(") since 20"), "{error}");
         drop(lease);
-        Locks::default().take(dir.path(), workload(1)).unwrap();
+        take(dir.path(), workload(1)).unwrap();
     }
 
     #[test]
     fn workloads_are_locked_one_by_one() {
         let dir = tempfile::tempdir().unwrap();
-        let locks = Locks::default();
-        let _one = locks.take(dir.path(), workload(1)).unwrap();
-        let _two = locks.take(dir.path(), workload(2)).unwrap();
-    }
-
-    #[test]
-    fn work_that_goes_on_keeps_the_lock_after_the_lease() {
-        let dir = tempfile::tempdir().unwrap();
-        let locks = Locks::default();
-        let lease = locks.take(dir.path(), workload(1)).unwrap();
-        let work = locks.keep();
-        drop(lease);
-        assert_eq!(busy(&locks, dir.path()).kind, FsErrorKind::Busy);
-        drop(work);
-        locks.take(dir.path(), workload(1)).unwrap();
+        let _one = take(dir.path(), workload(1)).unwrap();
+        let _two = take(dir.path(), workload(2)).unwrap();
     }
 
     #[test]
@@ -190,7 +142,7 @@ mod tests {
         let precious = dir.path().join("precious");
         std::fs::write(&precious, "data").unwrap();
         std::os::unix::fs::symlink(&precious, dir.path().join(format!("{}.lock", workload(1)))).unwrap();
-        assert_eq!(busy(&Locks::default(), dir.path()).kind, FsErrorKind::Io);
+        assert_eq!(busy(dir.path()).kind, FsErrorKind::Io);
         assert_eq!(std::fs::read(&precious).unwrap(), b"data");
     }
 }

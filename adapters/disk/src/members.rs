@@ -9,7 +9,7 @@ use volsnap_core::{
     ports::{Found, FsError, FsErrorKind, FsOp, Members, MembersOf, Observer, Place, Progress, Tree, Watch},
 };
 
-use crate::{archive, state::State};
+use crate::{archive, budget::Jobs, state::State};
 
 /// Members handed over at a time, if they do not have [`BATCH_BYTES`] before.
 const BATCH_MEMBERS: usize = 256;
@@ -18,8 +18,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Batches that wait for the taker.
 const BATCHES_AHEAD: usize = 2;
 
-/// Starts to read.
-pub(crate) fn members(state: &State, of: &MembersOf, jobs: usize, watch: Watch) -> Box<dyn Members> {
+/// Starts to read; with `jobs` the contents of what is archived, too.
+pub(crate) fn members(state: &State, of: &MembersOf, jobs: Option<Jobs>, watch: Watch) -> Box<dyn Members> {
     let path = match &of.tree {
         Tree::Archived(archive, _) => state.archive(archive.workload, archive.snapshot),
         Tree::Live(root) => root.clone(),
@@ -39,7 +39,7 @@ pub(crate) fn members(state: &State, of: &MembersOf, jobs: usize, watch: Watch) 
 fn read(
     path: &Path,
     of: &MembersOf,
-    jobs: usize,
+    jobs: Option<Jobs>,
     sink: &mut (dyn FnMut(Member) -> Result<(), FsError> + Send),
     watch: &Watch,
 ) -> Result<(), FsError> {
@@ -47,9 +47,9 @@ fn read(
         Tree::Live(root) => return archive::living(root, &of.path, of.contents, sink, watch),
         Tree::Archived(archive, index) => (archive, *index),
     };
-    match of.contents {
-        true => archive::hashed(path, archive, (index, &of.path), sink, jobs, watch),
-        false => {
+    match jobs {
+        Some(jobs) => archive::hashed(path, archive, (index, &of.path), sink, jobs, watch),
+        None => {
             let place = Place { index, path: of.path.clone() };
             match archive::list_each(path, archive, &[place], &mut |_, member| sink(member), watch)? {
                 Found::Done(_) | Found::Other(_) | Found::Nothing(_) => Ok(()),

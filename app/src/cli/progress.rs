@@ -162,13 +162,13 @@ impl Observer for Reporter {
 /// Lets through what is new: another phase or volume, the end of one, or enough time gone by.
 #[derive(Default)]
 struct Pace {
-    last: Option<(Phase, Option<String>)>,
+    last: Option<(Phase, Option<String>, Option<String>)>,
     shown: Option<Instant>,
 }
 
 impl Pace {
     fn is_due(&mut self, progress: &Progress) -> bool {
-        let at = Some((progress.phase, progress.volume.clone()));
+        let at = Some((progress.phase, progress.workload.clone(), progress.volume.clone()));
         let complete = progress.bytes_total > 0 && progress.bytes >= progress.bytes_total;
         let due = self.last != at || complete || self.shown.is_none_or(|shown| shown.elapsed() >= INTERVAL);
         if due {
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn stage(bytes: u64) -> Progress {
-        Progress { phase: Phase::Stage, volume: Some("/data".into()), bytes, bytes_total: 10, entries: 1 }
+        Progress { volume: Some("/data".into()), bytes, bytes_total: 10, entries: 1, ..Progress::begin(Phase::Stage) }
     }
 
     #[test]

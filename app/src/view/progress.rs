@@ -12,6 +12,9 @@ pub enum ProgressView<'a> {
     Progress {
         /// What it is busy with.
         phase: Phase,
+        /// The workload that it is about; left out as long as that is not known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        workload: Option<&'a str>,
         /// The volume it is at; `null` if it does not go by volumes.
         volume: Option<&'a str>,
         /// Bytes done in this phase and volume.
@@ -38,6 +41,7 @@ impl<'a> ProgressView<'a> {
     pub fn of(progress: &'a Progress, elapsed_ms: u64) -> Self {
         ProgressView::Progress {
             phase: progress.phase,
+            workload: progress.workload.as_deref(),
             volume: progress.volume.as_deref(),
             bytes: progress.bytes,
             bytes_total: progress.bytes_total,

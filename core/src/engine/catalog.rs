@@ -104,26 +104,26 @@ impl Engine {
     /// Registers a workload anew: what it is made of is replaced by that of `to`; its id, name, hooks, snapshots and the names
     /// of the volumes that it has still stay. Gives it as it is then.
     pub async fn change_workload(&self, workload: &Workload, to: &Workload, watch: &Watch) -> Result<Workload> {
-        let _held = self.hold(workload).await?;
-        self.recover_or_refuse(workload.id, watch).await?;
+        let engine = &self.hold(workload).await?;
+        engine.recover_or_refuse(workload.id, watch).await?;
         // As it is now: a restore may have learned names since it was looked up.
-        let now = self.workload(&workload.id.to_string()).await?;
+        let now = engine.workload(&workload.id.to_string()).await?;
         let (source, selector, volumes) = (to.source.clone(), to.selector.clone(), to.volumes.clone());
         let changed = Workload { source, selector, volumes, ..now };
-        let resolved = self.check_workload(&changed).await?;
+        let resolved = engine.check_workload(&changed).await?;
         let changed = changed.knowing(&resolved);
-        self.ports.store.set_registration(&changed).await?;
+        engine.ports.store.set_registration(&changed).await?;
         let detail = json!({ "volumes": resolved.volumes });
-        self.tell(&self.event(&changed, EventKind::WorkloadChanged, "registered anew", detail)).await;
+        engine.tell(&engine.event(&changed, EventKind::WorkloadChanged, "registered anew", detail)).await;
         Ok(changed)
     }
 
     /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone. While a
     /// pin is heeded, nothing is deleted at all.
     pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool, pins: Pins) -> Result<usize> {
-        let _held = self.hold(workload).await?;
-        self.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
-        let snapshots = self.snapshots(Some(workload.id)).await?;
+        let engine = &self.hold(workload).await?;
+        engine.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
+        let snapshots = engine.snapshots(Some(workload.id)).await?;
         if !snapshots.is_empty() && !delete_snapshots {
             return Err(Error::new(
                 Code::Refused,
@@ -138,16 +138,16 @@ impl Engine {
                 quoted(["volsnap", "workload", "add", &workload.name])
             )));
         }
-        self.refuse_kept(workload).await?;
+        engine.refuse_kept(workload).await?;
         refuse_pinned(snapshots.iter(), pins)?;
         for snapshot in &snapshots {
-            self.forget(workload, snapshot, "remove workload").await?;
+            engine.forget(workload, snapshot, "remove workload").await?;
         }
-        self.ports.store.remove_workload(workload.id).await?;
-        self.ports.filesystem.forget_retired(workload.id).await?;
-        self.forget_records_aside(workload.id).await?;
+        engine.ports.store.remove_workload(workload.id).await?;
+        engine.ports.filesystem.forget_retired(workload.id).await?;
+        engine.forget_records_aside(workload.id).await?;
         let detail = json!({ "snapshots_deleted": snapshots.len() });
-        self.tell(&self.event(workload, EventKind::WorkloadRemoved, "removed", detail)).await;
+        engine.tell(&engine.event(workload, EventKind::WorkloadRemoved, "removed", detail)).await;
         Ok(snapshots.len())
     }
 

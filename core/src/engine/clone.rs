@@ -52,7 +52,7 @@ impl Engine {
         let clones = self.plan_clones(request).await?;
         let places: Vec<&Location> = clones.iter().map(|clone| &clone.place).collect();
         let copying = self.begin_copy("clone", &request.workload.name, &places).await?;
-        let cloned = self.clone_to(request, &clones, &copying, watch).await;
+        let cloned = copying.engine.clone_to(request, &clones, &copying, watch).await;
         self.end_copy(copying).await;
         let (outcome, detail) = match &cloned {
             Ok(_) => ("cloned", json!({ "snapshot": request.snapshot.id(), "places": request.places })),

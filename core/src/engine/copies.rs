@@ -13,7 +13,7 @@ use super::{Engine, restore::Ready};
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
     model::{Location, RestoreId, Sight, Snapshot, Workload, place},
-    ports::{CopyNote, Lease, Phase, PrivateNote, Progress, Watch},
+    ports::{CopyNote, Phase, PrivateNote, Progress, Watch},
 };
 
 /// A copy under way.
@@ -23,7 +23,8 @@ pub(super) struct Copying {
     pub(super) private: Vec<PathBuf>,
     /// Whether containers have been started on them, or almost.
     pub(super) containers: bool,
-    _lease: Box<dyn Lease>,
+    /// Holds the note.
+    pub(super) engine: Engine,
 }
 
 /// A volume, or a part of one, that was copied.
@@ -120,13 +121,13 @@ impl Engine {
         let (what, workload) = (what.into(), workload.into());
         let note = CopyNote { id, what, workload, began_at, private, containers, runtime };
         let lease = self.ports.filesystem.begin_copy(&note).await?;
-        Ok(Copying { id, private: paths, containers: false, _lease: lease })
+        Ok(Copying { id, private: paths, containers: false, engine: self.under(lease) })
     }
 
     /// Removes the containers of a copy, what is left of its private directories, and its note. What cannot be removed
     /// stays noted, and the next sweep tries again; it gives why.
     pub(super) async fn end_copy(&self, copying: Copying) -> Option<Error> {
-        let left = self.discard_copy(copying.id, &copying.private, copying.containers).await.err();
+        let left = copying.engine.discard_copy(copying.id, &copying.private, copying.containers).await.err();
         if let Some(error) = &left {
             tracing::warn!(%error, "what a copy made in passing stays until the next `volsnap recover`");
         }

@@ -61,12 +61,17 @@ impl Engine {
         mut sink: ChangeSink,
         watch: &Watch,
     ) -> Result<Vec<VolumeDifference>> {
-        match self.diff_at(request, &mut sink, watch).await {
+        // Two archives are read at once: each would wait for the other's threads.
+        let engine = &match request.contents {
+            true => self.reserved(watch).await?,
+            false => self.clone(),
+        };
+        match engine.diff_at(request, &mut sink, watch).await {
             // Nothing has such a path: then the one is meant that is printed so.
             Err(error) if error.code == Code::NotFound => match request.path.as_deref().and_then(unprinted) {
                 Some(path) => {
                     let shown = DiffRequest { path: Some(path), ..request.clone() };
-                    self.diff_at(&shown, &mut sink, watch).await.map_err(|_| error)
+                    engine.diff_at(&shown, &mut sink, watch).await.map_err(|_| error)
                 }
                 None => Err(error),
             },

@@ -135,7 +135,9 @@ impl Engine {
         check_room(snapshot, &place, keep)?;
         let noted = snapshot.volumes().map(|(index, _, _)| PrivateNote { path: private(index), parent: place.parent });
         let mut copying = self.begin_copy_in("drill", &workload.name, id, noted.collect(), keep == Keep::All).await?;
-        let mut drilled = self.prove(snapshot, &mut copying, plan, watch).await;
+        let engine = copying.engine.clone();
+        let mut drilled = engine.prove(snapshot, &mut copying, plan, watch).await;
+        drop(engine);
         let left = self.end_copy(copying).await;
         if let (Ok(Drilled { booted: Some(booted), .. }), Some(left)) = (&mut drilled, left) {
             let hint = left.hint.map_or_else(String::new, |hint| format!(" ({hint})"));

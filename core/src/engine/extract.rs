@@ -81,7 +81,7 @@ impl Engine {
         }
         check_space(needs)?;
         let copying = self.begin_copy("extract", &request.snapshot.archive.manifest.workload_name, &[&place]).await?;
-        let extracted = self.extract_to(request, &wanted, &place, &copying, watch).await;
+        let extracted = copying.engine.extract_to(request, &wanted, &place, &copying, watch).await;
         self.end_copy(copying).await;
         extracted.map(|copied| Copied { warnings: warnings.into_iter().chain(copied.warnings).collect(), ..copied })
     }

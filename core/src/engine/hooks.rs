@@ -206,13 +206,13 @@ impl Engine {
         outcome: &str,
         change: impl FnOnce(&mut Vec<Hook>) -> Result<Hook>,
     ) -> Result<Workload> {
-        let _held = self.hold(workload).await?;
-        self.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
+        let engine = &self.hold(workload).await?;
+        engine.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
         // Looked at again now that nobody else can change it.
-        let mut changed = self.workload(&workload.id.to_string()).await?;
+        let mut changed = engine.workload(&workload.id.to_string()).await?;
         let hook = change(&mut changed.hooks)?;
-        self.ports.store.set_hooks(changed.id, &changed.hooks).await?;
-        self.tell(&self.event(&changed, EventKind::WorkloadChanged, outcome, json!({ "hook": hook }))).await;
+        engine.ports.store.set_hooks(changed.id, &changed.hooks).await?;
+        engine.tell(&engine.event(&changed, EventKind::WorkloadChanged, outcome, json!({ "hook": hook }))).await;
         Ok(changed)
     }
 }

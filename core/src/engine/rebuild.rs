@@ -99,13 +99,13 @@ impl Engine {
 
     /// The same for one workload, under its lock: what is being created, deleted or imported is not touched.
     async fn rebuild_one(&self, id: WorkloadId, snapshots: &BTreeSet<SnapshotId>, rebuilt: &mut Rebuilt) -> Result<()> {
-        let _lock = self.lock(id, &id.to_string()).await?;
-        let rows = self.snapshots(Some(id)).await?;
+        let engine = &self.lock(id, &id.to_string()).await?;
+        let rows = engine.snapshots(Some(id)).await?;
         let mut archives = Vec::new();
         for snapshot in snapshots {
-            let path = self.ports.filesystem.archive_path(id, *snapshot);
+            let path = engine.ports.filesystem.archive_path(id, *snapshot);
             let row = rows.iter().find(|row| row.id() == *snapshot);
-            match self.fitting(id, *snapshot, row).await {
+            match engine.fitting(id, *snapshot, row).await {
                 Ok(Some(archive)) => archives.push(archive),
                 // Deleted since it was listed.
                 Ok(None) => {}
@@ -113,10 +113,10 @@ impl Engine {
             }
         }
         for row in rows.iter().filter(|row| !snapshots.contains(&row.id())) {
-            match self.ports.filesystem.read_archive(id, row.id()).await {
+            match engine.ports.filesystem.read_archive(id, row.id()).await {
                 Err(error) if error.kind == FsErrorKind::NotFound => {
                     if rebuilt.pruned {
-                        self.ports.store.remove_snapshot(row.id()).await?;
+                        engine.ports.store.remove_snapshot(row.id()).await?;
                     }
                     rebuilt.missing.push(row.clone());
                 }
@@ -125,14 +125,14 @@ impl Engine {
             }
         }
         archives.sort_by_key(|archive| archive.manifest.order());
-        self.register_again(id, &archives, rebuilt).await?;
+        engine.register_again(id, &archives, rebuilt).await?;
         for archive in archives {
             if rows.iter().any(|row| row.id() == archive.manifest.snapshot) {
                 rebuilt.known += 1;
                 continue;
             }
             let snapshot = Snapshot::from(archive);
-            self.ports.store.put_snapshot(&snapshot).await?;
+            engine.ports.store.put_snapshot(&snapshot).await?;
             rebuilt.added.push(snapshot);
         }
         Ok(())

@@ -6,6 +6,7 @@ mod outlook;
 
 use std::{path::PathBuf, sync::Arc};
 
+use futures_util::{StreamExt, future, stream};
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,7 +15,7 @@ use super::{Engine, RestoreRequest, hooks::Around, snapshot::outcome_of, unwell:
 use crate::{
     error::{Code, Error, FsErrorKind, Result},
     model::{Container, HookEvent, Mode, RestoreId, Snapshot, SnapshotId, Workload, WorkloadId},
-    ports::{EventKind, Phase, Progress, Quiet, Watch},
+    ports::{About, EventKind, Phase, Progress, Quiet, Watch},
     restore::{
         Anomaly, Body, Entry, Facts, Journal, Record, Refusal, Report, State,
         facts::{Holds, Names},
@@ -26,6 +27,9 @@ use crate::{
         state::Direction,
     },
 };
+
+/// Workloads that are recovered at the same time, at the most.
+const RECOVERIES_AT_ONCE: usize = 16;
 
 /// What a recovery did for one workload.
 #[derive(Clone, Debug)]
@@ -130,15 +134,13 @@ pub(super) fn quiet() -> Watch {
 impl Engine {
     /// Finishes or rolls back what crashes left, for one workload or all.
     pub async fn recover(&self, workload: Option<WorkloadId>, watch: &Watch) -> Result<Vec<Recovered>> {
-        let mut recovered = Vec::new();
-        for id in self.ports.filesystem.journals().await? {
-            if workload.is_none_or(|w| w == id)
-                && let Some(result) = self.recover_one(id, watch, Sake::Itself).await.transpose()
-            {
-                recovered.push(Recovered { workload: id, result });
-            }
-        }
-        Ok(recovered)
+        let ids = self.ports.filesystem.journals().await?.into_iter().filter(|id| workload.is_none_or(|w| w == *id));
+        // Side by side: an app is not to wait for the health of another one. What one does never hangs on what another does.
+        let recovering = stream::iter(ids).map(|id| async move {
+            let result = self.recover_one(id, watch, Sake::Itself).await.transpose()?;
+            Some(Recovered { workload: id, result })
+        });
+        Ok(recovering.buffered(RECOVERIES_AT_ONCE).filter_map(future::ready).collect().await)
     }
 
     /// The same for one workload that is about to be restored: a restore that could be resumed is rolled back (see
@@ -159,12 +161,8 @@ impl Engine {
     }
 
     async fn recover_one(&self, id: WorkloadId, watch: &Watch, sake: Sake<'_>) -> Result<Option<RecoveredItem>> {
-        let _lock = self.lock(id, &id.to_string()).await?;
-        let _deploy = match &self.ports.containers {
-            Some(containers) => Some(super::deploy_lease(containers.as_ref(), id).await?),
-            None => None,
-        };
-        Ok(self.follow_journal(id, watch, sake).await?.map(|followed| followed.item))
+        let engine = self.lock(id, &id.to_string()).await?.deploys_of(id).await?;
+        Ok(engine.follow_journal(id, watch, sake).await?.map(|followed| followed.item))
     }
 
     /// Recovers the workload whose lock the caller holds, before the caller's own work. Gives the report of a restore,
@@ -209,7 +207,6 @@ impl Engine {
     async fn follow_journal(&self, id: WorkloadId, watch: &Watch, sake: Sake<'_>) -> Result<Option<Followed>> {
         let Some(bytes) = self.ports.filesystem.read_journal(id).await? else { return Ok(None) };
         let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
-        watch.progress(&Progress::begin(Phase::Recover));
         match journal.body {
             Body::Restore(records) => {
                 let mut state = State::replay(&records).map_err(|e| self.name_journal(id, e.into()))?;
@@ -218,6 +215,8 @@ impl Engine {
                         self.name_journal(id, Error::new(Code::Corrupt, "it is the journal of another workload"))
                     );
                 }
+                let watch = &About::workload(watch, &state.plan.workload.name);
+                watch.progress(&Progress::begin(Phase::Recover));
                 // Whoever decided may have stopped the app, and even have started it again.
                 let up_all_along = (state.direction() != Direction::Undecided).then_some(false);
                 let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
@@ -227,7 +226,7 @@ impl Engine {
                     let report = Box::new(Report::of(&state, Some(&anomaly), &notes));
                     return Ok(Some(Followed { item: RecoveredItem::Restore(report), is_own: false }));
                 }
-                let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
+                let (engine, _) = &self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
                 // Work that comes next takes over what is owed to the app. A restore may be the very remedy.
                 match sake {
                     Sake::Itself => state.try_again(),
@@ -235,25 +234,27 @@ impl Engine {
                 }
                 let is_own = sake.asks_for(&state);
                 if let Some(entry) = sake.first(&state) {
-                    let record = Record { at: self.ports.clock.now(), entry };
+                    let record = Record { at: engine.ports.clock.now(), entry };
                     state.append(record)?;
-                    self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
+                    engine.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
                 }
                 // What was prepared before the crash may be of containers that have been deployed anew since. An engine
                 // that is not up yet leaves the journal as it is: a recovery that comes after it goes on.
                 if state.resumes() && state.plan.has_containers() {
-                    self.containers()?.discard(state.plan.restore).await?;
+                    engine.containers()?.discard(state.plan.restore).await?;
                 }
                 if state.resumes() {
                     // Those that ran before the crash may have been undone by it.
-                    self.prelude(&mut state, watch).await?;
+                    engine.prelude(&mut state, watch).await?;
                 }
-                let report = self.drive(&mut state, watch, notes).await?;
+                let report = engine.drive(&mut state, watch, notes).await?;
                 Ok(Some(Followed { item: RecoveredItem::Restore(Box::new(report)), is_own }))
             }
             // Nothing was interrupted, and work that comes next takes over what is owed to the app.
             Body::Snapshot(quiesced) if quiesced.waits_for_the_app() && !matches!(sake, Sake::Itself) => Ok(None),
             Body::Snapshot(quiesced) => {
+                let watch = &About::workload(watch, &quiesced.workload.name);
+                watch.progress(&Progress::begin(Phase::Recover));
                 Ok(Some(Followed { item: self.recover_snapshot(*quiesced, watch, sake).await?, is_own: false }))
             }
         }
@@ -265,30 +266,30 @@ impl Engine {
             return Err(attention(&quiesced.workload, &anomaly));
         }
         let places = self.quieted_places(&quiesced).await;
-        let _claim = match quiesced.containers.is_empty() {
-            true => None,
-            false => Some(self.claim(&quiesced.workload.name, &places).await?),
+        let engine = &match quiesced.containers.is_empty() {
+            true => self.clone(),
+            false => self.claim(&quiesced.workload.name, &places).await?.0,
         };
         let pinned = quiesced.containers.clone();
         // With nothing to wake, it was written for the hooks that are due, or for what is down.
         let frozen = well_before(&quiesced);
-        self.end_stops_of(&quiesced).await?;
-        let mut quiesced = self.wake(quiesced).await?;
+        engine.end_stops_of(&quiesced).await?;
+        let mut quiesced = engine.wake(quiesced).await?;
         let gone = match pinned.is_empty() {
             true => Vec::new(),
-            false => self.standing(&quiesced.workload, pinned).await?.1,
+            false => engine.standing(&quiesced.workload, pinned).await?.1,
         };
         let missed: Vec<&Container> = gone.iter().filter(|container| !passes(container)).collect();
-        if !missed.is_empty() && !self.without_missing {
+        if !missed.is_empty() && !engine.without_missing {
             let names = missed.into_iter().map(|container| container.name.clone()).collect();
             return Err(attention(&quiesced.workload, &Anomaly::MembersGone { names }));
         }
         if !quiesced.down.is_empty() && matches!(sake, Sake::Itself) {
-            quiesced = self.start_what_is_down(quiesced).await?;
+            quiesced = engine.start_what_is_down(quiesced).await?;
         }
         let Quiesced { workload, snapshot, .. } = &quiesced;
-        self.ports.filesystem.sweep_drafts(workload.id).await?;
-        let archive = match self.ports.filesystem.read_archive(workload.id, *snapshot).await {
+        engine.ports.filesystem.sweep_drafts(workload.id).await?;
+        let archive = match engine.ports.filesystem.read_archive(workload.id, *snapshot).await {
             Ok(archive) => Some(archive),
             Err(error) if matches!(error.kind, FsErrorKind::NotFound | FsErrorKind::Corrupt) => None,
             // Whether it is complete is not known yet: the journal stays for a recovery that can read it.
@@ -296,22 +297,22 @@ impl Engine {
         };
         let complete = archive.is_some();
         if let Some(archive) = archive {
-            self.ports.store.put_snapshot(&Snapshot::from(archive)).await?;
+            engine.ports.store.put_snapshot(&Snapshot::from(archive)).await?;
         }
         let around = Around { workload, snapshot: *snapshot, restore: None };
-        let mut warnings = self.run_after(HookEvent::PostCreate, &around, outcome_of(complete)).await?;
+        let mut warnings = engine.run_after(HookEvent::PostCreate, &around, outcome_of(complete)).await?;
         warnings.extend(gone.iter().map(|c| format!("container {} is not there any more", c.name)));
         let detail = match warnings.is_empty() {
             true => json!({ "snapshot": snapshot, "complete": complete }),
             false => json!({ "snapshot": snapshot, "complete": complete, "warnings": warnings }),
         };
-        let mut event = self.event(workload, EventKind::Recovered, "snapshot", detail);
+        let mut event = engine.event(workload, EventKind::Recovered, "snapshot", detail);
         event.id = snapshot.0;
-        self.tell(&event).await;
-        self.lay_down(&quiesced).await?;
+        engine.tell(&event).await;
+        engine.lay_down(&quiesced).await?;
         if matches!(sake, Sake::Itself) {
             // All else is done: it is only waited for.
-            warnings.extend(self.unwell(&frozen, watch).await);
+            warnings.extend(engine.unwell(&frozen, watch).await);
         }
         let Quiesced { workload, snapshot, problem: app_problem, .. } = quiesced;
         let gone = gone.into_iter().map(|container| container.name).collect();

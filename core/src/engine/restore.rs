@@ -7,11 +7,11 @@ use std::{
 
 use serde_json::json;
 
-use super::{Engine, drive::word, hooks::Around, recover::Sake, unguarded};
+use super::{Engine, drive::word, hooks::Around, recover::Sake};
 use crate::{
     error::{Code, Error, Result},
     model::{HookEvent, Identity, RestoreId, Snapshot, Workload},
-    ports::{EventKind, Phase, Progress, Watch},
+    ports::{About, EventKind, Phase, Progress, Watch},
     restore::{Options, Outcome, Plan, PlannedVolume, Record, Report, State, next::abort, report::Notes},
 };
 
@@ -72,15 +72,16 @@ impl Engine {
     /// If the future is dropped, the restore stops as if the process were killed; run it in a task of its own.
     pub async fn restore(&self, request: &RestoreRequest, watch: &Watch) -> Result<Report> {
         let workload = &request.workload;
-        let _held = self.hold(workload).await?;
-        if let Some((report, is_own)) = self.recover_held(workload.id, watch, Sake::Restore(Some(request))).await?
+        let watch = &About::workload(watch, &workload.name);
+        let engine = &self.hold(workload).await?;
+        if let Some((report, is_own)) = engine.recover_held(workload.id, watch, Sake::Restore(Some(request))).await?
             && (is_own || report.outcome == Outcome::NeedsAttention)
         {
             return Ok(report);
         }
         watch.progress(&Progress::begin(Phase::Plan));
         // Looked at again now that nobody else can change it: the workload, its volumes, containers and space.
-        let registered = self.ports.store.workloads().await?.into_iter().find(|w| w.id == workload.id);
+        let registered = engine.ports.store.workloads().await?.into_iter().find(|w| w.id == workload.id);
         let request = match registered {
             Some(workload) => &RestoreRequest { workload, ..request.clone() },
             None => {
@@ -88,10 +89,10 @@ impl Engine {
                     .hint("`volsnap workload list` shows the workloads"));
             }
         };
-        let (mut plan, places) = self.plan_with_places(request).await?;
+        let (mut plan, places) = engine.plan_with_places(request).await?;
         if let Err(refused) = plan.check() {
-            let event = self.event(workload, EventKind::RestoreEnded, "refused", json!(plan.refusals));
-            self.tell(&event).await;
+            let event = engine.event(workload, EventKind::RestoreEnded, "refused", json!(plan.refusals));
+            engine.tell(&event).await;
             return Err(refused);
         }
         if let Some(difference) = request.shown.as_ref().and_then(|shown| plan.differs_from(shown)) {
@@ -105,36 +106,36 @@ impl Engine {
             )));
         }
         // Held until it has ended. A directory that was replaced since the plan was made is not what the plan knows.
-        let claim = self.claim(&workload.name, &places).await?;
+        let (engine, unguarded) = &engine.claim(&workload.name, &places).await?;
         // Read and not given out: a catalog that cannot be written stops no restore. What takes the same place at the same
         // time is of another workload.
-        let given = self.ports.store.sequence().await?;
-        let last = self.last_known(workload.id).await?;
+        let given = engine.ports.store.sequence().await?;
+        let last = engine.last_known(workload.id).await?;
         plan.sequence = given.max(last.as_ref().map_or(0, |last| last.plan.sequence)).saturating_add(1);
         let kept = last.filter(State::keeps_originals).map(|last| last.plan.restore);
         plan.record = kept.filter(|restore| plan.kept != Some(*restore));
         // A catalog that takes nothing, on a full disk, hinders no restore: the journal and the safety snapshot have the
         // names as well, and they follow from what is seen.
         if plan.workload.known != request.workload.known
-            && let Err(error) = self.ports.store.set_known(plan.workload.id, &plan.workload.known).await
+            && let Err(error) = engine.ports.store.set_known(plan.workload.id, &plan.workload.known).await
         {
             tracing::warn!(%error, "the names of the volumes were not written down");
         }
-        self.ready_places(&mut plan).await?;
+        engine.ready_places(&mut plan).await?;
         if !plan.down.is_empty() {
-            self.take_over(workload.id).await?;
+            engine.take_over(workload.id).await?;
         }
-        let mut state = State::opened(plan, self.ports.clock.now());
+        let mut state = State::opened(plan, engine.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
-        self.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;
+        engine.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;
         // Asked again now that this journal can be seen: of two that begin at once, at least one sees the other.
         let names: Vec<String> = state.plan.containers.iter().map(|container| container.name.clone()).collect();
-        let refused = match self.neighbour(workload.id, &state.plan.live_paths(), &names).await? {
-            Some(neighbour) => Some(self.give_up(&mut state, neighbour.into()).await?),
-            None => self.prelude(&mut state, watch).await?,
+        let refused = match engine.neighbour(workload.id, &state.plan.live_paths(), &names).await? {
+            Some(neighbour) => Some(engine.give_up(&mut state, neighbour.into()).await?),
+            None => engine.prelude(&mut state, watch).await?,
         };
-        let notes = Notes { warnings: unguarded(&claim).collect(), ..Notes::default() };
-        let mut report = self.drive(&mut state, watch, notes).await?;
+        let notes = Notes { warnings: unguarded.clone(), ..Notes::default() };
+        let mut report = engine.drive(&mut state, watch, notes).await?;
         if let (Some(refused), Some(cause)) = (refused, &mut report.cause) {
             cause.hint = refused.hint;
         }

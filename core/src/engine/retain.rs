@@ -122,19 +122,19 @@ impl Engine {
         pin: Option<Pin>,
         watch: &Watch,
     ) -> Result<Snapshot> {
-        let _held = self.hold(workload).await?;
-        self.recover_or_refuse(workload.id, watch).await?;
+        let engine = &self.hold(workload).await?;
+        engine.recover_or_refuse(workload.id, watch).await?;
         let (kind, outcome) = match &pin {
             Some(_) => (EventKind::SnapshotPinned, "pinned"),
             None => (EventKind::SnapshotUnpinned, "unpinned"),
         };
         let detail = json!({ "snapshot": snapshot.id(), "note": pin.as_ref().and_then(|pin| pin.note.as_ref()) });
         let mark = pin.map_or(Mark::Unpinned, Mark::Pinned);
-        if !self.ports.store.mark_snapshot(snapshot.id(), &mark).await? {
+        if !engine.ports.store.mark_snapshot(snapshot.id(), &mark).await? {
             return Err(Error::new(Code::NotFound, format!("there is no snapshot {} any more", snapshot.id()))
                 .hint("`volsnap list` shows the snapshots"));
         }
-        self.tell(&self.event(workload, kind, outcome, detail)).await;
+        engine.tell(&engine.event(workload, kind, outcome, detail)).await;
         let mut marked = snapshot.clone();
         marked.mark(&mark);
         Ok(marked)
@@ -142,13 +142,13 @@ impl Engine {
 
     /// Deletes a snapshot.
     pub async fn delete(&self, workload: &Workload, snapshot: &Snapshot, pins: Pins, watch: &Watch) -> Result<()> {
-        let _held = self.hold(workload).await?;
-        self.recover_or_refuse(workload.id, watch).await?;
-        let listed = self.snapshots(Some(snapshot.workload())).await?;
+        let engine = &self.hold(workload).await?;
+        engine.recover_or_refuse(workload.id, watch).await?;
+        let listed = engine.snapshots(Some(snapshot.workload())).await?;
         // As it is now: somebody may have pinned it since it was looked up.
         let now = listed.iter().find(|s| s.id() == snapshot.id()).unwrap_or(snapshot);
         refuse_pinned([now].into_iter(), pins)?;
-        self.forget(workload, now, "delete").await
+        engine.forget(workload, now, "delete").await
     }
 
     /// Deletes what no rule keeps.
@@ -156,29 +156,29 @@ impl Engine {
     /// It holds the workload's lock and no journal is open, so no restore reads what is deleted, and nobody pins it now.
     /// The archives are asked for first: while they cannot be listed, nothing is deleted.
     pub async fn prune(&self, workload: &Workload, policy: &Policy, dry_run: bool, watch: &Watch) -> Result<Pruned> {
-        let _held = match dry_run {
-            true => None,
-            false => Some(self.hold(workload).await?),
+        let engine = &match dry_run {
+            true => self.clone(),
+            false => self.hold(workload).await?,
         };
         let mut needed: BTreeMap<SnapshotId, String> = BTreeMap::new();
         if dry_run {
-            for open in self.outlook(Some(workload.id)).await? {
+            for open in engine.outlook(Some(workload.id)).await? {
                 needed.extend(open.snapshot.map(|s| (s, "open restore".to_string())));
             }
         } else {
-            self.recover_or_refuse(workload.id, watch).await?;
+            engine.recover_or_refuse(workload.id, watch).await?;
         }
-        let snapshots = self.snapshots(Some(workload.id)).await?;
+        let snapshots = engine.snapshots(Some(workload.id)).await?;
         let circumstances = Circumstances {
             needed,
-            archives: self.archive_files(workload.id).await?,
-            zone: self.zone.clone(),
-            now: self.ports.clock.now(),
+            archives: engine.archive_files(workload.id).await?,
+            zone: engine.zone.clone(),
+            now: engine.ports.clock.now(),
         };
         let verdicts = retention::verdicts(&snapshots, &circumstances, policy);
         for verdict in verdicts.iter().filter(|v| !dry_run && v.kept_by.is_empty()) {
             if let Some(snapshot) = snapshots.iter().find(|s| s.id() == verdict.snapshot) {
-                self.forget(workload, snapshot, "prune").await?;
+                engine.forget(workload, snapshot, "prune").await?;
             }
         }
         Ok(Pruned { verdicts, dry_run })

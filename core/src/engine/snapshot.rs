@@ -8,15 +8,15 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use self::sources::{Root, Sources};
-use super::{Engine, act::images, hooks::Around, reach::Reach, unguarded, unwell::well_before};
+use self::sources::{Root, Sources, warnings};
+use super::{Engine, act::images, hooks::Around, reach::Reach, unwell::well_before};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
         ARCHIVE_FORMAT, Container, HookEvent, Identity, Manifest, ManifestVolume, Mode, Occupant, Origin, Particulars,
         Pinned, Resolved, RestartPolicy, RunState, Snapshot, SnapshotId, Workload, parts,
     },
-    ports::{ArchiveSource, Claim, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
+    ports::{About, ArchiveSource, DraftArchive, EventKind, Phase, Precopy, Progress, Retold, Watch},
     restore::{
         Body, Refusal,
         anew::starts_no_more,
@@ -58,16 +58,19 @@ pub struct Snapshotted {
 impl Engine {
     /// Takes a snapshot of all volumes of a workload.
     pub async fn create(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
-        let _held = self.hold(&request.workload).await?;
-        self.recover_or_refuse(request.workload.id, watch).await?;
-        let mut workload = self.hooked(&request.workload);
+        let watch = &About::workload(watch, &request.workload.name);
+        let engine = &self.hold(&request.workload).await?;
+        engine.recover_or_refuse(request.workload.id, watch).await?;
+        // Before anything is looked at, and long before an app is quiet: it is not to wait for other workloads then.
+        let engine = &engine.reserved(watch).await?;
+        let mut workload = engine.hooked(&request.workload);
         // Now that nobody else can give names: somebody may have since the request was made.
-        if let Some(registered) = self.ports.store.workloads().await?.into_iter().find(|w| w.id == workload.id) {
+        if let Some(registered) = engine.ports.store.workloads().await?.into_iter().find(|w| w.id == workload.id) {
             workload.known = registered.known;
         }
         let request = &SnapshotRequest { workload, ..request.clone() };
-        let down = self.owed(request.workload.id).await?.unwrap_or_default();
-        let mut created = self.create_held(request, down, watch).await;
+        let down = engine.owed(request.workload.id).await?.unwrap_or_default();
+        let mut created = engine.create_held(request, down, watch).await;
         if let Err(error) = &mut created
             && error.code == Code::Aborted
             && watch.cancelled()
@@ -78,7 +81,7 @@ impl Engine {
         }
         if let Err(error) = &created {
             let detail = json!({ "code": error.code, "message": error.message });
-            self.tell(&self.event(&request.workload, EventKind::SnapshotFailed, "failed", detail)).await;
+            engine.tell(&engine.event(&request.workload, EventKind::SnapshotFailed, "failed", detail)).await;
         }
         created
     }
@@ -162,8 +165,8 @@ impl Engine {
         }
         let Sources { volumes, sources, roots, places } = self.sources(workload, &resolved).await?;
         self.refuse_neighbour(workload, &sources, &names(&members)).await?;
-        let claim = self.claim(&workload.name, &places).await?;
-        Ok(Seen { members, resolved, volumes, sources, roots, claim })
+        let (engine, unguarded) = self.claim(&workload.name, &places).await?;
+        Ok(Seen { engine, members, resolved, volumes, sources, roots, unguarded })
     }
 
     async fn refuse_neighbour(&self, workload: &Workload, sources: &[ArchiveSource], members: &[String]) -> Result<()> {
@@ -194,15 +197,14 @@ impl Engine {
         watch: &Watch,
     ) -> Result<Snapshotted> {
         let snapshot = journal.snapshot;
-        let filesystem = &self.ports.filesystem;
-        // Held until the archive is sealed and the app is awake.
-        let Seen { members, resolved, volumes, sources, roots, claim } = seen;
+        // It holds the directories until the archive is sealed and the app is awake.
+        let Seen { engine, members, resolved, volumes, sources, roots, unguarded } = seen;
         refuse_members(request, &members)?;
         // Before there is a snapshot that has these names.
-        let workload = &self.remember(&request.workload, &resolved).await?;
-        let created_at = self.ports.clock.now();
+        let workload = &engine.remember(&request.workload, &resolved).await?;
+        let created_at = engine.ports.clock.now();
         // Given out before anything is read: a catalog that takes nothing is found out while the app runs.
-        let sequence = self.ports.store.advance(self.restored_at(workload.id).await?).await?;
+        let sequence = engine.ports.store.advance(engine.restored_at(workload.id).await?).await?;
         let manifest = Manifest {
             format: ARCHIVE_FORMAT,
             snapshot,
@@ -215,18 +217,18 @@ impl Engine {
             note: request.note.clone(),
             images: images(members.iter().filter(|c| lasts(c))),
             volumes,
-            registration: Some(self.registration(workload, created_at)),
+            registration: Some(engine.registration(workload, created_at)),
             imported: None,
             sequence: Some(sequence),
         };
-        self.refuse_unheld(request.mode, &members).await?;
+        engine.refuse_unheld(request.mode, &members).await?;
         watch.progress(&Progress::begin(Phase::Archive));
         let (members, precopy) = match members.iter().any(|c| disturbs(request.mode, c)) {
             // The app is not touched yet: an ordinary failure here, such as a full disk, costs it nothing.
-            true => match filesystem.precopy(&manifest, &sources, watch.clone()).await? {
+            true => match engine.ports.filesystem.precopy(&manifest, &sources, watch.clone()).await? {
                 Some(precopy) => {
-                    self.same_roots(&roots).await?;
-                    (self.unmoved(workload, &manifest, &sources).await?, Some(precopy))
+                    engine.same_roots(&roots).await?;
+                    (engine.unmoved(workload, &manifest, &sources).await?, Some(precopy))
                 }
                 None => (members, None),
             },
@@ -234,11 +236,11 @@ impl Engine {
         };
         // They may be other ones by now.
         refuse_members(request, &members)?;
-        let mut outsiders = self.outsiders(request, &members, &sources).await?;
+        let mut outsiders = engine.outsiders(request, &members, &sources).await?;
         let reading =
             Reading { manifest: &manifest, sources: &sources, roots: &roots, members: names(&members), precopy };
         let dependants = match request.mode {
-            Mode::Stop => self.dependants(&members).await?,
+            Mode::Stop => engine.dependants(&members).await?,
             Mode::Pause | Mode::Live => Vec::new(),
         };
         let is_member = |c: &Container| members.iter().any(|m| m.id == c.id);
@@ -254,21 +256,21 @@ impl Engine {
             members.chain(revived.map(|container| Pinned { container, member: false })).collect();
         let runtime = match containers.is_empty() {
             true => None,
-            false => self.runtime(workload).await?,
+            false => engine.runtime(workload).await?,
         };
-        let quiesced = Quiesced { containers, runtime, at: self.ports.clock.now(), ..journal };
+        let quiesced = Quiesced { containers, runtime, at: engine.ports.clock.now(), ..journal };
         let frozen = well_before(&quiesced);
-        let (draft, quiesced_ms, app_problem) = self.read_quietly(quiesced, reading, watch).await?;
+        let (draft, quiesced_ms, app_problem) = engine.read_quietly(quiesced, reading, watch).await?;
         let archive = draft.seal(quiesced_ms).await?;
         let snapshot = Snapshot::from(archive);
-        self.ports.store.put_snapshot(&snapshot).await?;
+        engine.ports.store.put_snapshot(&snapshot).await?;
         let mut warnings = warnings(&snapshot, &resolved);
-        warnings.extend(unguarded(&claim));
-        warnings.extend(self.concerns(workload).await);
+        warnings.extend(unguarded);
+        warnings.extend(engine.concerns(workload).await);
         warnings.extend(outsiders);
-        warnings.extend(self.unwell(&frozen, watch).await);
+        warnings.extend(engine.unwell(&frozen, watch).await);
         let detail = json!({ "snapshot": snapshot.id(), "mode": request.mode, "warnings": warnings });
-        self.tell(&self.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
+        engine.tell(&engine.event(workload, EventKind::SnapshotCreated, "created", detail)).await;
         if let Some(problem) = app_problem {
             let name = &workload.name;
             let message = format!(
@@ -390,7 +392,10 @@ struct Seen {
     volumes: Vec<ManifestVolume>,
     sources: Vec<ArchiveSource>,
     roots: Vec<Root>,
-    claim: Claim,
+    /// Holds the directories.
+    engine: Engine,
+    /// What is to be said of those that others could not be kept from.
+    unguarded: Vec<String>,
 }
 
 /// How a snapshot ended, as its hooks are told.
@@ -470,30 +475,4 @@ fn names(members: &[Container]) -> Vec<String> {
 
 fn roots(sources: &[ArchiveSource]) -> Vec<PathBuf> {
     sources.iter().filter_map(|s| s.root.clone()).collect()
-}
-
-fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {
-    let mut warnings: Vec<String> = resolved.left_out.iter().map(|what| format!("left out: {what}")).collect();
-    for (_, volume, totals) in snapshot.volumes() {
-        if volume.absent {
-            warnings.push(format!("volume {} does not exist", volume.target));
-        }
-        for name in &totals.unsteady {
-            warnings.push(format!("volume {}: {name}", volume.target));
-        }
-        if let Some(devices) = totals.devices_told() {
-            warnings.push(format!(
-                "volume {} has {devices}: a restore makes them only with --allow-devices",
-                volume.target
-            ));
-        }
-        for name in &totals.immutable_names {
-            warnings.push(format!("volume {}: {name}: a restore brings it back without this flag", volume.target));
-        }
-        match totals.immutable.saturating_sub(totals.immutable_names.len() as u64) {
-            0 => {}
-            more => warnings.push(format!("volume {}: {more} more have such a flag", volume.target)),
-        }
-    }
-    warnings
 }

@@ -140,6 +140,8 @@ fn clock() -> MockClock {
 /// Disks on which reading the volumes fails.
 fn unreadable(order: &mut Sequence) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     ordinary(&mut filesystem);
@@ -257,6 +259,8 @@ fn with_journal(state: &State) -> MockFilesystem {
     let bytes = state.journal().encode().expect("a journal");
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
@@ -371,6 +375,8 @@ async fn a_snapshot_that_is_deleted_while_it_is_verified_does_not_come_back_to_t
 #[tokio::test]
 async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     let mut filesystem = MockFilesystem::new();
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     ordinary(&mut filesystem);
@@ -423,6 +429,8 @@ async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copi
 #[tokio::test]
 async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_what_is_missing() {
     let mut filesystem = MockFilesystem::new();
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_read_journal().returning(|_| Ok(None));

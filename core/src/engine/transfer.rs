@@ -83,29 +83,29 @@ impl Engine {
         refuse_unprintable(&file)?;
         self.limits.check(&file)?;
         let workload = self.owner_of_file(request, &file.manifest).await?;
-        let _held = self.hold(&workload).await?;
-        self.recover_or_refuse(workload.id, watch).await?;
-        self.ports.filesystem.sweep_drafts(workload.id).await?;
-        let here = self.what_is_here(&workload, &file).await?;
+        let engine = &self.hold(&workload).await?;
+        engine.recover_or_refuse(workload.id, watch).await?;
+        engine.ports.filesystem.sweep_drafts(workload.id).await?;
+        let here = engine.what_is_here(&workload, &file).await?;
         if let Some(Here { id, row, archive: Stands::Readable(archive) }) = &here {
             // Of a file that is no good nobody is to be told that it is here.
-            self.ports.filesystem.verify_foreign(&request.file, watch.clone()).await.map_err(of_file)?;
-            match self.ports.filesystem.verify_stored(workload.id, *id, watch.clone()).await {
-                Ok(_) => return self.already(row.as_ref(), archive).await,
+            engine.ports.filesystem.verify_foreign(&request.file, watch.clone()).await.map_err(of_file)?;
+            match engine.ports.filesystem.verify_stored(workload.id, *id, watch.clone()).await {
+                Ok(_) => return engine.already(row.as_ref(), archive).await,
                 Err(error) if error.kind == FsErrorKind::Corrupt => {}
                 Err(error) => return Err(error.into()),
             }
         }
         let repaired = here.as_ref().is_some_and(|here| !matches!(here.archive, Stands::Lost));
-        let mut manifest = self.identity(&workload, &file.manifest);
-        manifest.sequence = self.place(&workload, &file.manifest).await?;
+        let mut manifest = engine.identity(&workload, &file.manifest);
+        manifest.sequence = engine.place(&workload, &file.manifest).await?;
         if let Some(here) = &here {
             manifest.snapshot = here.id;
             if let Some(row) = &here.row {
                 manifest.sequence = row.archive.manifest.sequence;
             }
         }
-        let free = self.ports.filesystem.space(&self.ports.filesystem.state_dir()).await?.1.bytes_free;
+        let free = engine.ports.filesystem.space(&engine.ports.filesystem.state_dir()).await?.1.bytes_free;
         let needed = file.archive_bytes.saturating_add(RESERVE_BYTES);
         if free < needed {
             return Err(Error::new(
@@ -116,18 +116,18 @@ impl Engine {
         }
         let job =
             ImportJob { file: request.file.clone(), archive_digest: file.digest.clone(), manifest, replace: repaired };
-        let archive = self.ports.filesystem.import_archive(&job, watch.clone()).await.map_err(of_file)?;
+        let archive = engine.ports.filesystem.import_archive(&job, watch.clone()).await.map_err(of_file)?;
         // The pin is somebody's word on the snapshot, whatever became of its archive.
         let pin = here.and_then(|here| here.row).and_then(|row| row.pin);
-        let snapshot = Snapshot { verified_at: Some(self.ports.clock.now()), pin, ..archive.into() };
-        self.ports.store.put_snapshot(&snapshot).await?;
-        let warnings = self.doubts(&workload, &snapshot).await;
+        let snapshot = Snapshot { verified_at: Some(engine.ports.clock.now()), pin, ..archive.into() };
+        engine.ports.store.put_snapshot(&snapshot).await?;
+        let warnings = engine.doubts(&workload, &snapshot).await;
         // A kind of its own could not be read by earlier versions.
         let detail = json!({
             "snapshot": snapshot.id(), "file": request.file.display().to_string(), "imported": snapshot.archive.manifest.imported,
             "repaired": repaired, "warnings": warnings,
         });
-        self.tell(&self.event(&workload, EventKind::SnapshotCreated, "imported", detail)).await;
+        engine.tell(&engine.event(&workload, EventKind::SnapshotCreated, "imported", detail)).await;
         Ok(ImportOutcome { snapshot, already: false, repaired, warnings })
     }
 

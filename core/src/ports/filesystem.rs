@@ -2,83 +2,27 @@
 
 mod held;
 mod inside;
+mod stage;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 pub use self::held::{Claim, Lease};
 pub use self::inside::{Found, LookInto, MemberSink, MembersOf, Place, Tree};
 use self::inside::{cannot_look_into, cannot_move};
+pub use self::stage::{Limits, StageJob, Staged, Standing};
 use super::{CopyJob, CopyMade, CopyNote, Draft, ImportJob, Output, ReadBack, Watch};
 use crate::{
     error::{FsError, FsErrorKind, FsOp},
     model::{
-        ArchiveFile, ArchiveSummary, FilesystemInfo, FlagsLeft, Identity, Location, Manifest, Member, MemberKind,
-        Mounted, RestoreId, Rights, Sight, SnapshotId, Space, TreeSize, WorkloadId, Writer,
+        ArchiveFile, ArchiveSummary, FilesystemInfo, Identity, Location, Manifest, Member, MemberKind, Mounted,
+        RestoreId, Rights, Sight, SnapshotId, Space, TreeSize, WorkloadId, Writer,
     },
 };
-
-/// What an archive may ask of the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Bytes of contents in one volume, holes included.
-    pub bytes_max: u64,
-    /// Entries in one volume.
-    pub entries_max: u64,
-    /// Whether device nodes are made. Without it they are [`FsErrorKind::Hostile`](crate::error::FsErrorKind).
-    pub devices: bool,
-}
-
-/// One volume to extract.
-#[derive(Clone, Debug)]
-pub struct StageJob {
-    /// The workload whose archive it is.
-    pub workload: WorkloadId,
-    /// The archive.
-    pub snapshot: SnapshotId,
-    /// BLAKE3 of the archive's index as the plan saw it: another archive under the same name is refused.
-    pub archive_digest: String,
-    /// The volume's index in the archive; `None` stages an empty directory (the snapshot says that there was none).
-    pub index: Option<usize>,
-    /// The volume's name, for progress and messages.
-    pub target: String,
-    /// The private directory to make and to stage into; its parent exists.
-    pub private: PathBuf,
-    /// The live directory, if there is one: what is staged inherits those of its inode flags that say how files are
-    /// stored (no copy-on-write, compression, synchronous writes, …), where the filesystem has them.
-    pub like: Option<PathBuf>,
-    /// The live directory, if the volume is switched by entry: then `leaving` and the two roots' attributes stand beside
-    /// the staged tree.
-    pub entries_of: Option<PathBuf>,
-    /// What stands in place of the archive, if anything does; nothing of the archive is read then.
-    pub standing: Option<Standing>,
-    /// What the archive may ask for.
-    pub limits: Limits,
-    /// Whether contents that an earlier attempt left in `private` may be used again.
-    pub resume: bool,
-}
-
-/// What is staged without an archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A tree that an earlier restore set aside, in its private directory beside the one of this job: it is moved.
-    Tree(PathBuf),
-    /// There was no directory: an empty one is made.
-    Nothing,
-}
-
-/// A volume that is extracted, checked, durable and named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Staged {
-    /// The restored directory.
-    pub identity: Identity,
-    /// What was written.
-    pub size: TreeSize,
-    /// Entries that could not be given their inode flags. Not known, and none, of a tree that an earlier call staged.
-    pub flags_left: FlagsLeft,
-}
 
 /// A tree to be read into an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -486,7 +430,17 @@ pub trait Filesystem: Send + Sync {
     /// Removes a record that was set aside, durably; absent is success.
     async fn forget_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError>;
 
-    // The lock.
+    // What is held.
+
+    /// The same disks, for calls that go on under a lease: each keeps it until it has come to its end, also where that is
+    /// after its future was dropped. Whatever else is held is no matter of theirs. `None` if no call outlives its future:
+    /// then it is enough that the caller holds the lease.
+    fn under(&self, lease: Arc<dyn Lease>) -> Option<Arc<dyn Filesystem>>;
+
+    /// The same disks with threads of their own for archives, which no other work of this process gets while they live. For
+    /// what is not to wait when it has begun: reading while an app is quiet, or several trees at once. Waits, in turn, until
+    /// others leave some. `None` where nothing is shared.
+    async fn reserve(&self, watch: &Watch) -> Result<Option<Arc<dyn Filesystem>>, FsError>;
 
     /// Takes the workload's lock, which ends with the process; [`FsErrorKind::Busy`](crate::error::FsErrorKind) names the owner. Does not wait.
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError>;

@@ -48,6 +48,9 @@ pub enum Phase {
 pub struct Progress {
     /// The phase.
     pub phase: Phase,
+    /// The workload that it is about, by name; `None` as long as that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
     /// The volume it is at, if it goes by volumes.
     pub volume: Option<String>,
     /// Bytes done in this phase and volume.
@@ -63,7 +66,7 @@ impl Progress {
     /// The beginning of a phase that has no bytes to count.
     #[must_use]
     pub fn begin(phase: Phase) -> Self {
-        Progress { phase, volume: None, bytes: 0, bytes_total: 0, entries: 0 }
+        Progress { phase, workload: None, volume: None, bytes: 0, bytes_total: 0, entries: 0 }
     }
 }
 
@@ -115,6 +118,38 @@ impl Observer for Retold {
             retold.bytes_total = if retold.bytes <= *expected { *expected } else { 0 };
         }
         self.watch.progress(&retold);
+    }
+
+    fn recovered(&self, report: &Report) {
+        self.watch.recovered(report);
+    }
+
+    fn woken(&self, workload: &str, snapshot: SnapshotId, complete: bool) {
+        self.watch.woken(workload, snapshot, complete);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.watch.cancelled()
+    }
+}
+
+/// Passes on to an observer what one of several operations tells, with the name of the workload that it is about.
+pub struct About {
+    watch: Watch,
+    workload: String,
+}
+
+impl About {
+    /// To `watch`, about that workload.
+    #[must_use]
+    pub fn workload(watch: &Watch, workload: &str) -> Watch {
+        Arc::new(About { watch: watch.clone(), workload: workload.into() })
+    }
+}
+
+impl Observer for About {
+    fn progress(&self, progress: &Progress) {
+        self.watch.progress(&Progress { workload: Some(self.workload.clone()), ..progress.clone() });
     }
 
     fn recovered(&self, report: &Report) {

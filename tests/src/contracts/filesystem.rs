@@ -7,6 +7,7 @@ mod archives;
 mod copies;
 mod entries;
 mod frozen;
+mod held;
 mod members;
 mod names;
 mod outside;
@@ -41,6 +42,7 @@ pub use archives::*;
 pub use copies::*;
 pub use entries::*;
 pub use frozen::*;
+pub use held::*;
 pub use members::*;
 pub use names::*;
 pub use outside::*;
@@ -152,6 +154,8 @@ macro_rules! filesystem_contract {
             a_lock_is_exclusive_until_it_is_dropped
             a_claimed_directory_is_held_with_what_is_above_and_below_it
             a_claim_holds_the_name_whatever_gets_it
+            a_lock_ends_with_its_lease_whatever_else_is_at_work
+            many_workloads_are_at_work_at_once
         }
     };
     ($harness:expr; $($promise:ident)+) => {
@@ -199,7 +203,9 @@ async fn identity(fs: &Arc<dyn Filesystem>, path: &Path) -> Identity {
     }
 }
 
-fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
+/// What a snapshot of volumes `/v0`, `/v1`, … says of itself.
+#[must_use]
+pub fn manifest(snapshot: SnapshotId, absent: &[bool]) -> Manifest {
     let volume = |(index, absent): (usize, &bool)| ManifestVolume {
         target: format!("/v{index}"),
         absent: *absent,

@@ -7,8 +7,18 @@ use crate::run::{Outcome, cargo};
 
 /// All that core is made of: no runtime, no disk, no network, no database. A new name here is a decision about core.
 /// (`schemars` only describes words and ids, in the test that writes the JSON schemas.)
-const CORE_USES: [&str; 9] =
-    ["async-trait", "blake3", "jiff", "schemars", "serde", "serde_json", "thiserror", "tracing", "uuid"];
+const CORE_USES: [&str; 10] = [
+    "async-trait",
+    "blake3",
+    "futures-util",
+    "jiff",
+    "schemars",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "tracing",
+    "uuid",
+];
 
 /// Which crates of the workspace a crate may use, outside its tests.
 fn may_use(package: &str, dependency: &str) -> bool {

@@ -44,6 +44,8 @@ impl Precopied {
                 before = i64::MIN;
             }
         }
+        // The app waits for the end of it.
+        let jobs = partial.jobs.steady();
         let mut meter = Meter::new(watch, &trouble, Phase::Archive);
         let mut scripted = Vec::new();
         for (index, (source, copied)) in sources.iter().zip(volumes).enumerate() {
@@ -76,12 +78,13 @@ impl Precopied {
                 }
                 // Read to its end now, behind the others.
                 (Some(root), None) => {
-                    let (mut volume, read) = write_stream(&partial, no_earlier_file(&trouble), &trouble, |cutter| {
-                        write_volume(cutter, &source.target, &mut meter, &trouble, |cutter, meter| {
-                            let landing = Some(Landing { direct: &direct, root });
-                            read_volume(&mut Live::new(cutter, None, landing, &trouble), index, root, meter)
-                        })
-                    })?;
+                    let (mut volume, read) =
+                        write_stream(&partial, &jobs, no_earlier_file(&trouble), &trouble, |cutter| {
+                            write_volume(cutter, &source.target, &mut meter, &trouble, |cutter, meter| {
+                                let landing = Some(Landing { direct: &direct, root });
+                                read_volume(&mut Live::new(cutter, None, landing, &trouble), index, root, meter)
+                            })
+                        })?;
                     volume.first_frame += frames.len();
                     let bytes = read.iter().map(|frame| u64::from(frame.bytes)).sum();
                     frames.extend(read);

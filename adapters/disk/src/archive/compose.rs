@@ -79,7 +79,7 @@ impl Composition {
         }
         let earlier = Earlier::new(partial.renew(&trouble)?, frames, &trouble);
         let take_over = |offset, frame: &Frame| earlier.take_over(&partial.file, offset, frame);
-        let (volumes, frames) = write_stream(&partial, take_over, &trouble, |cutter| {
+        let (volumes, frames) = write_stream(&partial, &partial.jobs, take_over, &trouble, |cutter| {
             let mut composer = Composer { earlier: &earlier, unpacked: None, unpacker: Unpacker::new(), spool: &spool };
             let mut meter = Meter::new(&watch, &trouble, Phase::Archive);
             composer.stored(cutter, 0)?;

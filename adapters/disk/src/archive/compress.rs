@@ -12,7 +12,7 @@ use super::{
     squeeze::Squeezer,
     zeros,
 };
-use crate::tree::Trouble;
+use crate::{budget::Jobs, tree::Trouble};
 
 /// Takes the stream and cuts it.
 pub(super) struct Cutter {
@@ -44,7 +44,7 @@ enum Bytes {
 }
 
 /// Starts so many workers.
-pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, jobs: usize) -> (Cutter, Drain<Compressed>) {
+pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, jobs: &Jobs) -> (Cutter, Drain<Compressed>) {
     let (feed, drain) = pipeline(scope, jobs, Squeezer::new, |squeezer, cut| {
         Compressed(match cut {
             Cut::Content(content, first) => compress(squeezer, &content, first),

@@ -24,6 +24,7 @@ use super::{
     verify::extract_volume,
 };
 use crate::{
+    budget::Jobs,
     flags::Giving,
     tree::{Trouble, open_dir},
 };
@@ -33,7 +34,7 @@ use crate::{
 /// # Errors
 /// As for [`stage`](super::stage()); `NotFound` if a part is not in the archive, `Exists` if the private directory stands
 /// already, `Unsupported` if one of the trees would lie in another.
-pub fn copy_out(archive_path: &Path, job: &CopyJob, jobs: usize, watch: &Watch) -> Result<CopyMade, FsError> {
+pub fn copy_out(archive_path: &Path, job: &CopyJob, jobs: impl Into<Jobs>, watch: &Watch) -> Result<CopyMade, FsError> {
     let trouble = Trouble::new(FsOp::Stage, &job.private);
     check_places(&job.trees, &trouble)?;
     let archive = find::open(archive_path, &job.archive, jobs)?;
@@ -124,7 +125,7 @@ fn fill_tree(
     meter.volume(&tree.target, tree.limits.bytes_max.min(totals.bytes))?;
     // What the place gives to all that is made in it stays.
     let giving = Giving::new(totals.flags_known, Giving::now(&root));
-    let extractor = Extractor::new(root, Earlier::default(), archive.jobs, giving, false, trouble)?;
+    let extractor = Extractor::new(root, Earlier::default(), &archive.jobs, giving, false, trouble)?;
     let mut sink = Owned::new(extractor, &job.owners);
     let size = match tree.paths.as_slice() {
         [] => {

@@ -24,10 +24,15 @@ use super::{
     earlier::{patch, write_at},
     extract::dress,
     member::{Kind, Member},
+    pipeline::next,
     stream::Piece,
     xattr::Place,
 };
-use crate::{flags::Giving, tree::Trouble};
+use crate::{
+    budget::{Jobs, Seat},
+    flags::Giving,
+    tree::Trouble,
+};
 
 /// Tasks are handed over in batches: at most so many, of at most so many bytes.
 const BATCH_TASKS: usize = 64;
@@ -84,9 +89,9 @@ struct State {
 }
 
 impl Crew {
-    /// So many threads, and what is written is told to `behind`.
+    /// As many threads as there are, and what is written is told to `behind`.
     pub(super) fn start(
-        count: usize,
+        jobs: &Jobs,
         behind: WriteBehind,
         giving: Arc<Giving>,
         trouble: &Trouble,
@@ -97,9 +102,9 @@ impl Crew {
         let shared = Arc::new(Shared { state, done, behind, giving, trouble: trouble.clone() });
         let mut crew =
             Crew { queue: Some(queue), workers: Vec::new(), shared, pending: Vec::new(), pending_bytes: 0, batches: 0 };
-        for _ in 0..count {
+        for seat in jobs.seats() {
             let (shared, tasks) = (Arc::clone(&crew.shared), Arc::clone(&tasks));
-            let worker = std::thread::Builder::new().spawn(move || shared.work(&tasks));
+            let worker = std::thread::Builder::new().spawn(move || shared.work(&tasks, &seat));
             crew.workers.push(worker.map_err(|e| super::compress::io_error(trouble, "start a thread for", &e))?);
         }
         Ok(crew)
@@ -195,8 +200,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self, tasks: &Mutex<Receiver<(u64, Vec<Task>)>>) {
-        while let Some((number, batch)) = tasks.lock().ok().and_then(|tasks| tasks.recv().ok()) {
+    fn work(&self, tasks: &Mutex<Receiver<(u64, Vec<Task>)>>, seat: &Seat) {
+        while let Some((number, batch)) = next(tasks, seat) {
             let ended = Ended { shared: self, number };
             let result = batch.into_iter().try_for_each(|task| self.run(task));
             ended.with(result);

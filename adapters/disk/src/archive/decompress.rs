@@ -26,7 +26,7 @@ pub(super) fn start<'scope>(
 ) -> Drain<Content> {
     let pool = Pool::default();
     let context = move || (Unpacker::new(), pool.clone());
-    let (feed, drain) = pipeline(scope, archive.jobs, context, |(unpacker, pool), (number, offset): (usize, u64)| {
+    let (feed, drain) = pipeline(scope, &archive.jobs, context, |(unpacker, pool), (number, offset): (usize, u64)| {
         let mut content = pool.take();
         let read = unpacker.read_into(&mut content, &archive.stored(number, offset));
         let content = pool.lend(content);
@@ -70,7 +70,7 @@ pub(super) fn compare<'scope>(
     scope: &'scope Scope<'scope, '_>,
     archive: &'scope Archive,
 ) -> Drain<Result<(), FsError>> {
-    let (feed, drain) = pipeline(scope, archive.jobs, Vec::new, |bytes, (number, offset): (usize, u64)| {
+    let (feed, drain) = pipeline(scope, &archive.jobs, Vec::new, |bytes, (number, offset): (usize, u64)| {
         archive.stored(number, offset).read(bytes).map_err(|error| naming(archive, number, error))
     });
     feed_frames(scope, archive, 0..archive.index.frames.len(), feed);

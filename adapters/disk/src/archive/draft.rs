@@ -22,7 +22,7 @@ use super::{
     progress::Meter,
     source::read_volume,
 };
-use crate::{direct::Direct, tree::Trouble};
+use crate::{budget::Jobs, direct::Direct, tree::Trouble};
 
 /// Reads `sources` into `<dir>/.<snapshot>.partial`, making `dir` (mode 0700) if it does not exist. Nothing is durable
 /// yet. Dropping the draft removes the file; after a crash it stays, recognisable by its name.
@@ -34,13 +34,13 @@ pub fn draft(
     dir: &Path,
     manifest: &Manifest,
     sources: &[ArchiveSource],
-    jobs: usize,
+    jobs: impl Into<Jobs>,
     watch: &Watch,
 ) -> Result<Box<dyn DraftArchive>, FsError> {
     let trouble = Trouble::new(FsOp::Archive, &path_in(dir, manifest));
     agree(manifest, sources, &trouble)?;
     let partial = Partial::create(dir, manifest, jobs, &trouble)?;
-    let (volumes, frames) = write_stream(&partial, no_earlier_file(&trouble), &trouble, |cutter| {
+    let (volumes, frames) = write_stream(&partial, &partial.jobs, no_earlier_file(&trouble), &trouble, |cutter| {
         read_all(cutter, manifest, sources, watch, &trouble)
     })?;
     Ok(Box::new(Draft::new(partial, dir, manifest, (frames, volumes), &trouble)))
@@ -138,13 +138,18 @@ pub(super) struct Partial {
     path: PathBuf,
     pub(super) file: File,
     /// Threads that compress what goes into it.
-    jobs: usize,
+    pub(super) jobs: Jobs,
     named: bool,
 }
 
 impl Partial {
     /// Makes the file, and its directory (mode 0700) if there is none.
-    pub(super) fn create(dir: &Path, manifest: &Manifest, jobs: usize, trouble: &Trouble) -> Result<Self, FsError> {
+    pub(super) fn create(
+        dir: &Path,
+        manifest: &Manifest,
+        jobs: impl Into<Jobs>,
+        trouble: &Trouble,
+    ) -> Result<Self, FsError> {
         let path = path_in(dir, manifest);
         let make = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         make.map_err(|e| io_error(trouble, "make the directory of", &e))?;
@@ -155,7 +160,7 @@ impl Partial {
             }
             _ => {}
         }
-        Ok(Partial { file: open_new(&path, trouble)?, path, jobs, named: false })
+        Ok(Partial { file: open_new(&path, trouble)?, path, jobs: jobs.into(), named: false })
     }
 
     /// Where it stands for now.
@@ -203,12 +208,13 @@ pub(super) fn agree(manifest: &Manifest, sources: &[ArchiveSource], trouble: &Tr
 /// from an earlier file.
 pub(super) fn write_stream<T>(
     partial: &Partial,
+    jobs: &Jobs,
     earlier: impl FnMut(u64, &Frame) -> Result<(), FsError> + Send,
     trouble: &Trouble,
     read: impl FnOnce(&mut Cutter) -> Result<T, FsError>,
 ) -> Result<(T, Vec<Frame>), FsError> {
     let (read, written) = thread::scope(|scope| {
-        let (mut cutter, drain) = compress::start(scope, partial.jobs);
+        let (mut cutter, drain) = compress::start(scope, jobs);
         // The writer owns the drain: when it gives up, the cutter is told.
         let writer = scope.spawn(move || {
             let drain = drain;

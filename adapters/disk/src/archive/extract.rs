@@ -25,6 +25,7 @@ use super::{
     xattr::{self, Place, path_of},
 };
 use crate::{
+    budget::Jobs,
     flags::{Flags, Giving},
     handles::modified_at,
     tree::{Ladder, Trouble, file_type, stat},
@@ -76,7 +77,7 @@ impl<'a> Extractor<'a> {
     pub(super) fn new(
         root: OwnedFd,
         earlier: Earlier,
-        jobs: usize,
+        jobs: &Jobs,
         giving: Giving,
         root_has_flags: bool,
         trouble: &'a Trouble,

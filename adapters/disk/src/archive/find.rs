@@ -26,7 +26,7 @@ use super::{
     read::{Order, Sink, contents, next_member},
     stream::{Piece, Stream},
 };
-use crate::tree::Trouble;
+use crate::{budget::Jobs, tree::Trouble};
 
 /// Hands on the members at and below each of the places.
 ///
@@ -89,7 +89,7 @@ pub fn dump(
     wanted: &LookInto,
     place: &Place,
     out: &mut dyn Output,
-    jobs: usize,
+    jobs: impl Into<Jobs>,
     watch: &Watch,
 ) -> Result<Found, FsError> {
     let archive = open(path, wanted, jobs)?;
@@ -132,7 +132,7 @@ pub fn dump(
     }
 }
 
-pub(super) fn open(path: &Path, wanted: &LookInto, jobs: usize) -> Result<Archive, FsError> {
+pub(super) fn open(path: &Path, wanted: &LookInto, jobs: impl Into<Jobs>) -> Result<Archive, FsError> {
     let archive = Archive::open(path, jobs)?;
     let manifest = &archive.manifest;
     if archive.digest.hex() != wanted.archive_digest {

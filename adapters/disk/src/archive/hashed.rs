@@ -16,6 +16,7 @@ use super::{
     stream::Piece,
     verify::extract_volume,
 };
+use crate::budget::Jobs;
 
 /// Hands on the members at and below a path of the volume of that index, files with BLAKE3 of their contents.
 ///
@@ -26,7 +27,7 @@ pub fn hashed(
     wanted: &LookInto,
     (index, below): (usize, &[u8]),
     sink: &mut dyn FnMut(model::Member) -> Result<(), FsError>,
-    jobs: usize,
+    jobs: Jobs,
     watch: &Watch,
 ) -> Result<(), FsError> {
     let archive = open(path, wanted, jobs)?;

@@ -20,7 +20,7 @@ use super::{
     transfer,
     verify::verify,
 };
-use crate::tree::Trouble;
+use crate::{budget::Jobs, tree::Trouble};
 
 /// Copies the file of the job into `dir` under the identity that the job's manifest gives it, durably.
 ///
@@ -31,7 +31,7 @@ use crate::tree::Trouble;
 /// # Errors
 /// `Corrupt` or `Hostile` if the file is no sound archive, or not the one that the job speaks of any more; `Exists` if an
 /// archive stands there that is not to be replaced; otherwise what reading or writing gave. Then no file is left.
-pub fn import(dir: &Path, job: &ImportJob, jobs: usize, watch: &Watch) -> Result<ArchiveSummary, FsError> {
+pub fn import(dir: &Path, job: &ImportJob, jobs: impl Into<Jobs>, watch: &Watch) -> Result<ArchiveSummary, FsError> {
     let archive = Archive::open_foreign(&job.file, 1)?;
     if archive.digest.hex() != job.archive_digest {
         return Err(archive.trouble.corrupt("the file was changed meanwhile"));
@@ -41,7 +41,8 @@ pub fn import(dir: &Path, job: &ImportJob, jobs: usize, watch: &Watch) -> Result
     if !job.replace && target.symlink_metadata().is_ok() {
         return Err(trouble.of(FsErrorKind::Exists, "an archive stands there"));
     }
-    let partial = Partial::create(dir, &job.manifest, jobs, &trouble)?;
+    let jobs = jobs.into();
+    let partial = Partial::create(dir, &job.manifest, jobs.clone(), &trouble)?;
     copy_in(&archive, &job.manifest, &partial, &trouble, watch)?;
     rustix::fs::fsync(&partial.file).map_err(|e| trouble.sync("the archive", e))?;
     // What is verified is to be what the disk has.

@@ -23,7 +23,7 @@ use super::{
     header::{self, BLOCK},
     name,
 };
-use crate::tree::Trouble;
+use crate::{budget::Jobs, tree::Trouble};
 
 /// An archive whose index is known to be whole; the frames are still to be checked.
 pub(super) struct Archive {
@@ -33,12 +33,12 @@ pub(super) struct Archive {
     pub(super) digest: Digest,
     pub(super) bytes: u64,
     /// Threads that decompress its frames.
-    pub(super) jobs: usize,
+    pub(super) jobs: Jobs,
     pub(super) trouble: Trouble,
 }
 
 impl Archive {
-    pub(super) fn open(path: &Path, jobs: usize) -> Result<Self, FsError> {
+    pub(super) fn open(path: &Path, jobs: impl Into<Jobs>) -> Result<Self, FsError> {
         let trouble = Trouble::new(FsOp::Archive, path);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| trouble.errno("open", e))?;
@@ -49,7 +49,7 @@ impl Archive {
         }
         let (index, digest) = read_index(&file, metadata.len(), &trouble)?;
         let manifest = read_manifest(&file, &index, &trouble)?;
-        Ok(Archive { file, index, manifest, digest, bytes: metadata.len(), jobs, trouble })
+        Ok(Archive { file, index, manifest, digest, bytes: metadata.len(), jobs: jobs.into(), trouble })
     }
 
     /// A frame, which begins at `offset`.
@@ -58,7 +58,7 @@ impl Archive {
     }
 
     /// The same of a file that lies elsewhere: links to it are followed.
-    pub(super) fn open_foreign(file: &Path, jobs: usize) -> Result<Self, FsError> {
+    pub(super) fn open_foreign(file: &Path, jobs: impl Into<Jobs>) -> Result<Self, FsError> {
         let trouble = Trouble::new(FsOp::Archive, file);
         let real = std::fs::canonicalize(file).map_err(|e| io_error(&trouble, "find", &e))?;
         let metadata = std::fs::metadata(&real).map_err(|e| io_error(&trouble, "look at", &e))?;

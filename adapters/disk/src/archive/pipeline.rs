@@ -3,14 +3,20 @@
 use std::{
     sync::{
         Arc, Mutex,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::Scope,
+    time::Duration,
 };
+
+use crate::budget::{Jobs, Seat};
+
+/// How often a thread that has nothing to do looks whether it goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The end into which work goes. When it is dropped, the workers end.
 pub(super) struct Feed<I, O> {
-    jobs: SyncSender<(I, SyncSender<O>)>,
+    items: SyncSender<(I, SyncSender<O>)>,
     order: SyncSender<Receiver<O>>,
 }
 
@@ -23,7 +29,7 @@ impl<I, O> Feed<I, O> {
     /// Hands in one piece of work, waiting while too much is under way; false when nobody takes results any more.
     pub(super) fn push(&self, item: I) -> bool {
         let (reply, result) = sync_channel(1);
-        self.order.send(result).is_ok() && self.jobs.send((item, reply)).is_ok()
+        self.order.send(result).is_ok() && self.items.send((item, reply)).is_ok()
     }
 }
 
@@ -49,10 +55,10 @@ impl<O> Drain<O> {
     }
 }
 
-/// Starts so many workers in `scope`; `context` makes what a worker keeps from one piece of work to the next.
+/// Starts as many workers as there are `jobs` in `scope`; `context` makes what a worker keeps from one piece of work to the next.
 pub(super) fn pipeline<'scope, C, I, O>(
     scope: &'scope Scope<'scope, '_>,
-    count: usize,
+    jobs: &Jobs,
     context: impl Fn() -> C + Send + Clone + 'scope,
     work: impl Fn(&mut C, I) -> O + Send + Copy + 'scope,
 ) -> (Feed<I, O>, Drain<O>)
@@ -60,22 +66,34 @@ where
     I: Send + 'scope,
     O: Send + 'scope,
 {
-    let (jobs, queue) = sync_channel::<(I, SyncSender<O>)>(1);
-    let (order, results) = sync_channel(count + 1);
+    let seats = jobs.seats();
+    let (items, queue) = sync_channel::<(I, SyncSender<O>)>(1);
+    let (order, results) = sync_channel(seats.len() + 1);
     let queue = Arc::new(Mutex::new(queue));
-    for _ in 0..count {
+    for seat in seats {
         let (queue, context) = (Arc::clone(&queue), context.clone());
         scope.spawn(move || {
+            // Seen by `top -H`, and counted by a test.
+            let _ = rustix::thread::set_name(c"archive-frames");
             let mut context = context();
-            while let Some((item, reply)) = take(&queue) {
+            while let Some((item, reply)) = next(&queue, &seat) {
                 // Nobody waiting for the result means that the work was given up.
                 let _ = reply.send(work(&mut context, item));
             }
         });
     }
-    (Feed { jobs, order }, Drain { order: results })
+    (Feed { items, order }, Drain { order: results })
 }
 
-fn take<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
-    queue.lock().ok()?.recv().ok()
+/// The next piece of work for one of several threads; `None` at the end, or when this thread does not go on.
+pub(super) fn next<T>(queue: &Mutex<Receiver<T>>, seat: &Seat) -> Option<T> {
+    while seat.is_kept() {
+        // One that waits for work looks now and then whether somebody else has a better use for its place.
+        match queue.lock().ok()?.recv_timeout(LOOK_EVERY) {
+            Ok(item) => return Some(item),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    None
 }

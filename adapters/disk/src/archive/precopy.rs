@@ -24,6 +24,7 @@ use super::{
     spool::{Clones, Spool},
 };
 use crate::{
+    budget::Jobs,
     direct::Direct,
     tree::{Trouble, open_root},
 };
@@ -49,7 +50,7 @@ pub fn precopy(
     dir: &Path,
     manifest: &Manifest,
     sources: &[ArchiveSource],
-    jobs: usize,
+    jobs: impl Into<Jobs>,
     watch: &Watch,
 ) -> Result<Option<Precopied>, FsError> {
     let trouble = Trouble::new(FsOp::Archive, &path_in(dir, manifest));
@@ -72,7 +73,7 @@ pub fn precopy(
     let mut log = Writer::new(partial.renew(&trouble)?, &trouble);
     let script = Writer::new(partial.renew(&trouble)?, &trouble);
     let spool = Spool::new(partial.renew(&trouble)?, &trouble);
-    let (volumes, frames) = write_stream(&partial, no_earlier_file(&trouble), &trouble, |cutter| {
+    let (volumes, frames) = write_stream(&partial, &partial.jobs, no_earlier_file(&trouble), &trouble, |cutter| {
         let mut meter = Meter::new(watch, &trouble, Phase::Archive);
         write_manifest(cutter, manifest, &trouble)?;
         let mut volumes = Vec::new();

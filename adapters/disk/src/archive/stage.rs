@@ -22,6 +22,7 @@ use volsnap_core::{
 
 use super::{acl, earlier::Earlier, extract::Extractor, open::Archive, progress::Meter, verify::extract_volume, xattr};
 use crate::{
+    budget::Jobs,
     entries::{keeping_time, lay_out},
     flags::{self, Flags, Giving},
     handles::{identity, try_open_dir},
@@ -51,7 +52,7 @@ const BIRTH_TICK: Duration = Duration::from_millis(20);
 /// # Errors
 /// `Corrupt` if the archive is damaged or not the one that was planned with, `Hostile` if a member breaks a rule,
 /// `SyncFailed` if the tree could not be made durable, otherwise what the disk gave.
-pub fn stage(archive_path: &Path, job: &StageJob, jobs: usize, watch: &Watch) -> Result<Staged, FsError> {
+pub fn stage(archive_path: &Path, job: &StageJob, jobs: impl Into<Jobs>, watch: &Watch) -> Result<Staged, FsError> {
     let trouble = Trouble::new(FsOp::Stage, &job.private);
     let private = match &job.entries_of {
         Some(live) => keeping_time(live, || Private::open(&job.private, &trouble)),
@@ -59,7 +60,7 @@ pub fn stage(archive_path: &Path, job: &StageJob, jobs: usize, watch: &Watch) ->
     }?;
     let staged = match stat(&private.dir, c"staged") {
         Ok(found) => standing(job, &found, &trouble),
-        Err(Errno::NOENT) => stage_new(archive_path, job, &private, jobs, watch, &trouble),
+        Err(Errno::NOENT) => stage_new(archive_path, job, &private, jobs.into(), watch, &trouble),
         Err(error) => Err(trouble.errno("look for the staged tree in", error)),
     };
     // Whether it was just made or stands from before: a killed process may have left names that are not durable yet.
@@ -84,7 +85,7 @@ fn stage_new(
     archive_path: &Path,
     job: &StageJob,
     private: &Private,
-    jobs: usize,
+    jobs: Jobs,
     watch: &Watch,
     trouble: &Trouble,
 ) -> Result<Staged, FsError> {
@@ -121,7 +122,7 @@ fn stage_new(
 }
 
 /// The archive that was planned with.
-fn planned(archive_path: &Path, job: &StageJob, jobs: usize) -> Result<Archive, FsError> {
+fn planned(archive_path: &Path, job: &StageJob, jobs: Jobs) -> Result<Archive, FsError> {
     let archive = Archive::open(archive_path, jobs)?;
     let manifest = &archive.manifest;
     if archive.digest.hex() != job.archive_digest {
@@ -175,7 +176,7 @@ fn fill(
     let root = root.map_err(|e| super::compress::io_error(trouble, "open the tree in", &e))?;
     // In an archive of an earlier version, what has no flags may have had some.
     let giving = Giving::new(totals.flags_known, Flags::NONE);
-    let mut extractor = Extractor::new(root, earlier, archive.jobs, giving, job.like.is_some(), trouble)?;
+    let mut extractor = Extractor::new(root, earlier, &archive.jobs, giving, job.like.is_some(), trouble)?;
     extract_volume(archive, at, job.limits, &mut extractor, &mut meter)?;
     meter.tell()?;
     if job.resume {

@@ -18,6 +18,7 @@ use super::{
     read::{Sink, read_volume},
     stream::{Piece, Stream},
 };
+use crate::budget::Jobs;
 
 /// What an archive says of itself: its end and its manifest are read and checked, its volumes are not.
 ///
@@ -40,7 +41,7 @@ pub fn summary_of_foreign(file: &Path) -> Result<ArchiveSummary, FsError> {
 ///
 /// # Errors
 /// As for [`summary`]; `Hostile` if a member breaks a rule; `Cancelled` if the observer asks for the end.
-pub fn verify(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsError> {
+pub fn verify(path: &Path, jobs: impl Into<Jobs>, watch: &Watch) -> Result<Verified, FsError> {
     verify_opened(&Archive::open(path, jobs)?, watch)
 }
 
@@ -48,7 +49,7 @@ pub fn verify(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsErr
 ///
 /// # Errors
 /// As for [`verify`].
-pub fn verify_foreign(file: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsError> {
+pub fn verify_foreign(file: &Path, jobs: impl Into<Jobs>, watch: &Watch) -> Result<Verified, FsError> {
     verify_opened(&Archive::open_foreign(file, jobs)?, watch)
 }
 
@@ -73,7 +74,7 @@ fn verify_opened(archive: &Archive, watch: &Watch) -> Result<Verified, FsError> 
 ///
 /// # Errors
 /// As for [`summary`]; `Cancelled` if the observer asks for the end.
-pub fn verify_stored(path: &Path, jobs: usize, watch: &Watch) -> Result<Verified, FsError> {
+pub fn verify_stored(path: &Path, jobs: impl Into<Jobs>, watch: &Watch) -> Result<Verified, FsError> {
     let archive = Archive::open(path, jobs)?;
     let mut meter = Meter::new(watch, &archive.trouble, Phase::Verify);
     thread::scope(|scope| {

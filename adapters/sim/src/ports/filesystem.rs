@@ -1,6 +1,9 @@
 //! The disks' port.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use volsnap_core::{
@@ -412,6 +415,15 @@ impl Filesystem for SimFilesystem {
 
     async fn forget_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
         self.machine.ask(|w| w.forget_record_aside(workload, restore)).await
+    }
+
+    fn under(&self, _: Arc<dyn Lease>) -> Option<Arc<dyn Filesystem>> {
+        // What a call of the simulator does is done in one piece between two polls.
+        None
+    }
+
+    async fn reserve(&self, _: &Watch) -> Result<Option<Arc<dyn Filesystem>>, FsError> {
+        Ok(None)
     }
 
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {

@@ -42,16 +42,31 @@ struct Bar {
     began: Option<Instant>,
     at: Option<(Progress, Instant)>,
     speed: Speed,
+    workload: Option<String>,
+    are_several: bool,
     drawn: Option<Instant>,
 }
 
 impl Bar {
-    fn hear(&mut self, progress: Progress) {
+    fn hear(&mut self, mut progress: Progress) {
+        // Whoever asked for one workload knows which; of several that are at work at once each is named.
+        self.are_several |=
+            self.workload.as_ref().is_some_and(|first| progress.workload.as_ref().is_some_and(|w| w != first));
+        self.workload = self.workload.take().or_else(|| progress.workload.clone());
+        if !self.are_several {
+            progress.workload = None;
+        }
         let now = Instant::now();
         let began = *self.began.get_or_insert(now);
         self.speed.hear(now - began, &progress);
         let since = match &self.at {
-            Some((last, since)) if last.phase == progress.phase && last.volume == progress.volume => *since,
+            Some((last, since))
+                if last.phase == progress.phase
+                    && last.volume == progress.volume
+                    && last.workload == progress.workload =>
+            {
+                *since
+            }
             Some(_) | None => now,
         };
         self.at = Some((progress, since));

@@ -16,14 +16,14 @@ const BAR: std::ops::RangeInclusive<usize> = 12..=40;
 /// How fast bytes come, from the last few seconds of one phase and volume.
 #[derive(Debug, Default)]
 pub struct Speed {
-    at: Option<(Phase, Option<String>)>,
+    at: Option<(Phase, Option<String>, Option<String>)>,
     heard: VecDeque<(Duration, u64)>,
 }
 
 impl Speed {
     /// So far it is, at that time.
     pub fn hear(&mut self, now: Duration, progress: &Progress) {
-        let at = Some((progress.phase, progress.volume.clone()));
+        let at = Some((progress.phase, progress.workload.clone(), progress.volume.clone()));
         if self.at != at || self.heard.back().is_some_and(|(_, bytes)| *bytes > progress.bytes) {
             *self = Speed { at, heard: VecDeque::new() };
         }
@@ -50,7 +50,9 @@ pub fn line(width: usize, progress: &Progress, rate: Option<f64>, elapsed: Durat
     // A full last column would begin the next line, and Ctrl-C is echoed behind the bar.
     let width = width.saturating_sub(3);
     let volume = progress.volume.as_deref().unwrap_or_default();
-    let name: String = format!("{} {volume}", doing(progress.phase)).chars().filter(|c| !c.is_control()).collect();
+    let whose = progress.workload.as_ref().map_or(String::new(), |name| format!("{name}: "));
+    let name: String =
+        format!("{whose}{} {volume}", doing(progress.phase)).chars().filter(|c| !c.is_control()).collect();
     let name = name.trim_end();
     let Progress { bytes: done, bytes_total: total, .. } = *progress;
     if total == 0 {
@@ -134,7 +136,13 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn staging(bytes: u64, bytes_total: u64) -> Progress {
-        Progress { phase: Phase::Stage, volume: Some("/var/lib/shop".into()), bytes, bytes_total, entries: 1 }
+        Progress {
+            volume: Some("/var/lib/shop".into()),
+            bytes,
+            bytes_total,
+            entries: 1,
+            ..Progress::begin(Phase::Stage)
+        }
     }
 
     #[test]

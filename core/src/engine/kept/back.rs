@@ -45,8 +45,8 @@ impl Engine {
     /// A restore that has not ended comes first, unless it only waits for its app: then this may be the remedy.
     async fn refuse_in_the_middle(&self, set: &KeptSet) -> Result<()> {
         // Whoever holds it is at work, and what has not ended is its own.
-        let _lock = self.lock(set.workload_id, &set.workload).await?;
-        match self.journal_body(set.workload_id).await? {
+        let engine = &self.lock(set.workload_id, &set.workload).await?;
+        match engine.journal_body(set.workload_id).await? {
             Some(Body::Restore(records)) if !State::replay(&records)?.waits_for_the_app() => Err(not_ended(set)),
             Some(Body::Restore(_) | Body::Snapshot(_)) | None => Ok(()),
         }

@@ -8,7 +8,7 @@ use crate::{
     engine::Engine,
     error::{Code, Error, Result},
     model::{Sight, SnapshotId, WorkloadId},
-    ports::{Claim, EventKind, Lease, PrivateNote, Watch},
+    ports::{EventKind, PrivateNote, Watch},
     restore::{
         Entry, Outcome, Record, Refusal, Report, Safety, State,
         facts::{Facts, Holds},
@@ -34,10 +34,10 @@ impl Engine {
     /// Archives what a restore kept, as the safety snapshot that it would have taken, and removes what was set aside when
     /// that is durable. The app is not touched. An error means that all of it stays where it is.
     pub async fn archive_kept(&self, set: &KeptSet, watch: &Watch) -> Result<Report> {
-        let (_lock, _claim, mut state) = self.take_up(set, Missing::Refused).await?;
-        self.refuse_without_room(&state).await?;
-        let safety = SnapshotId(self.ports.clock.fresh_id());
-        let report = self.reopen(&mut state, Reopening::Archive { safety }, watch).await?;
+        let (engine, mut state) = self.take_up(set, Missing::Refused).await?;
+        engine.refuse_without_room(&state).await?;
+        let safety = SnapshotId(engine.ports.clock.fresh_id());
+        let report = engine.reopen(&mut state, Reopening::Archive { safety }, watch).await?;
         match &state.captured {
             Some(Safety::Kept { reason }) => {
                 let name = &state.plan.workload.name;
@@ -56,23 +56,23 @@ impl Engine {
         if set.record.is_none() {
             return self.discard_unknown(set).await;
         }
-        let (_lock, _claim, mut state) = self.take_up(set, Missing::Fine).await?;
-        let event = self.ports.clock.fresh_id();
-        self.reopen(&mut state, Reopening::Discard { event }, watch).await.map(drop)
+        let (engine, mut state) = self.take_up(set, Missing::Fine).await?;
+        let event = engine.ports.clock.fresh_id();
+        engine.reopen(&mut state, Reopening::Discard { event }, watch).await.map(drop)
     }
 
     /// The restore that kept it, as its record is now, with all that is to be held for it. Nothing has been touched when
     /// this refuses.
-    async fn take_up(&self, set: &KeptSet, missing: Missing) -> Result<(Box<dyn Lease>, Claim, State)> {
-        let lock = self.lock(set.workload_id, &set.workload).await?;
-        self.refuse_open(set).await?;
-        let state = self.kept_state(set.workload_id, set.restore_id).await?;
-        if let Some(anomaly) = self.other_host(&state.plan.host) {
+    async fn take_up(&self, set: &KeptSet, missing: Missing) -> Result<(Engine, State)> {
+        let engine = self.lock(set.workload_id, &set.workload).await?;
+        engine.refuse_open(set).await?;
+        let state = engine.kept_state(set.workload_id, set.restore_id).await?;
+        if let Some(anomaly) = engine.other_host(&state.plan.host) {
             return Err(Error::new(Code::NeedsAttention, anomaly.to_string()).hint("run this on that machine"));
         }
-        let claim = self.claim(&set.workload, &state.plan.live_paths()).await?;
-        self.see_kept(&state, missing).await?;
-        Ok((lock, claim, state))
+        let (engine, _) = engine.claim(&set.workload, &state.plan.live_paths()).await?;
+        engine.see_kept(&state, missing).await?;
+        Ok((engine, state))
     }
 
     /// Nothing is done beside an operation that has not ended: it needs the same journal.
@@ -194,27 +194,27 @@ impl Engine {
     /// Removes directories of a restore of which no record is left. A note tells of them until they are gone, so that a
     /// recovery removes what a crash leaves.
     async fn discard_unknown(&self, set: &KeptSet) -> Result<()> {
-        let _lock = self.lock(set.workload_id, &set.workload).await?;
-        self.refuse_open(set).await?;
+        let engine = &self.lock(set.workload_id, &set.workload).await?;
+        engine.refuse_open(set).await?;
         let mut private = Vec::new();
         for dir in &set.dirs {
             let Some(parent) = dir.path.parent() else { continue };
-            match self.ports.filesystem.look(parent).await? {
+            match engine.ports.filesystem.look(parent).await? {
                 Sight::Directory { identity, .. } => {
                     private.push(PrivateNote { path: dir.path.clone(), parent: identity });
                 }
                 Sight::Absent | Sight::Other => {}
             }
         }
-        let copying = self.begin_copy_in("kept discard", &set.workload, set.restore_id, private, false).await?;
-        if let Some(error) = self.end_copy(copying).await {
+        let copying = engine.begin_copy_in("kept discard", &set.workload, set.restore_id, private, false).await?;
+        if let Some(error) = engine.end_copy(copying).await {
             return Err(error.hint("`volsnap recover` removes the rest"));
         }
-        let workloads = self.workloads().await.unwrap_or_default();
+        let workloads = engine.workloads().await.unwrap_or_default();
         if let Some(workload) = workloads.iter().find(|workload| workload.id == set.workload_id) {
             let paths: Vec<_> = set.dirs.iter().map(|dir| &dir.path).collect();
             let detail = json!({ "restore_id": set.restore_id, "discarded": paths });
-            self.tell(&self.event(workload, EventKind::OriginalsDiscarded, "discarded", detail)).await;
+            engine.tell(&engine.event(workload, EventKind::OriginalsDiscarded, "discarded", detail)).await;
         }
         Ok(())
     }

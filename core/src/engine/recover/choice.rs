@@ -20,37 +20,33 @@ impl Engine {
     /// is renamed, so that a crash leaves a restore that [`Engine::recover`] brings to the end that was chosen.
     pub async fn recover_named(&self, id: WorkloadId, take: Take, watch: &Watch) -> Result<RecoveredItem> {
         let name = id.to_string();
-        let _lock = self.lock(id, &name).await?;
-        let _deploy = match &self.ports.containers {
-            Some(containers) => Some(crate::engine::deploy_lease(containers.as_ref(), id).await?),
-            None => None,
-        };
-        let Some(bytes) = self.ports.filesystem.read_journal(id).await? else {
+        let engine = &self.lock(id, &name).await?.deploys_of(id).await?;
+        let Some(bytes) = engine.ports.filesystem.read_journal(id).await? else {
             return Err(Error::new(Code::NotFound, format!("no operation on workload {name} is open"))
                 .hint("`volsnap status` shows what is"));
         };
-        let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
+        let journal = Journal::decode(&bytes).map_err(|e| engine.name_journal(id, e.into()))?;
         let Body::Restore(records) = journal.body else {
             return Err(Error::new(Code::Refused, "what is open is a snapshot, which replaces nothing")
                 .hint("run `volsnap recover` without --take"));
         };
-        let mut state = State::replay(&records).map_err(|e| self.name_journal(id, e.into()))?;
-        if let Some(anomaly) = self.other_host(&state.plan.host) {
+        let mut state = State::replay(&records).map_err(|e| engine.name_journal(id, e.into()))?;
+        if let Some(anomaly) = engine.other_host(&state.plan.host) {
             return Err(
                 Error::new(Code::NeedsAttention, anomaly.to_string()).hint(anomaly.remedy(&state.plan.workload.name))
             );
         }
-        let _claim = self.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
-        let entries = self.choice(&state, take).await?;
+        let (engine, _) = &engine.claim(&state.plan.workload.name, &state.plan.live_paths()).await?;
+        let entries = engine.choice(&state, take).await?;
         for entry in entries {
-            state.append(Record { at: self.ports.clock.now(), entry })?;
+            state.append(Record { at: engine.ports.clock.now(), entry })?;
         }
         // In one step: which directory is which, and which of them is to be live.
-        self.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
+        engine.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
         watch.progress(&Progress::begin(Phase::Recover));
         let up_all_along = Some(false);
         let notes = Notes { recovered: true, up_all_along, ..Notes::default() };
-        Ok(RecoveredItem::Restore(Box::new(self.drive(&mut state, watch, notes).await?)))
+        Ok(RecoveredItem::Restore(Box::new(engine.drive(&mut state, watch, notes).await?)))
     }
 
     /// What has to be written down for a person's choice, if it can be followed.

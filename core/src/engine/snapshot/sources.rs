@@ -150,3 +150,30 @@ impl Engine {
         Ok(warnings)
     }
 }
+
+/// What is to be said of what was read.
+pub(super) fn warnings(snapshot: &Snapshot, resolved: &Resolved) -> Vec<String> {
+    let mut warnings: Vec<String> = resolved.left_out.iter().map(|what| format!("left out: {what}")).collect();
+    for (_, volume, totals) in snapshot.volumes() {
+        if volume.absent {
+            warnings.push(format!("volume {} does not exist", volume.target));
+        }
+        for name in &totals.unsteady {
+            warnings.push(format!("volume {}: {name}", volume.target));
+        }
+        if let Some(devices) = totals.devices_told() {
+            warnings.push(format!(
+                "volume {} has {devices}: a restore makes them only with --allow-devices",
+                volume.target
+            ));
+        }
+        for name in &totals.immutable_names {
+            warnings.push(format!("volume {}: {name}: a restore brings it back without this flag", volume.target));
+        }
+        match totals.immutable.saturating_sub(totals.immutable_names.len() as u64) {
+            0 => {}
+            more => warnings.push(format!("volume {}: {more} more have such a flag", volume.target)),
+        }
+    }
+    warnings
+}

@@ -47,6 +47,7 @@ pub(super) fn disks() -> (MockFilesystem, Calls) {
     filesystem.expect_look().returning(|_| Ok(Sight::Absent));
     filesystem.expect_ready().returning(|_, known| Ok(known));
     let log = calls.clone();
+    filesystem.expect_under().returning(|_| None);
     filesystem.expect_begin_copy().returning(move |noted| {
         let names = noted.private.iter().map(|private| name(&private.path)).collect::<Vec<_>>().join(" ");
         note(&log, format!("begin {names}"));

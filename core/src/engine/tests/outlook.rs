@@ -40,6 +40,8 @@ async fn an_app_that_was_frozen_is_thawed_and_one_that_was_stopped_is_started() 
         let bytes = Journal { body: Body::Snapshot(Box::new(quiesced)) }.encode().expect("a journal");
         let mut filesystem = MockFilesystem::new();
         filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
+        filesystem.expect_under().returning(|_| None);
+        filesystem.expect_reserve().returning(|_| Ok(None));
         filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
         filesystem.expect_claim().returning(|_| Ok(claim()));
         filesystem.expect_host().return_const("host");

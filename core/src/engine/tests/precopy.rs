@@ -48,6 +48,8 @@ fn draft(calls: &Calls) -> MockDraftArchive {
 
 fn disks(calls: &Calls, course: Course) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     ordinary(&mut filesystem);

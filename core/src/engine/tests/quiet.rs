@@ -37,6 +37,8 @@ fn bytes_of(quiesced: Quiesced) -> Vec<u8> {
 async fn an_app_that_did_not_run_and_was_started_while_it_was_read_spoils_its_snapshot() {
     for (after, fine) in [(RunState::Stopped, true), (RunState::Running, false)] {
         let mut filesystem = MockFilesystem::new();
+        filesystem.expect_under().returning(|_| None);
+        filesystem.expect_reserve().returning(|_| Ok(None));
         filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
         filesystem.expect_claim().returning(|_| Ok(claim()));
         ordinary(&mut filesystem);
@@ -86,6 +88,8 @@ async fn a_snapshot_that_meets_another_at_its_container_gives_way_before_the_app
     let met = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut filesystem = MockFilesystem::new();
     let other = frozen_by_another().workload.id;
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     ordinary(&mut filesystem);
@@ -121,6 +125,8 @@ async fn an_archive_that_cannot_be_read_after_a_crash_is_not_taken_for_an_unfini
     for (kind, ended) in [(FsErrorKind::NotFound, true), (FsErrorKind::Corrupt, true), (FsErrorKind::Io, false)] {
         let mut filesystem = MockFilesystem::new();
         filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
+        filesystem.expect_under().returning(|_| None);
+        filesystem.expect_reserve().returning(|_| Ok(None));
         filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
         filesystem.expect_claim().returning(|_| Ok(claim()));
         ordinary(&mut filesystem);
@@ -149,6 +155,8 @@ fn frozen(particulars: Particulars) -> Quiesced {
 fn disk_with(quiesced: Quiesced) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
     filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_locate().returning(|path| Ok(location(path)));
@@ -226,6 +234,8 @@ async fn a_frozen_member_that_is_not_there_any_more_does_not_run_again() {
 /// Disks on which a snapshot of the app goes well, and `journals` that are written.
 fn readable(journals: usize) -> MockFilesystem {
     let mut filesystem = MockFilesystem::new();
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     ordinary(&mut filesystem);

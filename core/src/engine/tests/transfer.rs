@@ -26,6 +26,8 @@ async fn import(manifest: Manifest, rows: Vec<Snapshot>) -> (crate::Result<Impor
     let mut filesystem = MockFilesystem::new();
     let read = file.clone();
     filesystem.expect_read_foreign().returning(move |_| Ok(read.clone()));
+    filesystem.expect_under().returning(|_| None);
+    filesystem.expect_reserve().returning(|_| Ok(None));
     filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
     filesystem.expect_claim().returning(|_| Ok(claim()));
     filesystem.expect_read_journal().returning(|_| Ok(None));

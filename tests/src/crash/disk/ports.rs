@@ -94,19 +94,21 @@ impl Marks {
 }
 
 /// The real disks, watched.
+#[derive(Clone)]
 pub struct Watched {
-    disk: Disk,
+    disk: Arc<dyn Filesystem>,
     marks: Marks,
     lie: Option<Lie>,
-    switched: AtomicBool,
-    deleted: AtomicBool,
+    switched: Arc<AtomicBool>,
+    deleted: Arc<AtomicBool>,
 }
 
 impl Watched {
     /// Notes every change that goes to `disk`, and tells that lie if there is one.
     #[must_use]
     pub fn new(disk: Disk, marks: &Marks, lie: Option<Lie>) -> Self {
-        Watched { disk, marks: marks.clone(), lie, switched: false.into(), deleted: false.into() }
+        let (switched, deleted) = Default::default();
+        Watched { disk: Arc::new(disk), marks: marks.clone(), lie, switched, deleted }
     }
 
     async fn noted<T>(&self, what: &str, call: impl Future<Output = T>) -> T {
@@ -386,6 +388,15 @@ impl Filesystem for Watched {
 
     async fn forget_record_aside(&self, workload: WorkloadId, restore: RestoreId) -> Result<(), FsError> {
         self.disk.forget_record_aside(workload, restore).await
+    }
+
+    fn under(&self, lease: Arc<dyn Lease>) -> Option<Arc<dyn Filesystem>> {
+        Some(Arc::new(Watched { disk: self.disk.under(lease)?, ..self.clone() }))
+    }
+
+    async fn reserve(&self, watch: &Watch) -> Result<Option<Arc<dyn Filesystem>>, FsError> {
+        let reserved = self.disk.reserve(watch).await?;
+        Ok(reserved.map(|disk| Arc::new(Watched { disk, ..self.clone() }) as Arc<dyn Filesystem>))
     }
 
     async fn lock(&self, workload: WorkloadId) -> Result<Box<dyn Lease>, FsError> {

@@ -53,7 +53,8 @@ pub fn volume(bytes: &[u8]) {
     let root = name::volume_root(0);
     let first = First { offset: 0, name: name::escape(&root) };
     let mut sink = Tee::new(Some(
-        Extractor::new(place.open(), Earlier::default(), 1, Giving::new(true, Flags::NONE), false, &trouble).unwrap(),
+        Extractor::new(place.open(), Earlier::default(), &1.into(), Giving::new(true, Flags::NONE), false, &trouble)
+            .unwrap(),
     ));
     // How many members there will be is not known yet, so the last word is always that the index says something else.
     let error = read(bytes, bytes.len(), &[(0, first)], &VolumeTotals::default(), &mut sink).unwrap_err();
