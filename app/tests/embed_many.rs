@@ -138,6 +138,9 @@ async fn a_workload_is_waited_for_in_turn_and_not_for_ever() {
         waiting.push(volsnap.create(noted(note)));
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
+    let given_up = volsnap.create(noted("d"));
+    given_up.canceller().cancel();
+    assert_eq!(timeout(LONG, given_up).await.unwrap().unwrap_err().code, Code::Aborted);
     let hasty = host.builder().open().await.unwrap();
     let refused = hasty.create(SnapshotRequest::of(shop.clone())).await.unwrap_err();
     assert_eq!(refused.code, Code::Busy, "{refused}");

@@ -218,8 +218,8 @@ impl Engine {
     }
 
     /// Takes the workload's lock, then the host's deploy lock.
-    async fn hold(&self, workload: &Workload) -> Result<Engine> {
-        let engine = self.lock(workload.id, &workload.name).await?;
+    async fn hold(&self, workload: &Workload, watch: &Watch) -> Result<Engine> {
+        let engine = self.lock(workload.id, &workload.name, watch).await?;
         match workload.selector.is_empty() {
             true => Ok(engine),
             false => engine.deploys_of(workload.id).await,
@@ -234,19 +234,21 @@ impl Engine {
     }
 
     /// Takes the workload's lock; one that is held is waited for, in turn, as long as this engine has patience.
-    async fn lock(&self, workload: WorkloadId, name: &str) -> Result<Engine> {
+    async fn lock(&self, workload: WorkloadId, name: &str, watch: &Watch) -> Result<Engine> {
         let turn = self.turns.line_up(workload);
         let mut waited = Duration::ZERO;
         loop {
-            let busy = match turn.before() {
-                0 => match self.ports.filesystem.lock(workload).await {
+            // Whoever waits no longer is told who holds it.
+            let is_last_try = waited >= self.patience;
+            if is_last_try || turn.has_come() {
+                match self.ports.filesystem.lock(workload).await {
                     Ok(lock) => return Ok(self.under(lock)),
-                    Err(error) => Error::from(error),
-                },
-                before => Error::new(Code::Busy, format!("{before} other operations of this process wait for it, too")),
-            };
-            if busy.code != Code::Busy || waited >= self.patience {
-                return Err(busy.context(format_args!("workload {name}")));
+                    Err(error) if error.kind == FsErrorKind::Busy && !is_last_try => {}
+                    Err(error) => return Err(Error::from(error).context(format_args!("workload {name}"))),
+                }
+            }
+            if watch.cancelled() {
+                return Err(Error::new(Code::Aborted, format!("given up while workload {name} was waited for")));
             }
             self.ports.clock.sleep(LOOK_EVERY).await;
             waited += LOOK_EVERY;

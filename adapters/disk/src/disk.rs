@@ -118,7 +118,8 @@ impl Disk {
             Some(share) => Some(share.clone()),
             None => self.budget.take(watch).await,
         };
-        jobs.ok_or_else(|| FsError::new(FsErrorKind::Cancelled, op, path, "asked to end"))
+        let message = "asked to end while other work had all threads";
+        jobs.ok_or_else(|| FsError::new(FsErrorKind::Cancelled, op, path, message))
     }
 
     async fn with_journals<T: Send + 'static>(

@@ -83,7 +83,15 @@ impl Machine {
     /// Waits for the next poll, on a machine that makes its callers wait.
     pub(crate) async fn wait(&self) {
         let mut waits = self.waits;
-        std::future::poll_fn(|_| if std::mem::take(&mut waits) { Poll::Pending } else { Poll::Ready(()) }).await;
+        std::future::poll_fn(|context| match std::mem::take(&mut waits) {
+            true => {
+                // Whoever has several futures polls those again that say so.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            false => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Polls a future up to so many times; `None` if it has not come to its end by then.

@@ -104,7 +104,7 @@ impl Engine {
     /// Registers a workload anew: what it is made of is replaced by that of `to`; its id, name, hooks, snapshots and the names
     /// of the volumes that it has still stay. Gives it as it is then.
     pub async fn change_workload(&self, workload: &Workload, to: &Workload, watch: &Watch) -> Result<Workload> {
-        let engine = &self.hold(workload).await?;
+        let engine = &self.hold(workload, watch).await?;
         engine.recover_or_refuse(workload.id, watch).await?;
         // As it is now: a restore may have learned names since it was looked up.
         let now = engine.workload(&workload.id.to_string()).await?;
@@ -121,7 +121,7 @@ impl Engine {
     /// Forgets a workload; with `delete_snapshots` its archives are deleted too, without it they must be gone. While a
     /// pin is heeded, nothing is deleted at all.
     pub async fn remove_workload(&self, workload: &Workload, delete_snapshots: bool, pins: Pins) -> Result<usize> {
-        let engine = &self.hold(workload).await?;
+        let engine = &self.hold(workload, &super::recover::quiet()).await?;
         engine.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
         let snapshots = engine.snapshots(Some(workload.id)).await?;
         if !snapshots.is_empty() && !delete_snapshots {

@@ -206,7 +206,7 @@ impl Engine {
         outcome: &str,
         change: impl FnOnce(&mut Vec<Hook>) -> Result<Hook>,
     ) -> Result<Workload> {
-        let engine = &self.hold(workload).await?;
+        let engine = &self.hold(workload, &super::recover::quiet()).await?;
         engine.recover_or_refuse(workload.id, &super::recover::quiet()).await?;
         // Looked at again now that nobody else can change it.
         let mut changed = engine.workload(&workload.id.to_string()).await?;

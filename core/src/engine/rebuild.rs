@@ -92,14 +92,20 @@ impl Engine {
                 ));
             }
             progress.entries += snapshots.len() as u64;
-            self.rebuild_one(workload, &snapshots, &mut rebuilt).await?;
+            self.rebuild_one(workload, &snapshots, &mut rebuilt, watch).await?;
         }
         Ok(rebuilt)
     }
 
     /// The same for one workload, under its lock: what is being created, deleted or imported is not touched.
-    async fn rebuild_one(&self, id: WorkloadId, snapshots: &BTreeSet<SnapshotId>, rebuilt: &mut Rebuilt) -> Result<()> {
-        let engine = &self.lock(id, &id.to_string()).await?;
+    async fn rebuild_one(
+        &self,
+        id: WorkloadId,
+        snapshots: &BTreeSet<SnapshotId>,
+        rebuilt: &mut Rebuilt,
+        watch: &Watch,
+    ) -> Result<()> {
+        let engine = &self.lock(id, &id.to_string(), watch).await?;
         let rows = engine.snapshots(Some(id)).await?;
         let mut archives = Vec::new();
         for snapshot in snapshots {

@@ -161,7 +161,7 @@ impl Engine {
     }
 
     async fn recover_one(&self, id: WorkloadId, watch: &Watch, sake: Sake<'_>) -> Result<Option<RecoveredItem>> {
-        let engine = self.lock(id, &id.to_string()).await?.deploys_of(id).await?;
+        let engine = self.lock(id, &id.to_string(), watch).await?.deploys_of(id).await?;
         Ok(engine.follow_journal(id, watch, sake).await?.map(|followed| followed.item))
     }
 

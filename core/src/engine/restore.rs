@@ -73,7 +73,7 @@ impl Engine {
     pub async fn restore(&self, request: &RestoreRequest, watch: &Watch) -> Result<Report> {
         let workload = &request.workload;
         let watch = &About::workload(watch, &workload.name);
-        let engine = &self.hold(workload).await?;
+        let engine = &self.hold(workload, watch).await?;
         if let Some((report, is_own)) = engine.recover_held(workload.id, watch, Sake::Restore(Some(request))).await?
             && (is_own || report.outcome == Outcome::NeedsAttention)
         {

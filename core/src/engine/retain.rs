@@ -122,7 +122,7 @@ impl Engine {
         pin: Option<Pin>,
         watch: &Watch,
     ) -> Result<Snapshot> {
-        let engine = &self.hold(workload).await?;
+        let engine = &self.hold(workload, watch).await?;
         engine.recover_or_refuse(workload.id, watch).await?;
         let (kind, outcome) = match &pin {
             Some(_) => (EventKind::SnapshotPinned, "pinned"),
@@ -142,7 +142,7 @@ impl Engine {
 
     /// Deletes a snapshot.
     pub async fn delete(&self, workload: &Workload, snapshot: &Snapshot, pins: Pins, watch: &Watch) -> Result<()> {
-        let engine = &self.hold(workload).await?;
+        let engine = &self.hold(workload, watch).await?;
         engine.recover_or_refuse(workload.id, watch).await?;
         let listed = engine.snapshots(Some(snapshot.workload())).await?;
         // As it is now: somebody may have pinned it since it was looked up.
@@ -158,7 +158,7 @@ impl Engine {
     pub async fn prune(&self, workload: &Workload, policy: &Policy, dry_run: bool, watch: &Watch) -> Result<Pruned> {
         let engine = &match dry_run {
             true => self.clone(),
-            false => self.hold(workload).await?,
+            false => self.hold(workload, watch).await?,
         };
         let mut needed: BTreeMap<SnapshotId, String> = BTreeMap::new();
         if dry_run {

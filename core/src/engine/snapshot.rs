@@ -59,7 +59,7 @@ impl Engine {
     /// Takes a snapshot of all volumes of a workload.
     pub async fn create(&self, request: &SnapshotRequest, watch: &Watch) -> Result<Snapshotted> {
         let watch = &About::workload(watch, &request.workload.name);
-        let engine = &self.hold(&request.workload).await?;
+        let engine = &self.hold(&request.workload, watch).await?;
         engine.recover_or_refuse(request.workload.id, watch).await?;
         // Before anything is looked at, and long before an app is quiet: it is not to wait for other workloads then.
         let engine = &engine.reserved(watch).await?;

@@ -83,7 +83,7 @@ impl Engine {
         refuse_unprintable(&file)?;
         self.limits.check(&file)?;
         let workload = self.owner_of_file(request, &file.manifest).await?;
-        let engine = &self.hold(&workload).await?;
+        let engine = &self.hold(&workload, watch).await?;
         engine.recover_or_refuse(workload.id, watch).await?;
         engine.ports.filesystem.sweep_drafts(workload.id).await?;
         let here = engine.what_is_here(&workload, &file).await?;

@@ -40,10 +40,9 @@ impl Turns {
 }
 
 impl Turn {
-    /// How many come before.
-    pub(super) fn before(&self) -> usize {
-        let waiting = self.turns.waiting();
-        waiting.lines.get(&self.workload).map_or(0, |line| line.iter().take_while(|n| **n != self.number).count())
+    /// Whether nobody comes before.
+    pub(super) fn has_come(&self) -> bool {
+        self.turns.waiting().lines.get(&self.workload).is_some_and(|line| line.front() == Some(&self.number))
     }
 }
 
@@ -70,11 +69,11 @@ mod tests {
         let (turns, one, other) = (Turns::default(), WorkloadId(Uuid::from_u128(1)), WorkloadId(Uuid::from_u128(2)));
         let (first, second, third, unrelated) =
             (turns.line_up(one), turns.line_up(one), turns.clone().line_up(one), turns.line_up(other));
-        assert_eq!([&first, &second, &third, &unrelated].map(Turn::before), [0, 1, 2, 0]);
+        assert_eq!([&first, &second, &third, &unrelated].map(Turn::has_come), [true, false, false, true]);
         drop(second);
-        assert_eq!([&first, &third].map(Turn::before), [0, 1]);
+        assert_eq!([&first, &third].map(Turn::has_come), [true, false]);
         drop(first);
-        assert_eq!(third.before(), 0);
+        assert!(third.has_come());
         drop((third, unrelated));
         assert!(turns.waiting().lines.is_empty(), "nothing is kept of those who left");
     }

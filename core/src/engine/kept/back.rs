@@ -5,7 +5,7 @@ use super::{
     end::{gone, not_ended},
 };
 use crate::{
-    engine::{Engine, RestoreRequest, act},
+    engine::{Engine, RestoreRequest, act, recover::quiet},
     error::Result,
     model::{ArchiveSummary, ImageChoice, RestoreId, Snapshot, VolumeTotals},
     restore::{
@@ -45,7 +45,7 @@ impl Engine {
     /// A restore that has not ended comes first, unless it only waits for its app: then this may be the remedy.
     async fn refuse_in_the_middle(&self, set: &KeptSet) -> Result<()> {
         // Whoever holds it is at work, and what has not ended is its own.
-        let engine = &self.lock(set.workload_id, &set.workload).await?;
+        let engine = &self.lock(set.workload_id, &set.workload, &quiet()).await?;
         match engine.journal_body(set.workload_id).await? {
             Some(Body::Restore(records)) if !State::replay(&records)?.waits_for_the_app() => Err(not_ended(set)),
             Some(Body::Restore(_) | Body::Snapshot(_)) | None => Ok(()),

@@ -34,7 +34,7 @@ impl Engine {
     /// Archives what a restore kept, as the safety snapshot that it would have taken, and removes what was set aside when
     /// that is durable. The app is not touched. An error means that all of it stays where it is.
     pub async fn archive_kept(&self, set: &KeptSet, watch: &Watch) -> Result<Report> {
-        let (engine, mut state) = self.take_up(set, Missing::Refused).await?;
+        let (engine, mut state) = self.take_up(set, Missing::Refused, watch).await?;
         engine.refuse_without_room(&state).await?;
         let safety = SnapshotId(engine.ports.clock.fresh_id());
         let report = engine.reopen(&mut state, Reopening::Archive { safety }, watch).await?;
@@ -54,17 +54,17 @@ impl Engine {
     /// Removes what a restore kept, or what is left of it. After a crash a recovery removes the rest of it.
     pub async fn discard_kept(&self, set: &KeptSet, watch: &Watch) -> Result<()> {
         if set.record.is_none() {
-            return self.discard_unknown(set).await;
+            return self.discard_unknown(set, watch).await;
         }
-        let (engine, mut state) = self.take_up(set, Missing::Fine).await?;
+        let (engine, mut state) = self.take_up(set, Missing::Fine, watch).await?;
         let event = engine.ports.clock.fresh_id();
         engine.reopen(&mut state, Reopening::Discard { event }, watch).await.map(drop)
     }
 
     /// The restore that kept it, as its record is now, with all that is to be held for it. Nothing has been touched when
     /// this refuses.
-    async fn take_up(&self, set: &KeptSet, missing: Missing) -> Result<(Engine, State)> {
-        let engine = self.lock(set.workload_id, &set.workload).await?;
+    async fn take_up(&self, set: &KeptSet, missing: Missing, watch: &Watch) -> Result<(Engine, State)> {
+        let engine = self.lock(set.workload_id, &set.workload, watch).await?;
         engine.refuse_open(set).await?;
         let state = engine.kept_state(set.workload_id, set.restore_id).await?;
         if let Some(anomaly) = engine.other_host(&state.plan.host) {
@@ -193,8 +193,8 @@ impl Engine {
 
     /// Removes directories of a restore of which no record is left. A note tells of them until they are gone, so that a
     /// recovery removes what a crash leaves.
-    async fn discard_unknown(&self, set: &KeptSet) -> Result<()> {
-        let engine = &self.lock(set.workload_id, &set.workload).await?;
+    async fn discard_unknown(&self, set: &KeptSet, watch: &Watch) -> Result<()> {
+        let engine = &self.lock(set.workload_id, &set.workload, watch).await?;
         engine.refuse_open(set).await?;
         let mut private = Vec::new();
         for dir in &set.dirs {

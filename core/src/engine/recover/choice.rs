@@ -20,7 +20,7 @@ impl Engine {
     /// is renamed, so that a crash leaves a restore that [`Engine::recover`] brings to the end that was chosen.
     pub async fn recover_named(&self, id: WorkloadId, take: Take, watch: &Watch) -> Result<RecoveredItem> {
         let name = id.to_string();
-        let engine = &self.lock(id, &name).await?.deploys_of(id).await?;
+        let engine = &self.lock(id, &name, watch).await?.deploys_of(id).await?;
         let Some(bytes) = engine.ports.filesystem.read_journal(id).await? else {
             return Err(Error::new(Code::NotFound, format!("no operation on workload {name} is open"))
                 .hint("`volsnap status` shows what is"));
