@@ -91,8 +91,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Snapshots and restores workloads.
 ///
-/// It holds nothing but its ports: two engines over the same state directory keep out of each other's way by the
-/// workload's lock, and an engine that is dropped in the middle leaves what a killed process leaves.
+/// It remembers nothing of what it did: two engines over the same state directory keep out of each other's way by the
+/// workload's lock, and an engine that is dropped in the middle leaves what a killed process leaves. Clones are one engine:
+/// those who wait for a workload through them have one line.
 #[derive(Clone)]
 pub struct Engine {
     ports: Ports,
