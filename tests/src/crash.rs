@@ -67,6 +67,18 @@ pub fn report(tier: &str, line: &str) {
     keep(&format!("{tier}.line"), &format!("{tier}: {line}\n"));
 }
 
+/// Keeps a tier's violations with its figures, and fails with the first of them. They are in the panic, not in the output:
+/// of a run of all tests only the end may be seen, and some violations come once in many runs.
+///
+/// # Panics
+/// If there are any.
+pub fn assert_none(tier: &str, violations: &[String]) {
+    keep(&format!("{tier}.violations"), &violations.join("\n"));
+    let cut = |violation: &String| violation.chars().take(6000).collect::<String>();
+    let first: Vec<String> = violations.iter().take(3).map(cut).collect();
+    assert!(violations.is_empty(), "{} violations\n{}", violations.len(), first.join("\n"));
+}
+
 /// Prints how a tier met its mutants and keeps it for the documentation, a line of tab-separated fields for each:
 /// mutant, what it breaks, states until caught (`-` if it was not), sign.
 ///

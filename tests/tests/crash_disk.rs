@@ -5,7 +5,7 @@
 use std::{path::Path, time::Duration};
 
 use volsnap_tests::crash::{
-    Budget,
+    Budget, assert_none,
     disk::{self, freeze::Figures, killed, litmus, mutants},
     report, report_mutants,
 };
@@ -53,9 +53,8 @@ fn tier_disk() {
     let outcome = disk::run(budget);
     report("disk", &outcome.to_string());
     let all = outcome.all();
-    disk::tell(&all.violations, budget.seed);
     assert!(outcome.failures.is_empty(), "{:#?}", outcome.failures);
-    assert!(all.violations.is_empty(), "{} violations", all.violations.len());
+    assert_none("disk", &disk::told(&all.violations, budget.seed));
     for end in [disk::End::Original, disk::End::Restored] {
         assert!(all.ends.get(&end).is_some_and(|count| *count > all.total() / 10), "too few: {:?}", all.ends);
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
-use volsnap_tests::crash::{Budget, docker, report, report_mutants};
+use volsnap_tests::crash::{Budget, assert_none, docker, report, report_mutants};
 
 #[test]
 fn tier_docker() {
@@ -11,10 +11,8 @@ fn tier_docker() {
     for case in &figures.missed {
         println!("not reached: {case}");
     }
-    for (case, wrongs) in &figures.violations {
-        println!("VIOLATION {case}: {wrongs:#?}");
-    }
-    assert!(figures.violations.is_empty(), "{} violations", figures.violations.len());
+    let told = |(case, wrongs): &(docker::Case, Vec<String>)| format!("{case}:\n  {}", wrongs.join("\n  "));
+    assert_none("docker", &figures.violations.iter().map(told).collect::<Vec<_>>());
     assert!(figures.missed.len() * 10 <= figures.cases.values().sum(), "too much is not reached: {:?}", figures.missed);
 }
 

@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 use volsnap_tests::{
     cli::Cli,
     crash::{
-        Budget,
+        Budget, assert_none,
         kill::{self, scene::SHAPES},
         report, report_mutants,
     },
@@ -22,11 +22,8 @@ const LAUNCHER: &str = env!("CARGO_BIN_EXE_volsnap-stopped");
 #[test]
 fn tier_kill() {
     let figures = kill::tier(Budget::from_env(), Path::new(LAUNCHER));
-    for violation in &figures.violations {
-        println!("{violation}");
-    }
     report("kill", &figures.to_string());
-    assert!(figures.violations.is_empty(), "{} violations", figures.violations.len());
+    assert_none("kill", &figures.violations);
     // Without root there are no loop devices, and where tracing is forbidden there is nothing.
     if figures.worlds.len() == SHAPES.len() {
         assert!(figures.runs >= 3000, "only {} runs", figures.runs);

@@ -194,13 +194,12 @@ pub fn run(budget: Budget) -> Outcome {
     outcome
 }
 
-/// Prints violations and keeps them with the tier's figures.
-pub fn tell(violations: &[Violation], seed: u64) {
-    let stories = violations.iter().map(|Violation { story, wrongs }| {
-        let steps = story.join("\n  ");
-        format!("VIOLATION\n  {steps}\n  found: {}\n  again with --seed {seed}\n", wrongs.join("\n         "))
+/// Violations in words, each with the way to it.
+#[must_use]
+pub fn told(violations: &[Violation], seed: u64) -> Vec<String> {
+    let told = violations.iter().map(|Violation { story, wrongs }| {
+        let (steps, wrongs) = (story.join("\n  "), wrongs.join("\n         "));
+        format!("VIOLATION\n  {steps}\n  found: {wrongs}\n  again with --seed {seed}")
     });
-    let text: String = stories.collect();
-    print!("{text}");
-    super::keep("disk.violations", &text);
+    told.collect()
 }

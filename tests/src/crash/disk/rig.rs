@@ -176,6 +176,7 @@ impl Rig {
         for (disk, blocks) in stale.into_iter().enumerate() {
             let blocks: Vec<u32> = blocks.into_iter().collect();
             forget(&notifier, disk, &blocks).map_err(|e| format!("FUSE: {e}"))?;
+            forget_device(&self.devices[disk]).map_err(|e| format!("{}: {e}", self.devices[disk].display()))?;
         }
         while self.mounted < self.devices.len() {
             let (device, point) = (&self.devices[self.mounted], self.mount_point(self.mounted));
@@ -230,6 +231,15 @@ impl Drop for Rig {
 pub fn subvolume(at: PathBuf) -> Result<PathBuf, String> {
     at.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(|e| e.to_string())?;
     run(Command::new("btrfs").args(["subvolume", "create"]).arg(&at)).map(|_| at)
+}
+
+/// Drops what the kernel keeps of a device that is not mounted. It does so by itself when nobody has the device open any
+/// more, but others may have: whoever looks for filesystems on all devices of the machine (blkid, udev, mkfs) opens this
+/// one, too. ext4 would then find the journal of an earlier image, clean, and replay nothing.
+fn forget_device(device: &Path) -> std::io::Result<()> {
+    let device = std::fs::File::open(device)?;
+    rustix::fs::fadvise(&device, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
 }
 
 fn detach(kind: Kind, device: &Path) {
