@@ -8,6 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -17,8 +18,11 @@ use volsnap::{
         Container, ContainerId, Losses, Mount, Particulars, Pinned, Redeploy, RestartPolicy, RestoreId, RunState,
         Selector, WorkloadId,
     },
-    ports::{Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease},
-    restore::{Options, Outcome},
+    ports::{
+        Boot, BootCheck, Command, Containers, EngineError, EngineErrorKind, EngineInfo, Health, HealthState, Lease,
+        Ran, Watch,
+    },
+    restore::{Options, Outcome, Refusal},
 };
 
 type Result<T> = std::result::Result<T, EngineError>;
@@ -85,6 +89,43 @@ impl Drop for Deploying {
 
 #[async_trait]
 impl Containers for Deployer {
+    async fn is_expected(&self) -> bool {
+        true
+    }
+
+    /// By what people work it, for hints.
+    fn command(&self) -> &'static str {
+        "deployer"
+    }
+
+    /// It is asked over HTTP.
+    fn health_interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn all(&self) -> Result<Vec<Container>> {
+        Ok(vec![self.app()])
+    }
+
+    async fn exec(&self, container: &str, _: &Command, _: &Watch) -> Result<Ran> {
+        let why = format!("this deployer runs no commands in {container}");
+        Err(EngineError::new(EngineErrorKind::Unsupported, why))
+    }
+
+    async fn check_boot(&self, _: &[Boot]) -> Result<BootCheck> {
+        let refusal = Refusal::new("this deployer starts no copies of an app", "drill without --boot");
+        Ok(BootCheck { refusals: vec![refusal], warnings: Vec::new() })
+    }
+
+    async fn boot(&self, _: RestoreId, _: &[Boot]) -> Result<()> {
+        Err(EngineError::new(EngineErrorKind::Unsupported, "this deployer starts no copies of an app"))
+    }
+
+    async fn unboot(&self, _: RestoreId) -> Result<()> {
+        // What it never starts never stands.
+        Ok(())
+    }
+
     async fn info(&self) -> Result<EngineInfo> {
         Ok(EngineInfo {
             version: "our deployer 1".into(),
@@ -200,7 +241,7 @@ pub async fn main() -> std::result::Result<(), Box<dyn Error>> {
 
     println!("restore");
     // With `Redeploy::Recreate` a replacement would be prepared while the app still runs, and this deployer makes none.
-    let health_timeout = Some(std::time::Duration::from_secs(30));
+    let health_timeout = Some(Duration::from_secs(30));
     let options = Options { health_timeout, ..Options::default() };
     let request = RestoreRequest { options, ..RestoreRequest::of(app.clone(), taken.snapshot.clone()) };
     let report = volsnap.restore(request).await?;

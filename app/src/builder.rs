@@ -231,6 +231,7 @@ impl Builder {
                 }
             },
         };
+        let disk = Arc::new(disk);
         let ports = Ports {
             store,
             containers: match self.containers {
@@ -240,7 +241,9 @@ impl Builder {
                 Engines::None => None,
                 Engines::Given(containers) => Some(containers),
             },
-            filesystem: Arc::new(disk),
+            filesystem: disk.clone(),
+            archives: disk.clone(),
+            journals: disk,
             commands: self.commands,
             clock: Arc::new(SystemClock::new()),
         };

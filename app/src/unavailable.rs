@@ -1,6 +1,6 @@
 //! Stand-ins for a catalog or an engine that cannot be had: each call says why, so that the rest goes on without.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use volsnap_core::{
@@ -121,6 +121,14 @@ impl Containers for UnavailableEngine {
     /// It is not on this host, so no volume of it is.
     async fn is_expected(&self) -> bool {
         false
+    }
+
+    fn command(&self) -> &'static str {
+        "docker"
+    }
+
+    fn health_interval(&self) -> Duration {
+        Duration::from_millis(250)
     }
 
     async fn info(&self) -> Result<EngineInfo, EngineError> {

@@ -313,7 +313,7 @@ impl Volsnap {
     /// Where a snapshot's archive lies.
     #[must_use]
     pub fn archive_path(&self, snapshot: &Snapshot) -> PathBuf {
-        self.engine.ports().filesystem.archive_path(snapshot.workload(), snapshot.id())
+        self.engine.ports().archives.archive_path(snapshot.workload(), snapshot.id())
     }
 
     /// Hands on the members of a snapshot, each with the index of its volume, and gives how many there were; a million

@@ -61,7 +61,9 @@ use self::turns::Turns;
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{ArchiveLimits, HostHooks, Registration, Workload, WorkloadId},
-    ports::{Claim, Clock, Commands, Containers, Event, EventKind, Filesystem, Lease, Store, Watch},
+    ports::{
+        Archives, Claim, Clock, Commands, Containers, Event, EventKind, Filesystem, Journals, Lease, Store, Watch,
+    },
     restore::{
         Facts, Move, State, Step,
         judge::{Failure, Verdict, judge, judge_survey},
@@ -76,8 +78,12 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// The container engine; workloads of plain directories need none.
     pub containers: Option<Arc<dyn Containers>>,
-    /// The disks.
+    /// The live directories.
     pub filesystem: Arc<dyn Filesystem>,
+    /// The snapshots of this host.
+    pub archives: Arc<dyn Archives>,
+    /// Journals and locks.
+    pub journals: Arc<dyn Journals>,
     /// Commands of the host, for hooks.
     pub commands: Arc<dyn Commands>,
     /// Time and ids.
@@ -202,8 +208,15 @@ impl Engine {
     fn under(&self, lease: Box<dyn Lease>) -> Engine {
         let lease: Arc<dyn Lease> = lease.into();
         let mut engine = self.clone();
+        let ports = &mut engine.ports;
         if let Some(filesystem) = self.ports.filesystem.under(lease.clone()) {
-            engine.ports.filesystem = filesystem;
+            ports.filesystem = filesystem;
+        }
+        if let Some(archives) = self.ports.archives.under(lease.clone()) {
+            ports.archives = archives;
+        }
+        if let Some(journals) = self.ports.journals.under(lease.clone()) {
+            ports.journals = journals;
         }
         engine.held.insert(0, lease);
         engine
@@ -212,8 +225,8 @@ impl Engine {
     /// The same engine, which does not wait for threads any more once this has been given.
     async fn reserved(&self, watch: &Watch) -> Result<Engine> {
         let mut engine = self.clone();
-        if let Some(filesystem) = self.ports.filesystem.reserve(watch).await? {
-            engine.ports.filesystem = filesystem;
+        if let Some(archives) = self.ports.archives.reserve(watch).await? {
+            engine.ports.archives = archives;
         }
         Ok(engine)
     }
@@ -242,7 +255,7 @@ impl Engine {
             // Whoever waits no longer is told who holds it.
             let is_last_try = waited >= self.patience;
             if is_last_try || turn.has_come() {
-                match self.ports.filesystem.lock(workload).await {
+                match self.ports.journals.lock(workload).await {
                     Ok(lock) => return Ok(self.under(lock)),
                     Err(error) if error.kind == FsErrorKind::Busy && !is_last_try => {}
                     Err(error) => return Err(Error::from(error).context(format_args!("workload {name}"))),

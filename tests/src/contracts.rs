@@ -1,5 +1,5 @@
 //! One suite per port, run against the simulator and the real adapter alike.
 
 pub mod containers;
-pub mod filesystem;
+pub mod disks;
 pub mod store;

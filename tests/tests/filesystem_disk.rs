@@ -1,4 +1,4 @@
-//! The filesystem port's promises, kept on a real disk.
+//! The promises of the ports for disks, kept on a real disk.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
@@ -16,17 +16,20 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use volsnap_core::{
     model::{Manifest, SnapshotId, WorkloadId},
-    ports::{ArchiveSource, Filesystem, FsErrorKind, Observer, Progress, Watch},
+    ports::{ArchiveSource, Archives, Filesystem, FsErrorKind, Observer, Progress, Watch},
 };
 use volsnap_disk::Disk;
 use volsnap_tests::{
-    contracts::filesystem::{Harness, Subvolumes, Tree, manifest},
-    filesystem_contract,
+    archives_contract,
+    contracts::disks::{Disks, Harness, Subvolumes, Tree, manifest},
+    filesystem_contract, journals_contract,
     loop_disk::LoopDisk,
     subvolume_contract,
 };
 
 filesystem_contract!(Scratch::new());
+archives_contract!(Scratch::new());
+journals_contract!(Scratch::new());
 subvolume_contract!(Scratch::on_btrfs());
 
 /// Says when a call has begun, and keeps it until it may go on.
@@ -49,12 +52,12 @@ impl Observer for Keeping {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_that_nobody_waits_for_keeps_what_it_goes_on_under_until_it_ends() {
     let scratch = Scratch::new();
-    let (fs, live) = (scratch.filesystem(), scratch.data().join("live"));
+    let (fs, live) = (scratch.disks(), scratch.data().join("live"));
     scratch.put(&live, &Tree::from([("a".into(), b"1".to_vec())]));
     let (workload, other) = (WorkloadId(Uuid::from_u128(1)), WorkloadId(Uuid::from_u128(2)));
     let lease = fs.lock(workload).await.unwrap();
     let unrelated = fs.lock(other).await.unwrap();
-    let disk = fs.under(lease.into()).unwrap();
+    let disk = Archives::under(&*fs, lease.into()).unwrap();
     let ((begun, begins), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
     let watch: Watch = Arc::new(Keeping { begun, go_on: Mutex::new(goes_on) });
     let archive = Manifest { workload, ..manifest(SnapshotId(Uuid::from_u128(3)), &[false]) };
@@ -136,11 +139,11 @@ fn btrfs(words: &[&str], paths: &[&Path]) {
 }
 
 impl Harness for Scratch {
-    fn filesystem(&self) -> Arc<dyn Filesystem> {
+    fn disks(&self) -> Arc<dyn Disks> {
         Arc::new(self.disk.clone())
     }
 
-    fn second_process(&self) -> Arc<dyn Filesystem> {
+    fn second_process(&self) -> Arc<dyn Disks> {
         Arc::new(Disk::open(&self.disk.state_dir()).unwrap())
     }
 

@@ -1,4 +1,4 @@
-//! The filesystem port's promises, kept by the simulator: what crash tests rely on is what a disk does.
+//! The promises of the ports for disks, kept by the simulator: what crash tests rely on is what a disk does.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to panic")]
 
@@ -7,19 +7,23 @@ use std::{
     sync::Arc,
 };
 
-use volsnap_core::{model::WorkloadId, ports::Filesystem};
+use volsnap_core::{model::WorkloadId, ports::Filesystem as _};
 use volsnap_sim::{DiskSpec, Machine, WorldBuilder, disk::Special};
 use volsnap_tests::{
-    contracts::filesystem::{Harness, Subvolumes, Tree},
-    filesystem_contract,
+    archives_contract,
+    contracts::disks::{Disks, Harness, Subvolumes, Tree},
+    filesystem_contract, journals_contract,
 };
 
 filesystem_contract!(Simulated::new());
+archives_contract!(Simulated::new());
+journals_contract!(Simulated::new());
 
 mod with_subvolumes {
     use super::Simulated;
 
     volsnap_tests::filesystem_contract!(Simulated::with_subvolumes());
+    volsnap_tests::archives_contract!(Simulated::with_subvolumes());
     volsnap_tests::subvolume_contract!(Some(Simulated::with_subvolumes()));
 }
 
@@ -57,12 +61,12 @@ impl Subvolumes for Simulated {
 }
 
 impl Harness for Simulated {
-    fn filesystem(&self) -> Arc<dyn Filesystem> {
-        Arc::new(self.machine.filesystem())
+    fn disks(&self) -> Arc<dyn Disks> {
+        Arc::new(self.machine.disks())
     }
 
-    fn second_process(&self) -> Arc<dyn Filesystem> {
-        Arc::new(self.machine.filesystem())
+    fn second_process(&self) -> Arc<dyn Disks> {
+        Arc::new(self.machine.disks())
     }
 
     fn data(&self) -> PathBuf {
@@ -94,7 +98,7 @@ impl Harness for Simulated {
     fn age(&self) {}
 
     fn remove_dir(&self, dir: &Path) {
-        let removed = self.machine.run(self.machine.filesystem().remove_empty(dir));
+        let removed = self.machine.run(self.machine.disks().remove_empty(dir));
         removed.done().unwrap().unwrap();
     }
 

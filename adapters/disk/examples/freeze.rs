@@ -14,7 +14,7 @@ use std::{
 use uuid::Uuid;
 use volsnap_core::{
     model::{Manifest, ManifestVolume, Mode, Origin, SnapshotId, Source, WorkloadId, snapshot::ARCHIVE_FORMAT},
-    ports::{ArchiveSource, Filesystem, Quiet},
+    ports::{ArchiveSource, Archives, Quiet},
 };
 use volsnap_disk::Disk;
 

@@ -104,7 +104,8 @@ pub(crate) fn end(dir: &Path, id: RestoreId) -> Result<(), FsError> {
     }
 }
 
-fn path_of(dir: &Path, id: RestoreId) -> PathBuf {
+/// Where a note lies in the directory of notes.
+pub(crate) fn path_of(dir: &Path, id: RestoreId) -> PathBuf {
     dir.join(format!("{id}.json"))
 }
 

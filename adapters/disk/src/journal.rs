@@ -393,6 +393,11 @@ fn pad(file: &mut File, bytes: u64) -> io::Result<()> {
     io::copy(&mut io::repeat(b'\n').take(bytes), file).map(|_| ())
 }
 
+/// The name of a workload's journal.
+pub(crate) fn name(workload: WorkloadId) -> String {
+    format!("{workload}.json")
+}
+
 fn record_aside(workload: WorkloadId, restore: RestoreId) -> String {
     format!("{workload}.{restore}.kept")
 }
@@ -412,6 +417,14 @@ fn record_of(name: &str) -> Option<(WorkloadId, Option<RestoreId>)> {
     (named == name).then_some(record)
 }
 
+/// What [`Disk::peek_records`](crate::Disk::peek_records) gives.
+pub(crate) fn peek_records(dir: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let is_record = |entry: &std::fs::DirEntry| entry.file_name().to_str().and_then(record_of).is_some();
+    let records = entries.flatten().filter(is_record).filter_map(|entry| std::fs::read(entry.path()).ok());
+    records.map(|bytes| bytes.trim_ascii_end().to_vec()).collect()
+}
+
 struct Names {
     journal: String,
     spare: String,
@@ -421,7 +434,7 @@ struct Names {
 
 impl Names {
     fn of(workload: WorkloadId) -> Names {
-        let journal = format!("{workload}.json");
+        let journal = name(workload);
         Names {
             spare: format!("{journal}.spare"),
             next: format!("{journal}.next"),

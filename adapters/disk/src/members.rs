@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use volsnap_core::{
     model::Member,
-    ports::{Found, FsError, FsErrorKind, FsOp, Members, MembersOf, Observer, Place, Progress, Tree, Watch},
+    ports::{Found, FsError, FsErrorKind, FsOp, LookInto, Members, MembersOf, Observer, Place, Progress, Watch},
 };
 
-use crate::{archive, budget::Jobs, state::State};
+use crate::{archive, budget::Jobs};
 
 /// Members handed over at a time, if they do not have [`BATCH_BYTES`] before.
 const BATCH_MEMBERS: usize = 256;
@@ -18,44 +18,48 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Batches that wait for the taker.
 const BATCHES_AHEAD: usize = 2;
 
-/// Starts to read; with `jobs` the contents of what is archived, too.
-pub(crate) fn members(state: &State, of: &MembersOf, jobs: Option<Jobs>, watch: Watch) -> Box<dyn Members> {
-    let path = match &of.tree {
-        Tree::Archived(archive, _) => state.archive(archive.workload, archive.snapshot),
-        Tree::Live(root) => root.clone(),
-    };
+/// Starts to read a live directory.
+pub(crate) fn live(root: &Path, of: &MembersOf, watch: Watch) -> Box<dyn Members> {
+    let of = of.clone();
+    start(root, watch, move |root, sink, watch| archive::living(root, &of.path, of.contents, sink, watch))
+}
+
+/// Starts to read a volume of an archive; with `jobs` the contents, too.
+pub(crate) fn archived(
+    path: &Path,
+    archive: &LookInto,
+    index: usize,
+    of: &MembersOf,
+    jobs: Option<Jobs>,
+    watch: Watch,
+) -> Box<dyn Members> {
+    let (archive, place) = (archive.clone(), Place { index, path: of.path.clone() });
+    start(path, watch, move |path, sink, watch| match jobs {
+        Some(jobs) => archive::hashed(path, &archive, (index, &place.path), sink, jobs, watch),
+        None => match archive::list_each(path, &archive, &[place], &mut |_, member| sink(member), watch)? {
+            Found::Done(_) | Found::Other(_) | Found::Nothing(_) => Ok(()),
+        },
+    })
+}
+
+/// Takes members one by one.
+type Sink<'a> = &'a mut (dyn FnMut(Member) -> Result<(), FsError> + Send);
+
+fn start(
+    path: &Path,
+    watch: Watch,
+    read: impl FnOnce(&Path, Sink<'_>, &Watch) -> Result<(), FsError> + Send + 'static,
+) -> Box<dyn Members> {
     let (sender, receiver) = channel(BATCHES_AHEAD);
-    let (of, place) = (of.clone(), path.clone());
+    let place = path.to_path_buf();
     tokio::task::spawn_blocking(move || {
         let watch: Watch = std::sync::Arc::new(Attended { watch, sender: sender.clone() });
         let mut batch = Batch { members: Vec::new(), bytes: 0, sender, path: &place };
-        let read = read(&place, &of, jobs, &mut |member| batch.push(member), &watch).and_then(|()| batch.flush());
+        let read = read(&place, &mut |member| batch.push(member), &watch).and_then(|()| batch.flush());
         // Nobody listening any more means that the reading was given up. An empty batch is the end.
         let _ = batch.sender.blocking_send(read.map(|()| Vec::new()));
     });
-    Box::new(Ahead { receiver, path, ended: false })
-}
-
-fn read(
-    path: &Path,
-    of: &MembersOf,
-    jobs: Option<Jobs>,
-    sink: &mut (dyn FnMut(Member) -> Result<(), FsError> + Send),
-    watch: &Watch,
-) -> Result<(), FsError> {
-    let (archive, index) = match &of.tree {
-        Tree::Live(root) => return archive::living(root, &of.path, of.contents, sink, watch),
-        Tree::Archived(archive, index) => (archive, *index),
-    };
-    match jobs {
-        Some(jobs) => archive::hashed(path, archive, (index, &of.path), sink, jobs, watch),
-        None => {
-            let place = Place { index, path: of.path.clone() };
-            match archive::list_each(path, archive, &[place], &mut |_, member| sink(member), watch)? {
-                Found::Done(_) | Found::Other(_) | Found::Nothing(_) => Ok(()),
-            }
-        }
-    }
+    Box::new(Ahead { receiver, path: path.to_path_buf(), ended: false })
 }
 
 /// Members that are handed over together.

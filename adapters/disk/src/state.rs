@@ -48,7 +48,7 @@ impl State {
 
     /// Where the journals lie.
     pub(crate) fn journals(&self) -> PathBuf {
-        self.root.join("journal")
+        journals_in(&self.root)
     }
 
     /// Where the locks lie.
@@ -174,6 +174,11 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Where journals and records lie in a state directory.
+pub(crate) fn journals_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("journal")
 }
 
 /// `.<uuid>.partial`, exactly as drafts are named: nothing else is removed.

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -140,6 +141,10 @@ impl Containers for DockerEngine {
     async fn is_expected(&self) -> bool {
         let socket = self.socket.clone();
         look::blocking("look for the socket", move || socket.exists()).await.unwrap_or(true)
+    }
+
+    fn health_interval(&self) -> Duration {
+        Duration::from_millis(250)
     }
 
     fn command(&self) -> &'static str {

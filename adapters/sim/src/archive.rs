@@ -243,6 +243,12 @@ impl World {
         Ok(())
     }
 
+    /// Syncs the names of a workload's archives.
+    pub(crate) fn settle_archives(&mut self, workload: WorkloadId) -> FsResult<()> {
+        let dir = self.archive_dir(workload);
+        self.settle(&[dir])
+    }
+
     fn archive_dir_made(&mut self, workload: WorkloadId) -> FsResult<(usize, u64)> {
         let all = self.state_dir.join("snapshots");
         let (disk, parent) = self.directory(&all).at(OP, &all)?;

@@ -102,7 +102,7 @@ impl World {
 
     /// Writes a note, syncs it, names it and syncs the name; the caller makes its lease.
     pub(crate) fn begin_copy(&mut self, note: &CopyNote) -> FsResult<()> {
-        let path = self.copies_dir().join(note_name(note.id));
+        let path = self.copy_note_path(note.id);
         self.call("begin_copy", || path.display().to_string()).at(FsOp::Journal, &path)?;
         let (disk, dir) = self.own_dir_made("copies")?;
         let bytes = serde_json::to_vec(note).map_err(|_| FsErrorKind::Io).at(FsOp::Journal, &path)?;
@@ -156,6 +156,10 @@ impl World {
         self.call("scratch_dir", || path.display().to_string()).at(FsOp::Stage, &path)?;
         self.own_dir_made("scratch")?;
         Ok(path)
+    }
+
+    pub(crate) fn copy_note_path(&self, id: RestoreId) -> PathBuf {
+        self.copies_dir().join(note_name(id))
     }
 
     fn copies_dir(&self) -> PathBuf {

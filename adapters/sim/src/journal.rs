@@ -316,7 +316,7 @@ impl World {
         }
     }
 
-    fn journal_path(&self, workload: WorkloadId) -> (PathBuf, PathBuf) {
+    pub(crate) fn journal_path(&self, workload: WorkloadId) -> (PathBuf, PathBuf) {
         let dir = self.journal_dir();
         let path = dir.join(format!("{workload}.json"));
         (dir, path)

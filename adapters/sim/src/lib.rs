@@ -34,6 +34,7 @@ mod journal;
 mod outside;
 mod places;
 mod precopy;
+mod search;
 mod stage;
 mod subvolumes;
 
@@ -57,7 +58,7 @@ pub use fault::{Event, Failure, Fault, Reach};
 pub use machine::{Machine, Run};
 pub use micro::{MicroKind, Moment};
 pub use mutant::Mutant;
-pub use ports::{SimClock, SimCommands, SimContainers, SimFilesystem, SimStore};
+pub use ports::{SimClock, SimCommands, SimContainers, SimDisks, SimStore};
 pub use power::Boot;
 pub use shared::fingerprint;
 pub use world::{CrashPoint, World};

@@ -11,7 +11,7 @@ use std::{
 use volsnap_core::engine::Ports;
 
 use crate::{
-    ports::{SimClock, SimCommands, SimContainers, SimFilesystem, SimStore},
+    ports::{SimClock, SimCommands, SimContainers, SimDisks, SimStore},
     world::World,
 };
 
@@ -118,10 +118,10 @@ impl Machine {
         self.world().clone()
     }
 
-    /// The disks of the machine.
+    /// Its disks, with its archives and journals.
     #[must_use]
-    pub fn filesystem(&self) -> SimFilesystem {
-        SimFilesystem { machine: self.clone() }
+    pub fn disks(&self) -> SimDisks {
+        SimDisks { machine: self.clone() }
     }
 
     /// Its container engine.
@@ -154,7 +154,9 @@ impl Machine {
         Ports {
             store: Arc::new(self.store()),
             containers: Some(Arc::new(self.containers())),
-            filesystem: Arc::new(self.filesystem()),
+            filesystem: Arc::new(self.disks()),
+            archives: Arc::new(self.disks()),
+            journals: Arc::new(self.disks()),
             commands: Arc::new(self.commands()),
             clock: Arc::new(self.clock()),
         }

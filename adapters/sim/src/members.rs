@@ -1,9 +1,11 @@
 //! Members of trees: what is in an archive and what would be.
 
+use std::{path::Path, sync::Arc};
+
 use async_trait::async_trait;
 use volsnap_core::{
     model::{Member, MemberKind, member::order},
-    ports::{FsError, FsErrorKind, FsOp, Members, MembersOf, Tree},
+    ports::{Found, FsError, FsErrorKind, FsOp, LookInto, Members, MembersOf, Place},
 };
 
 use crate::{
@@ -24,24 +26,53 @@ impl Members for Listed {
 }
 
 impl World {
-    pub(crate) fn members(&mut self, of: &MembersOf) -> FsResult<Listed> {
-        let tree = match &of.tree {
-            Tree::Live(root) => {
-                self.call("members", || root.display().to_string()).at(FsOp::Look, root)?;
-                let (disk, ino) = self.directory(root).at(FsOp::Look, root)?;
-                self.read_tree(disk, ino)
-            }
-            Tree::Archived(of, index) => {
-                let path = self.archive_path(of.workload, of.snapshot);
-                let archive = self.read_archive("members", of.workload, of.snapshot)?;
-                if archive.summary.digest != of.archive_digest {
-                    return Err(FsErrorKind::Corrupt).at(FsOp::Archive, &path);
-                }
-                archive.volumes.get(*index).cloned().ok_or(FsErrorKind::NotFound).at(FsOp::Archive, &path)?
-            }
-        };
-        Ok(Listed(listed(&tree, of)))
+    /// Those of a live directory.
+    pub(crate) fn members(&mut self, root: &Path, of: &MembersOf) -> FsResult<Listed> {
+        self.call("members", || root.display().to_string()).at(FsOp::Look, root)?;
+        let (disk, ino) = self.directory(root).at(FsOp::Look, root)?;
+        Ok(Listed(listed(&self.read_tree(disk, ino), of)))
     }
+
+    /// Those of a volume of an archive.
+    pub(crate) fn archived_members(&mut self, from: &LookInto, index: usize, of: &MembersOf) -> FsResult<Listed> {
+        Ok(Listed(listed(&self.tree_of("members", from, index)?, of)))
+    }
+
+    /// Those at and below a place; if it has nothing, the last one on the way there.
+    pub(crate) fn members_at(&mut self, from: &LookInto, place: &Place) -> FsResult<Result<Vec<Member>, Member>> {
+        let tree = self.tree_of("list_members", from, place.index)?;
+        let below = listed(&tree, &MembersOf { path: place.path.clone(), contents: false });
+        Ok(if below.is_empty() { Err(nearest(&tree, &place.path)) } else { Ok(below) })
+    }
+
+    /// The contents of the file at a place, or what else is there.
+    pub(crate) fn contents_at(&mut self, from: &LookInto, place: &Place) -> FsResult<Result<Arc<[u8]>, Found>> {
+        let tree = self.tree_of("dump_member", from, place.index)?;
+        let path = String::from_utf8_lossy(&place.path);
+        Ok(match tree.get(&*path) {
+            Some(Entry::File(bytes)) => Ok(bytes.clone()),
+            Some(entry) => Err(Found::Other(member(&path, entry, false).kind)),
+            None if path.is_empty() => Err(Found::Other(MemberKind::Directory)),
+            None => Err(Found::Nothing(nearest(&tree, &place.path))),
+        })
+    }
+
+    fn tree_of(&mut self, call: &'static str, from: &LookInto, index: usize) -> FsResult<archive::Tree> {
+        let path = self.archive_path(from.workload, from.snapshot);
+        let archive = self.read_archive(call, from.workload, from.snapshot)?;
+        if archive.summary.digest != from.archive_digest {
+            return Err(FsErrorKind::Corrupt).at(FsOp::Archive, &path);
+        }
+        archive.volumes.get(index).cloned().ok_or(FsErrorKind::NotFound).at(FsOp::Archive, &path)
+    }
+}
+
+/// The last member that exists on the way to a path.
+fn nearest(tree: &archive::Tree, path: &[u8]) -> Member {
+    let path = String::from_utf8_lossy(path);
+    let above = path.rmatch_indices('/').map(|(at, _)| &path[..at]);
+    let found = above.into_iter().find_map(|dir| tree.get(dir).map(|entry| member(dir, entry, false)));
+    found.unwrap_or_else(|| member("", &Entry::Dir, false))
 }
 
 fn listed(tree: &archive::Tree, of: &MembersOf) -> Vec<Member> {

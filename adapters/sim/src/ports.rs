@@ -1,15 +1,17 @@
-//! The five ports, as handles on one world.
+//! The ports, as handles on one world.
 
+mod archives;
 mod clock;
 mod commands;
 mod containers;
 mod filesystem;
+mod journals;
 mod store;
 
 pub use clock::SimClock;
 pub use commands::SimCommands;
 pub use containers::SimContainers;
-pub use filesystem::SimFilesystem;
+pub use filesystem::SimDisks;
 pub use store::SimStore;
 
 pub(crate) use clock::ClockState;

@@ -13,7 +13,7 @@ use volsnap_core::{
         Condition, Hook, HookEvent, Manifest, ManifestVolume, Mode, Origin, Particulars, RestartPolicy, RunState,
         Selector, Snapshot, SnapshotId, Source, Workload, WorkloadId,
     },
-    ports::{Filesystem, Quiet, Watch},
+    ports::{Journals, Quiet, Watch},
     restore::{Options, Outcome},
 };
 use volsnap_sim::{ContainerSpec, DiskSpec, Event, HealthBehaviour, Machine, Mutant, World, WorldBuilder};
@@ -322,6 +322,6 @@ fn hooks_that_are_due_run_when_another_operation_takes_over() {
     assert!(machine.world().is_on("maintenance"), "the app is not back");
     create(&machine, &workload, Mode::Stop).unwrap();
     assert!(!machine.world().is_on("maintenance"), "nobody would run them any more");
-    let journals = machine.run(async { machine.filesystem().journals().await }).done().unwrap().unwrap();
+    let journals = machine.run(async { machine.disks().journals().await }).done().unwrap().unwrap();
     assert_eq!(journals, [workload.id], "what ran is remembered");
 }

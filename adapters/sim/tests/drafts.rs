@@ -9,7 +9,7 @@ use uuid::Uuid;
 use volsnap_core::{
     engine::{Engine, Ports, SnapshotRequest},
     model::{DeclaredVolume, Mode, Selector, Source, Workload, WorkloadId},
-    ports::{Filesystem, Quiet, Watch},
+    ports::{Archives, Journals, Quiet, Watch},
 };
 use volsnap_sim::{Boot, Chooser, DiskSpec, Machine, World, WorldBuilder};
 
@@ -65,14 +65,14 @@ fn wherever_a_crash_comes_a_sweep_leaves_whole_archives_and_no_other() {
             let machine = Machine::start(world);
             let at = format!("crash before {at}, power cut: {power_cut}");
             let ran = machine.run(async {
-                let (engine, filesystem) = (engine(&machine), machine.filesystem());
-                let whole = filesystem.archives().await.unwrap();
+                let (engine, disks) = (engine(&machine), machine.disks());
+                let whole = disks.archives().await.unwrap();
                 let left = engine.left_drafts(None).await.unwrap();
-                assert_eq!(filesystem.drafts().await.unwrap().len(), left.len(), "{at}: looking removes nothing");
+                assert_eq!(disks.drafts().await.unwrap().len(), left.len(), "{at}: looking removes nothing");
                 assert_eq!(engine.left_drafts(Some(WorkloadId(Uuid::from_u128(9)))).await.unwrap(), [], "{at}");
                 assert_eq!(engine.sweep_drafts(None).await.unwrap(), left, "{at}");
-                assert_eq!(filesystem.drafts().await.unwrap(), [], "{at}");
-                assert_eq!(filesystem.archives().await.unwrap(), whole, "{at}");
+                assert_eq!(disks.drafts().await.unwrap(), [], "{at}");
+                assert_eq!(disks.archives().await.unwrap(), whole, "{at}");
                 left.len()
             });
             swept += ran.done().expect(&at);
@@ -87,12 +87,12 @@ fn what_a_process_is_writing_is_left_alone() {
         world.restart_process();
         let machine = Machine::start(world);
         let ran = machine.run(async {
-            let (engine, filesystem) = (engine(&machine), machine.filesystem());
-            let before = filesystem.drafts().await.unwrap();
-            let held = filesystem.lock(W).await.unwrap();
+            let (engine, disks) = (engine(&machine), machine.disks());
+            let before = disks.drafts().await.unwrap();
+            let held = disks.lock(W).await.unwrap();
             assert_eq!(engine.left_drafts(None).await.unwrap(), [], "{at}");
             assert_eq!(engine.sweep_drafts(None).await.unwrap(), [], "{at}");
-            assert_eq!(filesystem.drafts().await.unwrap(), before, "{at}");
+            assert_eq!(disks.drafts().await.unwrap(), before, "{at}");
             drop(held);
             assert_eq!(engine.sweep_drafts(Some(W)).await.unwrap().len(), before.len(), "{at}");
         });

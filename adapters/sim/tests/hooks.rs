@@ -11,7 +11,7 @@ use volsnap_core::{
     Code,
     engine::{Engine, RestoreRequest, SnapshotRequest},
     model::{Hook, HookEvent, HostHooks, Snapshot, Workload},
-    ports::{Filesystem, Quiet, Watch},
+    ports::{Journals, Quiet, Watch},
     restore::Outcome,
 };
 use volsnap_sim::{Boot, Chooser, HealthBehaviour, Machine, World};
@@ -65,7 +65,7 @@ fn crash_everywhere(world: World, operation: &impl AsyncFn(&Engine)) -> usize {
                 one.result.expect(&at);
             }
             assert!(!machine.world().is_on("maintenance"), "{at}");
-            let journals = machine.run(async { machine.filesystem().journals().await }).done().unwrap().unwrap();
+            let journals = machine.run(async { machine.disks().journals().await }).done().unwrap().unwrap();
             assert!(journals.is_empty(), "{at}");
         }
     }

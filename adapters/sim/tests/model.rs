@@ -16,7 +16,8 @@ use volsnap_core::{
         Source, WorkloadId, container::retired_name, place::private_dir,
     },
     ports::{
-        Clock, Containers, EngineErrorKind, Filesystem, FsErrorKind, Limits, Quiet, StageJob, Store, StoreErrorKind,
+        Clock, Containers, EngineErrorKind, Filesystem, FsErrorKind, Journals, Limits, Quiet, StageJob, Store,
+        StoreErrorKind,
     },
 };
 use volsnap_sim::{
@@ -116,7 +117,7 @@ where
 fn an_unsynced_rename_can_be_lost_and_can_survive() {
     let (world, _) = world(true);
     let machine = Machine::start(world);
-    let fs = machine.filesystem();
+    let fs = machine.disks();
     done(machine.run(fs.rename(Path::new("/srv/other"), Path::new("/srv/moved")))).unwrap();
     let seen: Vec<bool> =
         after_power_cut(&machine.snapshot()).iter().map(|w| w.tree(Path::new("/srv/moved")).is_some()).collect();
@@ -131,7 +132,7 @@ fn a_disk_without_order_can_keep_a_later_change_and_lose_an_earlier_one() {
     let outcomes = |ordered| {
         let (world, _) = world(ordered);
         let machine = Machine::start(world);
-        let fs = machine.filesystem();
+        let fs = machine.disks();
         let make = async {
             fs.rename(Path::new("/srv/data/a"), Path::new("/srv/data/z")).await.unwrap();
             fs.rename(Path::new("/srv/other"), Path::new("/srv/moved")).await.unwrap();
@@ -153,7 +154,7 @@ fn an_exchange_is_all_or_nothing_unless_its_mutant_lies() {
         let (mut world, _) = world(false);
         world.set_mutant(mutant);
         let worlds = after_any_power_cut(&world, |machine| async move {
-            machine.filesystem().exchange(&live(), Path::new("/srv/other")).await.unwrap();
+            machine.disks().exchange(&live(), Path::new("/srv/other")).await.unwrap();
         });
         worlds.iter().filter(|w| w.tree(&live()).is_none_or(|t| t.is_empty())).count()
     };
@@ -169,7 +170,7 @@ fn what_is_named_staged_is_whole_after_every_power_cut_unless_its_mutant_lies() 
         world.set_mutant(mutant);
         let worlds = after_any_power_cut(&world, |machine| {
             let job = job(&digest);
-            async move { machine.filesystem().stage(&job, Arc::new(Quiet)).await.unwrap() }
+            async move { machine.disks().stage(&job, Arc::new(Quiet)).await.unwrap() }
         });
         let staged = worlds.iter().filter_map(|w| w.tree(&job(&digest).private.join("staged")));
         staged.filter(|tree| tree.get("a").map(Vec::as_slice) != Some(b"new a") || tree.len() != 4).count()
@@ -183,11 +184,11 @@ fn a_journal_is_the_old_or_the_new_one_after_every_power_cut_unless_its_mutant_l
     let (world, _) = world(true);
     let odd = |mutant: Option<Mutant>| {
         let machine = Machine::start(world.clone());
-        done(machine.run(machine.filesystem().write_journal(W, b"old"))).unwrap();
+        done(machine.run(machine.disks().write_journal(W, b"old"))).unwrap();
         let mut world = machine.snapshot();
         world.set_mutant(mutant);
         let worlds = after_any_power_cut(&world, |machine| async move {
-            machine.filesystem().write_journal(W, b"new").await.unwrap();
+            machine.disks().write_journal(W, b"new").await.unwrap();
         });
         let read = |w: &World| w.read(&w.journal_dir().join(format!("{W}.json")));
         let last = read(worlds.last().unwrap());
@@ -204,12 +205,12 @@ fn a_failed_sync_reports_once_and_loses_what_it_should_have_written() {
     let (mut world, digest) = world(true);
     world.remember(false);
     let dry = Machine::start(world.clone());
-    done(dry.run(dry.filesystem().stage(&job(&digest), Arc::new(Quiet)))).unwrap();
+    done(dry.run(dry.disks().stage(&job(&digest), Arc::new(Quiet)))).unwrap();
     let sync = dry.world().history().iter().position(|m| m.kind == volsnap_sim::MicroKind::Sync).unwrap();
 
     world.strike(sync as u64, Fault::SyncLost);
     let machine = Machine::start(world);
-    let fs = machine.filesystem();
+    let fs = machine.disks();
     let error = done(machine.run(fs.stage(&job(&digest), Arc::new(Quiet)))).unwrap_err();
     assert_eq!(error.kind, FsErrorKind::SyncFailed);
     done(machine.run(fs.settle(&["/srv".into(), job(&digest).private]))).unwrap();
@@ -226,7 +227,7 @@ fn a_killed_process_never_returns_and_its_locks_are_free_for_the_next() {
     let (mut world, digest) = world(true);
     world.strike(4, Fault::Kill);
     let machine = Machine::start(world);
-    let fs = machine.filesystem();
+    let fs = machine.disks();
     let life = async {
         let _lock = fs.lock(W).await.unwrap();
         fs.stage(&job(&digest), Arc::new(Quiet)).await
@@ -236,7 +237,7 @@ fn a_killed_process_never_returns_and_its_locks_are_free_for_the_next() {
     assert!(world.tree(&job(&digest).private.join("partial")).is_some(), "what it did is there");
     world.restart_process();
     let machine = Machine::start(world);
-    assert!(done(machine.run(machine.filesystem().lock(W))).is_ok());
+    assert!(done(machine.run(machine.disks().lock(W))).is_ok());
 }
 
 #[test]
@@ -244,7 +245,7 @@ fn a_dropped_future_gives_back_its_lock_while_the_process_lives() {
     let (mut world, _) = world(true);
     world.strike(1, Fault::Drop);
     let machine = Machine::start(world);
-    let fs = machine.filesystem();
+    let fs = machine.disks();
     let life = async {
         let _lock = fs.lock(W).await.unwrap();
         fs.look(Path::new("/srv")).await
@@ -257,7 +258,7 @@ fn a_dropped_future_gives_back_its_lock_while_the_process_lives() {
 fn a_second_taker_of_a_lock_is_told_busy() {
     let (world, _) = world(true);
     let machine = Machine::start(world);
-    let fs = machine.filesystem();
+    let fs = machine.disks();
     let both = async {
         let first = fs.lock(W).await;
         let second = fs.lock(W).await.err().map(|error| error.kind);
@@ -272,7 +273,7 @@ fn planned_errors_strike_once_or_from_then_on_and_some_come_after_the_deed() {
     let (world, _) = world(true);
     let first = |world: World, times: usize| {
         let machine = Machine::start(world);
-        let fs = machine.filesystem();
+        let fs = machine.disks();
         let results: Vec<bool> = (0..times)
             .map(|_| done(machine.run(fs.rename(Path::new("/srv/other"), Path::new("/srv/moved")))).is_ok())
             .collect();
@@ -302,7 +303,7 @@ impl Planned for World {
 fn a_rename_under_a_running_app_is_noticed_and_its_writes_follow_the_directory() {
     let (world, _) = world(true);
     let machine = Machine::start(world);
-    done(machine.run(machine.filesystem().exchange(&live(), Path::new("/srv/other")))).unwrap();
+    done(machine.run(machine.disks().exchange(&live(), Path::new("/srv/other")))).unwrap();
     let mut world = machine.snapshot();
     assert_eq!(world.violations().len(), 1, "{:?}", world.violations());
     world.happen(&Event::Tick);
@@ -328,7 +329,7 @@ fn a_reboot_starts_containers_by_policy_and_makes_missing_bind_sources() {
             world.happen(&Event::Stop("c".into()));
         }
         let fs = Machine::start(world.clone());
-        done(fs.run(fs.filesystem().remove_empty(&source))).unwrap();
+        done(fs.run(fs.disks().remove_empty(&source))).unwrap();
         let mut world = fs.snapshot();
         world.reboot(&mut Chooser::scripted(vec![1, 1, 1, 1]), &Boot::default());
         let run = world.container("c").unwrap().run;
@@ -421,7 +422,7 @@ fn an_image_that_is_gone_brings_the_old_container_back() {
 fn a_full_disk_refuses_data_but_not_the_next_journal() {
     let (world, digest) = world(true);
     let machine = Machine::start(world);
-    let fs = machine.filesystem();
+    let fs = machine.disks();
     done(machine.run(fs.write_journal(W, &[b'x'; 5000]))).unwrap();
     machine.world().set_space(0, 0);
     machine.world().set_space(1, 0);
@@ -458,7 +459,7 @@ fn a_broken_catalog_says_so_and_the_clock_never_repeats_an_id() {
 fn names_that_are_not_of_the_restore_are_never_removed() {
     let (world, _) = world(true);
     let machine = Machine::start(world);
-    let fs = machine.filesystem();
+    let fs = machine.disks();
     for path in [live(), private_dir(&live(), RestoreId(Uuid::from_u128(9)), 0), "/srv/.volsnap-".into()] {
         assert_eq!(done(machine.run(fs.discard(R, &path, None))).unwrap_err().kind, FsErrorKind::Denied);
     }
@@ -470,7 +471,7 @@ fn the_same_choices_give_the_same_world() {
     let run = || {
         let (world, digest) = world(false);
         let machine = Machine::start(world);
-        done(machine.run(machine.filesystem().stage(&job(&digest), Arc::new(Quiet)))).unwrap();
+        done(machine.run(machine.disks().stage(&job(&digest), Arc::new(Quiet)))).unwrap();
         let mut world = machine.snapshot();
         world.happen(&Event::Tick);
         world.reboot(&mut Chooser::seeded(42), &Boot::default());

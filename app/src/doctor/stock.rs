@@ -1,10 +1,6 @@
 //! What is in stock: the catalog, the archives, and whether they agree; and whether the clock can be believed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 use volsnap_core::model::{Flaw, Snapshot, SnapshotId, WorkloadId};
@@ -34,17 +30,19 @@ pub(super) fn catalog(volsnap: &Volsnap) -> Vec<Finding> {
 /// Archives that no row knows, and rows without an archive.
 pub(super) async fn archives(volsnap: &Volsnap, fix: bool) -> Vec<Finding> {
     let ports = volsnap.engine().ports();
-    let root = ports.filesystem.state_dir().join("snapshots");
+    let root = ports.filesystem.state_dir();
     let find = |severity, subject: &Path, message: String| {
         Finding::new("archives", severity, subject.display().to_string(), message)
     };
     // Without a catalog there is nothing to compare with, and its own finding says so.
     let Ok(snapshots) = volsnap.snapshots(None).await else { return Vec::new() };
     let known: BTreeSet<(WorkloadId, SnapshotId)> = snapshots.iter().map(|s| (s.workload(), s.id())).collect();
-    let (there, problems) = list(&root);
-    let mut findings: Vec<Finding> =
-        problems.into_iter().map(|(path, error)| find(Severity::Problem, &path, error)).collect();
-    // What cannot be listed is among the problems.
+    let there: Vec<(WorkloadId, SnapshotId)> = match ports.archives.archives().await {
+        Ok(there) => there.into_iter().map(|file| (file.workload, file.snapshot)).collect(),
+        Err(error) => return vec![find(Severity::Problem, &error.path, error.to_string())],
+    };
+    let mut findings = Vec::new();
+    // What cannot be listed is a finding by now.
     let flaws = volsnap.flaws(&snapshots).await.unwrap_or_default();
     for (snapshot, flaw) in snapshots.iter().filter_map(|s| flaws.get(&s.id()).map(|flaw| (s, flaw))) {
         let path = volsnap.archive_path(snapshot);
@@ -61,8 +59,9 @@ pub(super) async fn archives(volsnap: &Volsnap, fix: bool) -> Vec<Finding> {
         };
         findings.push(find(Severity::Problem, &path, message).remedy(remedy));
     }
-    for ((workload, snapshot), path) in there.iter().filter(|(ids, _)| !known.contains(*ids)) {
-        let archive = match ports.filesystem.read_archive(*workload, *snapshot).await {
+    for (workload, snapshot) in there.iter().filter(|ids| !known.contains(*ids)) {
+        let path = &ports.archives.archive_path(*workload, *snapshot);
+        let archive = match ports.archives.read_archive(*workload, *snapshot).await {
             Ok(archive) if archive.manifest.workload == *workload && archive.manifest.snapshot == *snapshot => archive,
             Ok(archive) => {
                 let message = format!("it says that it is snapshot {}", archive.manifest.snapshot);
@@ -89,32 +88,6 @@ pub(super) async fn archives(volsnap: &Volsnap, fix: bool) -> Vec<Finding> {
         findings.push(find(Severity::Ok, &root, message));
     }
     findings
-}
-
-type Listed = BTreeMap<(WorkloadId, SnapshotId), PathBuf>;
-
-/// What lies where archives lie, and what cannot be read of it.
-fn list(root: &Path) -> (Listed, Vec<(PathBuf, String)>) {
-    let (mut found, mut problems) = (BTreeMap::new(), Vec::new());
-    let mut names = |dir: &Path| match fs::read_dir(dir) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-        Err(error) => {
-            problems.push((dir.to_path_buf(), error.to_string()));
-            Vec::new()
-        }
-    };
-    let name_of = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(String::from);
-    for dir in names(root) {
-        let Some(workload) = name_of(&dir).and_then(|name| name.parse().ok()) else { continue };
-        for path in names(&dir) {
-            let name = name_of(&path);
-            let id = name.as_deref().and_then(|name| name.strip_suffix(".tar.zst")).and_then(|id| id.parse().ok());
-            if let Some(id) = id {
-                found.insert((workload, id), path);
-            }
-        }
-    }
-    (found, problems)
 }
 
 /// Nothing is ordered by the clock, but ages and the calendar of retention are told by it.

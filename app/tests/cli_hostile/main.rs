@@ -13,7 +13,7 @@ use serde_json::json;
 use tar::EntryType;
 use volsnap_core::{
     model::{Snapshot, SnapshotId},
-    ports::{Filesystem, Store},
+    ports::{Archives, Store},
 };
 use volsnap_disk::Disk;
 use volsnap_sqlite::SqliteStore;

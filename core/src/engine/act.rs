@@ -285,11 +285,11 @@ impl Engine {
         }
         let manifest = safety_manifest(self, state);
         // An attempt that a crash cut off left an unfinished file.
-        self.ports.filesystem.sweep_drafts(plan.workload.id).await?;
+        self.ports.archives.sweep_drafts(plan.workload.id).await?;
         // The snapshot that was restored is of the same app, so it tells about how large the originals are.
         let expected = plan.volumes.iter().map(|v| (v.target.clone(), v.bytes)).collect();
         let watch: Watch = Arc::new(Retold::new(watch.clone(), Phase::Capture, expected));
-        let draft = self.ports.filesystem.draft_archive(&manifest, &sources, watch).await?;
+        let draft = self.ports.archives.draft_archive(&manifest, &sources, watch).await?;
         draft.seal(0).await?;
         Ok(())
     }

@@ -144,7 +144,7 @@ impl Engine {
             engine.forget(workload, snapshot, "remove workload").await?;
         }
         engine.ports.store.remove_workload(workload.id).await?;
-        engine.ports.filesystem.forget_retired(workload.id).await?;
+        engine.ports.journals.forget_retired(workload.id).await?;
         engine.forget_records_aside(workload.id).await?;
         let detail = json!({ "snapshots_deleted": snapshots.len() });
         engine.tell(&engine.event(workload, EventKind::WorkloadRemoved, "removed", detail)).await;
@@ -248,7 +248,7 @@ impl Engine {
             return if is_kept(&listed) { Ok(listed) } else { none(", or it was deleted and imported again") };
         }
         // The catalog could not be written then, or was lost since. The archive says of itself what it is.
-        match self.ports.filesystem.read_archive(workload.id, last.plan.safety).await.map(Snapshot::from) {
+        match self.ports.archives.read_archive(workload.id, last.plan.safety).await.map(Snapshot::from) {
             Ok(archive) if is_kept(&archive) => Ok(archive),
             Ok(_) => none(", or it was deleted and imported again"),
             Err(error) if error.kind == FsErrorKind::NotFound => none(", or it was deleted"),
@@ -258,7 +258,7 @@ impl Engine {
 
     /// The restore that is open, if it has decided, or may have, that the data are replaced.
     async fn open_restore(&self, workload: WorkloadId) -> Result<Option<State>> {
-        let Some(bytes) = self.ports.filesystem.read_journal(workload).await? else { return Ok(None) };
+        let Some(bytes) = self.ports.journals.read_journal(workload).await? else { return Ok(None) };
         match Journal::decode(&bytes)?.body {
             Body::Snapshot(_) => Ok(None),
             Body::Restore(records) => {
@@ -275,7 +275,7 @@ impl Engine {
         {
             return Ok(Some(open));
         }
-        let Some(bytes) = self.ports.filesystem.retired_journal(workload).await? else { return Ok(None) };
+        let Some(bytes) = self.ports.journals.retired_journal(workload).await? else { return Ok(None) };
         let unreadable = |error: JournalError| {
             Error::new(Code::Corrupt, format!("the record of the last restore cannot be read: {error}"))
                 .hint("`volsnap list` shows what restores kept; restore the one that you want by its id")

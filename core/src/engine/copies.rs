@@ -120,7 +120,7 @@ impl Engine {
         };
         let (what, workload) = (what.into(), workload.into());
         let note = CopyNote { id, what, workload, began_at, private, containers, runtime };
-        let lease = self.ports.filesystem.begin_copy(&note).await?;
+        let lease = self.ports.journals.begin_copy(&note).await?;
         Ok(Copying { id, private: paths, containers: false, engine: self.under(lease) })
     }
 
@@ -145,12 +145,12 @@ impl Engine {
         }
         let parents: Vec<PathBuf> = private.iter().filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
         filesystem.settle(&parents).await?;
-        Ok(filesystem.end_copy(id).await?)
+        Ok(self.ports.journals.end_copy(id).await?)
     }
 
     /// What interrupted copies left, oldest first. Touches nothing.
     pub async fn left_copies(&self) -> Result<Vec<LeftCopy>> {
-        let notes = self.ports.filesystem.abandoned_copies().await?;
+        let notes = self.ports.journals.abandoned_copies().await?;
         Ok(notes.into_iter().map(|note| LeftCopy::of(&note, None)).collect())
     }
 
@@ -158,7 +158,7 @@ impl Engine {
     /// the reason, and stays noted.
     pub async fn sweep_copies(&self) -> Result<Vec<LeftCopy>> {
         let mut swept = Vec::new();
-        for note in self.ports.filesystem.abandoned_copies().await? {
+        for note in self.ports.journals.abandoned_copies().await? {
             let problem = self.sweep_copy(&note).await.err();
             if let Some(problem) = &problem {
                 tracing::warn!(copy = %note.id, %problem, "what an interrupted copy left cannot be removed");
@@ -178,9 +178,9 @@ impl Engine {
                     let (parent, id) = (parent.display(), note.id);
                     let message =
                         format!("{parent} is not the directory in which it was made; is a filesystem not mounted?");
-                    let notes = self.ports.filesystem.state_dir().join("copies").join(format!("{id}.json"));
+                    let note = self.ports.journals.copy_note_path(id);
                     return Err(Error::new(Code::Refused, message)
-                        .hint(format!("mount it; if it is gone for good, delete {}", notes.display())));
+                        .hint(format!("mount it; if it is gone for good, delete {}", note.display())));
                 }
             }
         }

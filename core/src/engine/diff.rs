@@ -13,7 +13,7 @@ use crate::{
         difference::{self, Next},
         member::{printable, unprinted},
     },
-    ports::{Filesystem, Members, MembersOf, Tree, Watch},
+    ports::{LookInto, Members, MembersOf, Watch},
 };
 
 /// What to compare, and how closely.
@@ -123,11 +123,10 @@ impl Engine {
         sink: &mut ChangeSink,
         watch: &Watch,
     ) -> Result<bool> {
-        let filesystem = self.ports.filesystem.as_ref();
-        let of = |side: &Side| MembersOf { tree: side.tree.clone(), path: path.to_vec(), contents: request.contents };
-        let before = Head::open(filesystem, pair.before.as_ref().map(of), watch);
+        let of = &MembersOf { path: path.to_vec(), contents: request.contents };
+        let before = self.head(pair.before.as_ref(), of, watch);
         let mut before = before.await.map_err(|e| e.context(format_args!("volume {}", volume.target)))?;
-        let after = Head::open(filesystem, pair.after.as_ref().map(of), watch);
+        let after = self.head(pair.after.as_ref(), of, watch);
         let mut after = after.await.map_err(|e| e.context(format_args!("volume {}", volume.target)))?;
         let found = before.next.is_some() || after.next.is_some();
         loop {
@@ -142,6 +141,20 @@ impl Engine {
             before.fill().await?;
             after.fill().await?;
         }
+    }
+
+    /// The first of a volume's members, if there is such a volume.
+    async fn head(&self, side: Option<&Side>, of: &MembersOf, watch: &Watch) -> Result<Head> {
+        let members = match side.map(|side| &side.tree) {
+            Some(Tree::Archived(archive, index)) => {
+                Some(self.ports.archives.archived_members(archive, *index, of, watch.clone()).await?)
+            }
+            Some(Tree::Live(root)) => Some(self.ports.filesystem.members(root, of, watch.clone()).await?),
+            None => None,
+        };
+        let mut head = Head { members, ready: Vec::new().into_iter(), next: None };
+        head.fill().await?;
+        Ok(head)
     }
 
     /// The volumes of the later state. One that does not exist has no tree.
@@ -181,6 +194,14 @@ struct Pair {
     after: Option<Side>,
 }
 
+/// Where the members of a volume are.
+enum Tree {
+    /// The volume of that index in an archive. It is not absent.
+    Archived(LookInto, usize),
+    /// The live directory, by its path without links.
+    Live(PathBuf),
+}
+
 /// A volume in one of them.
 struct Side {
     tree: Tree,
@@ -215,16 +236,6 @@ struct Head {
 }
 
 impl Head {
-    async fn open(filesystem: &dyn Filesystem, of: Option<MembersOf>, watch: &Watch) -> Result<Self> {
-        let members = match of {
-            Some(of) => Some(filesystem.members(&of, watch.clone()).await?),
-            None => None,
-        };
-        let mut head = Head { members, ready: Vec::new().into_iter(), next: None };
-        head.fill().await?;
-        Ok(head)
-    }
-
     /// Sees to it that the next one is there, unless there is none.
     async fn fill(&mut self) -> Result<()> {
         if self.next.is_some() {

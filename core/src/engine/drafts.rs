@@ -36,27 +36,26 @@ impl Engine {
     }
 
     async fn abandoned_drafts(&self, workload: Option<WorkloadId>, sweep: bool) -> Result<Vec<LeftDraft>> {
-        let filesystem = &self.ports.filesystem;
         let is_asked_for = |draft: &Draft| workload.is_none_or(|id| id == draft.workload);
-        let seen = filesystem.drafts().await?;
+        let seen = self.ports.archives.drafts().await?;
         let workloads: BTreeSet<WorkloadId> =
             seen.iter().filter(|draft| is_asked_for(draft)).map(|d| d.workload).collect();
         let mut left = Vec::new();
         for id in workloads {
             // Whoever holds the workload is writing one, or about to remove it; it may have finished it meanwhile.
-            let _lock = match filesystem.lock(id).await {
+            let _lock = match self.ports.journals.lock(id).await {
                 Ok(lock) => lock,
                 Err(error) if error.kind == FsErrorKind::Busy => continue,
                 Err(error) => return Err(error.into()),
             };
             // What a journal speaks of is removed when that is followed.
-            if filesystem.journals().await?.contains(&id) {
+            if self.ports.journals.journals().await?.contains(&id) {
                 continue;
             }
             let drafts: Vec<Draft> =
-                filesystem.drafts().await?.into_iter().filter(|draft| draft.workload == id).collect();
+                self.ports.archives.drafts().await?.into_iter().filter(|draft| draft.workload == id).collect();
             let problem = match sweep {
-                true => filesystem.sweep_drafts(id).await.err().map(|error| error.to_string()),
+                true => self.ports.archives.sweep_drafts(id).await.err().map(|error| error.to_string()),
                 false => None,
             };
             let one = |draft: Draft| LeftDraft {

@@ -211,7 +211,7 @@ impl Engine {
         let mut after = state.clone();
         after.append(Record { at: self.ports.clock.now(), entry })?;
         let bytes = after.journal().encode()?;
-        self.ports.filesystem.write_journal(state.plan.workload.id, &bytes).await?;
+        self.ports.journals.write_journal(state.plan.workload.id, &bytes).await?;
         *state = after;
         Ok(())
     }
@@ -269,7 +269,7 @@ impl Engine {
             Outcome::Restored => self.retire(state).await?,
             // The data are those that the restore before this one left.
             Outcome::Reverted | Outcome::Aborted | Outcome::NeedsAttention => {
-                self.ports.filesystem.remove_journal(state.plan.workload.id).await?;
+                self.ports.journals.remove_journal(state.plan.workload.id).await?;
             }
         }
         Ok(report)
@@ -293,7 +293,7 @@ impl Engine {
 
     pub(super) async fn catalogue_safety(&self, state: &State, warnings: &mut Vec<String>) {
         let plan = &state.plan;
-        let archive = match self.ports.filesystem.read_archive(plan.workload.id, plan.safety).await {
+        let archive = match self.ports.archives.read_archive(plan.workload.id, plan.safety).await {
             Ok(archive) => archive,
             Err(error) => return warnings.push(format!("the safety snapshot is not in the catalog: {error}")),
         };

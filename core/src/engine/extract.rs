@@ -241,7 +241,7 @@ impl Engine {
             tally.lock().unwrap_or_else(PoisonError::into_inner).add(&member);
             Ok(())
         });
-        let listed = self.ports.filesystem.list_members(&look_into(snapshot), places, sink, watch.clone()).await?;
+        let listed = self.ports.archives.list_members(&look_into(snapshot), places, sink, watch.clone()).await?;
         Ok(matches!(listed, Found::Done(_)))
     }
 
@@ -251,7 +251,7 @@ impl Engine {
         for place in places {
             let sink: MemberSink = Box::new(|_, _| Ok(()));
             let place_alone = std::slice::from_ref(place);
-            match self.ports.filesystem.list_members(&look_into(snapshot), place_alone, sink, watch.clone()).await {
+            match self.ports.archives.list_members(&look_into(snapshot), place_alone, sink, watch.clone()).await {
                 Ok(Found::Nothing(nearest)) => missing.push(nothing(snapshot, &place.path, Some(place), &nearest)),
                 Ok(Found::Done(_) | Found::Other(_)) => {}
                 Err(error) => return error.into(),

@@ -70,7 +70,7 @@ impl Engine {
         let mut plan = self.plan_now(request).await?;
         let id = request.workload.id;
         // One that only waits for the app hinders nobody: the restore takes over what it owes.
-        if self.ports.filesystem.read_journal(id).await?.is_some() && self.owed(id).await?.is_none() {
+        if self.ports.journals.read_journal(id).await?.is_some() && self.owed(id).await?.is_none() {
             let name = &request.workload.name;
             plan.refusals.insert(
                 0,
@@ -184,10 +184,9 @@ impl Engine {
 
     /// The archive is asked, not the catalog: it must be there, whole at both ends, and be the one that is listed.
     async fn archive_of(&self, snapshot: &Snapshot) -> Result<ArchiveSummary> {
-        let filesystem = &self.ports.filesystem;
-        let archive = filesystem.read_archive(snapshot.workload(), snapshot.id()).await?;
+        let archive = self.ports.archives.read_archive(snapshot.workload(), snapshot.id()).await?;
         if archive.digest != snapshot.archive.digest {
-            let path = filesystem.archive_path(snapshot.workload(), snapshot.id());
+            let path = self.ports.archives.archive_path(snapshot.workload(), snapshot.id());
             return Err(Error::new(
                 Code::Corrupt,
                 format!(
@@ -235,7 +234,7 @@ impl Engine {
             let (workload, id) = (snapshot.workload(), snapshot.id());
             let archive = LookInto { workload, snapshot: id, archive_digest: snapshot.archive.digest.clone() };
             let place = [Place { index, path: below }];
-            let found = self.ports.filesystem.list_members(&archive, &place, Box::new(|_, _| Ok(())), quiet()).await?;
+            let found = self.ports.archives.list_members(&archive, &place, Box::new(|_, _| Ok(())), quiet()).await?;
             if found != Found::Done(totals.entries) {
                 strange.push(inner.clone());
             }

@@ -28,7 +28,7 @@ impl Engine {
     ) -> Result<u64> {
         let places = self.as_named(snapshot, places(snapshot, path.unwrap_or(b"/"))?, watch).await?;
         let archive = look_into(snapshot);
-        match self.ports.filesystem.list_members(&archive, &places, sink, watch.clone()).await? {
+        match self.ports.archives.list_members(&archive, &places, sink, watch.clone()).await? {
             Found::Nothing(nearest) => Err(nothing(snapshot, path.unwrap_or_default(), places.last(), &nearest)),
             Found::Done(count) => Ok(count),
             Found::Other(_) => Err(Error::new(Code::Internal, "a listing has no contents")),
@@ -47,7 +47,7 @@ impl Engine {
     ) -> Result<u64> {
         let place = Place { index: volume(snapshot, target)?, path: below(path)? };
         let place = self.as_named(snapshot, vec![place], watch).await?.remove(0);
-        match self.ports.filesystem.dump_member(&look_into(snapshot), &place, out, watch.clone()).await? {
+        match self.ports.archives.dump_member(&look_into(snapshot), &place, out, watch.clone()).await? {
             Found::Done(bytes) => Ok(bytes),
             Found::Other(kind) => Err(no_file(snapshot, target, &place.path, &kind)),
             Found::Nothing(nearest) => Err(nothing(snapshot, &place.path, Some(&place), &nearest)),
@@ -84,7 +84,7 @@ impl Engine {
             Err("no more is wanted".into())
         });
         let place = std::slice::from_ref(place);
-        match self.ports.filesystem.list_members(&look_into(snapshot), place, sink, watch.clone()).await {
+        match self.ports.archives.list_members(&look_into(snapshot), place, sink, watch.clone()).await {
             Ok(Found::Nothing(_)) => Ok(false),
             Ok(Found::Done(_) | Found::Other(_)) => Ok(true),
             Err(_) if seen.load(Ordering::Relaxed) => Ok(true),

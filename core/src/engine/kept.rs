@@ -327,8 +327,8 @@ impl Engine {
     /// The restores that have a journal; `None` if one of the journals cannot be read.
     async fn open_restores(&self) -> Result<Option<Vec<State>>> {
         let mut open = Vec::new();
-        for id in self.ports.filesystem.journals().await? {
-            let Some(bytes) = self.ports.filesystem.read_journal(id).await? else { continue };
+        for id in self.ports.journals.journals().await? {
+            let Some(bytes) = self.ports.journals.read_journal(id).await? else { continue };
             match Journal::decode(&bytes).map(|journal| journal.body) {
                 Ok(Body::Snapshot(_)) => {}
                 Ok(Body::Restore(records)) => match State::replay(&records) {
@@ -346,7 +346,7 @@ impl Engine {
     async fn recorded(&self, workload: Option<WorkloadId>, open: &[State]) -> Result<Vec<Recorded>> {
         let is_wanted = |id: WorkloadId| workload.is_none_or(|wanted| wanted == id);
         let mut recorded = Vec::new();
-        for (id, aside) in self.ports.filesystem.records().await?.into_iter().filter(|(id, _)| is_wanted(*id)) {
+        for (id, aside) in self.ports.journals.records().await?.into_iter().filter(|(id, _)| is_wanted(*id)) {
             if let Some(state) = self.record_of(id, aside).await? {
                 recorded.extend(Recorded::of(state, false));
             }

@@ -77,7 +77,7 @@ impl Engine {
     pub async fn rebuild(&self, prune_missing: bool, watch: &Watch) -> Result<Rebuilt> {
         let mut rebuilt = Rebuilt { pruned: prune_missing, ..Rebuilt::default() };
         let mut of_workload: BTreeMap<WorkloadId, BTreeSet<SnapshotId>> = BTreeMap::new();
-        for file in self.ports.filesystem.archives().await? {
+        for file in self.ports.archives.archives().await? {
             of_workload.entry(file.workload).or_default().insert(file.snapshot);
         }
         for row in self.snapshots(None).await? {
@@ -109,7 +109,7 @@ impl Engine {
         let rows = engine.snapshots(Some(id)).await?;
         let mut archives = Vec::new();
         for snapshot in snapshots {
-            let path = engine.ports.filesystem.archive_path(id, *snapshot);
+            let path = engine.ports.archives.archive_path(id, *snapshot);
             let row = rows.iter().find(|row| row.id() == *snapshot);
             match engine.fitting(id, *snapshot, row).await {
                 Ok(Some(archive)) => archives.push(archive),
@@ -119,7 +119,7 @@ impl Engine {
             }
         }
         for row in rows.iter().filter(|row| !snapshots.contains(&row.id())) {
-            match engine.ports.filesystem.read_archive(id, row.id()).await {
+            match engine.ports.archives.read_archive(id, row.id()).await {
                 Err(error) if error.kind == FsErrorKind::NotFound => {
                     if rebuilt.pruned {
                         engine.ports.store.remove_snapshot(row.id()).await?;
@@ -151,7 +151,7 @@ impl Engine {
         snapshot: SnapshotId,
         row: Option<&Snapshot>,
     ) -> Result<Option<ArchiveSummary>> {
-        let archive = match self.ports.filesystem.read_archive(workload, snapshot).await {
+        let archive = match self.ports.archives.read_archive(workload, snapshot).await {
             Err(error) if error.kind == FsErrorKind::NotFound => return Ok(None),
             archive => archive?,
         };

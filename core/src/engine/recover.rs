@@ -134,7 +134,7 @@ pub(super) fn quiet() -> Watch {
 impl Engine {
     /// Finishes or rolls back what crashes left, for one workload or all.
     pub async fn recover(&self, workload: Option<WorkloadId>, watch: &Watch) -> Result<Vec<Recovered>> {
-        let ids = self.ports.filesystem.journals().await?.into_iter().filter(|id| workload.is_none_or(|w| w == *id));
+        let ids = self.ports.journals.journals().await?.into_iter().filter(|id| workload.is_none_or(|w| w == *id));
         // Side by side: an app is not to wait for the health of another one. What one does never hangs on what another does.
         let recovering = stream::iter(ids).map(|id| async move {
             let result = self.recover_one(id, watch, Sake::Itself).await.transpose()?;
@@ -146,7 +146,7 @@ impl Engine {
     /// The same for one workload that is about to be restored: a restore that could be resumed is rolled back (see
     /// [`judge::superseded`]).
     pub async fn make_way(&self, id: WorkloadId, watch: &Watch) -> Result<Option<RecoveredItem>> {
-        match self.ports.filesystem.journals().await?.contains(&id) {
+        match self.ports.journals.journals().await?.contains(&id) {
             true => self.recover_one(id, watch, Sake::Restore(None)).await,
             false => Ok(None),
         }
@@ -154,7 +154,7 @@ impl Engine {
 
     /// Whether a crash interrupted just this restore and it can be resumed: then [`Engine::restore`] goes on with it.
     pub async fn resumes(&self, request: &RestoreRequest) -> Result<bool> {
-        let Some(bytes) = self.ports.filesystem.read_journal(request.workload.id).await? else { return Ok(false) };
+        let Some(bytes) = self.ports.journals.read_journal(request.workload.id).await? else { return Ok(false) };
         // One that cannot be read is not this restore's, and whoever goes on is told what is wrong with it.
         let Ok(Body::Restore(records)) = Journal::decode(&bytes).map(|journal| journal.body) else { return Ok(false) };
         Ok(State::replay(&records).is_ok_and(|state| state.resumes() && request.asks_for(&state.plan)))
@@ -205,7 +205,7 @@ impl Engine {
 
     /// Brings what a journal is about to its end. The caller holds the workload's lock.
     async fn follow_journal(&self, id: WorkloadId, watch: &Watch, sake: Sake<'_>) -> Result<Option<Followed>> {
-        let Some(bytes) = self.ports.filesystem.read_journal(id).await? else { return Ok(None) };
+        let Some(bytes) = self.ports.journals.read_journal(id).await? else { return Ok(None) };
         let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
         match journal.body {
             Body::Restore(records) => {
@@ -236,7 +236,7 @@ impl Engine {
                 if let Some(entry) = sake.first(&state) {
                     let record = Record { at: engine.ports.clock.now(), entry };
                     state.append(record)?;
-                    engine.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
+                    engine.ports.journals.write_journal(id, &state.journal().encode()?).await?;
                 }
                 // What was prepared before the crash may be of containers that have been deployed anew since. An engine
                 // that is not up yet leaves the journal as it is: a recovery that comes after it goes on.
@@ -288,8 +288,8 @@ impl Engine {
             quiesced = engine.start_what_is_down(quiesced).await?;
         }
         let Quiesced { workload, snapshot, .. } = &quiesced;
-        engine.ports.filesystem.sweep_drafts(workload.id).await?;
-        let archive = match engine.ports.filesystem.read_archive(workload.id, *snapshot).await {
+        engine.ports.archives.sweep_drafts(workload.id).await?;
+        let archive = match engine.ports.archives.read_archive(workload.id, *snapshot).await {
             Ok(archive) => Some(archive),
             Err(error) if matches!(error.kind, FsErrorKind::NotFound | FsErrorKind::Corrupt) => None,
             // Whether it is complete is not known yet: the journal stays for a recovery that can read it.
@@ -338,8 +338,8 @@ impl Engine {
         paths: &[PathBuf],
         containers: &[String],
     ) -> Result<Option<Neighbour>> {
-        for other in self.ports.filesystem.journals().await?.into_iter().filter(|other| *other != id) {
-            let Some(bytes) = self.ports.filesystem.read_journal(other).await? else { continue };
+        for other in self.ports.journals.journals().await?.into_iter().filter(|other| *other != id) {
+            let Some(bytes) = self.ports.journals.read_journal(other).await? else { continue };
             // One that cannot be read names nothing; its own workload is blocked and told.
             let Ok(journal) = Journal::decode(&bytes) else { continue };
             let (workload, what, lives, names) = match journal.body {
@@ -390,7 +390,7 @@ impl Engine {
     pub(super) fn name_journal(&self, id: WorkloadId, error: Error) -> Error {
         error.context(format_args!(
             "workload {id} is blocked by its journal {}",
-            self.ports.filesystem.state_dir().join("journal").join(format!("{id}.json")).display()
+            self.ports.journals.journal_path(id).display()
         ))
     }
 }

@@ -127,7 +127,7 @@ impl Engine {
         }
         let mut state = State::opened(plan, engine.ports.clock.now());
         // From here on everything that the restore makes has an owner. A crash just before leaves nothing at all.
-        engine.ports.filesystem.write_journal(workload.id, &state.journal().encode()?).await?;
+        engine.ports.journals.write_journal(workload.id, &state.journal().encode()?).await?;
         // Asked again now that this journal can be seen: of two that begin at once, at least one sees the other.
         let names: Vec<String> = state.plan.containers.iter().map(|container| container.name.clone()).collect();
         let refused = match engine.neighbour(workload.id, &state.plan.live_paths(), &names).await? {
@@ -181,7 +181,7 @@ impl Engine {
     /// Writes down that it ends before anything was made, and gives back why.
     async fn give_up(&self, state: &mut State, refused: Error) -> Result<Error> {
         state.append(Record { at: self.ports.clock.now(), entry: abort(refused.code, refused.message.clone()) })?;
-        self.ports.filesystem.write_journal(state.plan.workload.id, &state.journal().encode()?).await?;
+        self.ports.journals.write_journal(state.plan.workload.id, &state.journal().encode()?).await?;
         Ok(refused)
     }
 }

@@ -35,7 +35,7 @@ pub struct Pruned {
 impl Engine {
     /// Reads a snapshot's archive to the last byte and compares it with itself and with the catalog.
     pub async fn verify(&self, snapshot: &Snapshot, watch: &Watch) -> Result<Verified> {
-        let read = self.ports.filesystem.verify_archive(snapshot.workload(), snapshot.id(), watch.clone()).await;
+        let read = self.ports.archives.verify_archive(snapshot.workload(), snapshot.id(), watch.clone()).await;
         self.record_check(snapshot, read).await
     }
 
@@ -43,7 +43,7 @@ impl Engine {
     /// catalog has the digest of the index, and the index that of each frame: what agrees is the file that was written,
     /// and nothing need be unpacked to see it.
     pub async fn verify_stored(&self, snapshot: &Snapshot, watch: &Watch) -> Result<Verified> {
-        let read = self.ports.filesystem.verify_stored(snapshot.workload(), snapshot.id(), watch.clone()).await;
+        let read = self.ports.archives.verify_stored(snapshot.workload(), snapshot.id(), watch.clone()).await;
         self.record_check(snapshot, read).await
     }
 
@@ -97,14 +97,14 @@ impl Engine {
 
     /// What has the name of an archive of the workload.
     async fn archive_files(&self, workload: WorkloadId) -> Result<BTreeMap<SnapshotId, ArchiveFile>> {
-        let files = self.ports.filesystem.archives().await?.into_iter();
+        let files = self.ports.archives.archives().await?.into_iter();
         Ok(files.filter(|file| file.workload == workload).map(|file| (file.snapshot, file)).collect())
     }
 
     /// What is wrong with the archives of these snapshots, as far as that is seen without reading them.
     pub async fn flaws(&self, snapshots: &[Snapshot]) -> Result<BTreeMap<SnapshotId, Flaw>> {
         let mut files: BTreeMap<WorkloadId, BTreeMap<SnapshotId, ArchiveFile>> = BTreeMap::new();
-        for file in self.ports.filesystem.archives().await? {
+        for file in self.ports.archives.archives().await? {
             files.entry(file.workload).or_default().insert(file.snapshot, file);
         }
         let none = BTreeMap::new();
@@ -188,7 +188,7 @@ impl Engine {
     /// not there. The audit event says which command did it, and what pin it overrode.
     pub(super) async fn forget(&self, workload: &Workload, snapshot: &Snapshot, by: &str) -> Result<()> {
         self.ports.store.remove_snapshot(snapshot.id()).await?;
-        self.ports.filesystem.remove_archive(snapshot.workload(), snapshot.id()).await?;
+        self.ports.archives.remove_archive(snapshot.workload(), snapshot.id()).await?;
         let detail = json!({ "snapshot": snapshot.id(), "by": by, "pin": snapshot.pin });
         self.tell(&self.event(workload, EventKind::SnapshotDeleted, "deleted", detail)).await;
         Ok(())

@@ -44,7 +44,7 @@ impl Engine {
                 Ok(())
             });
             let place = [Place { index, path: Vec::new() }];
-            self.ports.filesystem.list_members(&look_into(snapshot), &place, sink, quiet()).await?;
+            self.ports.archives.list_members(&look_into(snapshot), &place, sink, quiet()).await?;
             let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
             refusals.extend(refusal(&volume.target, &tally));
         }

@@ -87,7 +87,7 @@ impl Engine {
     }
 
     async fn create_held(&self, request: &SnapshotRequest, down: Vec<Pinned>, watch: &Watch) -> Result<Snapshotted> {
-        self.ports.filesystem.sweep_drafts(request.workload.id).await?;
+        self.ports.archives.sweep_drafts(request.workload.id).await?;
         let seen = self.see_volumes(&request.workload).await?;
         let snapshot = SnapshotId(self.ports.clock.fresh_id());
         let journal = self.quiesced(request, snapshot, down);
@@ -225,7 +225,7 @@ impl Engine {
         watch.progress(&Progress::begin(Phase::Archive));
         let (members, precopy) = match members.iter().any(|c| disturbs(request.mode, c)) {
             // The app is not touched yet: an ordinary failure here, such as a full disk, costs it nothing.
-            true => match engine.ports.filesystem.precopy(&manifest, &sources, watch.clone()).await? {
+            true => match engine.ports.archives.precopy(&manifest, &sources, watch.clone()).await? {
                 Some(precopy) => {
                     engine.same_roots(&roots).await?;
                     (engine.unmoved(workload, &manifest, &sources).await?, Some(precopy))
@@ -378,7 +378,7 @@ impl Engine {
                 let watch: Watch = Arc::new(Retold::new(watch.clone(), Phase::CatchUp, BTreeMap::new()));
                 precopy.capture(watch).await?
             }
-            None => self.ports.filesystem.draft_archive(manifest, sources, watch.clone()).await?,
+            None => self.ports.archives.draft_archive(manifest, sources, watch.clone()).await?,
         };
         self.same_roots(roots).await?;
         Ok(draft)

@@ -48,10 +48,8 @@ impl Engine {
         }
         if survey.safety_archive {
             // A killed process may have left a name that is not durable yet; the originals go on the strength of it.
-            let archive = self.ports.filesystem.archive_path(state.plan.workload.id, state.plan.safety);
-            let dirs: Vec<PathBuf> = archive.parent().map(Path::to_path_buf).into_iter().collect();
-            self.ports.filesystem.settle(&dirs).await?;
-            let safety = self.ports.filesystem.read_archive(state.plan.workload.id, state.plan.safety).await;
+            self.ports.archives.settle_archives(state.plan.workload.id).await?;
+            let safety = self.ports.archives.read_archive(state.plan.workload.id, state.plan.safety).await;
             facts.safety_archive = match safety {
                 Ok(_) => true,
                 Err(error) if error.kind == FsErrorKind::NotFound => false,

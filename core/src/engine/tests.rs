@@ -32,10 +32,12 @@ use crate::{
         RunState, Selector, Sight, Snapshot, SnapshotId, Source, Space, TreeSize, VolumeTotals, Workload, WorkloadId,
     },
     ports::{
-        Claim, EngineInfo, Lease, NoCommands, Verified, Watch,
+        Claim, DraftArchive, EngineInfo, Lease, NoCommands, Verified, Watch,
+        archives::{MockArchives, MockDraftArchive},
         clock::MockClock,
         containers::MockContainers,
-        filesystem::{DraftArchive, MockDraftArchive, MockFilesystem},
+        filesystem::MockFilesystem,
+        journals::MockJournals,
         store::MockStore,
     },
     restore::{Entry, Options, Outcome, Plan, PlannedVolume, Record, Safety, State, plan::Method, report::Notes},
@@ -52,6 +54,25 @@ fn engine_of(id: &str) -> EngineInfo {
     }
 }
 
+/// Disks by all their ports, whose calls need nothing held for them.
+struct Disks {
+    filesystem: MockFilesystem,
+    archives: MockArchives,
+    journals: MockJournals,
+}
+
+impl Disks {
+    fn new() -> Self {
+        let (mut filesystem, mut archives) = (MockFilesystem::new(), MockArchives::new());
+        let mut journals = MockJournals::new();
+        filesystem.expect_under().returning(|_| None);
+        archives.expect_under().returning(|_| None);
+        archives.expect_reserve().returning(|_| Ok(None));
+        journals.expect_under().returning(|_| None);
+        Disks { filesystem, archives, journals }
+    }
+}
+
 struct Held;
 
 impl Lease for Held {}
@@ -61,10 +82,10 @@ fn claim() -> Claim {
 }
 
 /// Directories like any other, for what a snapshot says of them.
-fn ordinary(filesystem: &mut MockFilesystem) {
-    filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
-    filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
-    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+fn ordinary(disks: &mut Disks) {
+    disks.filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
+    disks.filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
+    disks.filesystem.expect_look().returning(|_| Ok(Sight::Absent));
 }
 
 fn workload() -> Workload {
@@ -138,22 +159,20 @@ fn clock() -> MockClock {
 }
 
 /// Disks on which reading the volumes fails.
-fn unreadable(order: &mut Sequence) -> MockFilesystem {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    ordinary(&mut filesystem);
-    filesystem.expect_read_journal().returning(|_| Ok(None));
-    filesystem.expect_journals().returning(|| Ok(vec![]));
-    filesystem.expect_sweep_drafts().times(1).returning(|_| Ok(()));
-    filesystem.expect_host().return_const("host");
-    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-    filesystem.expect_locate().returning(|path| Ok(location(path)));
-    filesystem.expect_precopy().times(1).in_sequence(order).returning(|_, _, _| Ok(None));
-    filesystem.expect_write_journal().times(1).in_sequence(order).returning(|_, _| Ok(()));
-    filesystem
+fn unreadable(order: &mut Sequence) -> Disks {
+    let mut disks = Disks::new();
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut disks);
+    disks.journals.expect_read_journal().returning(|_| Ok(None));
+    disks.journals.expect_journals().returning(|| Ok(vec![]));
+    disks.archives.expect_sweep_drafts().times(1).returning(|_| Ok(()));
+    disks.filesystem.expect_host().return_const("host");
+    disks.filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
+    disks.archives.expect_precopy().times(1).in_sequence(order).returning(|_, _, _| Ok(None));
+    disks.journals.expect_write_journal().times(1).in_sequence(order).returning(|_, _| Ok(()));
+    disks
 }
 
 fn broken() -> FsError {
@@ -255,21 +274,19 @@ fn archive(unsteady: Vec<String>) -> ArchiveSummary {
 }
 
 /// Disks with the journal of that restore.
-fn with_journal(state: &State) -> MockFilesystem {
+fn with_journal(state: &State) -> Disks {
     let bytes = state.journal().encode().expect("a journal");
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
-    filesystem.expect_host().return_const("host");
-    filesystem
+    let mut disks = Disks::new();
+    disks.journals.expect_journals().returning(|| Ok(vec![workload().id]));
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    disks.journals.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
+    disks.filesystem.expect_host().return_const("host");
+    disks
 }
 
-fn engine(mut filesystem: MockFilesystem, mut store: MockStore, containers: Option<MockContainers>) -> Engine {
-    filesystem.expect_retired_journal().returning(|_| Ok(None));
+fn engine(mut disks: Disks, mut store: MockStore, containers: Option<MockContainers>) -> Engine {
+    disks.journals.expect_retired_journal().returning(|_| Ok(None));
     store.expect_advance().returning(|above| Ok(above + 1));
     store.expect_sequence().returning(|| Ok(0));
     // Names of volumes, where a test says nothing of them: there are none yet.
@@ -279,7 +296,9 @@ fn engine(mut filesystem: MockFilesystem, mut store: MockStore, containers: Opti
     Engine::new(Ports {
         store: Arc::new(store),
         containers: containers.map(|c| Arc::new(c) as _),
-        filesystem: Arc::new(filesystem),
+        filesystem: Arc::new(disks.filesystem),
+        archives: Arc::new(disks.archives),
+        journals: Arc::new(disks.journals),
         commands: Arc::new(NoCommands),
         clock: Arc::new(clock()),
     })
@@ -290,10 +309,10 @@ async fn a_journal_of_another_machine_is_left_alone() {
     let plan = Plan { host: "another host".into(), ..restore(vec![]).plan };
     let elsewhere = State::opened(plan, Timestamp::UNIX_EPOCH);
     // Nothing but the journal is read, and nothing is removed.
-    let filesystem = with_journal(&elsewhere);
+    let disks = with_journal(&elsewhere);
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));
-    let recovered = engine(filesystem, store, None).recover(None, &quiet()).await.expect("a list");
+    let recovered = engine(disks, store, None).recover(None, &quiet()).await.expect("a list");
     let Ok(RecoveredItem::Restore(report)) = &recovered[0].result else { panic!("{recovered:?}") };
     let cause = report.cause.as_ref().expect("a cause");
     assert!(report.outcome == Outcome::NeedsAttention && cause.message.contains("another machine"), "{report:?}");
@@ -302,24 +321,25 @@ async fn a_journal_of_another_machine_is_left_alone() {
 #[tokio::test]
 async fn a_safety_archive_is_believed_only_after_its_name_is_durable() {
     let calls = Arc::new(Mutex::new(Vec::new()));
-    let mut filesystem = with_journal(&restore(redeployed()));
+    let mut disks = with_journal(&restore(redeployed()));
+    disks.filesystem.expect_settle().returning(|_| Ok(()));
     let seen = calls.clone();
-    filesystem.expect_settle().returning(move |dirs| {
-        seen.lock().expect("calls").extend(dirs.iter().map(|dir| format!("settle {}", dir.display())));
+    disks.archives.expect_settle_archives().returning(move |of| {
+        assert_eq!(of, workload().id);
+        seen.lock().expect("calls").push("settle");
         Ok(())
     });
-    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
-    filesystem.expect_writers().returning(|_| Ok(vec![]));
-    filesystem.expect_archive_path().returning(|_, _| "/state/snapshots/w/s.tar.zst".into());
+    disks.filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+    disks.filesystem.expect_writers().returning(|_| Ok(vec![]));
     let seen = calls.clone();
-    filesystem.expect_read_archive().times(1).returning(move |_, _| {
-        seen.lock().expect("calls").push("read".into());
+    disks.archives.expect_read_archive().times(1).returning(move |_, _| {
+        seen.lock().expect("calls").push("read");
         Err(broken())
     });
-    let recovered = engine(filesystem, MockStore::new(), None).recover(None, &quiet()).await.expect("journals");
+    let recovered = engine(disks, MockStore::new(), None).recover(None, &quiet()).await.expect("journals");
     recovered[0].result.as_ref().expect_err("the archive cannot be read");
     let calls = calls.lock().expect("calls").clone();
-    assert_eq!(calls[calls.len() - 2..], ["settle /state/snapshots/w".to_string(), "read".into()], "{calls:?}");
+    assert_eq!(calls, ["settle", "read"]);
 }
 
 #[tokio::test]
@@ -327,13 +347,13 @@ async fn a_safety_snapshot_that_was_written_to_while_it_was_read_is_told() {
     let mut entries = redeployed();
     entries.extend([Entry::Captured { safety: Safety::Taken }, Entry::Closed]);
     let mut state = restore(entries);
-    let mut filesystem = with_journal(&state);
-    filesystem.expect_read_archive().returning(|_, _| Ok(archive(vec!["log: changed".into()])));
-    filesystem.expect_retire_journal().times(1).returning(|_| Ok(()));
+    let mut disks = with_journal(&state);
+    disks.archives.expect_read_archive().returning(|_, _| Ok(archive(vec!["log: changed".into()])));
+    disks.journals.expect_retire_journal().times(1).returning(|_| Ok(()));
     let mut store = MockStore::new();
     store.expect_put_snapshot().times(1).returning(|_| Ok(()));
     store.expect_record().returning(|_| Ok(()));
-    let report = engine(filesystem, store, None).drive(&mut state, &quiet(), Notes::default()).await.expect("an end");
+    let report = engine(disks, store, None).drive(&mut state, &quiet(), Notes::default()).await.expect("an end");
     assert!(report.warnings.iter().any(|w| w.ends_with("/data: log: changed")), "{:?}", report.warnings);
     assert_eq!(report.code(), Some(Code::Warnings));
 }
@@ -346,14 +366,14 @@ async fn who_uses_plain_directories_is_asked_until_the_commit_if_there_is_an_eng
         (Ok(vec![Container { run: RunState::Stopped, ..container() }]), 0),
         (Err(EngineError::new(EngineErrorKind::Unreachable, "no engine here")), 0),
     ] {
-        let mut filesystem = with_journal(&state);
-        filesystem.expect_settle().returning(|_| Ok(()));
-        filesystem.expect_look().returning(|_| Ok(Sight::Absent));
-        filesystem.expect_locate().returning(|path| Ok(location(path)));
+        let mut disks = with_journal(&state);
+        disks.filesystem.expect_settle().returning(|_| Ok(()));
+        disks.filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+        disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
         let mut containers = MockContainers::new();
         containers.expect_is_expected().return_const(true);
         containers.expect_mounting().returning(move |_| answer.clone());
-        let engine = engine(filesystem, MockStore::new(), Some(containers));
+        let engine = engine(disks, MockStore::new(), Some(containers));
         let mut engine_view = EngineView { spent: Duration::ZERO, settled: true };
         let facts = engine.survey(&state, &mut engine_view).await.expect("facts");
         assert_eq!(facts.intruders().len(), users);
@@ -362,34 +382,35 @@ async fn who_uses_plain_directories_is_asked_until_the_commit_if_there_is_an_eng
 
 #[tokio::test]
 async fn a_snapshot_that_is_deleted_while_it_is_verified_does_not_come_back_to_the_catalog() {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_verify_archive().returning(|_, _, _| Ok(Verified { summary: archive(vec![]), bytes_read: 1 }));
+    let mut disks = Disks::new();
+    disks
+        .archives
+        .expect_verify_archive()
+        .returning(|_, _, _| Ok(Verified { summary: archive(vec![]), bytes_read: 1 }));
     let mut store = MockStore::new();
     store.expect_mark_snapshot().returning(|_, _| Ok(false));
     store.expect_put_snapshot().never();
     let snapshot = Snapshot::from(archive(vec![]));
-    let error = engine(filesystem, store, None).verify(&snapshot, &quiet()).await.expect_err("it is gone");
+    let error = engine(disks, store, None).verify(&snapshot, &quiet()).await.expect_err("it is gone");
     assert_eq!(error.code, Code::NotFound);
 }
 
 #[tokio::test]
 async fn a_snapshot_names_who_could_write_into_it_from_outside() {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    ordinary(&mut filesystem);
-    filesystem.expect_read_journal().returning(|_| Ok(None));
-    filesystem.expect_journals().returning(|| Ok(vec![]));
-    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
-    filesystem.expect_host().return_const("host");
-    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-    filesystem.expect_locate().returning(|path| Ok(location(path)));
-    filesystem.expect_precopy().returning(|_, _, _| Ok(None));
-    filesystem.expect_write_journal().returning(|_, _| Ok(()));
-    filesystem.expect_remove_journal().returning(|_| Ok(()));
-    filesystem.expect_draft_archive().returning(|_, _, _| {
+    let mut disks = Disks::new();
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut disks);
+    disks.journals.expect_read_journal().returning(|_| Ok(None));
+    disks.journals.expect_journals().returning(|| Ok(vec![]));
+    disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
+    disks.filesystem.expect_host().return_const("host");
+    disks.filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
+    disks.archives.expect_precopy().returning(|_, _, _| Ok(None));
+    disks.journals.expect_write_journal().returning(|_, _| Ok(()));
+    disks.journals.expect_remove_journal().returning(|_| Ok(()));
+    disks.archives.expect_draft_archive().returning(|_, _, _| {
         let mut draft = MockDraftArchive::new();
         draft.expect_seal().returning(|_| Ok(archive(vec![])));
         Ok(Box::new(draft))
@@ -407,16 +428,16 @@ async fn a_snapshot_names_who_could_write_into_it_from_outside() {
     store.expect_put_snapshot().returning(|_| Ok(()));
     store.expect_record().returning(|_| Ok(()));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
-    let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect("a snapshot");
+    let created = engine(disks, store, Some(containers)).create(&request, &quiet()).await.expect("a snapshot");
     assert_eq!(created.warnings.len(), 1, "{:?}", created.warnings);
     assert!(created.warnings[0].contains("container indexer is not part of shop"), "{:?}", created.warnings);
 }
 
 #[tokio::test]
 async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copied_nor_restored() {
-    let mut filesystem = with_journal(&restore(redeployed()));
-    filesystem.expect_locate().returning(|path| Ok(location(path)));
-    let engine = engine(filesystem, MockStore::new(), None);
+    let mut disks = with_journal(&restore(redeployed()));
+    disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
+    let engine = engine(disks, MockStore::new(), None);
     let other = WorkloadId(Uuid::from_u128(99));
     for (path, taken) in [("/srv/data", true), ("/srv/data/below", true), ("/srv", true), ("/srv/data2", false)] {
         let neighbour = engine.neighbour(other, &[path.into()], &[]).await.expect("journals");
@@ -428,13 +449,11 @@ async fn directories_in_the_middle_of_another_workloads_restore_are_neither_copi
 
 #[tokio::test]
 async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_what_is_missing() {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    filesystem.expect_read_journal().returning(|_| Ok(None));
-    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
+    let mut disks = Disks::new();
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    disks.journals.expect_read_journal().returning(|_| Ok(None));
+    disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
     containers.expect_info().returning(|| Ok(engine_of("one")));
@@ -442,7 +461,7 @@ async fn a_snapshot_of_a_workload_whose_containers_are_all_gone_is_refused_by_wh
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
-    let error = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await.expect_err("no volumes");
+    let error = engine(disks, store, Some(containers)).create(&request, &quiet()).await.expect_err("no volumes");
     let missing = "workload shop has no containers: there are none of the compose project shop";
     assert_eq!((error.code, error.message.as_str()), (Code::Refused, missing));
 }

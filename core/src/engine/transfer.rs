@@ -60,7 +60,7 @@ impl Engine {
     /// Copies a snapshot's archive to a file, whole and durable, and gives its length. Every byte is checked on its way:
     /// of a damaged archive nothing is left there.
     pub async fn export(&self, snapshot: &Snapshot, to: &Path, replace: bool, watch: &Watch) -> Result<u64> {
-        let exported = self.ports.filesystem.export_archive(&look_into(snapshot), to, replace, watch.clone()).await;
+        let exported = self.ports.archives.export_archive(&look_into(snapshot), to, replace, watch.clone()).await;
         exported.map_err(|error| match error.kind == FsErrorKind::Exists {
             true => Error::new(Code::Refused, error.to_string())
                 .hint("choose another name, or give --force to replace a file"),
@@ -71,7 +71,7 @@ impl Engine {
     /// Writes a snapshot's archive, each part when it has been checked, and gives its length. Whoever takes it has to
     /// look whether this succeeded: what was written before an error is good, and no whole archive.
     pub async fn write_out(&self, snapshot: &Snapshot, out: Box<dyn Output>, watch: &Watch) -> Result<u64> {
-        Ok(self.ports.filesystem.write_archive(&look_into(snapshot), out, watch.clone()).await?)
+        Ok(self.ports.archives.write_archive(&look_into(snapshot), out, watch.clone()).await?)
     }
 
     /// Takes a file among the archives of a workload.
@@ -79,18 +79,18 @@ impl Engine {
     /// Nothing in the file is believed: every byte is checked before it counts as an archive, and what could make later
     /// work do something else than people expect is made anew. See `Engine::identity`.
     pub async fn import(&self, request: &ImportRequest, watch: &Watch) -> Result<ImportOutcome> {
-        let file = self.ports.filesystem.read_foreign(&request.file).await.map_err(of_file)?;
+        let file = self.ports.archives.read_foreign(&request.file).await.map_err(of_file)?;
         refuse_unprintable(&file)?;
         self.limits.check(&file)?;
         let workload = self.owner_of_file(request, &file.manifest).await?;
         let engine = &self.hold(&workload, watch).await?;
         engine.recover_or_refuse(workload.id, watch).await?;
-        engine.ports.filesystem.sweep_drafts(workload.id).await?;
+        engine.ports.archives.sweep_drafts(workload.id).await?;
         let here = engine.what_is_here(&workload, &file).await?;
         if let Some(Here { id, row, archive: Stands::Readable(archive) }) = &here {
             // Of a file that is no good nobody is to be told that it is here.
-            engine.ports.filesystem.verify_foreign(&request.file, watch.clone()).await.map_err(of_file)?;
-            match engine.ports.filesystem.verify_stored(workload.id, *id, watch.clone()).await {
+            engine.ports.archives.verify_foreign(&request.file, watch.clone()).await.map_err(of_file)?;
+            match engine.ports.archives.verify_stored(workload.id, *id, watch.clone()).await {
                 Ok(_) => return engine.already(row.as_ref(), archive).await,
                 Err(error) if error.kind == FsErrorKind::Corrupt => {}
                 Err(error) => return Err(error.into()),
@@ -116,7 +116,7 @@ impl Engine {
         }
         let job =
             ImportJob { file: request.file.clone(), archive_digest: file.digest.clone(), manifest, replace: repaired };
-        let archive = engine.ports.filesystem.import_archive(&job, watch.clone()).await.map_err(of_file)?;
+        let archive = engine.ports.archives.import_archive(&job, watch.clone()).await.map_err(of_file)?;
         // The pin is somebody's word on the snapshot, whatever became of its archive.
         let pin = here.and_then(|here| here.row).and_then(|row| row.pin);
         let snapshot = Snapshot { verified_at: Some(engine.ports.clock.now()), pin, ..archive.into() };
@@ -168,7 +168,7 @@ impl Engine {
                 None => return Ok(None),
             },
         };
-        let archive = match self.ports.filesystem.read_archive(workload.id, stands).await {
+        let archive = match self.ports.archives.read_archive(workload.id, stands).await {
             Ok(archive) if !same(&archive, file) => return Err(taken(stands)),
             // The catalog lists another one of the same contents: it was not put there by volsnap, or not to the end.
             Ok(archive) if row.is_some_and(|row| row.archive.digest != archive.digest) => Stands::Damaged,
@@ -178,7 +178,7 @@ impl Engine {
             Err(error) if error.kind == FsErrorKind::Corrupt && row.is_some() => Stands::Damaged,
             // Without a row nobody can say that it was the same.
             Err(error) if error.kind == FsErrorKind::Corrupt => {
-                let path = self.ports.filesystem.archive_path(workload.id, stands);
+                let path = self.ports.archives.archive_path(workload.id, stands);
                 let hint = format!("what stands there is damaged and in no catalog: move {} away", path.display());
                 return Err(Error::from(error).hint(format!("{hint}, then import again")));
             }
@@ -207,10 +207,10 @@ impl Engine {
         file: &ArchiveSummary,
         rows: &[Snapshot],
     ) -> Result<Option<SnapshotId>> {
-        for ArchiveFile { workload: owner, snapshot: id, .. } in self.ports.filesystem.archives().await? {
+        for ArchiveFile { workload: owner, snapshot: id, .. } in self.ports.archives.archives().await? {
             if owner == workload.id && rows.iter().all(|row| row.id() != id) {
                 // One that cannot be read is for a rebuild to tell of.
-                let archive = self.ports.filesystem.read_archive(owner, id).await;
+                let archive = self.ports.archives.read_archive(owner, id).await;
                 if archive.is_ok_and(|archive| same(&archive, file)) {
                     return Ok(Some(id));
                 }

@@ -15,12 +15,12 @@ impl Engine {
             self.take_over(quiesced.workload.id).await?;
         }
         let journal = Journal { body: Body::Snapshot(Box::new(quiesced.clone())) };
-        Ok(self.ports.filesystem.write_journal(quiesced.workload.id, &journal.encode()?).await?)
+        Ok(self.ports.journals.write_journal(quiesced.workload.id, &journal.encode()?).await?)
     }
 
     /// Whether the journal says that there is an app to be woken; one that cannot be read may.
     pub(super) async fn is_quiesced(&self, id: WorkloadId) -> bool {
-        let Ok(bytes) = self.ports.filesystem.read_journal(id).await else { return true };
+        let Ok(bytes) = self.ports.journals.read_journal(id).await else { return true };
         match bytes.map(|bytes| Journal::decode(&bytes)) {
             Some(Ok(Journal { body: Body::Snapshot(quiesced) })) => !quiesced.containers.is_empty(),
             Some(Ok(Journal { body: Body::Restore(_) }) | Err(_)) => true,
@@ -40,7 +40,7 @@ impl Engine {
     pub(super) async fn lay_down(&self, quiesced: &Quiesced) -> Result<()> {
         let id = quiesced.workload.id;
         if quiesced.down.is_empty() {
-            return Ok(self.ports.filesystem.remove_journal(id).await?);
+            return Ok(self.ports.journals.remove_journal(id).await?);
         }
         let mut remembered = Quiesced { containers: Vec::new(), ..quiesced.clone() };
         remembered.workload.hooks.clear();
@@ -93,7 +93,7 @@ impl Engine {
 
     /// What the open journal of a workload says, if there is one.
     pub(super) async fn journal_body(&self, id: WorkloadId) -> Result<Option<Body>> {
-        let Some(bytes) = self.ports.filesystem.read_journal(id).await? else { return Ok(None) };
+        let Some(bytes) = self.ports.journals.read_journal(id).await? else { return Ok(None) };
         let journal = Journal::decode(&bytes).map_err(|e| self.name_journal(id, e.into()))?;
         Ok(Some(journal.body))
     }

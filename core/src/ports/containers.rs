@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Command, Lease, Ran, Watch};
 use crate::{
-    error::{EngineError, EngineErrorKind},
+    error::EngineError,
     model::{Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, Selector, WorkloadId},
     restore::Refusal,
 };
@@ -124,14 +124,10 @@ pub trait Containers: Send + Sync {
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
     /// Whether there should be one: its socket is there. Asked when it cannot be reached.
-    async fn is_expected(&self) -> bool {
-        true
-    }
+    async fn is_expected(&self) -> bool;
 
     /// The command by which people work it, as it stands in hints.
-    fn command(&self) -> &'static str {
-        "docker"
-    }
+    fn command(&self) -> &'static str;
 
     /// A host's own deploy lock of the workload, held while volsnap works on it; [`EngineErrorKind::Conflict`](crate::error::EngineErrorKind) if it
     /// is taken. An engine without one lends an empty lease.
@@ -145,9 +141,7 @@ pub trait Containers: Send + Sync {
     /// Every container, in any state and under any name, in the order of [`Containers::find`]: to look around, and for
     /// what a restore left. A deployer that does not know of others than its own gives those;
     /// [`EngineErrorKind::Unsupported`](crate::error::EngineErrorKind) of one that lists none.
-    async fn all(&self) -> Result<Vec<Container>, EngineError> {
-        Err(EngineError::new(EngineErrorKind::Unsupported, "this deployer does not list its containers"))
-    }
+    async fn all(&self) -> Result<Vec<Container>, EngineError>;
 
     /// Every container, in any state and under any name, that mounts one of the paths, something below or something
     /// above one of them. Paths are compared as they are after resolving links on the host, and so are the directories
@@ -213,22 +207,11 @@ pub trait Containers: Send + Sync {
     /// Runs a command in the running container of that name, with its own user and directory, and comes back when it
     /// has ended, or when its time-out or the observer ends the waiting. An engine that cannot end the command itself
     /// leaves it to the container.
-    async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError> {
-        let (_, _) = (command, watch);
-        let why = format!("this deployer runs no commands in containers, so none in {container}");
-        Err(EngineError::new(EngineErrorKind::Unsupported, why))
-    }
+    async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Result<Ran, EngineError>;
 
     /// Whether [`Containers::boot`] could keep its promises for these containers, and with their images. Touches nothing;
     /// the copies need not be there yet. A deployer that cannot start copies refuses.
-    async fn check_boot(&self, boots: &[Boot]) -> Result<BootCheck, EngineError> {
-        let why = match boots {
-            [] => "this deployer starts no containers on copies".to_string(),
-            [first, ..] => format!("this deployer starts no containers on copies, so not {}", first.container.name),
-        };
-        let refusal = Refusal::new(why, "drill without --boot: the data are proved all the same");
-        Ok(BootCheck { refusals: vec![refusal], warnings: Vec::new() })
-    }
+    async fn check_boot(&self, boots: &[Boot]) -> Result<BootCheck, EngineError>;
 
     /// Starts a copy of each container under its [`drill_name`](crate::model::container::drill_name), in this order;
     /// what they depend on was started by earlier calls, or stands before them. Done when they are started, not when
@@ -242,21 +225,12 @@ pub trait Containers: Send + Sync {
     ///
     /// `Failed` and `NotFound` say that a copy could not be made or started, which speaks against the data; that there is
     /// no network for them does not, and is `Conflict`.
-    async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError> {
-        let names: Vec<&str> = boots.iter().map(|boot| boot.container.name.as_str()).collect();
-        let why = format!("this deployer starts no containers on copies ({drill}: {})", names.join(", "));
-        Err(EngineError::new(EngineErrorKind::Unsupported, why))
-    }
+    async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Result<(), EngineError>;
 
     /// Removes whatever [`Containers::boot`] made for this drill, running or not, with what the copies wrote elsewhere than
     /// into the copied directories, which stay. Nothing of it runs or comes back after a crash when this returns.
-    async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError> {
-        let why = format!("this deployer knows of no containers that drill {drill} started");
-        Err(EngineError::new(EngineErrorKind::Unsupported, why))
-    }
+    async fn unboot(&self, drill: RestoreId) -> Result<(), EngineError>;
 
     /// How often [`Containers::health`] is worth asking.
-    fn health_interval(&self) -> Duration {
-        Duration::from_millis(250)
-    }
+    fn health_interval(&self) -> Duration;
 }

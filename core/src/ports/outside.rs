@@ -9,7 +9,7 @@ use crate::model::Manifest;
 pub struct ImportJob {
     /// The file, by its absolute path; links are followed.
     pub file: PathBuf,
-    /// BLAKE3 of its index as [`Filesystem::read_foreign`](super::Filesystem::read_foreign) gave it: another file under the same name is refused.
+    /// BLAKE3 of its index as [`Archives::read_foreign`](super::Archives::read_foreign) gave it: another file under the same name is refused.
     pub archive_digest: String,
     /// What the archive is to say of itself. It names the file's volumes in their order.
     pub manifest: Manifest,

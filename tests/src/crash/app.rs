@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -15,7 +16,11 @@ use volsnap_core::{
         ARCHIVE_FORMAT, Container, ContainerId, Losses, Manifest, ManifestVolume, Mode, Mount, Origin, Particulars,
         Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, SnapshotId, Source, WorkloadId,
     },
-    ports::{ArchiveSource, Clock, Containers, EngineError, EngineInfo, Filesystem, Health, Lease, Quiet},
+    ports::{
+        ArchiveSource, Archives, Boot, BootCheck, Clock, Command, Containers, EngineError, EngineErrorKind, EngineInfo,
+        Health, Lease, Quiet, Ran, Watch,
+    },
+    restore::Refusal,
 };
 use volsnap_disk::{Disk, SystemClock};
 
@@ -142,6 +147,41 @@ pub fn digests(lives: &[PathBuf]) -> Vec<String> {
 
 #[async_trait]
 impl Containers for OneApp {
+    async fn is_expected(&self) -> bool {
+        true
+    }
+
+    fn command(&self) -> &'static str {
+        "docker"
+    }
+
+    fn health_interval(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    async fn all(&self) -> Result<Vec<Container>, EngineError> {
+        Ok(vec![self.seen()])
+    }
+
+    async fn exec(&self, container: &str, _: &Command, _: &Watch) -> Result<Ran, EngineError> {
+        let why = format!("this deployer runs no commands in {container}");
+        Err(EngineError::new(EngineErrorKind::Unsupported, why))
+    }
+
+    async fn check_boot(&self, _: &[Boot]) -> Result<BootCheck, EngineError> {
+        let refusal = Refusal::new("this deployer starts no copies of an app", "drill without --boot");
+        Ok(BootCheck { refusals: vec![refusal], warnings: Vec::new() })
+    }
+
+    async fn boot(&self, _: RestoreId, _: &[Boot]) -> Result<(), EngineError> {
+        Err(EngineError::new(EngineErrorKind::Unsupported, "this deployer starts no copies of an app"))
+    }
+
+    async fn unboot(&self, _: RestoreId) -> Result<(), EngineError> {
+        // What it never starts never stands.
+        Ok(())
+    }
+
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         Ok(EngineInfo { version: "one app".into(), id: None, root: None, live_restore: None, fixed_policies: false })
     }

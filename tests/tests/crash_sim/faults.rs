@@ -50,7 +50,7 @@ fn the_simulator_reports_for_each_error_number_what_the_disk_adapter_reports() {
         let mut world = WorldBuilder::new(DiskSpec::at("/"), "/state").build();
         world.strike(0, Fault::Error { failure: failure_of(errno, false), reach: Reach::Once });
         let machine = Machine::start(world);
-        let looked = machine.run(machine.filesystem().look("/state".as_ref())).done().unwrap();
+        let looked = machine.run(machine.disks().look("/state".as_ref())).done().unwrap();
         let error = looked.unwrap_err();
         assert_eq!(error.kind, kind, "{errno}");
         assert!(error.message.ends_with(&format!("(errno {})", errno.raw_os_error())), "{}", error.message);

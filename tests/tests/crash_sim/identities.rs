@@ -196,7 +196,7 @@ fn a_choice_is_refused_where_there_is_none_or_where_the_names_do_not_tell() {
     let private = world.names(&parent).into_iter().find(|name| name.starts_with(".volsnap-")).unwrap();
     let machine = Machine::start(world);
     let (from, to) = (parent.join(private).join("aside"), parent.join("rescued"));
-    machine.run(machine.filesystem().rename(&from, &to)).done().unwrap().unwrap();
+    machine.run(machine.disks().rename(&from, &to)).done().unwrap().unwrap();
     let mut world = machine.snapshot();
     world.restart_process();
     let refused = recover_named(&scene, world.clone(), Take::Restored);

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use volsnap_core::{
     engine::{Engine, ImportRequest, Ports, SnapshotRequest},
     model::{DeclaredVolume, Pin, Selector, Snapshot, Source, Workload, WorkloadId},
-    ports::{Filesystem, Quiet, Watch},
+    ports::{Archives, Quiet, Watch},
 };
 use volsnap_sim::{Boot, Chooser, DiskSpec, Machine, World, WorldBuilder};
 
@@ -111,7 +111,7 @@ fn an_import_that_crashes_anywhere_while_it_brings_a_lost_archive_back_keeps_row
         let snapshot = engine_of.import(&request, &quiet()).await.unwrap().snapshot;
         let pin = Some(Pin { at: jiff::Timestamp::UNIX_EPOCH, note: None });
         let pinned = engine_of.pin(&workload(2, "other"), &snapshot, pin, &quiet()).await.unwrap();
-        machine.filesystem().remove_archive(pinned.workload(), pinned.id()).await.unwrap();
+        machine.disks().remove_archive(pinned.workload(), pinned.id()).await.unwrap();
         pinned
     };
     let pinned = machine.run(lost).done().unwrap();
@@ -143,7 +143,7 @@ fn an_export_that_crashes_anywhere_leaves_no_half_file_under_its_name() {
         let names = machine.world().names(Path::new("/out"));
         assert!(names.len() <= 1, "{names:?}");
         if names.iter().any(|name| name == "copy") {
-            let whole = machine.run(machine.filesystem().read_foreign(Path::new(COPY))).done().unwrap().unwrap();
+            let whole = machine.run(machine.disks().read_foreign(Path::new(COPY))).done().unwrap().unwrap();
             assert_eq!(whole, snapshot.archive);
         }
         machine.run(engine(&machine).export(&snapshot, Path::new(COPY), true, &quiet())).done().unwrap().unwrap();

@@ -11,7 +11,7 @@ use rustix::mount::MountFlags;
 use uuid::Uuid;
 use volsnap_core::{
     model::WorkloadId,
-    ports::{Filesystem, FsErrorKind},
+    ports::{FsErrorKind, Journals},
 };
 use volsnap_disk::Disk;
 

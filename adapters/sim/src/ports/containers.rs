@@ -50,6 +50,14 @@ impl SimContainers {
 
 #[async_trait]
 impl Containers for SimContainers {
+    async fn is_expected(&self) -> bool {
+        true
+    }
+
+    fn command(&self) -> &'static str {
+        "docker"
+    }
+
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let info = |w: &mut World| {
             w.engine_call("info", String::new)?;

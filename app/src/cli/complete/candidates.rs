@@ -1,6 +1,6 @@
 //! The values themselves: from the catalog, which is only read, and from the container engine.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use clap_complete::CompletionCandidate;
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use volsnap::{
     ports::Store,
     restore::{Body, Journal, State},
 };
+use volsnap_disk::Disk;
 use volsnap_docker::{DockerEngine, ListedContainer};
 use volsnap_sqlite::SqliteStore;
 
@@ -135,15 +136,11 @@ pub fn hooks() -> Vec<CompletionCandidate> {
 /// What restores keep, by the names of their records: those that were set aside, and the last ones.
 pub fn kept() -> Vec<CompletionCandidate> {
     let Some(context) = Context::of_this_process() else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir(context.state_dir.join("journal")) else { return Vec::new() };
-    let is_record =
-        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "kept" || extension == "last");
-    let records = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_record);
-    let states =
-        records.filter_map(|path| match Journal::decode(std::fs::read(path).ok()?.trim_ascii_end()).ok()?.body {
-            Body::Restore(records) => State::replay(&records).ok().filter(State::keeps_originals),
-            Body::Snapshot(_) => None,
-        });
+    let records = Disk::peek_records(&context.state_dir);
+    let states = records.iter().filter_map(|bytes| match Journal::decode(bytes).ok()?.body {
+        Body::Restore(records) => State::replay(&records).ok().filter(State::keeps_originals),
+        Body::Snapshot(_) => None,
+    });
     let one = |state: State| {
         let old = render::age(Timestamp::now().duration_since(state.plan.created_at).as_secs());
         let help = format!("{}, {old} old", state.plan.workload.name);

@@ -141,7 +141,7 @@ impl Engine {
     /// that a recovery follows to its end.
     async fn reopen(&self, state: &mut State, to: Reopening, watch: &Watch) -> Result<Report> {
         state.append(Record { at: self.ports.clock.now(), entry: Entry::Reopened { to } })?;
-        self.ports.filesystem.write_journal(state.plan.workload.id, &state.journal().encode()?).await?;
+        self.ports.journals.write_journal(state.plan.workload.id, &state.journal().encode()?).await?;
         let report = self.drive(state, watch, Notes::default()).await?;
         match (report.outcome, &report.cause) {
             (Outcome::NeedsAttention, Some(cause)) => {
@@ -169,21 +169,21 @@ impl Engine {
         let mut event = self.event(&state.plan.workload, kind, outcome, json!(report));
         event.id = event_id;
         report.warnings.extend(self.tell(&event).await);
-        let (id, filesystem) = (state.plan.workload.id, &self.ports.filesystem);
+        let id = state.plan.workload.id;
         if let (true, Some(Reopening::Archive { safety })) = (keeps, &state.reopened)
-            && let Err(error) = filesystem.remove_archive(id, *safety).await
+            && let Err(error) = self.ports.archives.remove_archive(id, *safety).await
         {
             // Nobody lists it, and nobody knows whether it reached the disk.
             tracing::warn!(%error, "what was archived of kept originals stays, and is not believed");
         }
         if self.is_last(id, state).await? {
-            filesystem.retire_journal(id).await?;
+            self.ports.journals.retire_journal(id).await?;
             return Ok(report);
         }
         if !keeps {
-            filesystem.forget_record_aside(id, state.plan.restore).await?;
+            self.ports.journals.forget_record_aside(id, state.plan.restore).await?;
         }
-        filesystem.remove_journal(id).await?;
+        self.ports.journals.remove_journal(id).await?;
         Ok(report)
     }
 

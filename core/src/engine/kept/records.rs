@@ -14,7 +14,7 @@ impl Engine {
     /// Makes the journal of a restore that replaced the data the record of the last one. Each part may be done twice.
     pub(in crate::engine) async fn retire(&self, state: &State) -> Result<()> {
         self.make_room(state).await?;
-        Ok(self.ports.filesystem.retire_journal(state.plan.workload.id).await?)
+        Ok(self.ports.journals.retire_journal(state.plan.workload.id).await?)
     }
 
     /// Keeps the record of a restore whose journal gives way to that of other work, because its app did not come back.
@@ -23,7 +23,7 @@ impl Engine {
         // Over it is for its record: what it owes to the app goes on with the other work.
         over.append(Record { at: self.ports.clock.now(), entry: Entry::Closed })?;
         self.make_room(state).await?;
-        Ok(self.ports.filesystem.record_restore(state.plan.workload.id, &over.journal().encode()?).await?)
+        Ok(self.ports.journals.record_restore(state.plan.workload.id, &over.journal().encode()?).await?)
     }
 
     /// Before a restore's record becomes the last: what it put back is kept no more, and what the restore before it kept
@@ -31,22 +31,21 @@ impl Engine {
     async fn make_room(&self, state: &State) -> Result<()> {
         let (id, plan) = (state.plan.workload.id, &state.plan);
         if let Some(kept) = plan.kept {
-            self.ports.filesystem.forget_record_aside(id, kept).await?;
+            self.ports.journals.forget_record_aside(id, kept).await?;
         }
         let Some(record) = plan.record else { return Ok(()) };
         // A crash may have come after it was set aside.
         match self.record_of(id, None).await? {
-            Some(last) if last.plan.restore == record => Ok(self.ports.filesystem.set_record_aside(id, record).await?),
+            Some(last) if last.plan.restore == record => Ok(self.ports.journals.set_record_aside(id, record).await?),
             Some(_) | None => Ok(()),
         }
     }
 
     /// A record, if it is there and can be read.
     pub(super) async fn record_of(&self, id: WorkloadId, aside: Option<RestoreId>) -> Result<Option<State>> {
-        let filesystem = &self.ports.filesystem;
         let bytes = match aside {
-            None => filesystem.retired_journal(id).await?,
-            Some(restore) => filesystem.record_aside(id, restore).await?,
+            None => self.ports.journals.retired_journal(id).await?,
+            Some(restore) => self.ports.journals.record_aside(id, restore).await?,
         };
         let read = bytes.map(|bytes| read_record(&bytes)).transpose();
         Ok(read.unwrap_or_else(|error| {
@@ -88,9 +87,9 @@ impl Engine {
 
     /// Removes the records that were set aside for a workload, when nothing is kept for it any more.
     pub(in crate::engine) async fn forget_records_aside(&self, id: WorkloadId) -> Result<()> {
-        for (workload, aside) in self.ports.filesystem.records().await? {
+        for (workload, aside) in self.ports.journals.records().await? {
             if let (true, Some(restore)) = (workload == id, aside) {
-                self.ports.filesystem.forget_record_aside(id, restore).await?;
+                self.ports.journals.forget_record_aside(id, restore).await?;
             }
         }
         Ok(())

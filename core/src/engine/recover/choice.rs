@@ -21,7 +21,7 @@ impl Engine {
     pub async fn recover_named(&self, id: WorkloadId, take: Take, watch: &Watch) -> Result<RecoveredItem> {
         let name = id.to_string();
         let engine = &self.lock(id, &name, watch).await?.deploys_of(id).await?;
-        let Some(bytes) = engine.ports.filesystem.read_journal(id).await? else {
+        let Some(bytes) = engine.ports.journals.read_journal(id).await? else {
             return Err(Error::new(Code::NotFound, format!("no operation on workload {name} is open"))
                 .hint("`volsnap status` shows what is"));
         };
@@ -42,7 +42,7 @@ impl Engine {
             state.append(Record { at: engine.ports.clock.now(), entry })?;
         }
         // In one step: which directory is which, and which of them is to be live.
-        engine.ports.filesystem.write_journal(id, &state.journal().encode()?).await?;
+        engine.ports.journals.write_journal(id, &state.journal().encode()?).await?;
         watch.progress(&Progress::begin(Phase::Recover));
         let up_all_along = Some(false);
         let notes = Notes { recovered: true, up_all_along, ..Notes::default() };

@@ -30,12 +30,12 @@ impl Engine {
     /// What is open, and what recovery would do. Touches nothing.
     pub async fn outlook(&self, workload: Option<WorkloadId>) -> Result<Vec<Outlook>> {
         let mut outlooks = Vec::new();
-        for id in self.ports.filesystem.journals().await? {
+        for id in self.ports.journals.journals().await? {
             if workload.is_none_or(|w| w == id)
-                && let Some(bytes) = self.ports.filesystem.read_journal(id).await?
+                && let Some(bytes) = self.ports.journals.read_journal(id).await?
             {
                 let mut outlook = self.outlook_of(id, &bytes).await;
-                outlook.in_progress = self.ports.filesystem.lock(id).await.is_err();
+                outlook.in_progress = self.ports.journals.lock(id).await.is_err();
                 outlooks.push(outlook);
             }
         }

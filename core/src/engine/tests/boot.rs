@@ -35,14 +35,14 @@ fn note(calls: &Calls, what: String) {
 }
 
 /// Disks on which every volume comes back as it was, with a note of what was called.
-fn good_disks() -> (MockFilesystem, Calls) {
-    let (mut filesystem, calls) = disks();
+fn good_disks() -> (Disks, Calls) {
+    let (mut disks, calls) = disks();
     let log = calls.clone();
-    filesystem.expect_read_back().returning(move |_, index, root, _| {
+    disks.filesystem.expect_read_back().returning(move |_, index, root, _| {
         note(&log, format!("read {}", name(root.parent().unwrap_or(root))));
         Ok(ReadBack { bytes: 5, entries: 2, digest: ["aa", "bb"][index].into(), difference: None })
     });
-    (filesystem, calls)
+    (disks, calls)
 }
 
 /// An engine with these containers that can start copies of them, which are then in that state.
@@ -92,26 +92,22 @@ fn marking(mut store: MockStore, calls: &Calls) -> MockStore {
     store
 }
 
-async fn drill(
-    filesystem: MockFilesystem,
-    store: MockStore,
-    containers: MockContainers,
-) -> crate::error::Result<Drilled> {
+async fn drill(disks: Disks, store: MockStore, containers: MockContainers) -> crate::error::Result<Drilled> {
     let request = DrillRequest {
         workload: workload(),
         snapshot: snapshot(),
         scratch: Some("/scratch".into()),
         boot: Some(Duration::from_secs(60)),
     };
-    engine(filesystem, store, Some(containers)).drill(&request, &quiet()).await
+    engine(disks, store, Some(containers)).drill(&request, &quiet()).await
 }
 
 #[tokio::test]
 async fn the_data_are_proved_before_the_app_starts_and_it_is_gone_before_its_data() {
-    let (filesystem, calls) = good_disks();
+    let (disks, calls) = good_disks();
     let containers = starter(shop(), HealthState::Healthy, &calls);
     let store = marking(catalog("proved"), &calls);
-    let drilled = drill(filesystem, store, containers).await.expect("a drill");
+    let drilled = drill(disks, store, containers).await.expect("a drill");
     assert_eq!((drilled.error(), drilled.came_up()), (None, Some(true)));
     assert_eq!(drilled.booted.map(|booted| booted.containers), Some(vec!["db".to_string(), "web".into()]));
     let copy = |index: usize| format!("/scratch/.volsnap-{}-{index}/staged", DRILL.0.simple());
@@ -137,10 +133,10 @@ async fn the_data_are_proved_before_the_app_starts_and_it_is_gone_before_its_dat
 
 #[tokio::test]
 async fn an_app_that_does_not_come_up_leaves_the_data_proved_and_is_named_as_people_know_it() {
-    let (filesystem, calls) = good_disks();
+    let (disks, calls) = good_disks();
     let containers = starter(shop(), HealthState::Down, &calls);
     let store = marking(catalog("boot failed"), &calls);
-    let drilled = drill(filesystem, store, containers).await.expect("a drill");
+    let drilled = drill(disks, store, containers).await.expect("a drill");
     assert_eq!(drilled.came_up(), Some(false));
     let error = drilled.error().expect("an error");
     assert_eq!(error.code, Code::Warnings);
@@ -153,7 +149,7 @@ async fn an_app_that_does_not_come_up_leaves_the_data_proved_and_is_named_as_peo
 
 #[tokio::test]
 async fn an_engine_that_fails_says_nothing_of_the_app() {
-    let (filesystem, calls) = good_disks();
+    let (disks, calls) = good_disks();
     let mut containers = MockContainers::new();
     containers.expect_find().returning(|_| Ok(shop()));
     containers.expect_info().returning(|| Ok(engine_of("one")));
@@ -162,7 +158,7 @@ async fn an_engine_that_fails_says_nothing_of_the_app() {
     containers.expect_boot().returning(move |_, _| Err(broken()));
     containers.expect_unboot().times(1).returning(move |_| Err(broken()));
     let store = marking(catalog("boot failed"), &calls);
-    let drilled = drill(filesystem, store, containers).await.expect("a drill");
+    let drilled = drill(disks, store, containers).await.expect("a drill");
     assert_eq!((drilled.came_up(), drilled.error().map(|error| error.code)), (None, Some(Code::Engine)));
     let warnings = drilled.booted.map(|booted| booted.warnings).unwrap_or_default();
     assert!(warnings.iter().any(|warning| warning.contains("volsnap recover")), "{warnings:?}");
@@ -172,14 +168,14 @@ async fn an_engine_that_fails_says_nothing_of_the_app() {
 
 /// The refusal of a drill that must not have begun.
 async fn refusal(members: Vec<Container>, check: BootCheck) -> String {
-    let (filesystem, calls) = good_disks();
+    let (disks, calls) = good_disks();
     let mut containers = MockContainers::new();
     containers.expect_find().returning(move |_| Ok(members.clone()));
     containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_check_boot().returning(move |_| Ok(check.clone()));
     let mut store = MockStore::new();
     store.expect_workloads().returning(|| Ok(vec![]));
-    let error = drill(filesystem, store, containers).await.expect_err("refused");
+    let error = drill(disks, store, containers).await.expect_err("refused");
     assert_eq!((error.code, error.hint.is_some()), (Code::Refused, true), "{error}");
     assert_eq!(*calls.lock().expect("calls"), Vec::<String>::new(), "something was made: {error}");
     error.message
@@ -205,10 +201,10 @@ async fn what_is_stopped_stays_stopped_unless_all_of_it_is() {
     let cases =
         [(vec![db.clone(), stopped(web.clone())], vec!["db"]), (vec![stopped(db), stopped(web)], vec!["db", "web"])];
     for (members, wanted) in cases {
-        let (filesystem, calls) = good_disks();
+        let (disks, calls) = good_disks();
         let containers = starter(members, HealthState::Healthy, &calls);
         let store = marking(catalog("proved"), &calls);
-        let drilled = drill(filesystem, store, containers).await.expect("a drill");
+        let drilled = drill(disks, store, containers).await.expect("a drill");
         assert_eq!(drilled.booted.map(|booted| booted.containers).unwrap_or_default(), wanted);
     }
 }
@@ -220,14 +216,14 @@ async fn a_place_within_a_volume_is_that_place_within_its_copy_and_must_not_lead
         ("link-to-etc", Some(false), "leads out of the copy"),
         ("absent", Some(false), "is not in the snapshot"),
     ] {
-        let (filesystem, calls) = good_disks();
+        let (disks, calls) = good_disks();
         let mut members = shop();
         let source = Path::new("/srv/a").join(place);
         let within = Mount { target: "/www".into(), source, writable: false, ..members[0].mounts[0].clone() };
         members[1].mounts.push(within);
         let containers = starter(members, HealthState::Healthy, &calls);
         let store = marking(catalog(if why.is_empty() { "proved" } else { "boot failed" }), &calls);
-        let drilled = drill(filesystem, store, containers).await.expect("a drill");
+        let drilled = drill(disks, store, containers).await.expect("a drill");
         let error = drilled.error().map(|error| error.message).unwrap_or_default();
         assert!(drilled.came_up() == came_up && error.contains(why), "{place}: {error}");
         let copy = format!("/www=/scratch/.volsnap-{}-0/staged/{place}", DRILL.0.simple());

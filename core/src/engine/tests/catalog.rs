@@ -47,10 +47,10 @@ fn over(snapshots: Vec<Snapshot>, events: Vec<Event>) -> Engine {
     engine(without_journal(), store, None)
 }
 
-fn without_journal() -> MockFilesystem {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_read_journal().returning(|_| Ok(None));
-    filesystem
+fn without_journal() -> Disks {
+    let mut disks = Disks::new();
+    disks.journals.expect_read_journal().returning(|_| Ok(None));
+    disks
 }
 
 fn kept() -> Origin {
@@ -112,13 +112,13 @@ async fn undo_goes_by_the_record_of_the_last_restore_and_not_by_the_catalog() {
         store.expect_snapshots().returning(move |_| Ok(rows.clone()));
         let trail = trail.clone();
         store.expect_events().returning(move |_, _| Ok(trail.clone()));
-        let mut filesystem = without_journal();
-        filesystem.expect_retired_journal().returning(move |_| Ok(Some(record.clone())));
-        filesystem.expect_read_archive().returning(move |_, _| {
+        let mut disks = without_journal();
+        disks.journals.expect_retired_journal().returning(move |_| Ok(Some(record.clone())));
+        disks.archives.expect_read_archive().returning(move |_, _| {
             let none = || FsError::new(FsErrorKind::NotFound, FsOp::Archive, "/archive", "not found");
             archive.clone().map(|snapshot| snapshot.archive).ok_or_else(none)
         });
-        engine(filesystem, store, None)
+        engine(disks, store, None)
     };
     let undo = async |record: Vec<u8>, rows: &[&Snapshot], archive: Option<&Snapshot>| {
         let rows = rows.iter().map(|row| (*row).clone()).collect();

@@ -27,14 +27,14 @@ pub(super) fn snapshot() -> Snapshot {
 }
 
 /// Disks on which every copy works, and a note of what was called.
-pub(super) fn disks() -> (MockFilesystem, Calls) {
+pub(super) fn disks() -> (Disks, Calls) {
     let calls = Calls::default();
     let note = |calls: &Calls, what: String| calls.lock().expect("calls").push(what);
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-    filesystem.expect_journals().returning(|| Ok(vec![]));
-    filesystem.expect_abandoned_copies().returning(|| Ok(vec![]));
-    filesystem.expect_locate().returning(|path| {
+    let mut disks = Disks::new();
+    disks.filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    disks.journals.expect_journals().returning(|| Ok(vec![]));
+    disks.journals.expect_abandoned_copies().returning(|| Ok(vec![]));
+    disks.filesystem.expect_locate().returning(|path| {
         let place = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let inode = Some(Inode { device: (8, 1), number: 13 });
         Ok(match place {
@@ -44,36 +44,35 @@ pub(super) fn disks() -> (MockFilesystem, Calls) {
             _ => Location { occupant: Occupant::Absent, ..location(path) },
         })
     });
-    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
-    filesystem.expect_ready().returning(|_, known| Ok(known));
+    disks.filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+    disks.filesystem.expect_ready().returning(|_, known| Ok(known));
     let log = calls.clone();
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_begin_copy().returning(move |noted| {
+    disks.journals.expect_begin_copy().returning(move |noted| {
         let names = noted.private.iter().map(|private| name(&private.path)).collect::<Vec<_>>().join(" ");
         note(&log, format!("begin {names}"));
         Ok(Box::new(Held))
     });
     let log = calls.clone();
-    filesystem.expect_copy_out().returning(move |job, _| {
+    disks.filesystem.expect_copy_out().returning(move |job, _| {
         note(&log, format!("copy {}", name(&job.private)));
         Ok(CopyMade { trees: vec![TreeSize { bytes: 5, entries: 2, ..TreeSize::default() }], ..CopyMade::default() })
     });
     let log = calls.clone();
-    filesystem.expect_settle().returning(move |dirs| {
+    disks.filesystem.expect_settle().returning(move |dirs| {
         note(&log, format!("settle {}", dirs[0].display()));
         Ok(())
     });
     let log = calls.clone();
-    filesystem.expect_discard().returning(move |_, private, _| {
+    disks.filesystem.expect_discard().returning(move |_, private, _| {
         note(&log, format!("discard {}", name(private)));
         Ok(())
     });
     let log = calls.clone();
-    filesystem.expect_end_copy().returning(move |_| {
+    disks.journals.expect_end_copy().returning(move |_| {
         note(&log, "end".into());
         Ok(())
     });
-    (filesystem, calls)
+    (disks, calls)
 }
 
 /// The number at the end of a private directory's name.
@@ -88,7 +87,7 @@ pub(super) fn catalog(outcome: &'static str) -> MockStore {
     store
 }
 
-async fn clone_two(filesystem: MockFilesystem, store: MockStore) -> crate::error::Result<crate::engine::Copied> {
+async fn clone_two(disks: Disks, store: MockStore) -> crate::error::Result<crate::engine::Copied> {
     let request = CloneRequest {
         workload: directories(),
         snapshot: snapshot(),
@@ -96,18 +95,18 @@ async fn clone_two(filesystem: MockFilesystem, store: MockStore) -> crate::error
         owners: Owners::default(),
         devices: false,
     };
-    engine(filesystem, store, None).clone_volumes(&request, &quiet()).await
+    engine(disks, store, None).clone_volumes(&request, &quiet()).await
 }
 
 #[tokio::test]
 async fn a_clone_is_noted_before_anything_is_made_and_all_is_durable_before_the_first_place_is_taken() {
-    let (mut filesystem, calls) = disks();
+    let (mut disks, calls) = disks();
     let log = calls.clone();
-    filesystem.expect_rename().returning(move |_, to| {
+    disks.filesystem.expect_rename().returning(move |_, to| {
         log.lock().expect("calls").push(format!("place {}", to.display()));
         Ok(())
     });
-    let copied = clone_two(filesystem, catalog("cloned")).await.expect("a clone");
+    let copied = clone_two(disks, catalog("cloned")).await.expect("a clone");
     assert_eq!(copied.volumes.len(), 2);
     let wanted = [
         "begin 0 1",
@@ -127,9 +126,9 @@ async fn a_clone_is_noted_before_anything_is_made_and_all_is_durable_before_the_
 
 #[tokio::test]
 async fn a_place_that_is_taken_meanwhile_takes_the_others_back() {
-    let (mut filesystem, calls) = disks();
+    let (mut disks, calls) = disks();
     let log = calls.clone();
-    filesystem.expect_rename().returning(move |from, to| {
+    disks.filesystem.expect_rename().returning(move |from, to| {
         let place = to.display().to_string();
         log.lock().expect("calls").push(format!("{} -> {place}", from.display()));
         match place == "/srv/b" {
@@ -137,7 +136,7 @@ async fn a_place_that_is_taken_meanwhile_takes_the_others_back() {
             false => Ok(()),
         }
     });
-    let error = clone_two(filesystem, catalog("clone failed")).await.expect_err("taken");
+    let error = clone_two(disks, catalog("clone failed")).await.expect_err("taken");
     assert_eq!(error.code, Code::Refused);
     let calls = calls.lock().expect("calls");
     let back =
@@ -153,9 +152,9 @@ fn drill() -> DrillRequest {
 #[tokio::test]
 async fn a_snapshot_of_which_a_volume_comes_back_otherwise_is_not_proved() {
     for (digests, outcome) in [(["aa", "bb"], "proved"), (["aa", "cc"], "drill failed")] {
-        let (mut filesystem, calls) = disks();
+        let (mut disks, calls) = disks();
         let log = calls.clone();
-        filesystem.expect_read_back().returning(move |_, index, root, _| {
+        disks.filesystem.expect_read_back().returning(move |_, index, root, _| {
             log.lock().expect("calls").push(format!("read {}", name(root.parent().unwrap_or(root))));
             let difference = (digests[index] == "cc").then(|| "the first difference is in `x`".to_string());
             Ok(ReadBack { bytes: 5, entries: 2, digest: digests[index].into(), difference })
@@ -167,7 +166,7 @@ async fn a_snapshot_of_which_a_volume_comes_back_otherwise_is_not_proved() {
             .times(proved)
             .withf(|_, m| matches!(m, Mark::Proved(_)))
             .returning(|_, _| Ok(true));
-        let drilled = engine(filesystem, store, None).drill(&drill(), &quiet()).await.expect("a drill");
+        let drilled = engine(disks, store, None).drill(&drill(), &quiet()).await.expect("a drill");
         assert_eq!(drilled.error().map(|error| error.code), (proved == 0).then_some(Code::Corrupt));
         if let Some(error) = drilled.error() {
             assert!(error.message.contains("volume /b") && error.message.contains("in `x`"), "{error}");
@@ -191,15 +190,15 @@ async fn a_snapshot_of_which_a_volume_comes_back_otherwise_is_not_proved() {
 
 #[tokio::test]
 async fn a_snapshot_that_is_deleted_while_it_is_proved_does_not_come_back_to_the_catalog() {
-    let (mut filesystem, _) = disks();
+    let (mut disks, _) = disks();
     let digests = ["aa", "bb"];
-    filesystem.expect_read_back().returning(move |_, index, _, _| {
+    disks.filesystem.expect_read_back().returning(move |_, index, _, _| {
         Ok(ReadBack { bytes: 5, entries: 2, digest: digests[index].into(), difference: None })
     });
     let mut store = catalog("drill failed");
     store.expect_mark_snapshot().returning(|_, _| Ok(false));
     store.expect_put_snapshot().never();
-    let error = engine(filesystem, store, None).drill(&drill(), &quiet()).await.expect_err("it is gone");
+    let error = engine(disks, store, None).drill(&drill(), &quiet()).await.expect_err("it is gone");
     assert_eq!(error.code, Code::NotFound);
 }
 
@@ -216,20 +215,21 @@ async fn what_cannot_be_removed_stays_noted_and_what_can_is_gone_before_its_note
     };
     let elsewhere = Identity { inode: 13, birth_ns: None, subvolume: None };
     let mut order = Sequence::new();
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-    filesystem.expect_abandoned_copies().returning(move || Ok(vec![note(1, elsewhere), note(2, PARENT)]));
-    filesystem.expect_look().returning(|_| Ok(Sight::Directory { identity: PARENT, empty: false }));
+    let mut disks = Disks::new();
+    disks.journals.expect_copy_note_path().returning(|id| format!("/var/lib/volsnap/copies/{id}.json").into());
+    disks.journals.expect_abandoned_copies().returning(move || Ok(vec![note(1, elsewhere), note(2, PARENT)]));
+    disks.filesystem.expect_look().returning(|_| Ok(Sight::Directory { identity: PARENT, empty: false }));
     let second = RestoreId(Uuid::from_u128(2));
-    filesystem
+    disks
+        .filesystem
         .expect_discard()
         .times(1)
         .in_sequence(&mut order)
         .withf(move |id, _, _| *id == second)
         .returning(|_, _, _| Ok(()));
-    filesystem.expect_settle().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    filesystem.expect_end_copy().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    let swept = engine(filesystem, MockStore::new(), None).sweep_copies().await.expect("swept");
+    disks.filesystem.expect_settle().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+    disks.journals.expect_end_copy().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+    let swept = engine(disks, MockStore::new(), None).sweep_copies().await.expect("swept");
     assert!(swept[0].problem.as_ref().is_some_and(|problem| problem.contains("not mounted")), "{swept:?}");
     assert_eq!((swept.len(), &swept[1].problem), (2, &None));
 }

@@ -10,9 +10,9 @@ use crate::{
 async fn an_outlook_does_not_promise_an_archive_that_is_taken_already() {
     let mut entries = redeployed();
     entries.push(Entry::Captured { safety: Safety::Taken });
-    let mut filesystem = with_journal(&restore(entries));
-    filesystem.expect_look().returning(|_| Ok(Sight::Absent));
-    let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
+    let mut disks = with_journal(&restore(entries));
+    disks.filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+    let outlooks = engine(disks, MockStore::new(), None).outlook(None).await.expect("journals");
     assert_eq!(outlooks[0].would, "clean up");
 }
 
@@ -38,15 +38,13 @@ async fn an_app_that_was_frozen_is_thawed_and_one_that_was_stopped_is_started() 
             at: Timestamp::UNIX_EPOCH,
         };
         let bytes = Journal { body: Body::Snapshot(Box::new(quiesced)) }.encode().expect("a journal");
-        let mut filesystem = MockFilesystem::new();
-        filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
-        filesystem.expect_under().returning(|_| None);
-        filesystem.expect_reserve().returning(|_| Ok(None));
-        filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-        filesystem.expect_claim().returning(|_| Ok(claim()));
-        filesystem.expect_host().return_const("host");
-        filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
-        let outlooks = engine(filesystem, MockStore::new(), None).outlook(None).await.expect("journals");
+        let mut disks = Disks::new();
+        disks.journals.expect_journals().returning(|| Ok(vec![workload().id]));
+        disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+        disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+        disks.filesystem.expect_host().return_const("host");
+        disks.journals.expect_read_journal().returning(move |_| Ok(Some(bytes.clone())));
+        let outlooks = engine(disks, MockStore::new(), None).outlook(None).await.expect("journals");
         assert_eq!(outlooks[0].would, would);
     }
 }

@@ -6,22 +6,22 @@ use crate::model::DeclaredVolume;
 #[tokio::test]
 async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
     for (kind, refused) in [(FsErrorKind::Denied, true), (FsErrorKind::NotFound, false)] {
-        let mut filesystem = MockFilesystem::new();
-        filesystem.expect_read_archive().returning(|_, _| Ok(archive(vec![])));
-        filesystem.expect_locate().returning(move |path| match path.starts_with("/engine") {
+        let mut disks = Disks::new();
+        disks.archives.expect_read_archive().returning(|_, _| Ok(archive(vec![])));
+        disks.filesystem.expect_locate().returning(move |path| match path.starts_with("/engine") {
             true => Err(FsError::new(kind, FsOp::Look, path, "a test")),
             false => Ok(location("/srv/data")),
         });
-        filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
-        filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
-        filesystem.expect_look().returning(|_| Ok(Sight::Absent));
-        filesystem.expect_measure().returning(|_| Ok(TreeSize::default()));
-        filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
-        filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
-        filesystem.expect_journals().returning(|| Ok(vec![]));
-        filesystem.expect_read_journal().returning(|_| Ok(None));
-        filesystem.expect_host().return_const("host");
-        filesystem.expect_rights().returning(crate::model::Rights::all);
+        disks.filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
+        disks.filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
+        disks.filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+        disks.filesystem.expect_measure().returning(|_| Ok(TreeSize::default()));
+        disks.filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
+        disks.filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
+        disks.journals.expect_journals().returning(|| Ok(vec![]));
+        disks.journals.expect_read_journal().returning(|_| Ok(None));
+        disks.filesystem.expect_host().return_const("host");
+        disks.filesystem.expect_rights().returning(crate::model::Rights::all);
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![container()]));
         containers.expect_mounting().returning(|_| Ok(vec![container()]));
@@ -36,7 +36,7 @@ async fn an_engine_root_that_cannot_be_looked_at_is_not_left_unprotected() {
             })
         });
         let snapshot = Snapshot::from(archive(vec![]));
-        let engine = engine(filesystem, MockStore::new(), Some(containers));
+        let engine = engine(disks, MockStore::new(), Some(containers));
         let planned = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await;
         assert_eq!(planned.as_ref().is_err_and(|e| e.code == Code::Io), refused, "{planned:?}");
     }
@@ -65,26 +65,26 @@ fn an_engine_that_keeps_restart_policies_cannot_hold_what_has_one() {
 #[tokio::test]
 async fn a_restore_that_the_engine_cannot_hold_is_refused_beforehand() {
     for fixed in [true, false] {
-        let mut filesystem = MockFilesystem::new();
-        filesystem.expect_read_archive().returning(|_, _| Ok(archive(vec![])));
-        filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
-        filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
-        filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
-        filesystem.expect_look().returning(|_| Ok(Sight::Absent));
-        filesystem.expect_measure().returning(|_| Ok(TreeSize::default()));
-        filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
-        filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
-        filesystem.expect_journals().returning(|| Ok(vec![]));
-        filesystem.expect_read_journal().returning(|_| Ok(None));
-        filesystem.expect_host().return_const("host");
-        filesystem.expect_rights().returning(crate::model::Rights::all);
+        let mut disks = Disks::new();
+        disks.archives.expect_read_archive().returning(|_, _| Ok(archive(vec![])));
+        disks.filesystem.expect_locate().returning(|_| Ok(location("/srv/data")));
+        disks.filesystem.expect_mounted().returning(|_| Ok(Mounted::default()));
+        disks.filesystem.expect_private_dirs().returning(|_| Ok(vec![]));
+        disks.filesystem.expect_look().returning(|_| Ok(Sight::Absent));
+        disks.filesystem.expect_measure().returning(|_| Ok(TreeSize::default()));
+        disks.filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
+        disks.filesystem.expect_space().returning(|_| Ok((location("/state").filesystem, location("/state").space)));
+        disks.journals.expect_journals().returning(|| Ok(vec![]));
+        disks.journals.expect_read_journal().returning(|_| Ok(None));
+        disks.filesystem.expect_host().return_const("host");
+        disks.filesystem.expect_rights().returning(crate::model::Rights::all);
         let mut containers = MockContainers::new();
         containers.expect_find().returning(|_| Ok(vec![always("web")]));
         containers.expect_all().returning(|| Ok(vec![]));
         containers.expect_mounting().returning(|_| Ok(vec![]));
         containers.expect_info().returning(move || Ok(old_podman(fixed)));
         let snapshot = Snapshot::from(archive(vec![]));
-        let engine = engine(filesystem, MockStore::new(), Some(containers));
+        let engine = engine(disks, MockStore::new(), Some(containers));
         let plan = engine.plan_now(&RestoreRequest::of(workload(), snapshot)).await.unwrap();
         let told = plan.refusals.iter().any(|refusal| refusal.message.contains("restart policy"));
         assert_eq!(told, fixed, "{:?}", plan.refusals);
@@ -94,15 +94,15 @@ async fn a_restore_that_the_engine_cannot_hold_is_refused_beforehand() {
 #[tokio::test]
 async fn the_directory_of_a_named_volume_that_is_declared_by_hand_is_of_no_concern() {
     for (path, of_concern) in [("/engine/volumes/data/_data", false), ("/engine/volumes/data", true)] {
-        let mut filesystem = MockFilesystem::new();
-        ordinary(&mut filesystem);
-        filesystem.expect_locate().returning(|path| Ok(location(path)));
-        filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
+        let mut disks = Disks::new();
+        ordinary(&mut disks);
+        disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
+        disks.filesystem.expect_state_dir().return_const(PathBuf::from("/state"));
         let mut containers = MockContainers::new();
         containers.expect_info().returning(|| Ok(EngineInfo { root: Some("/engine".into()), ..old_podman(false) }));
         let declared = DeclaredVolume { target: "/data".into(), path: path.into() };
         let workload = Workload { selector: Selector::default(), volumes: vec![declared], ..workload() };
-        let concerns = engine(filesystem, MockStore::new(), Some(containers)).concerns(&workload).await;
+        let concerns = engine(disks, MockStore::new(), Some(containers)).concerns(&workload).await;
         assert_eq!(concerns.iter().any(|one| one.contains("overlaps")), of_concern, "{path}: {concerns:?}");
     }
 }

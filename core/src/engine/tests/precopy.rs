@@ -1,7 +1,7 @@
 //! What is done before an app is made quiet, what while it is, and what afterwards.
 
 use super::*;
-use crate::ports::{ArchiveSource, filesystem::MockPrecopy};
+use crate::ports::{ArchiveSource, archives::MockPrecopy};
 
 /// What was called, in order.
 #[derive(Clone, Default)]
@@ -46,20 +46,18 @@ fn draft(calls: &Calls) -> MockDraftArchive {
     draft
 }
 
-fn disks(calls: &Calls, course: Course) -> MockFilesystem {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    ordinary(&mut filesystem);
-    filesystem.expect_read_journal().returning(|_| Ok(None));
-    filesystem.expect_journals().returning(|| Ok(vec![]));
-    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
-    filesystem.expect_host().return_const("host");
-    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+fn disks(calls: &Calls, course: Course) -> Disks {
+    let mut disks = Disks::new();
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut disks);
+    disks.journals.expect_read_journal().returning(|_| Ok(None));
+    disks.journals.expect_journals().returning(|| Ok(vec![]));
+    disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
+    disks.filesystem.expect_host().return_const("host");
+    disks.filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
     let noted = calls.clone();
-    filesystem.expect_locate().returning(move |path| {
+    disks.filesystem.expect_locate().returning(move |path| {
         let other = Occupant::Directory(Identity { inode: 13, birth_ns: Some(1), subvolume: None });
         let occupant =
             match course.replaced {
@@ -70,9 +68,9 @@ fn disks(calls: &Calls, course: Course) -> MockFilesystem {
             };
         Ok(Location { occupant, ..location(path) })
     });
-    filesystem.expect_draft_archive().never();
+    disks.archives.expect_draft_archive().never();
     let noted = calls.clone();
-    filesystem.expect_precopy().returning(move |_: &Manifest, _: &[ArchiveSource], _| {
+    disks.archives.expect_precopy().returning(move |_: &Manifest, _: &[ArchiveSource], _| {
         noted.note("precopy");
         course.precopy.map_err(failure)?;
         let (mut precopy, noted) = (MockPrecopy::new(), noted.clone());
@@ -84,16 +82,16 @@ fn disks(calls: &Calls, course: Course) -> MockFilesystem {
         Ok(Some(Box::new(precopy)))
     });
     let noted = calls.clone();
-    filesystem.expect_write_journal().returning(move |_, _| {
+    disks.journals.expect_write_journal().returning(move |_, _| {
         noted.note("journal");
         Ok(())
     });
     let noted = calls.clone();
-    filesystem.expect_remove_journal().returning(move |_| {
+    disks.journals.expect_remove_journal().returning(move |_| {
         noted.note("no journal");
         Ok(())
     });
-    filesystem
+    disks
 }
 
 fn containers(calls: &Calls, course: Course) -> MockContainers {

@@ -36,20 +36,18 @@ fn bytes_of(quiesced: Quiesced) -> Vec<u8> {
 #[tokio::test]
 async fn an_app_that_did_not_run_and_was_started_while_it_was_read_spoils_its_snapshot() {
     for (after, fine) in [(RunState::Stopped, true), (RunState::Running, false)] {
-        let mut filesystem = MockFilesystem::new();
-        filesystem.expect_under().returning(|_| None);
-        filesystem.expect_reserve().returning(|_| Ok(None));
-        filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-        filesystem.expect_claim().returning(|_| Ok(claim()));
-        ordinary(&mut filesystem);
-        filesystem.expect_read_journal().returning(|_| Ok(None));
-        filesystem.expect_journals().returning(|| Ok(vec![]));
-        filesystem.expect_sweep_drafts().returning(|_| Ok(()));
-        filesystem.expect_host().return_const("host");
-        filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-        filesystem.expect_locate().returning(|path| Ok(location(path)));
-        filesystem.expect_write_journal().never();
-        filesystem.expect_draft_archive().returning(|_, _, _| {
+        let mut disks = Disks::new();
+        disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+        disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+        ordinary(&mut disks);
+        disks.journals.expect_read_journal().returning(|_| Ok(None));
+        disks.journals.expect_journals().returning(|| Ok(vec![]));
+        disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
+        disks.filesystem.expect_host().return_const("host");
+        disks.filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+        disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
+        disks.journals.expect_write_journal().never();
+        disks.archives.expect_draft_archive().returning(|_, _, _| {
             let mut draft = MockDraftArchive::new();
             draft.expect_seal().returning(|_| Ok(archive(vec![])));
             Ok(Box::new(draft))
@@ -64,18 +62,18 @@ async fn an_app_that_did_not_run_and_was_started_while_it_was_read_spoils_its_sn
         let mut store = MockStore::new();
         store.expect_put_snapshot().times(usize::from(fine)).returning(|_| Ok(()));
         store.expect_record().returning(|_| Ok(()));
-        let created = engine(filesystem, store, Some(containers)).create(&request(), &quiet()).await;
+        let created = engine(disks, store, Some(containers)).create(&request(), &quiet()).await;
         assert_eq!(created.err().map(|e| e.code), (!fine).then_some(Code::Aborted), "{after:?}");
     }
 }
 
 #[tokio::test]
 async fn two_workloads_that_share_a_container_are_not_at_work_on_it_at_once() {
-    let mut filesystem = MockFilesystem::new();
+    let mut disks = Disks::new();
     let other = frozen_by_another().workload.id;
-    filesystem.expect_journals().returning(move || Ok(vec![other]));
-    filesystem.expect_read_journal().returning(|_| Ok(Some(bytes_of(frozen_by_another()))));
-    let engine = engine(filesystem, MockStore::new(), None);
+    disks.journals.expect_journals().returning(move || Ok(vec![other]));
+    disks.journals.expect_read_journal().returning(|_| Ok(Some(bytes_of(frozen_by_another()))));
+    let engine = engine(disks, MockStore::new(), None);
     let neighbour = engine.neighbour(workload().id, &[], &["shop".into()]).await.expect("journals");
     let refusal = neighbour.as_ref().map(Neighbour::refusal).expect("a neighbour");
     assert_eq!(refusal.message, "a snapshot of other, which has the same containers, has not ended");
@@ -86,28 +84,26 @@ async fn two_workloads_that_share_a_container_are_not_at_work_on_it_at_once() {
 #[tokio::test]
 async fn a_snapshot_that_meets_another_at_its_container_gives_way_before_the_app_is_touched() {
     let met = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let mut filesystem = MockFilesystem::new();
+    let mut disks = Disks::new();
     let other = frozen_by_another().workload.id;
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    ordinary(&mut filesystem);
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut disks);
     let has_begun = met.clone();
     // Its journal appears when this one was written.
     let journals = move || if has_begun.load(std::sync::atomic::Ordering::Relaxed) { vec![other] } else { vec![] };
-    filesystem.expect_journals().returning(move || Ok(journals()));
-    filesystem.expect_read_journal().returning(move |id| Ok((id == other).then(|| bytes_of(frozen_by_another()))));
-    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
-    filesystem.expect_host().return_const("host");
-    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-    filesystem.expect_locate().returning(|path| Ok(location(path)));
-    filesystem.expect_precopy().returning(|_, _, _| Ok(None));
-    filesystem.expect_write_journal().times(1).returning(move |_, _| {
+    disks.journals.expect_journals().returning(move || Ok(journals()));
+    disks.journals.expect_read_journal().returning(move |id| Ok((id == other).then(|| bytes_of(frozen_by_another()))));
+    disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
+    disks.filesystem.expect_host().return_const("host");
+    disks.filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
+    disks.archives.expect_precopy().returning(|_, _, _| Ok(None));
+    disks.journals.expect_write_journal().times(1).returning(move |_, _| {
         met.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     });
-    filesystem.expect_remove_journal().times(1).returning(|_| Ok(()));
+    disks.journals.expect_remove_journal().times(1).returning(|_| Ok(()));
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
     containers.expect_info().returning(|| Ok(engine_of("one")));
@@ -115,7 +111,7 @@ async fn a_snapshot_that_meets_another_at_its_container_gives_way_before_the_app
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));
-    let error = engine(filesystem, store, Some(containers)).create(&request(), &quiet()).await.expect_err("the other");
+    let error = engine(disks, store, Some(containers)).create(&request(), &quiet()).await.expect_err("the other");
     assert_eq!(error.code, Code::Refused, "{error}");
 }
 
@@ -123,24 +119,23 @@ async fn a_snapshot_that_meets_another_at_its_container_gives_way_before_the_app
 async fn an_archive_that_cannot_be_read_after_a_crash_is_not_taken_for_an_unfinished_one() {
     // A damaged one would stay so, and bar every other command.
     for (kind, ended) in [(FsErrorKind::NotFound, true), (FsErrorKind::Corrupt, true), (FsErrorKind::Io, false)] {
-        let mut filesystem = MockFilesystem::new();
-        filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
-        filesystem.expect_under().returning(|_| None);
-        filesystem.expect_reserve().returning(|_| Ok(None));
-        filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-        filesystem.expect_claim().returning(|_| Ok(claim()));
-        ordinary(&mut filesystem);
+        let mut disks = Disks::new();
+        disks.journals.expect_journals().returning(|| Ok(vec![workload().id]));
+        disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+        disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+        ordinary(&mut disks);
         let quiesced = Quiesced { workload: workload(), containers: vec![], ..frozen_by_another() };
-        filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes_of(quiesced.clone()))));
-        filesystem.expect_host().return_const("host");
-        filesystem.expect_sweep_drafts().returning(|_| Ok(()));
-        filesystem
+        disks.journals.expect_read_journal().returning(move |_| Ok(Some(bytes_of(quiesced.clone()))));
+        disks.filesystem.expect_host().return_const("host");
+        disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
+        disks
+            .archives
             .expect_read_archive()
             .returning(move |_, _| Err(FsError::new(kind, FsOp::Archive, "/state/snapshots/w/s.tar.zst", "a test")));
-        filesystem.expect_remove_journal().times(usize::from(ended)).returning(|_| Ok(()));
+        disks.journals.expect_remove_journal().times(usize::from(ended)).returning(|_| Ok(()));
         let mut store = MockStore::new();
         store.expect_record().returning(|_| Ok(()));
-        let recovered = engine(filesystem, store, None).recover(None, &quiet()).await.expect("journals");
+        let recovered = engine(disks, store, None).recover(None, &quiet()).await.expect("journals");
         assert_eq!(recovered[0].result.is_ok(), ended, "{kind:?}");
     }
 }
@@ -152,17 +147,15 @@ fn frozen(particulars: Particulars) -> Quiesced {
     Quiesced { workload: workload(), runtime: Some("one".into()), containers, ..frozen_by_another() }
 }
 
-fn disk_with(quiesced: Quiesced) -> MockFilesystem {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_journals().returning(|| Ok(vec![workload().id]));
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    filesystem.expect_locate().returning(|path| Ok(location(path)));
-    filesystem.expect_read_journal().returning(move |_| Ok(Some(bytes_of(quiesced.clone()))));
-    filesystem.expect_host().return_const("host");
-    filesystem
+fn disk_with(quiesced: Quiesced) -> Disks {
+    let mut disks = Disks::new();
+    disks.journals.expect_journals().returning(|| Ok(vec![workload().id]));
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
+    disks.journals.expect_read_journal().returning(move |_| Ok(Some(bytes_of(quiesced.clone()))));
+    disks.filesystem.expect_host().return_const("host");
+    disks
 }
 
 fn engine_answers(id: &'static str) -> MockContainers {
@@ -175,8 +168,8 @@ fn engine_answers(id: &'static str) -> MockContainers {
 #[tokio::test]
 async fn what_was_begun_on_one_engine_is_not_done_on_another() {
     // Neither engine nor disk is asked for anything else: a mock answers nothing that it was not told to.
-    let filesystem = disk_with(frozen(Particulars::default()));
-    let snapshot = engine(filesystem, MockStore::new(), Some(engine_answers("two"))).recover(None, &quiet()).await;
+    let disks = disk_with(frozen(Particulars::default()));
+    let snapshot = engine(disks, MockStore::new(), Some(engine_answers("two"))).recover(None, &quiet()).await;
     let snapshot = snapshot.expect("journals");
     let error = snapshot[0].result.as_ref().expect_err("another engine");
     assert_eq!(error.code, Code::NeedsAttention, "{error}");
@@ -186,8 +179,8 @@ async fn what_was_begun_on_one_engine_is_not_done_on_another() {
     for entry in redeployed() {
         state.append(Record { at: Timestamp::UNIX_EPOCH, entry }).expect("a legal history");
     }
-    let filesystem = with_journal(&state);
-    let restored = engine(filesystem, MockStore::new(), Some(engine_answers("two"))).recover(None, &quiet()).await;
+    let disks = with_journal(&state);
+    let restored = engine(disks, MockStore::new(), Some(engine_answers("two"))).recover(None, &quiet()).await;
     let restored = restored.expect("journals");
     let Ok(RecoveredItem::Restore(report)) = &restored[0].result else { panic!("{restored:?}") };
     let cause = report.cause.as_ref().expect("a cause");
@@ -206,11 +199,11 @@ async fn a_frozen_member_that_is_not_there_any_more_does_not_run_again() {
         // Not missed, and not said to run.
         (one_off, false, true, true),
     ] {
-        let mut filesystem = disk_with(frozen(particulars));
-        filesystem.expect_sweep_drafts().returning(|_| Ok(()));
+        let mut disks = disk_with(frozen(particulars));
+        disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
         let none = || FsError::new(FsErrorKind::NotFound, FsOp::Archive, "/state/s.tar.zst", "a test");
-        filesystem.expect_read_archive().returning(move |_, _| Err(none()));
-        filesystem.expect_remove_journal().times(usize::from(ended)).returning(|_| Ok(()));
+        disks.archives.expect_read_archive().returning(move |_, _| Err(none()));
+        disks.journals.expect_remove_journal().times(usize::from(ended)).returning(|_| Ok(()));
         let mut containers = engine_answers("one");
         containers.expect_unpause().times(1).returning(|_| Ok(()));
         containers.expect_find().returning(|_| Ok(vec![]));
@@ -218,7 +211,7 @@ async fn a_frozen_member_that_is_not_there_any_more_does_not_run_again() {
         containers.expect_all().returning(|| Ok(vec![]));
         let mut store = MockStore::new();
         store.expect_record().returning(|_| Ok(()));
-        let engine = engine(filesystem, store, Some(containers));
+        let engine = engine(disks, store, Some(containers));
         let engine = if without_missing { engine.without_missing() } else { engine };
         let recovered = engine.recover(None, &quiet()).await.expect("journals");
         match &recovered[0].result {
@@ -232,28 +225,26 @@ async fn a_frozen_member_that_is_not_there_any_more_does_not_run_again() {
 }
 
 /// Disks on which a snapshot of the app goes well, and `journals` that are written.
-fn readable(journals: usize) -> MockFilesystem {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    ordinary(&mut filesystem);
-    filesystem.expect_read_journal().returning(|_| Ok(None));
-    filesystem.expect_journals().returning(|| Ok(vec![]));
-    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
-    filesystem.expect_host().return_const("host");
-    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-    filesystem.expect_locate().returning(|path| Ok(location(path)));
-    filesystem.expect_precopy().returning(|_, _, _| Ok(None));
-    filesystem.expect_write_journal().times(journals).returning(|_, _| Ok(()));
-    filesystem.expect_draft_archive().returning(|_, _, _| {
+fn readable(journals: usize) -> Disks {
+    let mut disks = Disks::new();
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    ordinary(&mut disks);
+    disks.journals.expect_read_journal().returning(|_| Ok(None));
+    disks.journals.expect_journals().returning(|| Ok(vec![]));
+    disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
+    disks.filesystem.expect_host().return_const("host");
+    disks.filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    disks.filesystem.expect_locate().returning(|path| Ok(location(path)));
+    disks.archives.expect_precopy().returning(|_, _, _| Ok(None));
+    disks.journals.expect_write_journal().times(journals).returning(|_, _| Ok(()));
+    disks.archives.expect_draft_archive().returning(|_, _, _| {
         let mut draft = MockDraftArchive::new();
         draft.expect_seal().returning(|_| Ok(archive(vec![])));
         Ok(Box::new(draft))
     });
-    filesystem.expect_remove_journal().returning(|_| Ok(()));
-    filesystem
+    disks.journals.expect_remove_journal().returning(|_| Ok(()));
+    disks
 }
 
 fn catalog() -> MockStore {
@@ -292,11 +283,11 @@ async fn a_member_that_crash_loops_is_fenced_and_stopped_for_the_read_and_starte
         let restarts =
             |_: &RestoreId, pinned: &[Pinned], how: &Redeploy| pinned.len() == 1 && *how == Redeploy::Restart;
         containers.expect_redeploy().withf(restarts).times(1).returning(|_, _, _| Ok(()));
-        let mut filesystem = readable(if ends_late { 2 } else { 1 });
+        let mut disks = readable(if ends_late { 2 } else { 1 });
         if ends_late {
-            filesystem.expect_settle().returning(|_| Ok(()));
+            disks.filesystem.expect_settle().returning(|_| Ok(()));
         }
-        let engine = engine(filesystem, catalog(), Some(containers));
+        let engine = engine(disks, catalog(), Some(containers));
         engine.create(&request(), &quiet()).await.unwrap_or_else(|error| panic!("{ends_late}: {error}"));
     }
 }
@@ -376,11 +367,11 @@ async fn a_thaw_that_is_answered_too_late_is_repeated_until_it_is_seen() {
     let mut answers = vec![Ok(()), Err(EngineError::new(EngineErrorKind::TimedOut, "no answer in time"))];
     containers.expect_unpause().times(2).returning(move |_| answers.pop().expect("two"));
     containers.expect_find().returning(|_| Ok(vec![container()]));
-    let mut filesystem = disk_with(frozen(Particulars::default()));
-    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
+    let mut disks = disk_with(frozen(Particulars::default()));
+    disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
     let none = || FsError::new(FsErrorKind::NotFound, FsOp::Archive, "/state/s.tar.zst", "a test");
-    filesystem.expect_read_archive().returning(move |_, _| Err(none()));
-    filesystem.expect_remove_journal().times(1).returning(|_| Ok(()));
-    let recovered = engine(filesystem, catalog(), Some(containers)).recover(None, &quiet()).await.expect("journals");
+    disks.archives.expect_read_archive().returning(move |_, _| Err(none()));
+    disks.journals.expect_remove_journal().times(1).returning(|_| Ok(()));
+    let recovered = engine(disks, catalog(), Some(containers)).recover(None, &quiet()).await.expect("journals");
     recovered[0].result.as_ref().expect("thawed");
 }

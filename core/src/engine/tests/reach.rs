@@ -4,9 +4,9 @@ use super::*;
 use crate::{engine::reach::Reach, model::Inode};
 
 /// `/srv/a` and `/mnt/b` are one directory; `/srv/file` cannot be looked at.
-fn with_aliases() -> MockFilesystem {
-    let mut filesystem = MockFilesystem::new();
-    filesystem.expect_locate().returning(|path| {
+fn with_aliases() -> Disks {
+    let mut disks = Disks::new();
+    disks.filesystem.expect_locate().returning(|path| {
         let inode = |number| Inode { device: (8, 1), number };
         let (own, ancestors) = match path.to_str().expect("UTF-8") {
             "/srv/a" => (12, vec![inode(11), inode(2)]),
@@ -19,7 +19,7 @@ fn with_aliases() -> MockFilesystem {
         };
         Ok(Location { inode: Some(inode(own)), ancestors, ..location(path) })
     });
-    filesystem
+    disks
 }
 
 #[tokio::test]
@@ -43,12 +43,12 @@ async fn how_far_a_container_reaches_is_told_by_directories_and_not_by_paths() {
 
 #[tokio::test]
 async fn another_workloads_restore_is_a_neighbour_also_by_another_path() {
-    let mut filesystem = with_journal(&restore(redeployed()));
-    filesystem.expect_locate().returning(|path| {
+    let mut disks = with_journal(&restore(redeployed()));
+    disks.filesystem.expect_locate().returning(|path| {
         let number = if path.ends_with("elsewhere") { 13 } else { 12 };
         Ok(Location { inode: Some(Inode { device: (8, 1), number }), ..location(path) })
     });
-    let engine = engine(filesystem, MockStore::new(), None);
+    let engine = engine(disks, MockStore::new(), None);
     let other = WorkloadId(Uuid::from_u128(99));
     for (path, taken) in [("/mnt/alias", true), ("/mnt/elsewhere", false)] {
         let neighbour = engine.neighbour(other, &[path.into()], &[]).await.expect("journals");

@@ -5,20 +5,20 @@ use super::*;
 #[tokio::test]
 async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
     let mut order = Sequence::new();
-    let mut filesystem = unreadable(&mut order);
+    let mut disks = unreadable(&mut order);
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
     containers.expect_info().returning(|| Ok(engine_of("one")));
     containers.expect_find().returning(|_| Ok(vec![container()]));
     containers.expect_mounting().returning(|_| Ok(vec![container()]));
     containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    filesystem.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| Err(broken()));
+    disks.archives.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| Err(broken()));
     containers.expect_unpause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
-    filesystem.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+    disks.journals.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     let mut store = MockStore::new();
     store.expect_record().withf(|e| e.outcome == "failed").times(1).returning(|_| Ok(()));
 
-    let engine = engine(filesystem, store, Some(containers));
+    let engine = engine(disks, store, Some(containers));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
     let error = engine.create(&request, &quiet()).await.expect_err("nothing could be read");
     assert_eq!(error.code, Code::Io);
@@ -27,7 +27,7 @@ async fn an_app_is_woken_also_when_its_volumes_cannot_be_read() {
 #[tokio::test]
 async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_synced() {
     let mut order = Sequence::new();
-    let mut filesystem = unreadable(&mut order);
+    let mut disks = unreadable(&mut order);
     let mut containers = MockContainers::new();
     containers.expect_lease().returning(|_| Ok(Box::new(Held)));
     containers.expect_info().returning(|| Ok(engine_of("one")));
@@ -39,17 +39,18 @@ async fn an_app_sleeps_only_while_its_volumes_are_read_not_while_the_archive_is_
     containers.expect_unpause().times(1).in_sequence(&mut sealing).returning(|_| Ok(()));
     draft.expect_seal().times(1).in_sequence(&mut sealing).returning(|_| Err(broken()));
     let mut drafts = vec![Box::new(draft) as Box<dyn DraftArchive>];
-    filesystem
+    disks
+        .archives
         .expect_draft_archive()
         .times(1)
         .in_sequence(&mut order)
         .returning(move |_, _, _| drafts.pop().ok_or_else(broken));
-    filesystem.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+    disks.journals.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
     let mut store = MockStore::new();
     store.expect_put_snapshot().never();
     store.expect_record().returning(|_| Ok(()));
 
-    let engine = engine(filesystem, store, Some(containers));
+    let engine = engine(disks, store, Some(containers));
     let request = SnapshotRequest { workload: workload(), mode: Mode::Pause, note: None };
     engine.create(&request, &quiet()).await.expect_err("the archive could not be sealed");
 }
@@ -66,7 +67,7 @@ async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fen
         (Mode::Stop, RunState::Running, RunState::Stopped, false),
     ] {
         let mut order = Sequence::new();
-        let mut filesystem = unreadable(&mut order);
+        let mut disks = unreadable(&mut order);
         let mut containers = MockContainers::new();
         containers.expect_lease().returning(|_| Ok(Box::new(Held)));
         containers.expect_info().returning(|| Ok(engine_of("one")));
@@ -89,17 +90,17 @@ async fn a_snapshot_under_which_the_app_was_woken_fails_and_a_stopped_app_is_fen
             containers.expect_pause().times(1).in_sequence(&mut order).returning(|_| Ok(()));
             containers.expect_unpause().times(1).returning(|_| Ok(()));
         }
-        filesystem.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| {
+        disks.archives.expect_draft_archive().times(1).in_sequence(&mut order).returning(|_, _, _| {
             let mut draft = MockDraftArchive::new();
             draft.expect_seal().returning(|_| Ok(archive(vec![])));
             Ok(Box::new(draft))
         });
-        filesystem.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+        disks.journals.expect_remove_journal().times(1).in_sequence(&mut order).returning(|_| Ok(()));
         let mut store = MockStore::new();
         store.expect_put_snapshot().times(usize::from(fine)).returning(|_| Ok(()));
         store.expect_record().returning(|_| Ok(()));
         let request = SnapshotRequest { workload: workload(), mode, note: None };
-        let created = engine(filesystem, store, Some(containers)).create(&request, &quiet()).await;
+        let created = engine(disks, store, Some(containers)).create(&request, &quiet()).await;
         assert_eq!(created.err().map(|e| e.code), (!fine).then_some(Code::Aborted), "{mode:?} {after:?} {other:?}");
     }
 }

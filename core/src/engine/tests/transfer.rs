@@ -23,27 +23,26 @@ fn honest() -> Manifest {
 /// Imports a file with that manifest into a catalog with these snapshots.
 async fn import(manifest: Manifest, rows: Vec<Snapshot>) -> (crate::Result<ImportOutcome>, Option<ImportJob>) {
     let file = ArchiveSummary { manifest, ..archive(vec![]) };
-    let mut filesystem = MockFilesystem::new();
+    let mut disks = Disks::new();
     let read = file.clone();
-    filesystem.expect_read_foreign().returning(move |_| Ok(read.clone()));
-    filesystem.expect_under().returning(|_| None);
-    filesystem.expect_reserve().returning(|_| Ok(None));
-    filesystem.expect_lock().returning(|_| Ok(Box::new(Held)));
-    filesystem.expect_claim().returning(|_| Ok(claim()));
-    filesystem.expect_read_journal().returning(|_| Ok(None));
-    filesystem.expect_sweep_drafts().returning(|_| Ok(()));
-    filesystem.expect_host().return_const("host");
-    filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
-    filesystem.expect_space().returning(|path| {
+    disks.archives.expect_read_foreign().returning(move |_| Ok(read.clone()));
+    disks.journals.expect_lock().returning(|_| Ok(Box::new(Held)));
+    disks.filesystem.expect_claim().returning(|_| Ok(claim()));
+    disks.journals.expect_read_journal().returning(|_| Ok(None));
+    disks.archives.expect_sweep_drafts().returning(|_| Ok(()));
+    disks.filesystem.expect_host().return_const("host");
+    disks.filesystem.expect_state_dir().return_const(PathBuf::from("/var/lib/volsnap"));
+    disks.filesystem.expect_space().returning(|path| {
         let Location { filesystem, space, .. } = location(path);
         Ok((filesystem, space))
     });
-    filesystem
+    disks
+        .archives
         .expect_read_archive()
         .returning(|_, _| Err(FsError::new(FsErrorKind::NotFound, FsOp::Archive, "/a", "there is none")));
     let done = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&done);
-    filesystem.expect_import_archive().returning(move |job, _| {
+    disks.archives.expect_import_archive().returning(move |job, _| {
         *seen.lock().expect("alone") = Some(job.clone());
         Ok(ArchiveSummary { manifest: job.manifest.clone(), ..file.clone() })
     });
@@ -53,7 +52,7 @@ async fn import(manifest: Manifest, rows: Vec<Snapshot>) -> (crate::Result<Impor
     store.expect_put_snapshot().returning(|_| Ok(()));
     store.expect_record().returning(|_| Ok(()));
     let request = ImportRequest { file: "/out/copy".into(), workload: None };
-    let outcome = engine(filesystem, store, None).import(&request, &quiet()).await;
+    let outcome = engine(disks, store, None).import(&request, &quiet()).await;
     let job = done.lock().expect("alone").take();
     (outcome, job)
 }

@@ -16,11 +16,11 @@ fn committed() -> State {
 async fn warnings_of(answer: Result<Vec<Writer>, FsError>) -> Vec<String> {
     let mut state = committed();
     let private = state.plan.private(0);
-    let mut filesystem = MockFilesystem::new();
+    let mut disks = Disks::new();
     let (last, discarded) = (Arc::new(Mutex::new(String::new())), Arc::new(AtomicBool::new(false)));
-    filesystem.expect_settle().returning(|_| Ok(()));
+    disks.filesystem.expect_settle().returning(|_| Ok(()));
     let (aside, gone) = (private.clone(), discarded.clone());
-    filesystem.expect_look().returning(move |path| {
+    disks.filesystem.expect_look().returning(move |path| {
         let identity = match path {
             _ if path.starts_with(&aside) && gone.load(Ordering::Relaxed) => return Ok(Sight::Absent),
             _ if path == Path::new("/srv") => PARENT,
@@ -30,28 +30,28 @@ async fn warnings_of(answer: Result<Vec<Writer>, FsError>) -> Vec<String> {
         };
         Ok(Sight::Directory { identity, empty: false })
     });
-    filesystem.expect_archive_path().returning(|_, _| "/state/snapshots/w/s.tar.zst".into());
+    disks.archives.expect_settle_archives().returning(|_| Ok(()));
     let absent = || FsError::new(FsErrorKind::NotFound, FsOp::Archive, "/state/snapshots/w/s.tar.zst", "a test");
-    filesystem.expect_read_archive().returning(move |_, _| Err(absent()));
+    disks.archives.expect_read_archive().returning(move |_, _| Err(absent()));
     let written = last.clone();
-    filesystem.expect_write_journal().returning(move |_, bytes| {
+    disks.journals.expect_write_journal().returning(move |_, bytes| {
         *written.lock().expect("entries") = String::from_utf8_lossy(bytes).into_owned();
         Ok(())
     });
     let (written, gone) = (last.clone(), discarded.clone());
-    filesystem.expect_writers().withf(move |dirs| dirs == [private.clone()]).times(1).returning(move |_| {
+    disks.filesystem.expect_writers().withf(move |dirs| dirs == [private.clone()]).times(1).returning(move |_| {
         assert!(written.lock().expect("entries").contains("redeployed"), "the app is down meanwhile");
         assert!(!gone.load(Ordering::Relaxed), "the originals are gone already");
         answer.clone()
     });
-    filesystem.expect_discard().times(1).returning(move |_, _, _| {
+    disks.filesystem.expect_discard().times(1).returning(move |_, _, _| {
         discarded.store(true, Ordering::Relaxed);
         Ok(())
     });
-    filesystem.expect_retire_journal().times(1).returning(|_| Ok(()));
+    disks.journals.expect_retire_journal().times(1).returning(|_| Ok(()));
     let mut store = MockStore::new();
     store.expect_record().returning(|_| Ok(()));
-    let report = engine(filesystem, store, None).drive(&mut state, &quiet(), Notes::default()).await.expect("an end");
+    let report = engine(disks, store, None).drive(&mut state, &quiet(), Notes::default()).await.expect("an end");
     assert_eq!(report.outcome, Outcome::Restored);
     report.warnings
 }

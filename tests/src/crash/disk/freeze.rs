@@ -11,7 +11,7 @@ use std::{
 use volsnap_core::{
     engine::{Engine, Ports, SnapshotRequest},
     model::{RunState, Selector, SnapshotId, Source, Workload, WorkloadId},
-    ports::{Clock, Filesystem, NoCommands, Quiet, Watch},
+    ports::{Archives, Clock, NoCommands, Quiet, Watch},
 };
 use volsnap_disk::{Disk, SystemClock};
 use volsnap_sqlite::SqliteStore;
@@ -98,10 +98,13 @@ impl Scene {
         self.runtime.block_on(async {
             let disk = Disk::open(&self.state).map_err(|e| e.to_string())?;
             let store = Arc::new(SqliteStore::open(&self.state.join("catalog.db")).await.map_err(|e| e.to_string())?);
+            let disks = Arc::new(Watched::new(disk, &marks, lie));
             let engine = Engine::new(Ports {
                 store: store.clone(),
                 containers: Some(Arc::new(app.clone())),
-                filesystem: Arc::new(Watched::new(disk, &marks, lie)),
+                filesystem: disks.clone(),
+                archives: disks.clone(),
+                journals: disks,
                 commands: Arc::new(NoCommands),
                 clock: Arc::new(SystemClock::new()),
             });

@@ -10,7 +10,7 @@ use std::{
 use volsnap_core::{
     engine::{Recovered, RecoveredItem},
     model::SnapshotId,
-    ports::{Filesystem, Quiet},
+    ports::{Archives, Quiet},
     restore::Outcome,
 };
 use volsnap_disk::Disk;

@@ -262,11 +262,14 @@ impl Host {
     }
 }
 
-fn engine(store: Arc<dyn Store>, filesystem: Watched) -> Engine {
+fn engine(store: Arc<dyn Store>, disks: Watched) -> Engine {
+    let disks = Arc::new(disks);
     Engine::new(Ports {
         store,
         containers: None,
-        filesystem: Arc::new(filesystem),
+        filesystem: disks.clone(),
+        archives: disks.clone(),
+        journals: disks,
         commands: Arc::new(NoCommands),
         clock: Arc::new(SystemClock::new()),
     })

@@ -15,7 +15,7 @@ use volsnap_core::{
     model::{
         Container, ContainerId, Losses, Pinned, Redeploy, RestartPolicy, RestoreId, RunState, Selector, WorkloadId,
     },
-    ports::{Command, Containers, EngineError, EngineInfo, Health, Lease, Quiet, Ran, Watch},
+    ports::{Boot, BootCheck, Command, Containers, EngineError, EngineInfo, Health, Lease, Quiet, Ran, Watch},
     restore::{Entry, Facts, Move, Report, State, Step, next, state::Direction},
 };
 use volsnap_docker::DockerEngine;
@@ -181,6 +181,34 @@ impl Lying {
 
 #[async_trait]
 impl Containers for Lying {
+    async fn is_expected(&self) -> bool {
+        self.engine.is_expected().await
+    }
+
+    fn command(&self) -> &'static str {
+        self.engine.command()
+    }
+
+    fn health_interval(&self) -> Duration {
+        self.engine.health_interval()
+    }
+
+    async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Answer<Ran> {
+        self.engine.exec(container, command, watch).await
+    }
+
+    async fn check_boot(&self, boots: &[Boot]) -> Answer<BootCheck> {
+        self.engine.check_boot(boots).await
+    }
+
+    async fn boot(&self, drill: RestoreId, boots: &[Boot]) -> Answer<()> {
+        self.engine.boot(drill, boots).await
+    }
+
+    async fn unboot(&self, drill: RestoreId) -> Answer<()> {
+        self.engine.unboot(drill).await
+    }
+
     async fn info(&self) -> Answer<EngineInfo> {
         self.engine.info().await
     }
@@ -211,10 +239,6 @@ impl Containers for Lying {
 
     async fn has_image(&self, image_id: &str) -> Answer<bool> {
         self.engine.has_image(image_id).await
-    }
-
-    async fn exec(&self, container: &str, command: &Command, watch: &Watch) -> Answer<Ran> {
-        self.engine.exec(container, command, watch).await
     }
 
     async fn settle(&self) -> Answer<()> {

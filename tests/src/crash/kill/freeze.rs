@@ -11,7 +11,7 @@ use std::{
 use nix::errno::Errno;
 use volsnap_core::{
     model::{SnapshotId, WorkloadId},
-    ports::{Filesystem, Quiet},
+    ports::{Archives, Quiet},
 };
 use volsnap_disk::Disk;
 

@@ -287,7 +287,7 @@ fn rolled_back(trial: &mut Trial<'_>, at: u64, before_switched: bool) {
     }
     if wrongs.is_empty() && after == Some(Outcome::NeedsAttention) {
         let machine = Machine::start(left.world);
-        let fs = machine.filesystem();
+        let fs = machine.disks();
         for (from, to) in [(&volume.live, &volume.live.with_extension("snapshot")), (&moved.live, &volume.live)] {
             let put_back = machine.run(fs.rename(from, to)).done();
             wrongs.extend(put_back.and_then(Result::err).map(|error| format!("it cannot be put back: {error}")));

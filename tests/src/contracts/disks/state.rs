@@ -5,7 +5,7 @@
 use super::*;
 
 pub async fn a_journal_is_replaced_as_a_whole(h: &impl Harness) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     assert_eq!(fs.read_journal(WORKLOAD).await.unwrap(), None);
     // Longer and shorter than before, and around the sizes at which space is reserved anew.
     for len in [2, 70_000, 3, 200_000, 199_999, 65_536, 49_152, 1_000_000, 16] {
@@ -17,7 +17,7 @@ pub async fn a_journal_is_replaced_as_a_whole(h: &impl Harness) {
 }
 
 pub async fn a_journal_is_listed_until_it_is_removed(h: &impl Harness) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let other = WorkloadId(Uuid::from_u128(11));
     assert_eq!(fs.journals().await.unwrap(), []);
     fs.remove_journal(WORKLOAD).await.unwrap();
@@ -34,7 +34,7 @@ pub async fn a_journal_is_listed_until_it_is_removed(h: &impl Harness) {
 }
 
 pub async fn a_retired_journal_is_the_record_of_the_last_restore(h: &impl Harness) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None);
     fs.retire_journal(WORKLOAD).await.unwrap();
     assert_eq!(fs.retired_journal(WORKLOAD).await.unwrap(), None, "there was none to be retired");
@@ -69,7 +69,7 @@ pub async fn a_retired_journal_is_the_record_of_the_last_restore(h: &impl Harnes
 }
 
 pub async fn a_record_that_is_set_aside_is_kept_until_it_is_forgotten(h: &impl Harness) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let other = RestoreId(Uuid::from_u128(31));
     assert_eq!(fs.records().await.unwrap(), []);
     fs.set_record_aside(WORKLOAD, RESTORE).await.unwrap();

@@ -29,7 +29,7 @@ fn standing_job(private: &Path, standing: Standing) -> StageJob {
 }
 
 pub async fn a_tree_that_stands_already_is_staged_by_moving_it(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("today", "2")]));
     let earlier = private_dir(&live, EARLIER, 3);
     let kept = aside_in(&earlier);
@@ -56,7 +56,7 @@ pub async fn a_tree_that_stands_already_is_staged_by_moving_it(h: &impl Harness)
 }
 
 pub async fn a_standing_tree_is_laid_out_for_a_switch_by_entry(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("today", "2")]));
     let kept = aside_in(&live.join(private_name(EARLIER, 0)));
     h.put(&kept, &tree(&[("a", "1")]));
@@ -71,7 +71,7 @@ pub async fn a_standing_tree_is_laid_out_for_a_switch_by_entry(h: &impl Harness)
 }
 
 pub async fn what_stood_nowhere_is_staged_without_an_archive(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     let private = private_dir(&live, RESTORE, 0);
     fs.stage(&standing_job(&private, Standing::Nothing), quiet()).await.unwrap();
     assert_eq!(h.get(&staged_in(&private)), Some(Tree::new()));

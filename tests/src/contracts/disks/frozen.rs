@@ -24,7 +24,7 @@ fn set_aside(h: &impl Subvolumes) -> (PathBuf, PathBuf, [PathBuf; 2]) {
 }
 
 pub async fn a_discard_gives_read_only_subvolumes_back_and_removes_the_rest(h: &impl Subvolumes) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let (live, private, frozen) = set_aside(h);
     let mut before = Vec::new();
     for path in &frozen {
@@ -42,7 +42,7 @@ pub async fn a_discard_gives_read_only_subvolumes_back_and_removes_the_rest(h: &
 }
 
 pub async fn what_has_the_name_of_a_read_only_subvolume_stays_and_so_does_that(h: &impl Subvolumes) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let (live, private, _) = set_aside(h);
     let taken = live.join("dir/snap");
     h.put(&taken, &Tree::new());
@@ -56,14 +56,14 @@ pub async fn what_has_the_name_of_a_read_only_subvolume_stays_and_so_does_that(h
 }
 
 pub async fn read_only_subvolumes_that_belong_nowhere_are_never_removed(h: &impl Subvolumes) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let (_, private, _) = set_aside(h);
     assert_eq!(fs.discard(RESTORE, &private, None).await.unwrap_err().kind, FsErrorKind::Denied);
     assert_eq!(fs.measure(&private).await.unwrap().frozen, 2);
 }
 
 pub async fn read_only_subvolumes_at_the_top_level_stay_where_they_are(h: &impl Subvolumes) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [live, leaving] = ["live", "leaving"].map(|name| data.join(name));
     h.put(&live, &tree(&[("snap/x", "kept"), ("file", "1"), ("dir/file", "2")]));
     h.put(&leaving, &Tree::new());
@@ -76,7 +76,7 @@ pub async fn read_only_subvolumes_at_the_top_level_stay_where_they_are(h: &impl 
 }
 
 pub async fn nothing_is_staged_that_has_the_name_of_a_read_only_subvolume_that_stays(h: &impl Subvolumes) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [source, live] = ["source", "live"].map(|name| data.join(name));
     h.put(&source, &tree(&[("snap/saved", "1")]));
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&source)).await;
@@ -89,7 +89,7 @@ pub async fn nothing_is_staged_that_has_the_name_of_a_read_only_subvolume_that_s
 }
 
 pub async fn read_only_subvolumes_are_in_no_archive(h: &impl Subvolumes) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [source, live] = ["source", "live"].map(|name| data.join(name));
     h.put(&source, &tree(&[("dir/file", "1"), ("dir/snap/x", "not kept")]));
     h.freeze(&source.join("dir/snap"));

@@ -4,19 +4,28 @@
 
 use volsnap_core::{
     model::{Member, MemberKind, member::order},
-    ports::{LookInto, MembersOf, Tree as Source},
+    ports::{LookInto, MembersOf},
 };
 
 use super::*;
+
+/// A tree whose members are asked for.
+enum Source {
+    Live(PathBuf),
+    Archived(LookInto, usize),
+}
 
 fn archived(summary: &ArchiveSummary, index: usize) -> Source {
     let (workload, snapshot) = (WORKLOAD, summary.manifest.snapshot);
     Source::Archived(LookInto { workload, snapshot, archive_digest: summary.digest.clone() }, index)
 }
 
-async fn members(fs: &Arc<dyn Filesystem>, tree: &Source, path: &str, contents: bool) -> Result<Vec<Member>, FsError> {
-    let of = MembersOf { tree: tree.clone(), path: path.into(), contents };
-    let mut members = fs.members(&of, quiet()).await?;
+async fn members(fs: &Arc<dyn Disks>, tree: &Source, path: &str, contents: bool) -> Result<Vec<Member>, FsError> {
+    let of = MembersOf { path: path.into(), contents };
+    let mut members = match tree {
+        Source::Live(root) => fs.members(root, &of, quiet()).await?,
+        Source::Archived(archive, index) => fs.archived_members(archive, *index, &of, quiet()).await?,
+    };
     let mut all = Vec::new();
     loop {
         match members.next().await? {
@@ -33,7 +42,7 @@ fn paths(members: &[Member]) -> Vec<&str> {
 }
 
 pub async fn a_live_tree_has_the_members_that_its_archive_has(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let roots = [data.join("one"), data.join("two")];
     let ours = format!("{}/y", private_name(RESTORE, 0));
     let note = (".volsnap-note", "mine");
@@ -63,7 +72,7 @@ pub async fn a_live_tree_has_the_members_that_its_archive_has(h: &impl Harness) 
 }
 
 pub async fn members_below_a_path_are_those_and_no_others(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1"), ("d/a", "2"), ("d/b/c", "3"), ("d.x", "4"), ("da", "5")]));
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
     for source in [Source::Live(live.clone()), archived(&summary, 0)] {
@@ -80,7 +89,7 @@ pub async fn members_below_a_path_are_those_and_no_others(h: &impl Harness) {
 }
 
 pub async fn members_of_another_archive_are_refused(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
     let other = ArchiveSummary { digest: "0".repeat(64), ..summary.clone() };
@@ -91,14 +100,14 @@ pub async fn members_of_another_archive_are_refused(h: &impl Harness) {
 }
 
 pub async fn a_reading_of_members_may_be_given_up(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &(0..5000).map(|n| (format!("{n}"), Vec::new())).collect());
-    let of = MembersOf { tree: Source::Live(live.clone()), path: Vec::new(), contents: false };
-    let mut given_up = fs.members(&of, quiet()).await.unwrap();
+    let of = MembersOf { path: Vec::new(), contents: false };
+    let mut given_up = fs.members(&live, &of, quiet()).await.unwrap();
     assert!(!given_up.next().await.unwrap().is_empty());
     drop(given_up);
     let cancelled = async {
-        let mut members = fs.members(&of, Arc::new(Cancelling)).await?;
+        let mut members = fs.members(&live, &of, Arc::new(Cancelling)).await?;
         while !members.next().await?.is_empty() {}
         Ok::<(), FsError>(())
     };

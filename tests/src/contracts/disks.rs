@@ -1,13 +1,16 @@
-//! What every implementation of the filesystem port must do.
+//! What every implementation of the ports for disks must do: [`Filesystem`], [`Archives`] and [`Journals`].
 //!
-//! An adapter's test names its [`Harness`] in [`filesystem_contract!`](crate::filesystem_contract), which makes one
-//! test of each promise below.
+//! An adapter's test names its [`Harness`] in [`filesystem_contract!`](crate::filesystem_contract),
+//! [`archives_contract!`](crate::archives_contract) and [`journals_contract!`](crate::journals_contract), each of which makes
+//! one test of each promise of its port. One harness serves all three, since what one port promises shows through another:
+//! what is staged is what was archived.
 
 mod archives;
 mod copies;
 mod entries;
 mod frozen;
 mod held;
+mod inside;
 mod members;
 mod names;
 mod outside;
@@ -33,8 +36,8 @@ use volsnap_core::{
         snapshot::ARCHIVE_FORMAT,
     },
     ports::{
-        ArchiveSource, Claim, DraftArchive, Filesystem, FsError, FsErrorKind, Limits, Observer, Precopy, Progress,
-        Quiet, StageJob, Watch,
+        ArchiveSource, Archives, Claim, DraftArchive, Filesystem, FsError, FsErrorKind, Journals, Limits, Observer,
+        Precopy, Progress, Quiet, StageJob, Watch,
     },
 };
 
@@ -43,6 +46,7 @@ pub use copies::*;
 pub use entries::*;
 pub use frozen::*;
 pub use held::*;
+pub use inside::*;
 pub use members::*;
 pub use names::*;
 pub use outside::*;
@@ -54,13 +58,18 @@ pub use subvolumes::*;
 /// Contents of files by their path below a directory; directories are there where a file needs them.
 pub type Tree = BTreeMap<String, Vec<u8>>;
 
+/// Disks by all their ports.
+pub trait Disks: Filesystem + Archives + Journals {}
+
+impl<T: Filesystem + Archives + Journals> Disks for T {}
+
 /// Disks that a promise is tried on: nothing is shared between two harnesses.
 pub trait Harness {
     /// The disks.
-    fn filesystem(&self) -> Arc<dyn Filesystem>;
+    fn disks(&self) -> Arc<dyn Disks>;
 
     /// The same disks as a second process has them.
-    fn second_process(&self) -> Arc<dyn Filesystem>;
+    fn second_process(&self) -> Arc<dyn Disks>;
 
     /// An empty directory outside the state directory, on a filesystem that has exchange and birth times.
     fn data(&self) -> PathBuf;
@@ -90,11 +99,11 @@ pub trait Harness {
     fn drafts(&self, workload: WorkloadId) -> usize;
 }
 
-/// Makes a test of each promise of the filesystem port for the harness that the expression makes.
+/// Makes a test of each promise of the [`Filesystem`] port for the harness that the expression makes.
 #[macro_export]
 macro_rules! filesystem_contract {
     ($harness:expr) => {
-        $crate::filesystem_contract! { $harness;
+        $crate::promises! { $harness;
             a_name_is_absent_or_a_directory_or_something_else
             an_identity_stays_over_rename_and_exchange
             a_directory_that_is_made_anew_is_another_one
@@ -104,6 +113,7 @@ macro_rules! filesystem_contract {
             a_private_directory_is_discarded_whole_and_twice
             no_other_name_is_discarded
             private_directories_of_any_restore_are_listed
+            a_directory_that_was_moved_is_found_by_what_it_is
             settling_skips_what_is_absent
             entries_are_moved_but_for_ours_and_none_over_another
             attributes_are_compared_and_copied
@@ -120,6 +130,24 @@ macro_rules! filesystem_contract {
             another_archive_under_the_name_is_corrupt
             an_archive_that_breaks_a_limit_is_hostile
             a_cancelled_stage_leaves_no_staged_tree
+            a_live_tree_has_the_members_that_its_archive_has
+            members_below_a_path_are_those_and_no_others
+            a_reading_of_members_may_be_given_up
+            a_copy_holds_volumes_by_their_names_whole_and_beside_nothing_else
+            a_part_is_copied_with_the_directories_above_it_and_no_more
+            a_copy_that_cannot_be_made_has_no_staged_tree
+            a_tree_that_is_read_back_is_the_volume_or_is_told_from_it
+            a_claimed_directory_is_held_with_what_is_above_and_below_it
+            a_claim_holds_the_name_whatever_gets_it
+        }
+    };
+}
+
+/// Makes a test of each promise of the [`Archives`] port for the harness that the expression makes.
+#[macro_export]
+macro_rules! archives_contract {
+    ($harness:expr) => {
+        $crate::promises! { $harness;
             private_names_and_lost_found_are_not_archived
             a_sealed_archive_says_what_it_holds_and_verifies
             a_draft_that_is_dropped_leaves_nothing
@@ -132,38 +160,46 @@ macro_rules! filesystem_contract {
             a_first_pass_that_is_dropped_leaves_nothing
             a_first_pass_that_a_kill_left_is_swept
             a_first_pass_and_a_capture_that_are_cancelled_leave_nothing
-            a_live_tree_has_the_members_that_its_archive_has
-            members_below_a_path_are_those_and_no_others
             members_of_another_archive_are_refused
-            a_reading_of_members_may_be_given_up
             an_exported_archive_is_the_archive_and_replaces_nothing
             an_export_of_another_archive_or_one_that_is_cancelled_leaves_nothing
             an_imported_archive_is_the_one_that_was_exported
             an_import_under_another_identity_has_the_same_volumes
             a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_nothing
             archives_are_listed_and_drafts_are_none
-            a_copy_holds_volumes_by_their_names_whole_and_beside_nothing_else
-            a_part_is_copied_with_the_directories_above_it_and_no_more
-            a_copy_that_cannot_be_made_has_no_staged_tree
-            a_tree_that_is_read_back_is_the_volume_or_is_told_from_it
-            a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it
+            an_archive_is_looked_into_as_its_tree_was
+            what_is_not_in_an_archive_is_told_with_what_is_nearest
+        }
+    };
+}
+
+/// Makes a test of each promise of the [`Journals`] port for the harness that the expression makes.
+#[macro_export]
+macro_rules! journals_contract {
+    ($harness:expr) => {
+        $crate::promises! { $harness;
             a_journal_is_replaced_as_a_whole
             a_journal_is_listed_until_it_is_removed
             a_retired_journal_is_the_record_of_the_last_restore
             a_record_that_is_set_aside_is_kept_until_it_is_forgotten
+            a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it
             a_lock_is_exclusive_until_it_is_dropped
-            a_claimed_directory_is_held_with_what_is_above_and_below_it
-            a_claim_holds_the_name_whatever_gets_it
             a_lock_ends_with_its_lease_whatever_else_is_at_work
             many_workloads_are_at_work_at_once
         }
     };
+}
+
+/// Makes a test of each of these promises.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! promises {
     ($harness:expr; $($promise:ident)+) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
             async fn $promise() {
                 let harness = $harness;
-                $crate::contracts::filesystem::$promise(&harness).await;
+                $crate::contracts::disks::$promise(&harness).await;
             }
         )+
     };
@@ -192,11 +228,11 @@ fn tree(files: &[(&str, &str)]) -> Tree {
     files.iter().map(|(path, text)| ((*path).to_string(), text.as_bytes().to_vec())).collect()
 }
 
-async fn look(fs: &Arc<dyn Filesystem>, path: &Path) -> Sight {
+async fn look(fs: &Arc<dyn Disks>, path: &Path) -> Sight {
     fs.look(path).await.unwrap()
 }
 
-async fn identity(fs: &Arc<dyn Filesystem>, path: &Path) -> Identity {
+async fn identity(fs: &Arc<dyn Disks>, path: &Path) -> Identity {
     match look(fs, path).await {
         Sight::Directory { identity, .. } => identity,
         sight @ (Sight::Absent | Sight::Other) => panic!("{}: {sight:?}", path.display()),
@@ -235,15 +271,11 @@ fn sources(roots: &[PathBuf]) -> Vec<ArchiveSource> {
     roots.iter().enumerate().map(source).collect()
 }
 
-async fn draft(
-    fs: &Arc<dyn Filesystem>,
-    snapshot: SnapshotId,
-    roots: &[PathBuf],
-) -> Result<Box<dyn DraftArchive>, FsError> {
+async fn draft(fs: &Arc<dyn Disks>, snapshot: SnapshotId, roots: &[PathBuf]) -> Result<Box<dyn DraftArchive>, FsError> {
     fs.draft_archive(&manifest(snapshot, &vec![false; roots.len()]), &sources(roots), quiet()).await
 }
 
-async fn archive(fs: &Arc<dyn Filesystem>, snapshot: SnapshotId, roots: &[PathBuf]) -> ArchiveSummary {
+async fn archive(fs: &Arc<dyn Disks>, snapshot: SnapshotId, roots: &[PathBuf]) -> ArchiveSummary {
     draft(fs, snapshot, roots).await.unwrap().seal(0).await.unwrap()
 }
 

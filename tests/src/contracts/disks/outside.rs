@@ -17,15 +17,15 @@ fn look_into(summary: &ArchiveSummary) -> LookInto {
 }
 
 /// An archive of a tree, and an empty directory for copies of it.
-async fn archived(h: &impl Harness) -> (Arc<dyn Filesystem>, ArchiveSummary, PathBuf) {
-    let (fs, live, out) = (h.filesystem(), h.data().join("live"), h.data().join("out"));
+async fn archived(h: &impl Harness) -> (Arc<dyn Disks>, ArchiveSummary, PathBuf) {
+    let (fs, live, out) = (h.disks(), h.data().join("live"), h.data().join("out"));
     h.put(&live, &tree(&[("a", "1"), ("d/b", "22"), ("big", &"0123456789".repeat(1_000_000))]));
     h.put(&out, &Tree::new());
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
     (fs, summary, out)
 }
 
-async fn listed(fs: &Arc<dyn Filesystem>) -> Vec<(WorkloadId, SnapshotId)> {
+async fn listed(fs: &Arc<dyn Disks>) -> Vec<(WorkloadId, SnapshotId)> {
     fs.archives().await.unwrap().into_iter().map(|file| (file.workload, file.snapshot)).collect()
 }
 
@@ -117,7 +117,7 @@ pub async fn a_file_that_is_no_archive_or_another_one_is_refused_and_leaves_noth
 }
 
 pub async fn archives_are_listed_and_drafts_are_none(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     assert_eq!(fs.archives().await.unwrap(), []);
     h.put(&live, &tree(&[("a", "1")]));
     let other = SnapshotId(Uuid::from_u128(5));

@@ -5,7 +5,7 @@
 use super::*;
 
 pub async fn a_staged_tree_is_the_archived_one_and_has_its_digest(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let trees = [tree(&[("a", "1"), ("d/e/f", "two"), ("big", &"0123456789".repeat(1_000_000))]), tree(&[("b", "")])];
     let roots = [data.join("one"), data.join("two")];
     for (root, tree) in roots.iter().zip(&trees) {
@@ -31,7 +31,7 @@ pub async fn a_staged_tree_is_the_archived_one_and_has_its_digest(h: &impl Harne
 }
 
 pub async fn a_tree_that_stands_staged_is_returned_as_it_is(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
     let private = private_dir(&live, RESTORE, 0);
@@ -42,7 +42,7 @@ pub async fn a_tree_that_stands_staged_is_returned_as_it_is(h: &impl Harness) {
 }
 
 pub async fn an_absent_volume_is_staged_as_an_empty_directory(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     let manifest = manifest(SNAPSHOT, &[true]);
     let sources = [ArchiveSource { target: "/v0".into(), root: None }];
     let summary = fs.draft_archive(&manifest, &sources, quiet()).await.unwrap().seal(0).await.unwrap();
@@ -55,7 +55,7 @@ pub async fn an_absent_volume_is_staged_as_an_empty_directory(h: &impl Harness) 
 }
 
 pub async fn another_archive_under_the_name_is_corrupt(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
     let private = private_dir(&live, RESTORE, 0);
@@ -65,7 +65,7 @@ pub async fn another_archive_under_the_name_is_corrupt(h: &impl Harness) {
 }
 
 pub async fn an_archive_that_breaks_a_limit_is_hostile(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "12345"), ("b", "67890")]));
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
     let private = private_dir(&live, RESTORE, 0);
@@ -79,7 +79,7 @@ pub async fn an_archive_that_breaks_a_limit_is_hostile(h: &impl Harness) {
 }
 
 pub async fn a_cancelled_stage_leaves_no_staged_tree(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
     let private = private_dir(&live, RESTORE, 0);
@@ -91,7 +91,7 @@ pub async fn a_cancelled_stage_leaves_no_staged_tree(h: &impl Harness) {
 }
 
 pub async fn private_names_and_lost_found_are_not_archived(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     let private = private_dir(&live, RESTORE, 0);
     let ours = private_name(RESTORE, 12);
     let data = [
@@ -115,7 +115,7 @@ pub async fn private_names_and_lost_found_are_not_archived(h: &impl Harness) {
 }
 
 pub async fn a_sealed_archive_says_what_it_holds_and_verifies(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "12"), ("d/b", "345")]));
     let draft = draft(&fs, SNAPSHOT, std::slice::from_ref(&live)).await.unwrap();
     assert_eq!(fs.read_archive(WORKLOAD, SNAPSHOT).await.unwrap_err().kind, FsErrorKind::NotFound);
@@ -133,7 +133,7 @@ pub async fn a_sealed_archive_says_what_it_holds_and_verifies(h: &impl Harness) 
 }
 
 pub async fn a_draft_that_is_dropped_leaves_nothing(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let draft = draft(&fs, SNAPSHOT, std::slice::from_ref(&live)).await.unwrap();
     assert_eq!(h.drafts(WORKLOAD), 1);
@@ -143,7 +143,7 @@ pub async fn a_draft_that_is_dropped_leaves_nothing(h: &impl Harness) {
 }
 
 pub async fn a_draft_that_a_kill_left_is_swept(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     fs.sweep_drafts(WORKLOAD).await.unwrap();
     h.put(&live, &tree(&[("a", "1")]));
     let sealed = archive(&fs, SNAPSHOT, std::slice::from_ref(&live)).await;
@@ -162,7 +162,7 @@ pub async fn a_draft_that_a_kill_left_is_swept(h: &impl Harness) {
 }
 
 pub async fn an_archive_is_removed_and_absent_is_success(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     fs.remove_archive(WORKLOAD, SNAPSHOT).await.unwrap();
     h.put(&live, &Tree::new());
     let other = SnapshotId(Uuid::from_u128(21));

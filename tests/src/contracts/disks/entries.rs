@@ -7,7 +7,7 @@ use volsnap_core::model::place::{leaving_in, original_root_in, restored_root_in}
 use super::*;
 
 pub async fn entries_are_moved_but_for_ours_and_none_over_another(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [from, to, absent] = ["from", "to", "absent"].map(|name| data.join(name));
     let ours = format!("{}/x", private_name(RESTORE, 0));
     h.put(&from, &tree(&[("a", "1"), ("dir/deep/b", "2"), (".volsnap-c", "3"), (&ours, "4"), ("lost+found/d", "5")]));
@@ -28,7 +28,7 @@ pub async fn entries_are_moved_but_for_ours_and_none_over_another(h: &impl Harne
 }
 
 pub async fn attributes_are_compared_and_copied(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [a, b, c, absent] = ["a", "b", "c", "absent"].map(|name| data.join(name));
     h.put(&a, &tree(&[("x", "1")]));
     h.put(&b, &Tree::new());
@@ -45,7 +45,7 @@ pub async fn attributes_are_compared_and_copied(h: &impl Harness) {
 }
 
 pub async fn a_switch_by_entry_finds_its_places_laid_out(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [source, live, likeness] = ["source", "live", "likeness"].map(|name| data.join(name));
     h.put(&source, &tree(&[("saved", "1")]));
     let summary = archive(&fs, SNAPSHOT, std::slice::from_ref(&source)).await;

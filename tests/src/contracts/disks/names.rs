@@ -5,7 +5,7 @@
 use super::*;
 
 pub async fn a_name_is_absent_or_a_directory_or_something_else(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     assert_eq!(look(&fs, &data.join("no")).await, Sight::Absent);
     assert_eq!(look(&fs, &data.join("no/deeper")).await, Sight::Absent);
     h.put(&data.join("empty"), &Tree::new());
@@ -16,7 +16,7 @@ pub async fn a_name_is_absent_or_a_directory_or_something_else(h: &impl Harness)
 }
 
 pub async fn an_identity_stays_over_rename_and_exchange(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [a, b, c] = ["a", "b", "c"].map(|name| data.join(name));
     h.put(&a, &tree(&[("x", "of a")]));
     h.put(&b, &tree(&[("x", "of b")]));
@@ -31,7 +31,7 @@ pub async fn an_identity_stays_over_rename_and_exchange(h: &impl Harness) {
 }
 
 pub async fn a_directory_that_is_made_anew_is_another_one(h: &impl Harness) {
-    let (fs, dir) = (h.filesystem(), h.data().join("dir"));
+    let (fs, dir) = (h.disks(), h.data().join("dir"));
     h.put(&dir, &Tree::new());
     let first = identity(&fs, &dir).await;
     // Inode numbers are used again at once; birth times tell the two apart when they are a few ticks from each other.
@@ -42,7 +42,7 @@ pub async fn a_directory_that_is_made_anew_is_another_one(h: &impl Harness) {
 }
 
 pub async fn a_rename_replaces_nothing(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [from, empty, full, file] = ["from", "empty", "full", "file"].map(|name| data.join(name));
     h.put(&from, &tree(&[("x", "1")]));
     h.put(&empty, &Tree::new());
@@ -60,7 +60,7 @@ pub async fn a_rename_replaces_nothing(h: &impl Harness) {
 }
 
 pub async fn an_exchange_needs_both_names(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let (here, absent) = (data.join("here"), data.join("absent"));
     h.put(&here, &tree(&[("x", "1")]));
     assert_eq!(fs.exchange(&here, &absent).await.unwrap_err().kind, FsErrorKind::NotFound);
@@ -70,7 +70,7 @@ pub async fn an_exchange_needs_both_names(h: &impl Harness) {
 }
 
 pub async fn only_an_empty_directory_is_removed_without_recursion(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     h.put(&data.join("full"), &tree(&[("x", "1")]));
     assert_eq!(fs.remove_empty(&data.join("full")).await.unwrap_err().kind, FsErrorKind::Exists);
     assert_eq!(h.get(&data.join("full")), Some(tree(&[("x", "1")])));
@@ -83,7 +83,7 @@ pub async fn only_an_empty_directory_is_removed_without_recursion(h: &impl Harne
 }
 
 pub async fn a_private_directory_is_discarded_whole_and_twice(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("x", "kept")]));
     let private = private_dir(&live, RESTORE, 3);
     h.put(&private, &tree(&[("staged/a", "1"), ("staged/deep/er/b", "2"), ("aside/c", "3")]));
@@ -94,7 +94,7 @@ pub async fn a_private_directory_is_discarded_whole_and_twice(h: &impl Harness) 
 }
 
 pub async fn no_other_name_is_discarded(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     let private = private_dir(&live, RESTORE, 0);
     let content = tree(&[("x", "kept")]);
     let foreign = private_dir(&live, RestoreId(Uuid::from_u128(99)), 0);
@@ -107,7 +107,7 @@ pub async fn no_other_name_is_discarded(h: &impl Harness) {
 }
 
 pub async fn private_directories_of_any_restore_are_listed(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let live = data.join("live");
     let other = RestoreId(Uuid::from_u128(99));
     let private = [private_dir(&live, RESTORE, 0), private_dir(&live, RESTORE, 12), private_dir(&live, other, 1)];
@@ -121,15 +121,31 @@ pub async fn private_directories_of_any_restore_are_listed(h: &impl Harness) {
     assert_eq!(fs.private_dirs(&data.join("absent")).await.unwrap(), [""; 0].map(PathBuf::from));
 }
 
+pub async fn a_directory_that_was_moved_is_found_by_what_it_is(h: &impl Harness) {
+    let (fs, data) = (h.disks(), h.data());
+    h.put(&data.join("a/b/live"), &tree(&[("file", "x")]));
+    h.put(&data.join("c/live"), &tree(&[("file", "x")]));
+    let sought = identity(&fs, &data.join("a/b/live")).await;
+    for (from, to) in [("a/b/live", "a/b/moved"), ("a/b/moved", "c/deep"), ("c/deep", "c/live/deeper")] {
+        fs.rename(&data.join(from), &data.join(to)).await.unwrap();
+        assert_eq!(fs.find_directory(&data, sought).await.unwrap(), Some(data.join(to)));
+    }
+    assert_eq!(fs.find_directory(&data.join("a"), sought).await.unwrap(), None, "it is not below that");
+    assert_eq!(fs.find_directory(&data.join("absent"), sought).await.unwrap(), None);
+    h.remove_file(&data.join("c/live/deeper/file"));
+    h.remove_dir(&data.join("c/live/deeper"));
+    assert_eq!(fs.find_directory(&data, sought).await.unwrap(), None, "it is gone");
+}
+
 pub async fn settling_skips_what_is_absent(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     h.put(&data.join("a"), &Tree::new());
     fs.settle(&[]).await.unwrap();
     fs.settle(&[data.clone(), data.join("no"), data.join("no/deeper"), data.join("a")]).await.unwrap();
 }
 
 pub async fn a_live_path_is_located_with_what_stands_there(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     h.put(&data.join("live"), &tree(&[("x", "1")]));
     h.put_file(&data.join("file"), b"");
     let located = fs.locate(&data.join("live")).await.unwrap();
@@ -151,12 +167,12 @@ pub async fn a_live_path_is_located_with_what_stands_there(h: &impl Harness) {
 }
 
 pub async fn only_the_last_component_of_a_live_path_may_be_absent(h: &impl Harness) {
-    let error = h.filesystem().locate(&h.data().join("no/live")).await.unwrap_err();
+    let error = h.disks().locate(&h.data().join("no/live")).await.unwrap_err();
     assert_eq!(error.kind, FsErrorKind::NotFound);
 }
 
 pub async fn a_tree_is_measured_with_its_root(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     h.put(&data.join("v"), &tree(&[("a", "123"), ("d/b", "45678")]));
     let size = fs.measure(&data.join("v")).await.unwrap();
     assert_eq!((size.bytes, size.entries), (8, 4));

@@ -11,11 +11,7 @@ use super::*;
 const PLAIN: SnapshotId = SnapshotId(Uuid::from_u128(21));
 
 /// The first pass over such volumes; `None`, with a word about it, where there is none.
-async fn copied(
-    fs: &Arc<dyn Filesystem>,
-    roots: &[PathBuf],
-    watch: Watch,
-) -> Option<Result<Box<dyn Precopy>, FsError>> {
+async fn copied(fs: &Arc<dyn Disks>, roots: &[PathBuf], watch: Watch) -> Option<Result<Box<dyn Precopy>, FsError>> {
     let manifest = manifest(SNAPSHOT, &vec![false; roots.len()]);
     let copied = fs.precopy(&manifest, &sources(roots), watch).await.transpose();
     if copied.is_none() {
@@ -26,7 +22,7 @@ async fn copied(
 
 /// Stages every volume of an archive and gives what stands there.
 async fn staged(h: &impl Harness, summary: &ArchiveSummary, roots: &[PathBuf]) -> Vec<Tree> {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let mut trees = Vec::new();
     for (index, root) in roots.iter().enumerate() {
         let private = private_dir(root, RESTORE, index);
@@ -38,7 +34,7 @@ async fn staged(h: &impl Harness, summary: &ArchiveSummary, roots: &[PathBuf]) -
 }
 
 pub async fn an_archive_in_two_passes_has_the_state_of_its_capture(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let roots = [data.join("one"), data.join("two")];
     h.put(&roots[0], &tree(&[("a", "1"), ("counter", "0001"), ("d/going", "x"), ("d/e/stays", "y"), ("z", "last")]));
     h.put(&roots[1], &tree(&[("counter", "0001"), ("replaced", "old"), ("large", &"0123456789".repeat(1_000_000))]));
@@ -74,7 +70,7 @@ pub async fn an_archive_in_two_passes_has_the_state_of_its_capture(h: &impl Harn
 }
 
 pub async fn an_archive_in_two_passes_of_what_did_not_change_is_the_plain_one(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     let ours = format!("{}/y", private_name(RESTORE, 0));
     let large = "0123456789".repeat(1_000_000);
     h.put(&live, &tree(&[("a", "1"), ("d/b", &large), (&*ours, "3"), (".volsnap-note", "mine")]));
@@ -89,7 +85,7 @@ pub async fn an_archive_in_two_passes_of_what_did_not_change_is_the_plain_one(h:
 
 /// Whatever the first pass meets while names come and go under it, the archive is that of the capture.
 pub async fn a_first_pass_reads_what_an_app_writes_all_the_time(h: &(impl Harness + Sync)) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     let files: Vec<(String, String)> = (0..300).map(|n| (format!("d{}/f{n}", n % 7), format!("{n:08}"))).collect();
     h.put(&live, &files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect());
     let roots = [live.clone()];
@@ -124,7 +120,7 @@ pub async fn a_first_pass_reads_what_an_app_writes_all_the_time(h: &(impl Harnes
 }
 
 pub async fn an_absent_volume_is_absent_in_two_passes_too(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let manifest = manifest(SNAPSHOT, &[true, false]);
     let sources = [
@@ -139,7 +135,7 @@ pub async fn an_absent_volume_is_absent_in_two_passes_too(h: &impl Harness) {
 }
 
 pub async fn a_first_pass_that_is_dropped_leaves_nothing(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let roots = [live];
     let Some(first) = copied(&fs, &roots, quiet()).await else { return };
@@ -155,7 +151,7 @@ pub async fn a_first_pass_that_is_dropped_leaves_nothing(h: &impl Harness) {
 }
 
 pub async fn a_first_pass_that_a_kill_left_is_swept(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let roots = [live];
     let plain = archive(&fs, PLAIN, &roots).await;
@@ -169,7 +165,7 @@ pub async fn a_first_pass_that_a_kill_left_is_swept(h: &impl Harness) {
 }
 
 pub async fn a_first_pass_and_a_capture_that_are_cancelled_leave_nothing(h: &impl Harness) {
-    let (fs, live) = (h.filesystem(), h.data().join("live"));
+    let (fs, live) = (h.disks(), h.data().join("live"));
     h.put(&live, &tree(&[("a", "1")]));
     let roots = [live];
     let Some(first) = copied(&fs, &roots, Arc::new(Cancelling)).await else { return };

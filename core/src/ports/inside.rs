@@ -1,6 +1,6 @@
 //! What is asked for inside an archive or a live directory.
 
-use super::*;
+use crate::model::{Member, MemberKind, SnapshotId, WorkloadId};
 
 /// An archive to look into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,30 +36,11 @@ pub enum Found {
 /// Takes the members of a volume (by its index) one by one. An error, in words, ends the listing.
 pub type MemberSink = Box<dyn FnMut(usize, Member) -> Result<(), String> + Send>;
 
-/// A tree whose members are asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tree {
-    /// The volume of that index in an archive. It is not absent.
-    Archived(LookInto, usize),
-    /// The live directory, by its path without links.
-    Live(PathBuf),
-}
-
 /// Members of a tree: at and below a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembersOf {
-    /// The tree.
-    pub tree: Tree,
     /// Path below its root, as in [`Place`]; empty for all of it.
     pub path: Vec<u8>,
     /// Whether files' contents are read for [`Member::contents`].
     pub contents: bool,
-}
-
-pub(super) fn cannot_look_into(path: PathBuf) -> FsError {
-    FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "these archives can only be restored as a whole")
-}
-
-pub(super) fn cannot_move(path: PathBuf) -> FsError {
-    FsError::new(FsErrorKind::Unsupported, FsOp::Archive, path, "archives cannot be taken in or out here")
 }

@@ -37,14 +37,14 @@ macro_rules! subvolume_contract {
             #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
             async fn $promise() {
                 let Some(harness) = $harness else { return };
-                $crate::contracts::filesystem::$promise(&harness).await;
+                $crate::contracts::disks::$promise(&harness).await;
             }
         )+
     };
 }
 
 pub async fn a_snapshot_has_the_numbers_of_its_subvolume_and_is_another_directory(h: &impl Subvolumes) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [live, copy, other] = ["live", "copy", "other"].map(|name| data.join(name));
     h.put_subvolume(&live);
     h.put(&live, &tree(&[("a", "1"), ("sub/b", "2")]));
@@ -65,7 +65,7 @@ pub async fn a_snapshot_has_the_numbers_of_its_subvolume_and_is_another_director
 
 /// Who rolls back by hand moves the subvolume away and a snapshot of it to its name.
 pub async fn a_snapshot_in_the_place_of_its_subvolume_is_not_taken_for_it(h: &impl Subvolumes) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [live, aside, back] = ["live", "aside", "back"].map(|name| data.join(name));
     h.put_subvolume(&live);
     h.put(&live, &tree(&[("sub/b", "2")]));
@@ -81,7 +81,7 @@ pub async fn a_snapshot_in_the_place_of_its_subvolume_is_not_taken_for_it(h: &im
 }
 
 pub async fn a_subvolume_is_located_as_one_and_nothing_is_moved_out_of_it(h: &impl Subvolumes) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let [live, plain] = ["live", "plain"].map(|name| data.join(name));
     h.put_subvolume(&live);
     h.put(&live, &tree(&[("sub/b", "2")]));

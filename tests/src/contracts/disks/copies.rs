@@ -29,7 +29,7 @@ fn copy_job(summary: &ArchiveSummary, private: &Path, trees: Vec<CopyTree>) -> C
 
 /// Two volumes, archived.
 async fn archived(h: &impl Harness) -> (ArchiveSummary, [Tree; 2]) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let trees = [tree(&[("a", "1"), ("d/e/f", "two"), ("d/g", "three")]), tree(&[("b", "")])];
     let roots = [data.join("one"), data.join("two")];
     for (root, tree) in roots.iter().zip(&trees) {
@@ -39,7 +39,7 @@ async fn archived(h: &impl Harness) -> (ArchiveSummary, [Tree; 2]) {
 }
 
 pub async fn a_copy_holds_volumes_by_their_names_whole_and_beside_nothing_else(h: &impl Harness) {
-    let (fs, data) = (h.filesystem(), h.data());
+    let (fs, data) = (h.disks(), h.data());
     let (summary, trees) = archived(h).await;
     let private = private_dir(&data.join("copy"), RESTORE, 0);
     let job = copy_job(&summary, &private, vec![copy_tree(0, &["x", "one"], &[]), copy_tree(1, &["two"], &[])]);
@@ -57,7 +57,7 @@ pub async fn a_copy_holds_volumes_by_their_names_whole_and_beside_nothing_else(h
 }
 
 pub async fn a_part_is_copied_with_the_directories_above_it_and_no_more(h: &impl Harness) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let (summary, _) = archived(h).await;
     let private = private_dir(&h.data().join("copy"), RESTORE, 0);
     for (paths, wanted) in [
@@ -72,7 +72,7 @@ pub async fn a_part_is_copied_with_the_directories_above_it_and_no_more(h: &impl
 }
 
 pub async fn a_copy_that_cannot_be_made_has_no_staged_tree(h: &impl Harness) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let (summary, _) = archived(h).await;
     let private = private_dir(&h.data().join("copy"), RESTORE, 0);
     let other = CopyJob {
@@ -96,7 +96,7 @@ pub async fn a_copy_that_cannot_be_made_has_no_staged_tree(h: &impl Harness) {
 }
 
 pub async fn a_tree_that_is_read_back_is_the_volume_or_is_told_from_it(h: &impl Harness) {
-    let fs = h.filesystem();
+    let fs = h.disks();
     let (summary, _) = archived(h).await;
     let private = private_dir(&h.data().join("copy"), RESTORE, 0);
     fs.copy_out(&copy_job(&summary, &private, vec![copy_tree(0, &[], &[])]), quiet()).await.unwrap();
@@ -114,7 +114,7 @@ pub async fn a_tree_that_is_read_back_is_the_volume_or_is_told_from_it(h: &impl 
 }
 
 pub async fn a_copy_is_noted_until_it_ends_and_abandoned_when_nobody_is_at_it(h: &impl Harness) {
-    let (fs, other) = (h.filesystem(), h.second_process());
+    let (fs, other) = (h.disks(), h.second_process());
     let note = CopyNote {
         id: RESTORE,
         what: "clone".into(),
