@@ -189,6 +189,30 @@ fn a_filesystem_inside_of_a_volume_is_named_as_what_it_is() {
 }
 
 #[test]
+fn volumes_that_are_one_directory_now_and_were_two_in_the_snapshot_are_not_restored_as_one() {
+    let world = World::new();
+    for (name, text) in [("one", "first"), ("two", "other")] {
+        fs::create_dir_all(world.path(name)).unwrap();
+        fs::write(world.path(name).join("file"), text).unwrap();
+    }
+    let volume = |name: &str| format!("/{name}={}", world.path(name).display());
+    world.json(&["workload", "add", "pair", "--volume", &volume("one"), "--volume", &volume("two")]);
+    world.json(&["create", "pair"]);
+    // As many entries of the same names: only what they are tells them apart.
+    fs::remove_dir_all(world.path("two")).unwrap();
+    std::os::unix::fs::symlink("one", world.path("two")).unwrap();
+    let refused = world.fails("refused", 3, &["restore", "pair", "latest", "--yes"]);
+    assert!(refused.contains("/one and /two are the same directory"), "{refused}");
+    assert_eq!(fs::read(world.path("one/file")).unwrap(), b"first");
+    // What the snapshot has of both as one comes back as one.
+    world.json(&["create", "pair"]);
+    fs::write(world.path("one/file"), "changed").unwrap();
+    let report = world.json(&["restore", "pair", "latest", "--yes"]);
+    assert_eq!(report["outcome"], "restored");
+    assert_eq!(fs::read(world.path("two/file")).unwrap(), b"first");
+}
+
+#[test]
 fn one_volume_can_be_restored_alone() {
     let (world, id) = World::damaged();
     let config = fs::metadata(world.live("config")).unwrap();

@@ -110,6 +110,10 @@ fn what_is_no_plan_is_refused() {
     write(&newer.to_string());
     refused(&world, "the plan has version 2");
     assert_eq!(plan["plan_format"], 1);
+    let mut tomorrow = plan.clone();
+    tomorrow["plan"]["added"] = json!([1]);
+    write(&tomorrow.to_string());
+    refused(&world, "not one that this volsnap writes");
     let missing = world.fails("not-found", 8, &["restore", "--plan", "nowhere.json", "--yes"]);
     assert!(missing.contains("nowhere.json"), "{missing}");
     fs::write(world.path("p.json"), [0xff, 0, 0x80]).unwrap();

@@ -19,6 +19,7 @@ mod health;
 mod hooks;
 mod inside;
 mod kept;
+mod parts;
 mod reach;
 mod rebuild;
 mod recover;

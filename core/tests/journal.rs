@@ -150,6 +150,58 @@ fn a_newer_journal_is_kept_for_a_newer_version() {
     assert_eq!(Error::from(error).code, Code::NeedsAttention);
 }
 
+/// The journal with another body, whole by its checksum.
+fn with_body(body: &serde_json::Value) -> Vec<u8> {
+    let body = body.to_string();
+    let checksum = blake3::hash(body.as_bytes()).to_hex();
+    format!(r#"{{"format":2,"checksum":"{checksum}","body":{body}}}"#).into_bytes()
+}
+
+/// What may stand in a journal as any JSON, since it is the container engine's: each has a name of its own there.
+const OPAQUE: [&str; 1] = ["spec"];
+
+/// Every object in a value, by its pointer.
+fn objects(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            found.push(at.to_string());
+            for (name, field) in fields.iter().filter(|(name, _)| !OPAQUE.contains(&name.as_str())) {
+                objects(field, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| objects(item, &format!("{at}/{index}"), found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn what_tomorrow_adds_to_a_journal_is_newer_and_never_damaged_or_overlooked() {
+    let whole: serde_json::Value = serde_json::from_slice(FROZEN).unwrap();
+    let body = &whole["body"];
+    let mut places = Vec::new();
+    objects(body, "", &mut places);
+    assert!(places.len() > 20, "{places:?}");
+    let mut overlooked = Vec::new();
+    for place in &places {
+        let mut tomorrow = body.clone();
+        let object = tomorrow.pointer_mut(place).and_then(|found| found.as_object_mut()).unwrap();
+        object.insert("of-tomorrow".into(), serde_json::json!({ "a": [1] }));
+        match Journal::decode(&with_body(&tomorrow)) {
+            Err(error @ JournalError::Unknown(_)) => {
+                let error = Error::from(error);
+                assert_eq!(error.code, Code::NeedsAttention, "{place}: {error}");
+                assert!(error.message.contains("newer"), "{place}: {error}");
+            }
+            Err(error) => panic!("{place}: {error}"),
+            Ok(_) => overlooked.push(place),
+        }
+    }
+    assert!(overlooked.is_empty(), "what is added there is not noticed: {overlooked:#?}");
+    assert_eq!(Journal::decode(&with_body(body)).unwrap(), sample(), "and it is only that");
+}
+
 #[test]
 fn every_altered_byte_is_noticed() {
     for at in 0..FROZEN.len() - 1 {

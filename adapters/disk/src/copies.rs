@@ -147,12 +147,32 @@ fn read_abandoned(path: &Path, id: RestoreId) -> Result<Option<CopyNote>, FsErro
     }
     let mut text = Vec::new();
     (&file).take(NOTE_MAX).read_to_end(&mut text).map_err(|e| fail(&e))?;
-    let corrupt = |what: String| FsError::new(FsErrorKind::Corrupt, FsOp::Journal, path, what);
-    let noted: Noted =
-        serde_json::from_slice(&text).map_err(|error| corrupt(format!("the note cannot be read: {error}")))?;
-    match noted.note.id == id && noted.format <= FORMAT {
-        true => Ok(Some(noted.note)),
-        false => Err(corrupt("the note is of another copy, or of a newer volsnap".into())),
+    let noted = noted(&text).map_err(|(kind, what)| FsError::new(kind, FsOp::Journal, path, what))?;
+    match noted.id == id {
+        true => Ok(Some(noted)),
+        false => Err(FsError::new(FsErrorKind::Corrupt, FsOp::Journal, path, "the note is of another copy")),
+    }
+}
+
+/// Reads a note, which is there as a whole or not at all: what is not known of it was written by a newer version.
+fn noted(text: &[u8]) -> Result<CopyNote, (FsErrorKind, String)> {
+    let corrupt = |error: serde_json::Error| (FsErrorKind::Corrupt, format!("the note cannot be read: {error}"));
+    let newer = |what: String| {
+        let message = format!("the note is of a newer volsnap ({what}): run `volsnap recover` with that one");
+        (FsErrorKind::Unsupported, message)
+    };
+    let written: serde_json::Value = serde_json::from_slice(text).map_err(corrupt)?;
+    match written["format"].as_u64() {
+        None | Some(0) => return Err((FsErrorKind::Corrupt, "the note has no format".into())),
+        Some(format) if format > u64::from(FORMAT) => {
+            return Err(newer(format!("format {format}, known is {FORMAT}")));
+        }
+        Some(_) => {}
+    }
+    let noted: Noted = serde_json::from_value(written.clone()).map_err(|error| newer(error.to_string()))?;
+    match serde_json::to_value(&noted) {
+        Ok(known) if known == written => Ok(noted.note),
+        Ok(_) | Err(_) => Err(newer("it has fields that this one does not know".into())),
     }
 }
 
@@ -218,7 +238,7 @@ mod tests {
     fn a_note_that_cannot_be_read_is_an_error_and_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = path_of(dir.path(), note(1).id);
-        for text in ["", "{}", "{\"format\":2}"] {
+        for text in ["", "{}", "{\"format\":0}"] {
             fs::write(&path, text).unwrap();
             assert_eq!(abandoned(dir.path()).unwrap_err().kind, FsErrorKind::Corrupt, "{text}");
         }
@@ -228,12 +248,23 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_this_format_stay_readable() {
+    fn notes_of_this_format_stay_readable_and_what_is_added_to_them_is_of_a_newer_version() {
         let dir = tempfile::tempdir().unwrap();
         let frozen = r#"{"format":1,"id":"00000000-0000-0000-0000-000000000001","what":"clone","workload":"app",
-            "began_at":"1970-01-01T00:00:00Z","private":[{"path":"/srv/.volsnap-x-0","parent":{"inode":7,"birth_ns":9}}],
-            "added_later":true}"#;
-        fs::write(path_of(dir.path(), note(1).id), frozen).unwrap();
+            "began_at":"1970-01-01T00:00:00Z","private":[{"path":"/srv/.volsnap-x-0","parent":{"inode":7,"birth_ns":9}}]}"#;
+        let path = path_of(dir.path(), note(1).id);
+        fs::write(&path, frozen).unwrap();
         assert_eq!(abandoned(dir.path()).unwrap(), [note(1)]);
+        let tomorrow = [
+            ("{\"format\":1", "{\"added\":true,\"format\":1"),
+            ("\"inode\":7", "\"inode\":7,\"added\":[1]"),
+            ("\"clone\"", "{\"clone\":1}"),
+            ("\"format\":1", "\"format\":2"),
+        ];
+        for (today, tomorrow) in tomorrow {
+            fs::write(&path, frozen.replace(today, tomorrow)).unwrap();
+            let error = abandoned(dir.path()).unwrap_err();
+            assert!(error.kind == FsErrorKind::Unsupported && error.message.contains("newer"), "{tomorrow}: {error}");
+        }
     }
 }

@@ -56,17 +56,22 @@ impl SavedPlan {
                 .hint("`volsnap plan WORKLOAD SNAPSHOT --json > FILE` writes one")
         };
         let Version { plan_format } = serde_json::from_str(json).map_err(|error| no_plan(error.to_string()))?;
+        let newer = |why: String| {
+            Error::new(Code::Refused, why)
+                .hint("apply it with the volsnap that wrote it, or make it again with this one")
+        };
         if plan_format > PLAN_FORMAT {
-            return Err(Error::new(
-                Code::Refused,
-                format!("the plan has version {plan_format}, and this volsnap knows versions up to {PLAN_FORMAT}"),
-            )
-            .hint("apply it with the volsnap that wrote it, or make it again with this one"));
+            let known = format!("this volsnap knows versions up to {PLAN_FORMAT}");
+            return Err(newer(format!("the plan has version {plan_format}, and {known}")));
         }
-        let saved: SavedPlan = serde_json::from_str(json).map_err(|error| no_plan(error.to_string()))?;
+        // What is there and not known was written by another version: a plan is never followed without a part of it.
+        let saved: SavedPlan = serde_json::from_str(json)
+            .map_err(|error| newer(format!("the plan is not one that this volsnap writes: {error}")))?;
         match saved.print()? == saved.fingerprint {
             true => Ok(saved),
-            false => Err(no_plan("it was altered since it was written, its fingerprint is another".into())),
+            false => Err(no_plan(
+                "it was altered since it was written, or a newer volsnap wrote it: its fingerprint is another".into(),
+            )),
         }
     }
 

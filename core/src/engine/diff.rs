@@ -152,9 +152,7 @@ impl Engine {
             Some(Tree::Live(root)) => Some(self.ports.filesystem.members(root, of, watch.clone()).await?),
             None => None,
         };
-        let mut head = Head { members, ready: Vec::new().into_iter(), next: None };
-        head.fill().await?;
-        Ok(head)
+        Head::of(members).await
     }
 
     /// The volumes of the later state. One that does not exist has no tree.
@@ -229,15 +227,21 @@ impl Pair {
 }
 
 /// A list of members and the next one.
-struct Head {
+pub(super) struct Head {
     members: Option<Box<dyn Members>>,
     ready: vec::IntoIter<Member>,
-    next: Option<Member>,
+    pub(super) next: Option<Member>,
 }
 
 impl Head {
+    pub(super) async fn of(members: Option<Box<dyn Members>>) -> Result<Self> {
+        let mut head = Head { members, ready: Vec::new().into_iter(), next: None };
+        head.fill().await?;
+        Ok(head)
+    }
+
     /// Sees to it that the next one is there, unless there is none.
-    async fn fill(&mut self) -> Result<()> {
+    pub(super) async fn fill(&mut self) -> Result<()> {
         if self.next.is_some() {
             return Ok(());
         }

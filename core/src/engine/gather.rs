@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Engine, RestoreRequest, reach::Reach, recover::quiet};
+use super::{Engine, RestoreRequest, reach::Reach};
 use crate::{
     error::{Code, EngineError, EngineErrorKind, Error, FsErrorKind, Result},
     model::{
         ArchiveSummary, Container, KnownVolume, Losses, Mounted, Occupant, Peer, Recognised, Resolved, RestoreId,
         Selector, Sight, Snapshot, SnapshotId, TreeSize, Workload, container, hook::quoted, parts,
     },
-    ports::{Containers, EngineInfo, Found, LookInto, Place},
+    ports::{Containers, EngineInfo, LookInto, Place},
     restore::{
         Options, Plan, PlannedImage, Refusal, anew,
         preflight::{self, Candidate, Protected, Situation, is_named_volume},
@@ -220,7 +220,7 @@ impl Engine {
         };
         let mut strange = Vec::new();
         for (inner, outer) in &parts {
-            let (Some((_, _, totals)), Some((index, _, _))) = (held(inner), held(outer)) else { continue };
+            let (Some((part, ..)), Some((index, ..))) = (held(inner), held(outer)) else { continue };
             let (Some(inside), Some(around)) = (at(inner), at(outer)) else { continue };
             let below = match inside.real.strip_prefix(&around.real) {
                 Ok(below) => below.as_os_str().as_encoded_bytes().to_vec(),
@@ -233,9 +233,8 @@ impl Engine {
             };
             let (workload, id) = (snapshot.workload(), snapshot.id());
             let archive = LookInto { workload, snapshot: id, archive_digest: snapshot.archive.digest.clone() };
-            let place = [Place { index, path: below }];
-            let found = self.ports.archives.list_members(&archive, &place, Box::new(|_, _| Ok(())), quiet()).await?;
-            if found != Found::Done(totals.entries) {
+            let place = Place { index, path: below };
+            if !self.is_at(&archive, part, &place).await? {
                 strange.push(inner.clone());
             }
         }

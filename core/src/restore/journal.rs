@@ -22,8 +22,10 @@ use crate::{
 
 /// The newest version; this code reads it and all before it.
 ///
-/// A field that is added makes a new version, so that an older volsnap answers "newer" and not "damaged". A reader of
-/// version 1 knows no engine ids, no particulars of containers and no redeployment of the snapshot's image; one of version
+/// Fields and entries may be added without a new version, as long as a journal that does not have them means what it meant:
+/// a reader that does not know them sees by the checksum that the journal is whole, so it was a newer volsnap that wrote it,
+/// and nothing is touched ([`JournalError::Unknown`]). A new version is for what an older one would read otherwise than it
+/// is meant. A reader of version 1 knows no engine ids, no particulars of containers and no redeployment of the snapshot's image; one of version
 /// 2 does not know what becomes of kept originals. Written is the oldest version that can say it.
 pub const FORMAT: u32 = 3;
 /// The version of journals that say nothing of kept originals.
@@ -249,6 +251,9 @@ pub enum JournalError {
         /// Its format.
         found: u32,
     },
+    /// It is whole, by its checksum, and has what this version of volsnap does not know: a newer one wrote it.
+    #[error("the journal is of a newer volsnap: {0}")]
+    Unknown(String),
     /// Its checksum is wrong or it is no journal at all.
     #[error("the journal is damaged: {0}")]
     Damaged(String),
@@ -261,7 +266,7 @@ impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
         let message = error.to_string();
         match error {
-            JournalError::Newer { .. } => Error::new(Code::NeedsAttention, message)
+            JournalError::Newer { .. } | JournalError::Unknown(_) => Error::new(Code::NeedsAttention, message)
                 .hint("run `volsnap recover` with the newer version that wrote it; nothing was touched"),
             JournalError::Damaged(_) | JournalError::Illegal(_) => Error::new(Code::Corrupt, message).hint(
                 "nothing was deleted: look beside the live directories for .volsnap-* (originals and restored data) before you move the journal away",
@@ -294,7 +299,7 @@ impl Journal {
         if version.format == 0 || checksum != envelope.checksum {
             return Err(JournalError::Damaged(format!("its checksum is {checksum} and it says {}", envelope.checksum)));
         }
-        let body: Body = serde_json::from_str(envelope.body.get()).map_err(damaged)?;
+        let body = known(envelope.body.get())?;
         // Written is the oldest version that can say it, so that a bit that turned in this number is noticed.
         if version.format > FORMAT_PLAIN && version.format != body.format() {
             return Err(JournalError::Damaged(format!("it has format {} and needs {}", version.format, body.format())));
@@ -307,6 +312,17 @@ impl Journal {
         }
         Ok(Journal { body })
     }
+}
+
+/// A body of which every word is known.
+fn known(text: &str) -> Result<Body, JournalError> {
+    let mut unknown = None;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let body = serde_ignored::deserialize(&mut json, |path| {
+        unknown.get_or_insert_with(|| format!("this one does not know `{path}`"));
+    });
+    let body = body.map_err(|error| JournalError::Unknown(error.to_string()))?;
+    unknown.map_or(Ok(body), |unknown| Err(JournalError::Unknown(unknown)))
 }
 
 /// Time from one record to another, 0 if the clock went back.
