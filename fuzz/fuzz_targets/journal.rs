@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(found > FORMAT);
             return;
         }
-        Err(JournalError::Damaged(_) | JournalError::Illegal(_)) => return,
+        Err(JournalError::Damaged(_) | JournalError::Unknown(_) | JournalError::Illegal(_)) => return,
     };
     let written = journal.encode().expect("what was read can be written");
     assert_eq!(Journal::decode(&written).as_ref(), Ok(&journal), "what is written is read as the same");
