@@ -158,7 +158,7 @@ fn read_abandoned(path: &Path, id: RestoreId) -> Result<Option<CopyNote>, FsErro
 fn noted(text: &[u8]) -> Result<CopyNote, (FsErrorKind, String)> {
     let corrupt = |error: serde_json::Error| (FsErrorKind::Corrupt, format!("the note cannot be read: {error}"));
     let newer = |what: String| {
-        let message = format!("the note is of a newer volsnap ({what}): run `volsnap recover` with that one");
+        let message = format!("the note is of a newer volsnap ({what}), and is left to that one");
         (FsErrorKind::Unsupported, message)
     };
     let written: serde_json::Value = serde_json::from_slice(text).map_err(corrupt)?;
