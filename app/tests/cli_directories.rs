@@ -213,6 +213,25 @@ fn volumes_that_are_one_directory_now_and_were_two_in_the_snapshot_are_not_resto
 }
 
 #[test]
+fn a_directory_that_a_snapshot_has_twice_is_compared_on_one_thread_too() {
+    let world = World::new();
+    let [one, two] = ["one", "two"].map(|name| world.path(name));
+    fs::create_dir(&one).unwrap();
+    // More than is read ahead of whoever compares.
+    (0..3000).for_each(|n| fs::write(one.join(n.to_string()), n.to_string()).unwrap());
+    let copied = Command::new("cp").arg("-a").args([&one, &two]).output().unwrap();
+    assert!(copied.status.success(), "{copied:?}");
+    let volume = |name: &str| format!("/{name}={}", world.path(name).display());
+    world.json(&["workload", "add", "pair", "--volume", &volume("one"), "--volume", &volume("two")]);
+    world.json(&["create", "pair"]);
+    fs::remove_dir_all(&two).unwrap();
+    std::os::unix::fs::symlink("one", &two).unwrap();
+    let plan = world.json(&["plan", "pair", "latest", "--jobs", "1"]);
+    let reason = plan["volumes"][0]["reason"].as_str().unwrap();
+    assert!(plan["refusals"] == json!([]) && reason.contains("volume /two is part of it"), "{plan}");
+}
+
+#[test]
 fn one_volume_can_be_restored_alone() {
     let (world, id) = World::damaged();
     let config = fs::metadata(world.live("config")).unwrap();

@@ -12,9 +12,11 @@ impl Engine {
     /// Contents are read: files of one size that were made within a tick of the clock have all other facts in common. Few
     /// snapshots have a directory twice, since one that lies in another is kept as part of that.
     pub(super) async fn is_at(&self, archive: &LookInto, inner: usize, place: &Place) -> Result<bool> {
+        // Two are read at once: each would wait for the other's threads.
+        let engine = &self.reserved(&quiet()).await?;
         let open = async |index: usize, path: &[u8]| {
             let of = MembersOf { path: path.to_vec(), contents: true };
-            Head::of(Some(self.ports.archives.archived_members(archive, index, &of, quiet()).await?)).await
+            Head::of(Some(engine.ports.archives.archived_members(archive, index, &of, quiet()).await?)).await
         };
         let (mut inside, mut around) = (open(inner, &[]).await?, open(place.index, &place.path).await?);
         loop {

@@ -121,7 +121,8 @@ pub trait Archives: Send + Sync {
         watch: Watch,
     ) -> Result<Found, FsError>;
 
-    /// The members of the volume of that index, which is not absent, at and below a path; nothing there has none.
+    /// The members of the volume of that index, which is not absent, at and below a path; nothing there has none. Where
+    /// contents are read it has threads until it ends: whoever reads two at once [reserves](Archives::reserve) before.
     async fn archived_members(
         &self,
         archive: &LookInto,
