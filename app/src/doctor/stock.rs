@@ -37,11 +37,14 @@ pub(super) async fn archives(volsnap: &Volsnap, fix: bool) -> Vec<Finding> {
     // Without a catalog there is nothing to compare with, and its own finding says so.
     let Ok(snapshots) = volsnap.snapshots(None).await else { return Vec::new() };
     let known: BTreeSet<(WorkloadId, SnapshotId)> = snapshots.iter().map(|s| (s.workload(), s.id())).collect();
+    let mut findings = Vec::new();
     let there: Vec<(WorkloadId, SnapshotId)> = match ports.archives.archives().await {
         Ok(there) => there.into_iter().map(|file| (file.workload, file.snapshot)).collect(),
-        Err(error) => return vec![find(Severity::Problem, &error.path, error.to_string())],
+        Err(error) => {
+            findings.push(find(Severity::Problem, &error.path, error.to_string()));
+            Vec::new()
+        }
     };
-    let mut findings = Vec::new();
     // What cannot be listed is a finding by now.
     let flaws = volsnap.flaws(&snapshots).await.unwrap_or_default();
     for (snapshot, flaw) in snapshots.iter().filter_map(|s| flaws.get(&s.id()).map(|flaw| (s, flaw))) {

@@ -111,6 +111,10 @@ impl From<FsError> for Error {
                 (Code::Io, "look at what stands there; volsnap deletes nothing that it did not make")
             }
             FsErrorKind::NoSpace => (Code::Io, "free some space on that filesystem, then run the command again"),
+            FsErrorKind::Unsupported if error.op == FsOp::Journal => (
+                Code::Refused,
+                "if a newer volsnap wrote it, go on with that one; else move the state directory to a filesystem that can",
+            ),
             FsErrorKind::Unsupported => {
                 (Code::Refused, "see `volsnap plan WORKLOAD SNAPSHOT` for what this filesystem can do")
             }

@@ -321,7 +321,11 @@ fn known(text: &str) -> Result<Body, JournalError> {
     let body = serde_ignored::deserialize(&mut json, |path| {
         unknown.get_or_insert_with(|| format!("this one does not know `{path}`"));
     });
-    let body = body.map_err(|error| JournalError::Unknown(error.to_string()))?;
+    let body = body.map_err(|error| {
+        // What would be known instead is of no use to whoever reads it.
+        let what = error.to_string();
+        JournalError::Unknown(what.split(", expected").next().unwrap_or(&what).to_string())
+    })?;
     unknown.map_or(Ok(body), |unknown| Err(JournalError::Unknown(unknown)))
 }
 
